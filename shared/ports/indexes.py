@@ -1,0 +1,23 @@
+"""The indexes that queries may use: declared once, built by every store (on Firestore by firestore.indexes.json)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One composite index: equalities first, then the ordered field."""
+
+    collection: str
+    equal: tuple[str, ...]
+    order_by: str
+
+
+DUE_CLIENTS = Index("oauth2_clients", ("due_shard",), "next_due_at")
+CLIENTS_BY_ID = Index("oauth2_clients", (), "client_id")
+GROUP_MESSAGES = Index("mls_groups/{group}/messages", (), "index")
+AUDIT_BY_SEQ = Index("oauth2_clients/{client}/audit", (), "seq")
+
+INDEXES = (DUE_CLIENTS, CLIENTS_BY_ID, GROUP_MESSAGES, AUDIT_BY_SEQ)
+"""A `{name}` in a collection stands for any one id: the index covers the collection of every parent."""
