@@ -1,0 +1,129 @@
+"""Why a device's home can't be used, each with a sentence on what to do next.
+
+    HomeError
+    ├── NotAHomeError           nothing of ours is there
+    ├── AlreadyExistsError      something is there already, and is left alone
+    ├── TooOpenError            others on this machine could read it
+    ├── NewerVersionError       a later keyturn wrote it
+    ├── DamagedError            it can't be what we wrote
+    ├── RolledBackError         an older copy stands where a newer one was
+    ├── BusyError               another command holds it
+    ├── InvalidNameError        a device can't be called that
+    ├── UnreadableError         the operating system refuses
+    └── PassphraseError         there is no usable passphrase
+        ├── ExposedPassphraseError  others on this machine could read it
+        └── WrongPassphraseError    there is one, and it is not this home's
+
+`code` is stable, the sentences are constants of ours: no path, name or passphrase is in them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HomeError(Exception):
+    """The home can't be used; `str()` says what is wrong, `hint` what to do."""
+
+    code: ClassVar[str]
+    sentence: ClassVar[str]
+    hint: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__(self.sentence)
+
+
+class NotAHomeError(HomeError):
+    """There is no device in this folder."""
+
+    code = "not_a_home"
+    sentence = "There is no keyturn device in this folder."
+    hint = "Name the folder of an existing device, or create one first."
+
+
+class AlreadyExistsError(HomeError):
+    """The folder is taken."""
+
+    code = "already_exists"
+    sentence = "This folder already holds a device or other files."
+    hint = "Choose a folder that is empty or does not exist yet."
+
+
+class TooOpenError(HomeError):
+    """Group or others have rights on the folder or a file in it."""
+
+    code = "too_open"
+    sentence = "Other users of this machine have access to the device's folder or to a file in it."
+    hint = "Run chmod 700 on the folder and chmod 600 on its files; if others could read them, enrol a new device."
+
+
+class NewerVersionError(HomeError):
+    """The format is of a later version."""
+
+    code = "newer_version"
+    sentence = "A newer version of keyturn wrote this device's files."
+    hint = "Upgrade keyturn on this machine."
+
+
+class DamagedError(HomeError):
+    """A file is truncated, changed, missing or of another home."""
+
+    code = "damaged"
+    sentence = "A file of this device is missing, damaged or changed."
+    hint = "Enrol a new device, and have this one removed from its groups."
+
+
+class RolledBackError(HomeError):
+    """The state's counter fell."""
+
+    code = "rolled_back"
+    sentence = "This device's state is older than one that was read before."
+    hint = "Do not restore a device from a copy: enrol a new one, and have this one removed from its groups."
+
+
+class BusyError(HomeError):
+    """The lock was not free in time."""
+
+    code = "busy"
+    sentence = "Another command is using this device."
+    hint = "Wait for it to end, then try again."
+
+
+class InvalidNameError(HomeError):
+    """The name is empty, too long or not printable."""
+
+    code = "invalid_name"
+    sentence = "A device's name is 1 to 128 printable characters."
+    hint = "Choose a short name that you will recognise, such as laptop."
+
+
+class UnreadableError(HomeError):
+    """The operating system refused to read or write."""
+
+    code = "unreadable"
+    sentence = "The device's folder can't be read or written."
+    hint = "Check that the folder is yours, that it is a folder, and that the disk has space."
+
+
+class PassphraseError(HomeError):
+    """No usable passphrase was given."""
+
+    code = "no_passphrase"
+    sentence = "The passphrase is empty, or its file can't be read or is not text."
+    hint = "Give a passphrase at the prompt, or name a file that holds nothing else, with mode 0600."
+
+
+class ExposedPassphraseError(PassphraseError):
+    """The passphrase's file is open to others."""
+
+    code = "exposed_passphrase"
+    sentence = "Other users of this machine have access to the passphrase's file."
+    hint = "Run chmod 600 on the file; if others could read it, enrol a new device."
+
+
+class WrongPassphraseError(PassphraseError):
+    """The passphrase does not open this home."""
+
+    code = "wrong_passphrase"
+    sentence = "The passphrase does not open this device."
+    hint = "Try again; a lost passphrase can't be recovered: enrol a new device instead."
