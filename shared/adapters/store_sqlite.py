@@ -1,0 +1,194 @@
+"""The embedded default store: one SQLite file, many threads and processes, nothing half-written.
+
+1. One commit is one immediate transaction: preconditions, documents, and a row in the outbox for each written document
+   that a trigger means. So a trigger is never lost and never fires for what didn't happen.
+2. Versions come from one counter of the file, which only rises.
+3. A commit that overwrites or deletes a document outside `PLAIN_ROOTS` empties the log, so that an MLS state that was
+   left behind is in no byte of the file (RFC 9420 §9.2: deletion is what forward secrecy rests on).
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from shared.adapters.document_json import decode, encode
+from shared.adapters.documents import (
+    collection_of,
+    distinct_paths,
+    document_path,
+    from_micros,
+    frozen,
+    matches,
+    micros,
+    shape,
+    steady,
+    utc_now,
+)
+from shared.adapters.sqlite_birth import refusal
+from shared.adapters.sqlite_file import SqliteFile
+from shared.adapters.sqlite_query import create_index, page_statement
+from shared.ports.indexes import INDEXES
+from shared.ports.store import (
+    Check,
+    Create,
+    Delete,
+    Document,
+    LostRace,
+    Snapshot,
+    StoreError,
+    Update,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from shared.ports.events import Trigger
+    from shared.ports.indexes import Index
+    from shared.ports.store import Query, Write
+
+PLAIN_ROOTS = frozenset({"oauth2_clients", "oauth2_rotations"})
+"""Collections, and all below them, whose old states hold nothing that had to be forgotten: hashes and public keys."""
+
+_READ = "SELECT path, version, data FROM documents WHERE path IN (SELECT value FROM json_each(?))"
+_INSERT = "INSERT INTO documents (path, collection, shape, version, data) VALUES (?, ?, ?, ?, ?)"
+_UPDATE = "UPDATE documents SET version = ?, data = ? WHERE path = ?"
+_OUTBOX = (
+    "INSERT INTO outbox (event_id, door, kind, subject, attributes, published_at, due_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class SqliteStore:
+    """Implement `shared.ports.store.Store` over the file at `path`, which is made (0600) when it isn't there.
+
+    `triggers` are the patterns whose writes wake a door; `clock` gives aware UTC, and the store's times don't go back
+    with it by less than a minute.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        triggers: Sequence[Trigger] = (),
+        indexes: Sequence[Index] = INDEXES,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._indexes = tuple(indexes)
+        self._triggers = tuple(triggers)
+        self._clock = clock
+        self._last = from_micros(0)
+        self.file = SqliteFile(path, dict(create_index(index) for index in self._indexes))
+
+    def get(self, paths: Iterable[str]) -> Snapshot:
+        """Read several documents at one instant."""
+        wanted = [document_path(path) for path in paths]
+        now = self._clock()
+        with self.file.reading() as connection:
+            last = connection.execute("SELECT time FROM counter").fetchone()[0]
+            rows = connection.execute(_READ, (json.dumps(wanted),)).fetchall()
+        found = {path: Document(path, None, None) for path in wanted} | {row[0]: self._document(row) for row in rows}
+        return Snapshot(MappingProxyType(found), self._steady(now, from_micros(last)))
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        """Apply all writes, or none and raise `LostRace`; the commit time."""
+        paths = distinct_paths(writes)
+        texts = {write.path: encode(frozen(write.data)) for write in writes if isinstance(write, (Create, Update))}
+        with self.file.writing() as connection:
+            _require(connection, writes, paths)
+            now, version = self._advance(connection, len(texts))
+            for write in writes:
+                version += _apply(connection, write, version, texts)
+            woken = self._record(connection, writes, now)
+        if woken:
+            self.file.wake.set()
+        self._wipe(writes)
+        return now
+
+    def query(self, query: Query) -> Sequence[Document]:
+        """Read one page of a declared index; StoreError("undeclared index") otherwise."""
+        statement, values = page_statement(query, self._indexes)
+        with self.file.reading() as connection:
+            rows = connection.execute(statement, values).fetchall()
+        return tuple(self._document(row) for row in rows)
+
+    def publish(self, messages: Sequence[tuple[str, str, Mapping[str, str]]]) -> None:
+        """Put messages (door, topic, attributes) in the outbox: the embedded bus."""
+        with self.file.writing() as connection:
+            now, _ = self._advance(connection, 0)
+            for door, topic, attributes in messages:
+                text = json.dumps(dict(attributes))
+                connection.execute(_OUTBOX, _row(door, "topic", topic, text, now))
+        self.file.wake.set()
+
+    def checkpoint(self) -> bool:
+        """Wipe what was overwritten from the log too; False while a reader is in the way: the sweeper repeats it."""
+        return self.file.checkpoint()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses just now."""
+        self.file.close()
+
+    def _document(self, row: tuple[str, int, str]) -> Document:
+        path, version, text = row
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            return Document(path, decode(text), str(version))
+        raise refusal(self.file.path, "is damaged: a document can't be read")
+
+    def _steady(self, now: datetime, last: datetime) -> datetime:
+        self._last = steady(steady(now, last), self._last)
+        return self._last
+
+    def _advance(self, connection: sqlite3.Connection, versions: int) -> tuple[datetime, int]:
+        """Move counter and time of the file; return the commit time and the first of the new versions."""
+        version, last = connection.execute("SELECT version, time FROM counter").fetchone()
+        now = self._steady(self._clock(), from_micros(last))
+        connection.execute("UPDATE counter SET version = ?, time = ?", (version + versions, micros(now)))
+        return now, version + 1
+
+    def _record(self, connection: sqlite3.Connection, writes: Sequence[Write], now: datetime) -> int:
+        written = [write.path for write in writes if not isinstance(write, Check)]
+        pairs = [(t.door, path) for path in written for t in self._triggers if matches(t.pattern, path)]
+        for door, path in pairs:
+            connection.execute(_OUTBOX, _row(door, "document", path, "{}", now))
+        return len(pairs)
+
+    def _wipe(self, writes: Sequence[Write]) -> None:
+        """Empty the log where rule 3 says so; the commit has happened, so the next one repeats what fails here."""
+        replaced = (write.path for write in writes if isinstance(write, (Update, Delete)))
+        if any(path.partition("/")[0] not in PLAIN_ROOTS for path in replaced):
+            self.file.unwiped = True
+        if self.file.unwiped:
+            with suppress(StoreError):
+                self.file.checkpoint()
+
+
+def _require(connection: sqlite3.Connection, writes: Sequence[Write], paths: list[str]) -> None:
+    rows = connection.execute(_READ.replace(", data", ""), (json.dumps(paths),))
+    found = {path: str(version) for path, version in rows}
+    for write in writes:
+        rests_on = None if isinstance(write, Create) else write.version
+        if found.get(write.path) != rests_on:
+            raise LostRace("a document changed since it was read")
+
+
+def _apply(connection: sqlite3.Connection, write: Write, version: int, texts: Mapping[str, str]) -> int:
+    """Apply one write whose precondition holds; return how many versions it used."""
+    path = write.path
+    if isinstance(write, Create):
+        collection = collection_of(path)
+        connection.execute(_INSERT, (path, collection, shape(collection), version, texts[path]))
+    elif isinstance(write, Update):
+        connection.execute(_UPDATE, (version, texts[path], path))
+    elif isinstance(write, Delete):
+        connection.execute("DELETE FROM documents WHERE path = ?", (path,))
+    return int(path in texts)
+
+
+def _row(door: str, kind: str, subject: str, attributes: str, now: datetime) -> tuple[str | int, ...]:
+    return (uuid4().hex, door, kind, subject, attributes, micros(now), micros(now))
