@@ -54,7 +54,7 @@ class Entry:
 
 
 def entry_hash(content: Mapping[str, object]) -> str:
-    """Return SHA-256 over RFC 8785 canonical JSON of {seq, prev, at, actor, action, ids, before, after, reason}, hex."""
+    """Return SHA-256 (lower-case hex) over the RFC 8785 canonical JSON of an entry without its hash."""
     return hashlib.sha256(canonical_json(content)).hexdigest()
 
 

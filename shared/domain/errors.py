@@ -13,7 +13,8 @@
     │   └── Unavailable             503  unavailable
     └── Broken                      500  internal_error: an invariant of ours does not hold
 
-A refusal carries a stable `reason` (a slug) and a public sentence that is a constant of ours: nothing presented is echoed.
+A refusal carries a stable `reason` (a slug) and a public sentence that is a constant of ours: nothing presented is
+echoed.
 """
 
 from __future__ import annotations

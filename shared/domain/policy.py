@@ -63,7 +63,7 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
     "requests_per_hour_per_requester": (1, 1000),
     "access_token_seconds": (60, HOUR),
 }
-"""What a client may override, and between which hard bounds; `require_receipts` besides. The rest is the deployment's."""
+"""What a client may override, between which hard bounds; `require_receipts` besides. The rest is the deployment's."""
 
 MAX_GRACE = timedelta(seconds=BOUNDS["grace_seconds"][1])
 MAX_LEAD = timedelta(days=90)

@@ -1,0 +1,75 @@
+"""Invariants of protocol.md §4 that one client's documents can show: each broken one is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.domain.model import ClientStatus, Outcome, Phase, VersionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shared.domain.model import ClientState, Rotation
+
+
+def breaches(state: ClientState) -> Iterator[str]:
+    """Yield a sentence for each invariant that a state breaks; `state` holds all of the client's documents."""
+    yield from _pointers(state)
+    yield from _liveness(state)
+    yield from _rotations(state)
+    yield from _promotions(state)
+
+
+def _pointers(state: ClientState) -> Iterator[str]:
+    named = {
+        VersionState.CURRENT: state.client.current_version,
+        VersionState.GRACE: state.client.previous_version,
+        VersionState.PENDING: state.rotation.new_version if state.rotation else None,
+    }
+    for kind, name in named.items():
+        holders = {version.version_id for version in state.versions.values() if version.state is kind}
+        if holders != ({name} if name else set()):
+            yield f"the client's pointer and the versions that are {kind.value} disagree"
+    if state.previous and state.previous.not_after is None:
+        yield "a version in grace has no end"
+    if state.current and state.current.not_after is not None:
+        yield "the current version has an end"
+
+
+def _liveness(state: ClientState) -> Iterator[str]:
+    promoted = any(rotation.outcome in {Outcome.PROMOTED, Outcome.ROLLED_BACK} for rotation in state.rotations.values())
+    if state.client.status is ClientStatus.ACTIVE and promoted and state.current is None:
+        yield "an active client that had a current version has none"
+    if state.client.status is ClientStatus.REVOKED and state.live:
+        yield "a revoked client has a live version"
+    for version in state.live:
+        if not (version.secret_hash and version.mac_key_ref):
+            yield "a live version has no hash to verify against"
+    for version in state.versions.values():
+        if (version.state is VersionState.RETIRED) != (version.retired_because is not None):
+            yield "a version is retired without a reason, or has a reason without being retired"
+
+
+def _rotations(state: ClientState) -> Iterator[str]:
+    open_ones = {item.rotation_id for item in state.rotations.values() if item.phase is not Phase.COMPLETED}
+    if open_ones != ({state.client.active_rotation} if state.client.active_rotation else set()):
+        yield "the lock and the open rotations disagree"
+    for rotation in state.rotations.values():
+        if (rotation.phase is Phase.COMPLETED) != (rotation.outcome is not None):
+            yield "a rotation is completed without an outcome, or has one without being completed"
+        if rotation.new_version not in state.versions:
+            yield "a rotation's version is missing"
+    made = [rotation.new_version for rotation in state.rotations.values()]
+    if len(made) != len(set(made)):
+        yield "two rotations made one version"
+
+
+def _promotions(state: ClientState) -> Iterator[str]:
+    for rotation in state.rotations.values():
+        if rotation.outcome in {Outcome.PROMOTED, Outcome.ROLLED_BACK} and not _ratified(rotation):
+            yield "a rotation was promoted without its quorum"
+
+
+def _ratified(rotation: Rotation) -> bool:
+    recipients = {item.npub for item in rotation.recipients}
+    return rotation.counted_acks() >= rotation.quorum and all(ack.npub in recipients for ack in rotation.acks)
