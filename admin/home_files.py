@@ -71,10 +71,10 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def exclusive(path: Path, wait_seconds: float) -> Iterator[None]:
-    """Hold the lock on a file, made if missing; `BusyError` if it is not free within that time, `UnreadableError` if
-    it can't be made.
+    """Hold the lock on a file, made if missing.
 
-    The operating system frees it when the process ends, however it ends.
+    `BusyError` if it is not free within that time, `UnreadableError` if it can't be made. The operating system frees
+    it when the process ends, however it ends.
     """
     with readable_failures():
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, _PRIVATE_FILE)

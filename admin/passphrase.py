@@ -21,7 +21,8 @@ _OTHERS = 0o077
 def read_passphrase(option: Path | None, environment: Mapping[str, str], prompt: Callable[[], str]) -> str:
     """Return the passphrase from the file that the option names, else the environment's, else the prompt.
 
-    `ExposedPassphraseError` if group or others have any right on the file; `PassphraseError` if it is empty or unreadable.
+    `ExposedPassphraseError` if group or others have any right on the file; `PassphraseError` if it can't be read, is
+    no text or is empty.
     """
     named = option or environment.get(FILE_VARIABLE)
     passphrase = _from_file(Path(named)) if named else prompt()
