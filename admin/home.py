@@ -182,6 +182,7 @@ class Home:
     def _write(self, state: State) -> None:
         sealed = seal_state(state, self._data_key, self._header.public_key, self._random)
         replace_private(self._path / _STATE, sealed)
+        self._seen_counter = state.counter
 
 
 def _check_name(name: str) -> None:

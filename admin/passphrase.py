@@ -41,7 +41,8 @@ def _from_file(path: Path) -> str:
         content = None  # refused below, outside of this block: the codec's error carries the bytes along
     if content is None:
         raise PassphraseError
-    return content.removesuffix("\n").removesuffix("\r")  # one line end, as editors add it
+    line_end = "\r\n" if content.endswith("\r\n") else "\n"
+    return content.removesuffix(line_end)  # one, as editors add it
 
 
 def _check_private(descriptor: int) -> None:
