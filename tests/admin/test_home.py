@@ -83,8 +83,10 @@ def test_the_modes_do_not_hang_on_the_umask(path: Path) -> None:
     assert {entry.stat().st_mode & 0o077 for entry in [path, *path.iterdir()]} == {0}
 
 
-def test_the_default_cost_is_32_mebibytes() -> None:
-    assert ScryptCost() == ScryptCost(n=2**15, r=8, p=1)
+def test_by_default_a_guess_costs_32_mebibytes(path: Path) -> None:
+    Home.create(path, "laptop", PASSPHRASE)
+    assert parse_header((path / "device.json").read_bytes()).cost == ScryptCost(n=2**15, r=8, p=1)
+    assert Home.open(path, PASSPHRASE).name == "laptop"
 
 
 def test_the_key_and_all_salts_come_from_the_given_randomness(path: Path) -> None:
