@@ -1,0 +1,167 @@
+"""Delivery: rows of the outbox to the doors, over HTTP, at least once, by a few workers.
+
+1. 2xx is done. Any other answer, and none, is a failure: the outbox says when it is tried again or given up.
+2. A row that this process wrote wakes the loop at once; one of another process is noticed by SQLite's data version,
+   looked at every few milliseconds, without reading a page.
+3. Only as many rows are claimed as workers are free, so that no lease runs while its row waits.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
+from logging import getLogger
+from threading import Event as Flag
+from threading import Semaphore
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from local.cloud_events import request_of
+from shared.ports.store import StoreError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from shared.adapters.outbox import Event, Outbox
+
+POLL_SECONDS = 0.01
+STORE_PAUSE_SECONDS = 1.0
+_LOG = getLogger(__name__)
+_SUCCESS = range(200, 300)
+
+
+class Delivery:
+    """Deliver what is in `outbox` to `base_url`/<door>/; `headers` go with every call.
+
+    `timeout_seconds` bounds one call and must be below the outbox's lease, else ValueError.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        base_url: str,
+        *,
+        workers: int = 4,
+        timeout_seconds: float = 30.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if timeout_seconds >= outbox.patience.lease_seconds:
+            raise ValueError("a call ends before its lease does")
+        self._outbox = outbox
+        self._doors = _Doors(base_url, timeout_seconds, headers or {})
+        self._workers = workers
+        self._free = Semaphore(workers)
+
+    def run(self, stop: Flag) -> None:
+        """Deliver until `stop` is set, then finish the calls that are under way."""
+        with closing(self._doors), ThreadPoolExecutor(self._workers, thread_name_prefix="delivery") as pool:
+            while not stop.is_set():
+                try:
+                    self._watch(stop, pool)
+                except StoreError as error:
+                    _LOG.warning("delivery waits for its store: %s", type(error).__name__)
+                    stop.wait(STORE_PAUSE_SECONDS)
+
+    def _watch(self, stop: Flag, pool: ThreadPoolExecutor) -> None:
+        with closing(self._outbox.file.connect()) as connection:
+            while not stop.is_set():
+                # The order matters: what is written after this look at the version is noticed by the next one.
+                self._outbox.file.wake.clear()
+                seen = self._outbox.file.data_version(connection)
+                self._deliver_due(stop, pool)
+                self._wait(stop, connection, seen)
+
+    def _deliver_due(self, stop: Flag, pool: ThreadPoolExecutor) -> None:
+        while not stop.is_set():
+            free = self._take_free(stop)
+            try:
+                events = self._outbox.claim(free) if free else ()
+            except StoreError:
+                self._free.release(free)
+                raise
+            if free > len(events):
+                self._free.release(free - len(events))
+            for event in events:
+                pool.submit(self._deliver, event)
+            if not events:
+                return
+
+    def _take_free(self, stop: Flag) -> int:
+        """Wait for a free worker and take all that are free; 0 when it is time to stop."""
+        while not self._free.acquire(timeout=POLL_SECONDS):
+            if stop.is_set():
+                return 0
+        taken = 1
+        while self._free.acquire(blocking=False):
+            taken += 1
+        return taken
+
+    def _wait(self, stop: Flag, connection: sqlite3.Connection, seen: int) -> None:
+        due = self._outbox.next_due()
+        while not stop.is_set() and not self._is_due(due):
+            if self._outbox.file.wake.wait(POLL_SECONDS) or self._outbox.file.data_version(connection) != seen:
+                return
+
+    def _is_due(self, due: datetime | None) -> bool:
+        return due is not None and due <= self._outbox.clock()
+
+    def _deliver(self, event: Event) -> None:
+        try:
+            problem = self._doors.call(event)
+            if problem is None:
+                self._outbox.done(event)
+            else:
+                self._outbox.failed(event, problem)
+        except StoreError as error:
+            _LOG.warning("delivery of %s is left to its lease: %s", event.event_id, type(error).__name__)
+        finally:
+            self._free.release()
+
+
+class _Doors:
+    """The doors behind one address; connections are kept alive and used by one call at a time."""
+
+    def __init__(self, base_url: str, timeout_seconds: float, headers: Mapping[str, str]) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme != "http" or parts.hostname is None:
+            raise ValueError("the doors' address is an http URL: delivery stays on one machine")
+        self._address = (parts.hostname, parts.port or 80)
+        self._root = parts.path.rstrip("/")
+        self._timeout_seconds = timeout_seconds
+        self._headers = dict(headers)
+        self._idle: list[HTTPConnection] = []
+
+    def call(self, event: Event) -> str | None:
+        """Return None when the door took the event, and else why not, in words that hold nothing of the answer."""
+        try:
+            status = self._post(event)
+        except (OSError, HTTPException) as error:
+            return type(error).__name__
+        return None if status in _SUCCESS else f"HTTP {status}"
+
+    def close(self) -> None:
+        """Close the connections that no call uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _post(self, event: Event) -> int:
+        if self._idle:
+            # The door's server may have closed an idle connection: that is no answer to this call, so call anew.
+            with suppress(ConnectionError, IndexError):
+                return self._exchange(self._idle.pop(), event)
+        return self._exchange(HTTPConnection(*self._address, timeout=self._timeout_seconds), event)
+
+    def _exchange(self, connection: HTTPConnection, event: Event) -> int:
+        headers, body = request_of(event)
+        try:
+            connection.request("POST", f"{self._root}/{quote(event.door)}/", body, {**self._headers, **headers})
+            response = connection.getresponse()
+            response.read()
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return response.status
