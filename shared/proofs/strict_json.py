@@ -11,12 +11,14 @@ from shared.proofs.errors import Malformed
 def load_object(data: bytes | str) -> dict[str, object]:
     """Return the object in a JSON text (bytes are UTF-8, RFC 8259 §8.1).
 
-    `Malformed` for anything else, duplicate names at any depth, NaN and infinities, or nesting without end.
+    `Malformed` for anything else, duplicate names at any depth, NaN and infinities, lone surrogates, or nesting
+    without end.
     """
     fields: object = None
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
         fields = json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_constant)
+        json.dumps(fields, ensure_ascii=False).encode("utf-8")  # an escaped lone surrogate has no UTF-8 either
     except (ValueError, RecursionError):
         fields = None  # refused below, outside of this block: no cause that quotes the text hangs on the refusal
     if not isinstance(fields, dict):

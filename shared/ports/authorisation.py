@@ -1,0 +1,32 @@
+"""Authorisation: whether the proof that came with an act is good for exactly this act (protocol.md §7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What somebody is about to do: the signer's key, in whose group, to which client, and the request's digest."""
+
+    npub: str
+    group: str
+    client_id: str
+    digest: str
+
+
+class Authoriser(Protocol):
+    """Judges proofs."""
+
+    @property
+    def name(self) -> str:
+        """What stands in audit entries for it; one that proves nothing says so in its name."""
+        ...
+
+    def check(self, proof: str, act: Act, now: datetime) -> None:
+        """Return if `proof` authorises `act`; otherwise raise `Unauthenticated` or `Forbidden`."""
+        ...

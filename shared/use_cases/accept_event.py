@@ -1,0 +1,151 @@
+"""Accept a control event: verify, see whether it was answered, gather evidence, decide, write, answer.
+
+The order of protocol.md §7, cheapest first; nothing is stored for what is refused. The answer is stored in the
+command's own commit, so that the same event gets the same answer, whatever happened since.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+from shared.domain import guards, lifecycle
+from shared.domain.encodings import ulid
+from shared.domain.errors import Conflict, Forbidden, InvalidRequest
+from shared.domain.model import Person, Rotation
+from shared.ports.authorisation import Act
+from shared.ports.store import put
+from shared.proofs.nostr import open_event
+from shared.use_cases import paths
+from shared.use_cases.acknowledgement import acknowledgement
+from shared.use_cases.actions import ACTIONS, ROTATIONS, Asked
+from shared.use_cases.answers import rotation_answer
+from shared.use_cases.attempts import until_won
+from shared.use_cases.control_events import ACK, read_intent
+from shared.use_cases.entities import from_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shared.domain.commands import Command
+    from shared.ports.authorisation import Authoriser
+    from shared.ports.environment import Environment
+    from shared.ports.store import Data, Write
+    from shared.proofs.nostr import Event
+    from shared.use_cases.clients import Clients, Reading
+    from shared.use_cases.control_events import Intent
+
+CREATED_AT_TOLERANCE = timedelta(seconds=120)
+ANSWERS_LAST = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptEvent:
+    """The use case behind `rotate_request`."""
+
+    clients: Clients
+    authoriser: Authoriser
+    environment: Environment
+    denied: frozenset[str] = field(default=frozenset())
+    """Users, npubs and client ids that may do nothing."""
+
+    def __call__(self, body: bytes) -> Data:
+        """Return the answer to a signed event (docs/http.md); any `Refusal`."""
+        event = open_event(body)
+        intent = read_intent(event)
+        return until_won(lambda: self._attempt(event, intent), self.environment)
+
+    def _attempt(self, event: Event, intent: Intent) -> Data:
+        reading = self.clients.read(intent.client_id, also=_also(event, intent))
+        answered = reading.snapshot[paths.event(event.id)].data
+        if answered is not None:
+            return cast("Data", answered["answer"])
+        _fresh(event, reading.now)
+        actor = self._actor(event, intent, reading)
+        if intent.action != ACK:
+            act = Act(event.pubkey, intent.group, intent.client_id, intent.digest)
+            self.authoriser.check(intent.proof, act, reading.now)
+        repeated = _repeated(intent, actor, reading)
+        if repeated:
+            return rotation_answer(repeated)
+        return self._carry_out(event, intent, actor, reading)
+
+    def _actor(self, event: Event, intent: Intent, reading: Reading) -> Person:
+        user = reading.user(event.pubkey) or _recipient(event, intent, reading)
+        if user is None:
+            raise Forbidden("not_authorised", "This admin is in no group that is authorised for the client.")
+        if self.denied & {user, event.pubkey, intent.client_id}:
+            raise Forbidden("denied", "This admin or client is on a denylist.")
+        return Person(user, event.pubkey)
+
+    def _carry_out(self, event: Event, intent: Intent, actor: Person, reading: Reading) -> Data:
+        command = self._command(event, intent, actor, reading)
+        decision = lifecycle.decide(reading.state, command, reading.policy, reading.now)
+        answer = command_answer(intent, decision, reading.policy)
+        self.clients.commit(reading, decision, also=list(_records(event, intent, reading, answer)))
+        return answer
+
+    def _command(self, event: Event, intent: Intent, actor: Person, reading: Reading) -> Command:
+        if intent.action == ACK:
+            return acknowledgement(intent, actor, reading)
+        recent = reading.snapshot.documents.get(paths.rate(event.pubkey))
+        asked = Asked(
+            actor=actor,
+            groups=reading.groups_of(event.pubkey),
+            people=reading.people,
+            reason=intent.reason,
+            digest=intent.digest,
+            group=intent.group,
+            target=intent.target,
+            params=intent.params,
+            new_version=ulid(reading.now, self.environment.random(10)),
+            measured_from=datetime.fromtimestamp(event.created_at, UTC),
+            recent=_moments(recent.data if recent else None),
+        )
+        return ACTIONS[intent.action].command(asked)
+
+
+def _also(event: Event, intent: Intent) -> Iterator[str]:
+    yield paths.event(event.id)
+    if intent.rotation_id:
+        yield paths.rotation(intent.rotation_id)
+    if intent.action in ROTATIONS:
+        yield paths.rate(event.pubkey)
+
+
+def _fresh(event: Event, now: datetime) -> None:
+    if abs(now.timestamp() - event.created_at) > CREATED_AT_TOLERANCE.total_seconds():
+        raise InvalidRequest("stale_event", "The event's created_at is not within 120 seconds of now.")
+
+
+def _recipient(event: Event, intent: Intent, reading: Reading) -> str | None:
+    # Somebody who was sent the notice and removed since is told so by the lifecycle, by name and not as a stranger.
+    if intent.action != ACK or reading.state.rotation is None:
+        return None
+    return next((item.user for item in reading.state.rotation.recipients if item.npub == event.pubkey), None)
+
+
+def _repeated(intent: Intent, actor: Person, reading: Reading) -> Rotation | None:
+    if intent.action not in ROTATIONS:
+        return None
+    data = reading.snapshot[paths.rotation(intent.target)].data
+    if data is None:
+        return None
+    rotation = from_data(Rotation, data)
+    if (rotation.request_digest, rotation.requested_by) != (intent.digest, actor):
+        raise Conflict("rotation_id_taken", "That rotation id was used for another request.")
+    return rotation
+
+
+def _moments(data: Data | None) -> tuple[datetime, ...]:
+    return cast("tuple[datetime, ...]", data["recent"]) if data else ()
+
+
+def _records(event: Event, intent: Intent, reading: Reading, answer: Data) -> Iterator[Write]:
+    stored: Data = {"answer": answer, "expires_at": reading.now + ANSWERS_LAST}
+    yield put(reading.snapshot[paths.event(event.id)], stored)
+    if intent.action in ROTATIONS:
+        rate = reading.snapshot[paths.rate(event.pubkey)]
+        recent = guards.recent_of(_moments(rate.data), reading.now)
+        yield put(rate, {"recent": [*recent, reading.now], "expires_at": reading.now + ANSWERS_LAST})

@@ -1,0 +1,189 @@
+"""Clients in the store: read everything that a decision rests on, write everything that it changed, in one commit.
+
+Rules:
+
+1. A reading is two reads: the client says which documents belong to it, then all of them are read at one instant. A
+   client that changed in between is read again.
+2. Everything that was read is written or checked in the commit, so that no decision rests on something that moved.
+3. `live`, `next_due_at`, `due_shard`, `revision` and the audit entries follow from the decision, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from shared.domain import audit, lifecycle
+from shared.domain.encodings import due_shard
+from shared.domain.errors import Broken, NotFound
+from shared.domain.model import Client, ClientState, Rotation, Version
+from shared.ports.store import Check, Create, Document, LostRace, put
+from shared.use_cases import paths
+from shared.use_cases.entities import from_data, to_data
+from shared.use_cases.rosters import Roster, people, read_rosters, user_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from shared.domain.lifecycle import Decision
+    from shared.domain.policy import Policy
+    from shared.ports.store import Data, Snapshot, Store, Value, Write
+
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One client and all that a decision on it rests on, as they were together at `now`."""
+
+    snapshot: Snapshot
+    state: ClientState
+    policy: Policy
+    rosters: Mapping[str, Roster]
+
+    @property
+    def now(self) -> datetime:
+        """The store's read time: the decision's now."""
+        return self.snapshot.read_time
+
+    @property
+    def people(self) -> frozenset[str]:
+        """The users of all groups that are authorised for the client."""
+        return people(self.rosters.values())
+
+    def user(self, npub: str) -> str | None:
+        """Return who is behind a key, in any group that is authorised for the client."""
+        return user_of(self.rosters.values(), npub)
+
+    def groups_of(self, npub: str) -> frozenset[str]:
+        """Return the groups authorised for the client in which that key has a leaf."""
+        return frozenset(name for name, roster in self.rosters.items() if roster.member(npub))
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The clients of one deployment: its default policy, and its stage's banner for every audit entry."""
+
+    store: Store
+    policy: Policy
+    banner: str = ""
+
+    def read(
+        self,
+        client_id: str,
+        also: Iterable[str] = (),
+        belonging: Callable[[Data], Iterable[str]] = lambda _client: (),
+    ) -> Reading:
+        """Read a client, the paths `also`, and what `belonging` derives from the client; `NotFound` without one.
+
+        `LostRace` when the client changed between the two reads.
+        """
+        path = paths.client(client_id)
+        first = self.store.get([path])[path]
+        if first.data is None or "client_id" not in first.data:
+            raise NotFound("unknown_client", "There is no such client.")
+        named = _named(first.data)
+        snapshot = self.store.get(dict.fromkeys([path, *also, *named, *belonging(first.data)]))
+        if snapshot[path].version != first.version:
+            raise LostRace("the client changed between two reads")
+        return self._reading(snapshot, from_data(Client, first.data), named)
+
+    def _reading(self, snapshot: Snapshot, client: Client, named: Iterable[str]) -> Reading:
+        documents = {path: _present(snapshot[path]) for path in named if not path.startswith(paths.GROUPS)}
+        versions = [from_data(Version, data) for data in documents.values() if "version_id" in data]
+        rotations = [from_data(Rotation, data) for data in documents.values() if "new_version" in data]
+        state = ClientState(
+            client,
+            {version.version_id: version for version in versions},
+            {rotation.rotation_id: rotation for rotation in rotations},
+        )
+        rosters = read_rosters(snapshot, client.admin_groups)
+        return Reading(snapshot, state, self.policy.overridden(client.policy), rosters)
+
+    def commit(self, reading: Reading, decision: Decision, also: Sequence[Write] = ()) -> None:
+        """Write what a decision changed, `also`, and the audit, all or nothing; `LostRace` if anything moved."""
+        client = reading.state.client
+        entries = audit.chained(client.audit_head, decision.transitions, reading.now, banner=self.banner)
+        written = replace(
+            decision.state.client,
+            audit_head=entries[-1].head if entries else client.audit_head,
+            revision=client.revision + 1,
+            updated_at=reading.now,
+        )
+        state = replace(decision.state, client=written)
+        changes = [*_changes(reading, state), *entry_writes(client.client_id, entries), *also]
+        self.store.commit([*changes, *_checks(reading.snapshot, changes)])
+
+
+def client_data(state: ClientState, policy: Policy) -> dict[str, Value]:
+    """Return a client's whole document, with what a verifier and the sweeper need to see in it."""
+    return {
+        **to_data(state.client),
+        "live": live_data(state),
+        "next_due_at": lifecycle.next_due_at(state, policy),
+        "due_shard": due_shard(state.client.client_id),
+    }
+
+
+def live_data(state: ClientState) -> dict[str, Value]:
+    """Return all that a verifier needs in one read: the three versions, and the rotation without its people."""
+    rotation = state.rotation
+    versions = {"current": state.current, "previous": state.previous, "pending": state.pending}
+    return {
+        **{name: to_data(version) if version else None for name, version in versions.items()},
+        "rotation": to_data(replace(rotation, recipients=(), acks=())) if rotation else None,
+    }
+
+
+def live_state(data: Data) -> ClientState:
+    """Return the state that a client's document alone tells: enough for `settle`, with no people in it."""
+    live = cast("Mapping[str, Data | None]", data["live"])
+    versions = [from_data(Version, found) for name in ("current", "previous", "pending") if (found := live[name])]
+    rotations = [from_data(Rotation, found)] if (found := live["rotation"]) else []
+    return ClientState(
+        replace(from_data(Client, data), last_rotation=None),
+        {version.version_id: version for version in versions},
+        {rotation.rotation_id: rotation for rotation in rotations},
+    )
+
+
+def entry_writes(chain: str, entries: Iterable[audit.Entry]) -> list[Write]:
+    """Return the writes of audit entries."""
+    return [Create(paths.audit_entry(chain, item.seq), {**item.content, "hash": item.hash}) for item in entries]  # type: ignore[dict-item]  # canonical JSON values are store values
+
+
+def _named(data: Data) -> list[str]:
+    client = from_data(Client, data)
+    rotations = [name for name in (client.active_rotation, client.last_rotation) if name]
+    versions = [paths.version(client.client_id, name) for name in live_state(data).versions]
+    return [*versions, *map(paths.rotation, rotations), *map(paths.roster, client.admin_groups)]
+
+
+def _present(document: Document) -> Data:
+    if document.data is None:
+        raise Broken("a client names a document that is not there")
+    return document.data
+
+
+def _changes(reading: Reading, state: ClientState) -> list[Write]:
+    client_id = state.client.client_id
+    known = reading.state
+    changed = {
+        paths.client(client_id): client_data(state, reading.policy),
+        **{paths.version(client_id, name): to_data(item) for name, item in _new(state.versions, known.versions)},
+        **{paths.rotation(name): to_data(item) for name, item in _new(state.rotations, known.rotations)},
+    }
+    return [
+        put(reading.snapshot.documents.get(path, Document(path, None, None)), data) for path, data in changed.items()
+    ]
+
+
+def _new(after: Mapping[str, _T], before: Mapping[str, _T]) -> Iterator[tuple[str, _T]]:
+    return ((name, item) for name, item in after.items() if before.get(name) != item)
+
+
+def _checks(snapshot: Snapshot, changes: Sequence[Write]) -> list[Write]:
+    changed = {write.path for write in changes}
+    return [Check(path, item.version) for path, item in snapshot.documents.items() if path not in changed]

@@ -1,0 +1,80 @@
+"""Where documents live (protocol.md §3)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CLIENTS: Final = "oauth2_clients"
+ROTATIONS: Final = "oauth2_rotations"
+GROUPS: Final = "mls_groups"
+SERVICE: Final = "service/identity"
+
+
+def client(client_id: str) -> str:
+    """Return the path of a client."""
+    return f"{CLIENTS}/{client_id}"
+
+
+def version(client_id: str, version_id: str) -> str:
+    """Return the path of a client's version."""
+    return f"{CLIENTS}/{client_id}/secrets/{version_id}"
+
+
+def audit(chain: str) -> str:
+    """Return the collection of a chain's entries; the chain is a client id or `_system`."""
+    return f"{CLIENTS}/{chain}/audit"
+
+
+def audit_entry(chain: str, seq: int) -> str:
+    """Return the path of one audit entry."""
+    return f"{audit(chain)}/{seq:012d}"
+
+
+def rotation(rotation_id: str) -> str:
+    """Return the path of a rotation."""
+    return f"{ROTATIONS}/{rotation_id}"
+
+
+def group(group_id: str) -> str:
+    """Return the path of a group's sealed state."""
+    return f"{GROUPS}/{group_id}"
+
+
+def roster(group_id: str) -> str:
+    """Return the path of a group's roster (a document needs an even number of segments)."""
+    return f"{GROUPS}/{group_id}/roster/members"
+
+
+def messages(group_id: str) -> str:
+    """Return the collection of a group's message log."""
+    return f"{GROUPS}/{group_id}/messages"
+
+
+def message(group_id: str, index: int) -> str:
+    """Return the path of one message of a group's log."""
+    return f"{messages(group_id)}/{index:012d}"
+
+
+def key_package(reference: str) -> str:
+    """Return the path that says that a key package was used."""
+    return f"key_packages/{reference}"
+
+
+def welcome(reference: str) -> str:
+    """Return the path of the Welcome that answers a key package."""
+    return f"welcomes/{reference}"
+
+
+def event(event_id: str) -> str:
+    """Return the path of the result of a command, by its event."""
+    return f"events/{event_id}"
+
+
+def rate(npub: str) -> str:
+    """Return the path of a requester's recent requests."""
+    return f"rates/{npub}"
+
+
+def invite(code_hash: str) -> str:
+    """Return the path (database auth) of an invite, by the hash of its code."""
+    return f"invites/{code_hash}"

@@ -1,0 +1,54 @@
+"""Rosters: which person stands behind which leaf of a group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - the document codec reads these annotations
+from typing import TYPE_CHECKING
+
+from shared.use_cases import paths
+from shared.use_cases.entities import from_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from shared.ports.store import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class RosterMember:
+    """A person's device in a group; `key_package_event` is the id of the signed event that it was added by."""
+
+    user: str
+    npub: str
+    leaf: int
+    key_package_event: str
+    joined_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The people of one group; the service member is not among them."""
+
+    group_id: str
+    members: tuple[RosterMember, ...] = ()
+
+    def member(self, npub: str) -> RosterMember | None:
+        """Return the member with that key, if there is one."""
+        return next((member for member in self.members if member.npub == npub), None)
+
+
+def read_rosters(snapshot: Snapshot, groups: Iterable[str]) -> Mapping[str, Roster]:
+    """Return the rosters of those groups that exist, by group id; their documents were read before."""
+    found = {group: snapshot[paths.roster(group)].data for group in groups}
+    return {group: from_data(Roster, data) for group, data in found.items() if data is not None}
+
+
+def people(rosters: Iterable[Roster]) -> frozenset[str]:
+    """Return the users of all these groups together."""
+    return frozenset(member.user for roster in rosters for member in roster.members)
+
+
+def user_of(rosters: Iterable[Roster], npub: str) -> str | None:
+    """Return the user behind a key in any of these groups."""
+    return next((member.user for roster in rosters if (member := roster.member(npub))), None)
