@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from shared.adapters.outbox import Event, Outbox
 
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.015
 STORE_PAUSE_SECONDS = 1.0
 _LOG = getLogger(__name__)
 _SUCCESS = range(200, 300)

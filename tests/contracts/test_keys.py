@@ -1,0 +1,197 @@
+"""One contract for every key service: MAC, sealer, signer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from shared.adapters.kms_local import LocalKeys
+from shared.ports.keys import KeyRefused, KeyUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from shared.ports.keys import MacKey, PublicKey, Sealer, Signer
+
+
+class LocalService:
+    """The key file, and how a test turns its versions over."""
+
+    def __init__(self, folder: Path) -> None:
+        self.keys = LocalKeys.open_or_create(folder / "keys.json", os.urandom)
+        self.mac: MacKey = self.keys.mac
+        self.sealer: Sealer = self.keys.sealer
+        self.signer: Signer = self.keys.signer
+
+    def add(self, purpose: str) -> str:
+        return self.keys.add_version(purpose)
+
+    def disable(self, name: str) -> None:
+        self.keys.disable(name)
+
+    def sealing_version(self) -> str:
+        return self.keys.current("seal").name
+
+
+SERVICES: dict[str, Callable[[Path], LocalService]] = {"local": LocalService}
+
+
+@pytest.fixture(params=SERVICES)
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> LocalService:
+    return SERVICES[request.param](tmp_path)
+
+
+def verifies(key: PublicKey, signature: bytes, data: bytes) -> bool:
+    r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+    numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(key.x, "big"), int.from_bytes(key.y, "big"), ec.SECP256R1())
+    try:
+        numbers.public_key().verify(utils.encode_dss_signature(r, s), data, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def test_tag_is_right_for_its_data_alone(service: LocalService) -> None:
+    ref = service.mac.current()
+    tag = service.mac.sign(ref, b"data")
+    assert len(tag) == 32
+    assert service.mac.verify(ref, b"data", tag)
+    assert not service.mac.verify(ref, b"Data", tag)
+    assert not service.mac.verify(ref, b"data", bytes([tag[0] ^ 1]) + tag[1:])
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_tag_of_another_length_is_wrong(service: LocalService, length: int) -> None:
+    ref = service.mac.current()
+    tag = service.mac.sign(ref, b"data")
+    assert not service.mac.verify(ref, b"data", (tag + b"\x00")[:length])
+
+
+def test_new_mac_version_signs_and_the_old_one_still_verifies(service: LocalService) -> None:
+    old = service.mac.current()
+    tag = service.mac.sign(old, b"data")
+    new = service.add("mac")
+    assert service.mac.current() == new != old
+    assert service.mac.verify(old, b"data", tag)
+    assert not service.mac.verify(new, b"data", tag)
+    assert service.mac.sign(old, b"data") == tag
+
+
+def test_disabled_mac_version_neither_signs_nor_verifies(service: LocalService) -> None:
+    old = service.mac.current()
+    tag = service.mac.sign(old, b"data")
+    service.add("mac")
+    service.disable(old)
+    with pytest.raises(KeyRefused):
+        service.mac.sign(old, b"data")
+    with pytest.raises(KeyRefused):
+        service.mac.verify(old, b"data", tag)
+
+
+@pytest.mark.parametrize("name", ["", "marker", "local/mac/99"])
+def test_unknown_version_is_refused_without_naming_it(service: LocalService, name: str) -> None:
+    for attempt in (service.mac.sign, service.signer.sign):
+        with pytest.raises(KeyRefused) as refused:
+            attempt(name, b"data")
+        assert not name or name not in str(refused.value)
+
+
+def test_key_of_one_purpose_serves_no_other(service: LocalService) -> None:
+    with pytest.raises(KeyRefused):
+        service.mac.sign(service.signer.current(), b"data")
+    with pytest.raises(KeyRefused):
+        service.signer.sign(service.mac.current(), b"data")
+
+
+def test_no_key_is_current_when_all_are_disabled(service: LocalService) -> None:
+    service.disable(service.mac.current())
+    service.disable(service.sealing_version())
+    service.disable(service.signer.current())
+    for attempt in (service.mac.current, service.signer.current, lambda: service.sealer.seal(b"", b"")):
+        with pytest.raises(KeyUnavailable):
+            attempt()
+    assert list(service.signer.public_keys()) == []
+
+
+@pytest.mark.parametrize("plaintext", [b"", b"x", os.urandom(100_000)], ids=["empty", "byte", "long"])
+def test_sealed_bytes_open_to_what_was_sealed(service: LocalService, plaintext: bytes) -> None:
+    sealed = service.sealer.seal(plaintext, b"about")
+    assert service.sealer.unseal(sealed, b"about") == plaintext
+    assert len(plaintext) < 16 or plaintext not in sealed
+
+
+def test_sealing_twice_gives_different_bytes(service: LocalService) -> None:
+    assert service.sealer.seal(b"same", b"") != service.sealer.seal(b"same", b"")
+
+
+@pytest.mark.parametrize("other", [b"", b"About", b"about ", b"\x00about"])
+def test_other_associated_data_opens_nothing(service: LocalService, other: bytes) -> None:
+    sealed = service.sealer.seal(b"plain", b"about")
+    with pytest.raises(KeyRefused):
+        service.sealer.unseal(sealed, other)
+
+
+def test_any_changed_byte_opens_nothing(service: LocalService) -> None:
+    sealed = service.sealer.seal(b"plain", b"about")
+    for position in range(len(sealed)):
+        changed = bytearray(sealed)
+        changed[position] ^= 1
+        with pytest.raises(KeyRefused):
+            service.sealer.unseal(bytes(changed), b"about")
+
+
+def test_any_shorter_or_longer_bytes_open_nothing(service: LocalService) -> None:
+    sealed = service.sealer.seal(b"plain", b"about")
+    for wrong in [*(sealed[:length] for length in range(len(sealed))), sealed + b"\x00", b"\x00" + sealed]:
+        with pytest.raises(KeyRefused):
+            service.sealer.unseal(wrong, b"about")
+
+
+def test_name_does_not_slide_into_the_associated_data(service: LocalService) -> None:
+    sealed = service.sealer.seal(b"plain", b"about")
+    with pytest.raises(KeyRefused):
+        service.sealer.unseal(sealed[:1] + bytes([sealed[1] + 1]) + sealed[2:], b"about")
+
+
+def test_old_sealed_bytes_open_until_their_version_is_disabled(service: LocalService) -> None:
+    old = service.sealing_version()
+    sealed = service.sealer.seal(b"plain", b"about")
+    service.add("seal")
+    again = service.sealer.seal(b"plain", b"about")
+    assert service.sealer.unseal(sealed, b"about") == b"plain"
+    service.disable(old)
+    assert service.sealer.unseal(again, b"about") == b"plain"
+    with pytest.raises(KeyRefused):
+        service.sealer.unseal(sealed, b"about")
+
+
+def test_signature_is_r_and_s_and_verifies_under_the_named_key(service: LocalService) -> None:
+    kid = service.signer.current()
+    signature = service.signer.sign(kid, b"data")
+    (key,) = service.signer.public_keys()
+    assert (key.kid, len(key.x), len(key.y), len(signature)) == (kid, 32, 32, 64)
+    assert verifies(key, signature, b"data")
+    assert not verifies(key, signature, b"Data")
+
+
+def test_public_keys_are_newest_first_and_without_the_disabled(service: LocalService) -> None:
+    first = service.signer.current()
+    second, third = service.add("sign"), service.add("sign")
+    assert [key.kid for key in service.signer.public_keys()] == [third, second, first]
+    assert service.signer.current() == third
+    service.disable(second)
+    assert [key.kid for key in service.signer.public_keys()] == [third, first]
+    assert verifies(service.signer.public_keys()[1], service.signer.sign(first, b"data"), b"data")
+
+
+def test_tag_is_hmac_sha_256(service: LocalService) -> None:
+    secret = service.keys.current("mac").secret
+    assert service.mac.sign(service.mac.current(), b"data") == hmac.new(secret, b"data", hashlib.sha256).digest()
