@@ -94,9 +94,16 @@ def first_break(contents: Iterable[tuple[Mapping[str, object], str]], head: Head
     for content, stored_hash in contents:
         if content.get("seq") != last.seq + 1:
             return ChainBreak(last.seq + 1, "removed or reordered")
-        if content.get("prev") != last.hash or entry_hash(content) != stored_hash:
+        if entry_hash(content) != stored_hash:
             return ChainBreak(last.seq + 1, "changed")
+        if content.get("prev") != last.hash:
+            # This entry is whole, so the one before it was changed together with its hash.
+            return ChainBreak(max(last.seq, 1), "changed")
         last = Head(last.seq + 1, stored_hash)
-    if last != head:
-        return ChainBreak(last.seq + 1, "truncated, or the head was changed")
-    return None
+    return _end_break(last, head)
+
+
+def _end_break(last: Head, head: Head) -> ChainBreak | None:
+    if last.seq != head.seq:
+        return ChainBreak(min(last.seq, head.seq) + 1, "truncated, or the head was changed")
+    return None if last == head else ChainBreak(max(last.seq, 1), "changed")

@@ -55,7 +55,7 @@ def promote(state: ClientState, at: datetime, _policy: Policy) -> Step:
             active_rotation=None,
             last_rotation=rotation.rotation_id,
             # The first issue starts no interval (protocol.md §6).
-            last_promoted_at=at if old else state.client.last_promoted_at,
+            last_promoted_at=at if old or state.last else None,
         )
     )
     return Step("promote", after, rotation.rotation_id, new.version_id)
@@ -121,7 +121,7 @@ def open_rotation(case: Case) -> Sequence[Step]:
 
 def _new_rotation(case: Case) -> Rotation:
     command: Request = case.command
-    not_before = command.not_before or max(guards.earliest(case), case.now)
+    not_before = guards.start(case)
     grace = command.grace if command.grace is not None else timedelta(seconds=case.policy.grace_seconds)
     return Rotation(
         rotation_id=command.rotation_id,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SECRET_BYTES = 32
 SECRET_LENGTH = 43
 """Characters of a secret: base64url of 32 bytes."""
+ULID_RANDOM_BYTES = 10
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}\Z")
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
@@ -46,9 +47,19 @@ def base64url_decode(text: str) -> bytes:
 
 
 def length_prefixed(*fields: str) -> bytes:
-    """Return LP(fields): each field's UTF-8 length as 32-bit unsigned big-endian, then its UTF-8 bytes."""
-    encoded = [field.encode("utf-8") for field in fields]
+    """Return LP(fields): each field's UTF-8 length as 32-bit unsigned big-endian, then its UTF-8 bytes.
+
+    `InvalidRequest` for a lone surrogate (JSON can bring one in): it has no UTF-8.
+    """
+    encoded = [_utf8(field) for field in fields]
     return b"".join(len(data).to_bytes(4, "big") + data for data in encoded)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidRequest("not_unicode", "A text is not Unicode: it holds half a surrogate pair.") from None
 
 
 def canonical_input(client_id: str, version_id: str, secret: str) -> bytes:
@@ -57,13 +68,21 @@ def canonical_input(client_id: str, version_id: str, secret: str) -> bytes:
 
 
 def canonical_json(value: object) -> bytes:
-    """Return RFC 8785 canonical JSON of strings, integers, booleans, nulls, lists and objects (no floats)."""
-    return json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    """Return RFC 8785 canonical JSON of strings, integers, booleans, nulls, lists and objects (no floats).
+
+    `InvalidRequest` for other numbers, for lone surrogates (RFC 8785 §3.2.2.2) and for absurd nesting.
+    """
+    try:
+        return _utf8(json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+    except RecursionError:
+        raise InvalidRequest("not_canonical", "A value is nested too deeply.") from None
 
 
 def _ordered(value: object) -> object:
     if isinstance(value, dict):
-        return {key: _ordered(value[key]) for key in sorted(value, key=lambda key: key.encode("utf-16-be"))}
+        # A surrogate passes here and is refused when the text becomes bytes.
+        by_utf16 = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
+        return {key: _ordered(value[key]) for key in by_utf16}
     if isinstance(value, list | tuple):
         return [_ordered(item) for item in value]
     if isinstance(value, float) or (isinstance(value, int) and abs(value) > _MAX_SAFE_INTEGER):
@@ -110,8 +129,10 @@ def version_identifier(text: str) -> str:
 
 
 def ulid(now: datetime, randomness: bytes) -> str:
-    """Return a ULID of 48 bits of milliseconds and 80 bits (`bytes, 10`) of randomness."""
-    number = to_milliseconds(now) << 80 | int.from_bytes(randomness[:10], "big")
+    """Return a ULID of 48 bits of milliseconds and 80 bits (`bytes, 10` or more) of randomness."""
+    if len(randomness) < ULID_RANDOM_BYTES:
+        raise ValueError("a ULID takes 10 random bytes")
+    number = to_milliseconds(now) << 80 | int.from_bytes(randomness[:ULID_RANDOM_BYTES], "big")
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 

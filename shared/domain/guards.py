@@ -45,9 +45,9 @@ def authorised(case: Case) -> None:
 
 
 def through_own_group(case: Case) -> None:
-    """Refuse a request in the name of a group that the requester is not in."""
+    """Refuse a request in the name of a group that the requester is not in, or that is not the client's."""
     command: Request = case.command
-    if command.group not in command.groups:
+    if command.group not in command.groups & set(case.state.client.admin_groups):
         raise Forbidden("not_in_group", "This admin is not in the group that the request names.")
 
 
@@ -55,7 +55,8 @@ def recipient(case: Case) -> None:
     """Refuse an ack by somebody who could not open the notice, or who has no leaf any more."""
     command: Acknowledge = case.command
     rotation = case.state.rotation
-    if rotation is None or command.actor.npub not in {item.npub for item in rotation.recipients}:
+    sent_to = {(item.user, item.npub) for item in rotation.recipients} if rotation else set()
+    if (command.actor.user, command.actor.npub) not in sent_to:
         raise Forbidden("not_a_recipient", "This admin was not sent the notice.")
     if not command.member:
         raise Forbidden("no_longer_a_member", "This admin has no leaf in the group any more.")
@@ -89,6 +90,13 @@ def suspended(case: Case) -> None:
 # --- the rotation ----------------------------------------------------------------------------------------------------
 
 
+def unused_names(case: Case) -> None:
+    """Refuse ids that a rotation or version bears already: one rotation_id makes at most one version."""
+    command: Request = case.command
+    if command.rotation_id in case.state.rotations or command.version_id in case.state.versions:
+        raise Conflict("already_exists", "That rotation or version exists already.")
+
+
 def no_active_rotation(case: Case) -> None:
     """Refuse while a rotation holds the client's lock."""
     if case.state.rotation is not None:
@@ -119,6 +127,13 @@ def distributed(case: Case) -> None:
         raise Conflict("not_distributed", "The rotation's secret was not sent yet.")
 
 
+def in_time(case: Case) -> None:
+    """Refuse acks from the deadline on, also when the quorum is reached and promotion is scheduled for later."""
+    rotation = case.state.rotation
+    if rotation is None or rotation.ack_deadline is None or case.now >= rotation.ack_deadline:
+        raise Conflict("ack_deadline_over", "The deadline for acknowledgements is over.")
+
+
 def same_secret(case: Case) -> None:
     """Refuse an ack of another version, hash or key."""
     command: Acknowledge = case.command
@@ -134,7 +149,8 @@ def receipt_valid(case: Case) -> None:
     if command.receipt is None and not case.policy.require_receipts:
         return
     pending = case.state.pending
-    if command.receipt_key is None or pending is None or command.receipt_key != pending.receipt_key:
+    proven = command.receipt_key if command.receipt is not None else None
+    if proven is None or pending is None or proven != pending.receipt_key:
         raise Forbidden("bad_receipt", "The receipt does not prove that this admin holds the secret.")
 
 
@@ -149,12 +165,22 @@ def first_ack(case: Case) -> None:
 # --- windows and rates -----------------------------------------------------------------------------------------------
 
 
+def _lead(case: Case) -> timedelta:
+    first_issue = case.state.client.current_version is None
+    none_needed = first_issue or isinstance(case.command, Emergency)
+    return _NO_TIME if none_needed else timedelta(seconds=case.policy.minimum_not_before_seconds)
+
+
 def earliest(case: Case) -> datetime:
     """Return the earliest not_before that policy allows: measured from the event's time; at once for a first issue."""
     command: Request = case.command
-    if isinstance(command, Emergency) or case.state.client.current_version is None:
-        return command.measured_from
-    return command.measured_from + timedelta(seconds=case.policy.minimum_not_before_seconds)
+    return command.measured_from + _lead(case)
+
+
+def start(case: Case) -> datetime:
+    """Return when the new version starts: at the not_before asked for; absent means now + minimum (protocol.md §6)."""
+    command: Request = case.command
+    return command.not_before or case.now + _lead(case)
 
 
 def windows_inside_policy(case: Case) -> None:
@@ -195,10 +221,9 @@ def no_grace_in_progress(case: Case) -> None:
 
 def interval_kept(case: Case) -> None:
     """Refuse promotions that would follow each other too fast."""
-    command: Request = case.command
     last = case.state.client.last_promoted_at
     interval = timedelta(seconds=case.policy.minimum_interval_seconds)
-    if last is not None and (command.not_before or max(earliest(case), case.now)) < last + interval:
+    if last is not None and start(case) < last + interval:
         raise PolicyViolation("interval_too_short", "The last promotion is too recent for another one.")
 
 

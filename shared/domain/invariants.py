@@ -12,8 +12,31 @@ if TYPE_CHECKING:
     from shared.domain.model import ClientState, Rotation
 
 
+_PROMOTED = frozenset({Outcome.PROMOTED, Outcome.ROLLED_BACK})
+
+
 def breaches(state: ClientState) -> Iterator[str]:
     """Yield a sentence for each invariant that a state breaks; `state` holds all of the client's documents."""
+    dangling = list(_dangling(state))
+    yield from dangling
+    if not dangling:
+        yield from _judged(state)
+
+
+def _dangling(state: ClientState) -> Iterator[str]:
+    client = state.client
+    for version in (client.current_version, client.previous_version):
+        if version is not None and version not in state.versions:
+            yield "the client names a version that is missing"
+    for rotation in (client.active_rotation, client.last_rotation):
+        if rotation is not None and rotation not in state.rotations:
+            yield "the client names a rotation that is missing"
+    for held in state.rotations.values():
+        if held.new_version not in state.versions:
+            yield "a rotation's version is missing"
+
+
+def _judged(state: ClientState) -> Iterator[str]:
     yield from _pointers(state)
     yield from _liveness(state)
     yield from _rotations(state)
@@ -37,11 +60,15 @@ def _pointers(state: ClientState) -> Iterator[str]:
 
 
 def _liveness(state: ClientState) -> Iterator[str]:
-    promoted = any(rotation.outcome in {Outcome.PROMOTED, Outcome.ROLLED_BACK} for rotation in state.rotations.values())
+    promoted = any(rotation.outcome in _PROMOTED for rotation in state.rotations.values())
     if state.client.status is ClientStatus.ACTIVE and promoted and state.current is None:
         yield "an active client that had a current version has none"
     if state.client.status is ClientStatus.REVOKED and state.live:
         yield "a revoked client has a live version"
+    if state.client.status is ClientStatus.REVOKED and state.rotation:
+        yield "a revoked client has an open rotation"
+    if state.previous and state.current is None:
+        yield "a version is in grace beside no current one"
     for version in state.live:
         if not (version.secret_hash and version.mac_key_ref):
             yield "a live version has no hash to verify against"
@@ -57,19 +84,29 @@ def _rotations(state: ClientState) -> Iterator[str]:
     for rotation in state.rotations.values():
         if (rotation.phase is Phase.COMPLETED) != (rotation.outcome is not None):
             yield "a rotation is completed without an outcome, or has one without being completed"
-        if rotation.new_version not in state.versions:
-            yield "a rotation's version is missing"
     made = [rotation.new_version for rotation in state.rotations.values()]
     if len(made) != len(set(made)):
         yield "two rotations made one version"
+    makers = [version.rotation_id for version in state.versions.values() if version.rotation_id in state.rotations]
+    if len(makers) != len(set(makers)):
+        yield "one rotation made two versions"
 
 
 def _promotions(state: ClientState) -> Iterator[str]:
     for rotation in state.rotations.values():
-        if rotation.outcome in {Outcome.PROMOTED, Outcome.ROLLED_BACK} and not _ratified(rotation):
+        if rotation.outcome in _PROMOTED and not _ratified(rotation):
             yield "a rotation was promoted without its quorum"
+    if state.last and state.last.outcome not in _PROMOTED:
+        yield "the last rotation was never promoted"
+    for version in state.live:
+        # An imported version has no rotation.
+        maker = state.rotations.get(version.rotation_id)
+        if maker and maker.outcome not in _PROMOTED:
+            yield "a live version was never promoted"
 
 
 def _ratified(rotation: Rotation) -> bool:
-    recipients = {item.npub for item in rotation.recipients}
-    return rotation.counted_acks() >= rotation.quorum and all(ack.npub in recipients for ack in rotation.acks)
+    recipients = {(item.user, item.npub) for item in rotation.recipients}
+    return rotation.counted_acks() >= rotation.quorum and all(
+        (ack.user, ack.npub) in recipients for ack in rotation.acks
+    )

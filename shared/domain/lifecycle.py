@@ -64,7 +64,13 @@ def _always(_command: object) -> bool:
     return True
 
 
-_ASK = (guards.authorised, guards.through_own_group, guards.windows_inside_policy, guards.quorum_reachable)
+_ASK = (
+    guards.authorised,
+    guards.through_own_group,
+    guards.unused_names,
+    guards.windows_inside_policy,
+    guards.quorum_reachable,
+)
 
 TABLE: Mapping[type, Row] = {
     commands.Request: Row(
@@ -75,8 +81,8 @@ TABLE: Mapping[type, Row] = {
     commands.Emergency: Row((*_ASK, guards.not_revoked, guards.within_rates), effects.open_rotation),
     commands.Distribute: Row((guards.rotation_open, guards.undistributed), effects.store_distribution),
     commands.Acknowledge: Row(
-        (guards.rotation_open, guards.distributed, guards.recipient, guards.same_secret, guards.receipt_valid,
-         guards.first_ack),
+        (guards.rotation_open, guards.distributed, guards.in_time, guards.recipient, guards.same_secret,
+         guards.receipt_valid, guards.first_ack),
         effects.add_ack,
     ),
     commands.Cancel: Row((guards.authorised, guards.rotation_open), effects.cancel),
@@ -171,7 +177,7 @@ def decide(state: ClientState, command: Command, policy: Policy, now: datetime) 
     if row.second_person(command):
         if not _seconded(case):
             return _approved(case, settled)
-        case = replace(case, state=case.state.with_client(approvals=()))
+        case = replace(case, state=case.state.with_client(approvals=_approvals_besides(case)))
     done = _carried_out(case, row, settled)
     after = settle(done.state, policy, now)
     return Decision(after.state, (*done.transitions, *after.transitions))
@@ -197,11 +203,16 @@ def _seconded(case: Case) -> bool:
     return len(case.command.people) < SECOND_PERSON_FROM or bool(earlier & others)
 
 
+def _approvals_besides(case: Case, user: str | None = None) -> tuple[Approval, ...]:
+    """Return the approvals that last, but for this act's (only `user`'s, when given)."""
+    act, since = _act(case.command), case.now - APPROVAL_LASTS
+    lasting = (item for item in case.state.client.approvals if item.at > since)
+    return tuple(item for item in lasting if item.act != act or item.user != (user or item.user))
+
+
 def _approved(case: Case, settled: Decision) -> Decision:
-    since = case.now - APPROVAL_LASTS
-    kept = tuple(item for item in case.state.client.approvals if item.at > since)
     mine = Approval(_act(case.command), case.command.actor.user, case.now)
-    step = Step("approve", case.state.with_client(approvals=(*kept, mine)))
+    step = Step("approve", case.state.with_client(approvals=(*_approvals_besides(case, mine.user), mine)))
     entry = _transition(case.state, step, command=case.command)
     return Decision(step.state, (*settled.transitions, entry), awaits_second_person=True)
 
