@@ -1,6 +1,7 @@
 """Making a commit and the Welcome for those that it adds (RFC 9420 §12.4.1, §12.4.3)."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -8,12 +9,13 @@ from shared.mls import tree_math
 from shared.mls.cipher_suite import HASH_BYTES
 from shared.mls.encoding import vector
 from shared.mls.epoch_change import Transition, conclude, provisional_context
+from shared.mls.errors import MlsError
 from shared.mls.extensions import EXTERNAL_PUB, RATCHET_TREE, Extension
 from shared.mls.hpke import KeyPair, Random, draw
 from shared.mls.key_schedule import Joiner
 from shared.mls.leaf_node import LeafNode, next_leaf
 from shared.mls.proposal_list import Applied, Pending, apply
-from shared.mls.proposals import CommitContent, Proposal, Reference
+from shared.mls.proposals import CommitContent, Proposal, Reference, Remove
 from shared.mls.protection import protect, sign
 from shared.mls.state import State
 from shared.mls.tree_validation import check_unique
@@ -61,6 +63,24 @@ def create_commit(
     entered, joiner, tag = conclude(state, change, signed, now)
     _, message = protect(state, replace(signed, confirmation_tag=tag), random, draft.padding)
     return Made(entered, message, _welcome(entered, applied, fresh, joiner, random))
+
+
+def choose(state: State, inline: Sequence[Proposal], external: Mapping[bytes, bytes], now: datetime) -> list[Pending]:
+    """Choose the pending proposals that may stand in a commit of ours beside the `inline` ones (RFC 9420 §12.2).
+
+    Removes go before updates of the same leaf, and of several updates of a leaf the latest counts. What would make
+    the commit invalid (expired meanwhile, excluded by another, our own update) is left out, so that no member can
+    keep us from committing by what it proposes.
+    """
+    kept = [Pending(b"", state.own_index, proposal) for proposal in inline]
+    latest_first = state.pending[::-1]
+    for entry in sorted(latest_first, key=lambda entry: not isinstance(entry.proposal, Remove)):
+        with suppress(MlsError):
+            applied = apply(state.tree, state.context, [*kept, entry], state.own_index, now)
+            check_unique(applied.tree)
+            state.psks(external).secret(applied.psks)
+            kept.append(entry)
+    return [entry for entry in state.pending if entry in kept]
 
 
 def _renew(state: State, applied: Applied, random: Random) -> tuple[FreshPath, UpdatePath]:

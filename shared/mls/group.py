@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Self
 
 from shared.mls import joining
-from shared.mls.commit_creation import Draft, create_commit
+from shared.mls.commit_creation import Draft, choose, create_commit
 from shared.mls.events import Event, Member
 from shared.mls.hpke import KeyPair, Random
 from shared.mls.key_package import KeyPackageSecrets, parse_key_package, seconds
 from shared.mls.leaf_node import next_leaf
 from shared.mls.past_epoch import keep
-from shared.mls.proposal_list import Pending, choose, validate
+from shared.mls.proposal_list import Pending, validate
 from shared.mls.proposals import Add, Proposal, Remove, Update
 from shared.mls.protection import protect, sign
 from shared.mls.receiving import receive
@@ -155,9 +155,7 @@ class Group:
         self.state.require_active()
         adds = (Add(parse_key_package(package)) for package in add)
         inline: tuple[Proposal, ...] = (*adds, *(Remove(index) for index in remove))
-        own = self.state.own_index
-        offered = [*self.state.pending, *(Pending(b"", own, proposal) for proposal in inline)]
-        chosen = [entry for entry in choose(offered, own) if entry.reference] if include_pending else []
+        chosen = choose(self.state, inline, psks or {}, now) if include_pending else []
         draft = Draft(chosen, inline, authenticated_data, public, padding)
         made = create_commit(self.state, draft, psks or {}, random=random, now=now)
         return Commit(type(self)(made.state), made.message, made.welcome)

@@ -156,35 +156,3 @@ def apply(
         needs_path=not entries or any(isinstance(entry.proposal, NEED_PATH) for entry in entries),
         own_pairs={2 * entry.sender: entry.own_pair for entry in entries if entry.own_pair is not None},
     )
-
-
-def choose(pending: Sequence[Pending], committer: int) -> list[Pending]:
-    """Choose of the pending proposals those that may stand together in our commit (RFC 9420 §12.2).
-
-    Removes go before updates of the same leaf, and of several updates of a leaf the latest counts; what concerns the
-    committer itself is left out.
-    """
-    ordered = sorted(pending, key=lambda entry: not isinstance(entry.proposal, Remove))
-    chosen: list[Pending] = []
-    taken: set[object] = {committer}
-    for entry in ordered:
-        concern = _concern(entry)
-        if concern not in taken:
-            taken.add(concern)
-            chosen.append(entry)
-    return [entry for entry in pending if entry in chosen]
-
-
-def _concern(entry: Pending) -> object:
-    """Return what only one proposal of a list may be about."""
-    match entry.proposal:
-        case Remove(removed=removed):
-            return removed
-        case Update():
-            return entry.sender
-        case Add(key_package=package):
-            return package.leaf.signature_key
-        case PreSharedKey(psk=psk):
-            return psk
-        case other:
-            return type(other)

@@ -36,8 +36,7 @@ from shared.mls.key_package import KeyPackage, moment_of, parse_key_package
 from shared.mls.key_schedule import EpochSecrets, GroupContext, Joiner, confirmed_hash, interim_hash
 from shared.mls.leaf_node import next_leaf
 from shared.mls.private_message import PrivateMessage, sender_data_keys
-from shared.mls.proposal_list import Pending
-from shared.mls.proposals import KINDS, CommitContent, encode_proposal, read_proposal
+from shared.mls.proposals import KINDS, Add, CommitContent, Proposal, Remove, Update, encode_proposal, read_proposal
 from shared.mls.protection import ratchet_kind
 from shared.mls.psk import EXTERNAL, PskId, psk_secret
 from shared.mls.public_message import PublicMessage
@@ -191,15 +190,14 @@ def check_tree_operations(case: Case) -> None:
     before = decode(RatchetTree.read, raw(case["tree_before"]))
     assert before.root_hash == raw(case["tree_hash_before"])
     proposal = decode(read_proposal, raw(case["proposal"]))
-    entry = Pending(b"", case["proposal_sender"], proposal)
     after = before.copy()
-    match proposal.kind:
-        case 1:
-            after.add(proposal.key_package.leaf)
-        case 2:
-            after.update(entry.sender, proposal.leaf)
-        case 3:
-            after.remove(proposal.removed)
+    match proposal:
+        case Add(key_package=package):
+            after.add(package.leaf)
+        case Update(leaf=leaf):
+            after.update(case["proposal_sender"], leaf)
+        case Remove(removed=index):
+            after.remove(index)
     assert after.encode() == raw(case["tree_after"])
     assert after.root_hash == raw(case["tree_hash_after"])
     assert before.encode() == raw(case["tree_before"])
@@ -336,7 +334,8 @@ def check_messages(case: Case) -> None:
     kinds = "add", "update", "remove", "pre_shared_key", "re_init", "external_init", "group_context_extensions"
     for kind, name in enumerate(kinds, start=1):
         encoded = raw(case[f"{name}_proposal"])
-        proposal = decode(KINDS[kind].read, encoded)
+        read_kind: Callable[[Reader], Proposal] = KINDS[kind].read
+        proposal = decode(read_kind, encoded)
         assert proposal.encode() == encoded
         assert encode_proposal(proposal) == kind.to_bytes(2, "big") + encoded
     commit = decode(CommitContent.read, raw(case["commit"]))
