@@ -138,7 +138,7 @@ class _Doors:
         """Return None when the door took the event, and else why not, in words that hold nothing of the answer."""
         try:
             status = self._post(event)
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:
             return type(error).__name__
         return None if status in _SUCCESS else f"HTTP {status}"
 

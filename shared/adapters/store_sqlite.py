@@ -136,7 +136,7 @@ class SqliteStore:
 
     def _document(self, row: tuple[str, int, str]) -> Document:
         path, version, text = row
-        with suppress(ValueError, KeyError, TypeError, AttributeError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return Document(path, decode(text), str(version))
         raise refusal(self.file.path, "is damaged: a document can't be read")
 
