@@ -55,7 +55,7 @@ def promote(state: ClientState, at: datetime, _policy: Policy) -> Step:
             active_rotation=None,
             last_rotation=rotation.rotation_id,
             # The first issue starts no interval (protocol.md §6).
-            last_promoted_at=at if old or state.last else None,
+            last_promoted_at=at if old or state.client.last_rotation else None,
         )
     )
     return Step("promote", after, rotation.rotation_id, new.version_id)

@@ -27,12 +27,12 @@ def _public(module: object, returns: str) -> set[str]:
         for name, function in functions
         if function.__module__ == getattr(module, "__name__", "")
         and not name.startswith("_")
-        and function.__annotations__["return"] == returns
+        and str(function.__annotations__["return"]) == returns
     }
 
 
 def _verb(kind: type) -> str:
-    return re.findall(r"[A-Z][a-z]+", kind.__name__)[0].lower()
+    return str(re.findall(r"[A-Z][a-z]+", kind.__name__)[0]).lower()
 
 
 def test_the_table_covers_exactly_the_commands() -> None:
