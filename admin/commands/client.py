@@ -1,0 +1,118 @@
+"""`keyturn client`: clients as the operator adds and sees them."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from admin import answers
+from admin.durations import parse_duration
+from admin.errors import NoOperatorTokenError
+from admin.options import ClientId, Json
+from admin.output import moment, print_facts, print_json, print_table, waiting
+from admin.session import Session, session_of
+from shared.domain.encodings import identifier
+
+app = typer.Typer(no_args_is_help=True, help="Clients: the integrators whose credentials are turned over.")
+
+
+class Kind(StrEnum):
+    """Kinds of credential, as the command line names them."""
+
+    OAUTH2 = "oauth2"
+    X_API_KEY = "x-api-key"
+
+
+_WIRE_KINDS = {Kind.OAUTH2: "oauth2_client_secret", Kind.X_API_KEY: "x_api_key"}
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    client_id: ClientId,
+    *,
+    group: Annotated[list[str], typer.Option(help="An admin group that is authorised for it; may be repeated.")],
+    kind: Annotated[Kind, typer.Option(help="What it authenticates with.")] = Kind.OAUTH2,
+    quorum: Annotated[int | None, typer.Option(min=1, help="How many people have to acknowledge.")] = None,
+    grace: Annotated[
+        timedelta | None,
+        typer.Option(parser=parse_duration, metavar="7d", help="How long the version left goes on working."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Add a client (operator)."""
+    session = session_of(context)
+    policy: dict[str, object] = {} if quorum is None else {"quorum": quorum}
+    if grace is not None:
+        policy["grace_seconds"] = grace // timedelta(seconds=1)
+    fields = {
+        "client_id": identifier(client_id),
+        "groups": [identifier(item) for item in group],
+        "kind": _WIRE_KINDS[kind],
+        "policy": policy,
+    }
+    with waiting("Adding the client"):
+        client = session.server().operator("POST", "/clients", session.operator_token(), fields)
+    _report(client, as_json=json)
+
+
+@app.command("list")
+def list_(context: typer.Context, *, json: Json = False) -> None:
+    """List all clients (operator)."""
+    session = session_of(context)
+    with waiting("Reading the clients"):
+        clients = _all_clients(session)
+    if json:
+        print_json({"clients": clients})
+        return
+    names = ("client_id", "kind", "status", "current_version", "previous_version", "active_rotation")
+    titles = ("CLIENT", "KIND", "STATUS", "CURRENT", "IN GRACE", "ROTATION")
+    print_table(titles, ([client.get(name) for name in names] for client in clients), empty="There are no clients yet.")
+
+
+@app.command()
+def show(context: typer.Context, client_id: ClientId, *, json: Json = False) -> None:
+    """Show a client: as operator where this user is one, else as a member of its groups."""
+    session = session_of(context)
+    with waiting("Reading the client"):
+        client = _client(session, identifier(client_id))
+    _report(client, as_json=json)
+
+
+def _client(session: Session, client_id: str) -> dict[str, object]:
+    try:
+        token = session.operator_token()
+    except NoOperatorTokenError:
+        return session.device().client(client_id)
+    return session.server().operator("GET", f"/clients/{client_id}", token)
+
+
+def _all_clients(session: Session) -> list[dict[str, object]]:
+    server, token = session.server(), session.operator_token()
+    clients: list[dict[str, object]] = []
+    path: str | None = "/clients"
+    while path is not None:
+        page = server.operator("GET", path, token)
+        clients += answers.mappings(page, "clients")
+        following = answers.optional_text(page, "next")
+        path = None if following is None else f"/clients?after={identifier(following)}"
+    return clients
+
+
+def _report(client: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
+        print_json(client)
+        return
+    names = ("client_id", "kind", "status", "quorum", "current_version", "previous_version", "active_rotation")
+    print_facts([(name.replace("_", " "), client.get(name)) for name in names])
+    print_facts([("groups", ", ".join(answers.texts(client, "groups")))])
+    versions = answers.mappings(client, "versions")
+    print_table(
+        ("VERSION", "STATE", "FROM", "UNTIL", "BY"), map(_version_row, versions), empty="It has no version yet."
+    )
+
+
+def _version_row(version: dict[str, object]) -> list[object]:
+    window = [moment(version.get("not_before")), moment(version.get("not_after"))]
+    return [version.get("version_id"), version.get("state"), *window, version.get("rotated_by")]

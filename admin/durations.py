@@ -1,0 +1,32 @@
+"""Durations as people write them: `90s`, `10m`, `1h`, `7d`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from admin.errors import UsageError
+
+_WRITTEN = re.compile(r"([0-9]{1,9})([smhd])\Z")
+_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_SECOND = timedelta(seconds=1)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return a duration of a whole number and one unit out of s, m, h and d; `UsageError` for anything else."""
+    match = _WRITTEN.match(text)
+    if match is None:
+        raise UsageError("A duration is a whole number with a unit.", "Write it as 90s, 10m, 1h or 7d.")
+    return int(match[1]) * _SECONDS[match[2]] * _SECOND
+
+
+def format_duration(duration: timedelta) -> str:
+    """Return a duration in the largest unit that holds it whole; parts of a second are dropped."""
+    seconds = duration // _SECOND
+    unit, size = next((unit, size) for unit, size in _SECONDS.items() if seconds % size == 0 and (seconds or size == 1))
+    return f"{seconds // size}{unit}"
+
+
+def milliseconds(duration: timedelta) -> int:
+    """Return whole milliseconds, rounded down."""
+    return duration // timedelta(milliseconds=1)

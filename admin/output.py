@@ -1,0 +1,103 @@
+"""What the commands say: tables and facts for people, one JSON object for programs, errors and progress on stderr.
+
+What came over the network is printed without control characters, so that it can't act on a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shared.domain.encodings import from_milliseconds
+from shared.domain.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+_UNBOUNDED = 10_000
+"""Columns of what is no terminal: nothing is wrapped or cut for a program that reads it."""
+
+
+def print_json(fields: Mapping[str, object]) -> None:
+    """Print the one object of a command, on a line."""
+    typer.echo(json.dumps(fields, ensure_ascii=False))
+
+
+def print_facts(facts: Iterable[tuple[str, object]], *, err: bool = False) -> None:
+    """Print names and values, aligned; None and the empty string as a dash."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in facts:
+        grid.add_row(Text(name, style="dim"), Text(clean(value)))
+    _console(err=err).print(grid)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """Print rows under their columns, or a sentence if there are none."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(clean(value)) for value in row))
+    if table.row_count:
+        _console().print(table)
+    else:
+        print_note(empty)
+
+
+def print_note(sentence: str, *, err: bool = False) -> None:
+    """Print a sentence."""
+    _console(err=err).print(Text(clean(sentence)))
+
+
+def print_warning(sentence: str) -> None:
+    """Print a warning to stderr."""
+    _print_labelled("warning", "yellow", sentence)
+
+
+def print_error(sentence: str, hint: str) -> None:
+    """Print an error and what to do next to stderr."""
+    _print_labelled("error", "bold red", sentence)
+    if hint:
+        _print_labelled("hint", "cyan", hint)
+
+
+@contextmanager
+def waiting(sentence: str) -> Iterator[Callable[[str], None]]:
+    """Show that something is waited for, if stderr is a terminal; what is yielded changes the sentence."""
+    console = _console(err=True)
+    if not console.is_terminal:
+        yield lambda _sentence: None
+        return
+    with console.status(Text(clean(sentence))) as status:
+        yield lambda changed: status.update(Text(clean(changed)))
+
+
+def clean(value: object) -> str:
+    """Return a value as text that a terminal only shows: no control, format or line-ending characters."""
+    text = "-" if value is None or value == "" else "yes" if value is True else "no" if value is False else str(value)
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def moment(milliseconds: object) -> str | None:
+    """Return Unix milliseconds as people read them, in UTC; None for anything that is no time."""
+    if not isinstance(milliseconds, int):
+        return None
+    try:
+        return f"{from_milliseconds(milliseconds):%Y-%m-%d %H:%M:%S} UTC"
+    except Refusal:
+        return None
+
+
+def _print_labelled(label: str, style: str, sentence: str) -> None:
+    _console(err=True).print(Text.assemble((f"{label}:", style), " ", clean(sentence)))
+
+
+def _console(*, err: bool = False) -> Console:
+    stream = sys.stderr if err else sys.stdout  # looked up each time: tests and shells redirect them
+    width = None if stream.isatty() else _UNBOUNDED
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)

@@ -1,0 +1,61 @@
+"""Reading a page of a group's log: pure, so that state, cursor and notices can be saved as one change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from admin.errors import DeviceError
+from admin.seat import Incident, Seat, read_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+
+    from admin.notice import Notice
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a page came to: the seat after it, new notices, incidents, and what stopped the reading, if anything."""
+
+    seat: Seat
+    notices: list[Notice] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    failure: DeviceError | None = None
+
+
+def read_page(
+    seat: Seat, entries: Iterable[Mapping[str, object]], held: Callable[[str], Notice | None], now: datetime
+) -> Reading:
+    """Read entries in order; `held` returns the notice that the inbox has of a rotation.
+
+    What was read before something stopped it counts, and is there to be saved.
+    """
+    reading = Reading(seat)
+    try:
+        for entry in entries:
+            reading.seat, found = read_entry(reading.seat, entry, now)
+            _file(reading, found, held)
+    except DeviceError as stopped:
+        reading.failure = stopped
+    return reading
+
+
+def _file(reading: Reading, found: Notice | Incident | None, held: Callable[[str], Notice | None]) -> None:
+    if isinstance(found, Incident):
+        reading.incidents.append(found)
+    elif found is not None:
+        _file_notice(reading, found, held(found.rotation_id) or _just_read(reading, found.rotation_id))
+
+
+def _file_notice(reading: Reading, notice: Notice, known: Notice | None) -> None:
+    if known is None:
+        reading.notices.append(notice)
+    elif not known.says_the_same(notice):  # one rotation makes at most one version (protocol.md §4)
+        sentence = "A second notice of a rotation says something else than the first: ignored."
+        reading.incidents.append(Incident(reading.seat.group_id, reading.seat.cursor, sentence))
+
+
+def _just_read(reading: Reading, rotation_id: str) -> Notice | None:
+    return next((notice for notice in reading.notices if notice.rotation_id == rotation_id), None)

@@ -1,0 +1,62 @@
+"""What the server's refusals mean for the person at the keyboard: its stable reason → what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from admin.errors import ServerRefusedError, UnreachableError
+from shared.domain.errors import Refusal
+from shared.proofs.strict_json import load_object
+
+if TYPE_CHECKING:
+    from admin.http_client import Answer
+
+_BY_REASON = {
+    "already_acknowledged": "Nothing is left for you to do: `keyturn rotation show` tells how far it is.",
+    "grace_in_progress": "Wait until that window ends, or add --supersede to end it when the new version takes over.",
+    "interval_too_short": "Schedule it later with --not-before, or use --emergency if it can't wait.",
+    "not_before_too_early": "Give a later --not-before, or leave it out.",
+    "nothing_in_grace": "There is no version to go back to: rotate instead.",
+    "quorum_unreachable": "Enrol more people with `keyturn device invite`, or lower the client's quorum.",
+    "rotation_active": "Wait for it, or end it with `keyturn rotation cancel`.",
+    "wrong_time": "Set this machine's clock: a proof holds for a minute or two only.",
+}
+_BY_ERROR = {
+    "conflict": "Look at `keyturn client show`: something has changed meanwhile.",
+    "internal_error": "It is not your doing: look at the server's log, then try again.",
+    "invalid_request": "Check the ids and values of the command; `--help` says what they are.",
+    "not_found": "Check the id: nothing by that name is there for you.",
+    "policy_violation": "The client's policy decides: `keyturn client show` prints it.",
+    "unauthorized_request": "Is this device still in a group that is authorised for the client?",
+    "unavailable": "Try again in a moment.",
+}
+_UNKNOWN = "Try again; if it stays, look at the server's log."
+
+
+def fields_of(answer: Answer) -> dict[str, object]:
+    """Return the object that a good answer carries.
+
+    `ServerRefusedError` for a problem (RFC 9457); `UnreachableError` for what the suite doesn't say.
+    """
+    fields = _object(answer)
+    if answer.status == 200:  # noqa: PLR2004 - OK, the only status of a good answer
+        return fields
+    error, reason, detail = (str(fields.get(name) or "") for name in ("error", "reason", "detail"))
+    hint = _hint(answer, error, reason)
+    sentence = detail or str(fields.get("title") or "") or "The server refuses."
+    raise ServerRefusedError(status=answer.status, error=error, reason=reason, detail=sentence, hint=hint)
+
+
+def _object(answer: Answer) -> dict[str, object]:
+    try:
+        return load_object(answer.body)
+    except Refusal:
+        raise UnreachableError(
+            "Something else than a keyturn server answers at this address.", "Check --url."
+        ) from None
+
+
+def _hint(answer: Answer, error: str, reason: str) -> str:
+    if error == "rate_limited":
+        return f"Try again in {answer.headers.get('retry-after', 'some')} seconds."
+    return _BY_REASON.get(reason) or _BY_ERROR.get(error) or _UNKNOWN

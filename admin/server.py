@@ -1,0 +1,115 @@
+"""The suite's doors as this device uses them (docs/http.md): each call with the proof that its door asks for.
+
+Reads, and commands that are signed events, may be sent twice: the same event gets the same answer. So they are, when
+the network or the server fails; nothing else is.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Literal
+
+from admin.errors import ServerRefusedError, UnreachableError
+from admin.http_client import Call, UrlTransport, checked_address
+from admin.refusals import fields_of
+from shared.domain.encodings import identifier, rotation_identifier
+from shared.proofs.nip98 import sign_authorization
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from admin.events import Signer
+    from admin.http_client import Answer, Transport
+    from shared.proofs.nostr import Event
+
+_ATTEMPTS = 3
+_PAUSE_SECONDS = 0.5
+_SERVER_FAULT = 500
+_REFUSED = 401
+
+
+class Server:
+    """The doors behind one base URL; every method may raise `ServerRefusedError` or `UnreachableError`."""
+
+    def __init__(
+        self, url: str, transport: Transport | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.url = checked_address(url)
+        self._transport = transport or UrlTransport()
+        self._sleep = sleep
+
+    def post_event(self, event: Event) -> dict[str, object]:
+        """Send a command to `rotate_request` and return its answer."""
+        body = event.to_json().encode("utf-8")
+        return self._persistently(lambda: self._call("POST", "/rotate_request/", {}, body))
+
+    def status(self, signer: Signer, path: str) -> dict[str, object]:
+        """Read `path` (with its query) at the door `status`, proving the device's key (NIP-98)."""
+        return self._persistently(lambda: self._call("GET", "/status" + path, self._proof(signer, path), None))
+
+    def rotation(self, signer: Signer, rotation_id: str) -> dict[str, object]:
+        """Return a rotation; `InvalidRequest` if that is no rotation id."""
+        return self.status(signer, f"/rotations/{rotation_identifier(rotation_id)}")
+
+    def client(self, signer: Signer, client_id: str) -> dict[str, object]:
+        """Return a client; `InvalidRequest` if that is no id."""
+        return self.status(signer, f"/clients/{identifier(client_id)}")
+
+    def messages(self, signer: Signer, group_id: str, after: int) -> dict[str, object]:
+        """Return a page of a group's log, from the index after `after` on."""
+        return self.status(signer, f"/groups/{identifier(group_id)}/messages?after={after}")
+
+    def enrol(self, code: str, event: Event) -> dict[str, object]:
+        """Show an invite's code and a key package; the same two get the same answer."""
+        body = json.dumps({"code": code, "event": event.to_dict()}).encode("utf-8")
+        return self._persistently(lambda: self._call("POST", "/enrol/", {}, body))
+
+    def operator(
+        self, method: Literal["GET", "POST"], path: str, token: str, fields: Mapping[str, object] | None = None
+    ) -> dict[str, object]:
+        """Do what precedes admins."""
+        body = None if fields is None else json.dumps(fields).encode("utf-8")
+        return self._call(method, "/operator" + path, {"Authorization": f"Bearer {token}"}, body)
+
+    def sweep(self, token: str) -> dict[str, object]:
+        """Have one sweep done now."""
+        return self._call("POST", "/grace_sweeper/", {"Authorization": f"Bearer {token}"}, b"{}")
+
+    def check(self, client_id: str, secret: str) -> dict[str, object]:
+        """Return the verdict on a credential: `accepted` and, when it is, the version and its window."""
+        headers = {"X-Client-Id": identifier(client_id), "X-API-Key": secret}
+        answer = self._send("POST", "/client_token/check", headers, b"")
+        if answer.status == _REFUSED:  # that is a verdict, no failure; anything else without the word is none
+            return {"accepted": False, "reason": "refused"}
+        fields = fields_of(answer)
+        if fields.get("accepted") is not True:
+            raise UnreachableError("The answer is no verdict.", "Check --url.")
+        return fields
+
+    def _proof(self, signer: Signer, path: str) -> dict[str, str]:
+        url = f"{self.url}/status{path}"
+        header = sign_authorization(
+            signer.private_key, url=url, method="GET", body=None, now=signer.now(), random=signer.random
+        )
+        return {"Authorization": header}
+
+    def _call(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, object]:
+        return fields_of(self._send(method, path, headers, body))
+
+    def _send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        content = {} if body is None else {"Content-Type": "application/json"}
+        every = {"Accept": "application/json", **content, **headers}
+        return self._transport.send(Call(method, self.url + path, every, body))
+
+    def _persistently(self, attempt: Callable[[], dict[str, object]]) -> dict[str, object]:
+        for round_number in range(1, _ATTEMPTS):
+            try:
+                return attempt()
+            except UnreachableError:
+                self._sleep(_PAUSE_SECONDS * round_number)
+            except ServerRefusedError as refused:
+                if refused.status < _SERVER_FAULT:
+                    raise
+                self._sleep(_PAUSE_SECONDS * round_number)
+        return attempt()

@@ -1,0 +1,126 @@
+"""One run of `keyturn`: where the server and the home are, and the device, operator and prompts that commands use."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from admin.clock import utc_now
+from admin.errors import UsageError
+from admin.home_errors import PassphraseError
+from admin.home_sealing import DEFAULT_COST, ScryptCost
+from admin.output import print_warning
+from admin.passphrase import read_passphrase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    import typer
+
+    from admin.device import Device
+    from admin.home import Home
+    from admin.http_client import Transport
+    from admin.seat import Incident
+    from admin.server import Server
+
+
+def _stdin_is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What a run reaches the world through; tests give their own."""
+
+    transport: Transport | None = None
+    now: Callable[[], datetime] = utc_now
+    random: Callable[[int], bytes] = os.urandom
+    sleep: Callable[[float], None] = time.sleep
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    is_terminal: Callable[[], bool] = _stdin_is_terminal
+    ask_secret: Callable[[str], str] = getpass.getpass
+    passphrase_cost: ScryptCost = DEFAULT_COST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The global options and the ports; the device's parts are loaded when a command first needs them."""
+
+    url: str
+    home: Path
+    passphrase_file: Path | None
+    ports: Ports
+
+    def server(self) -> Server:
+        """Return the doors at the session's address."""
+        from admin.server import Server  # noqa: PLC0415 - `--help` need not load the network's libraries
+
+        return Server(self.url, self.ports.transport, self.ports.sleep)
+
+    def operator_token(self) -> str:
+        """Return the operator's token for the session's address; `NoOperatorTokenError` if there is none."""
+        from admin.operator_token import read_token  # noqa: PLC0415 - only the operator's commands need it
+
+        return read_token(self.server().url, self.ports.environment)
+
+    def device(self) -> Device:
+        """Open the home and return its device; a `HomeError` if that can't be."""
+        from admin.device import Device  # noqa: PLC0415 - MLS is loaded for those commands that use a device
+        from admin.home import Home  # noqa: PLC0415 - the same
+
+        home = Home.open(self.home, self._passphrase(self._ask), self.ports.random)
+        ports = self.ports
+        return Device.open(
+            home,
+            self.url,
+            transport=ports.transport,
+            now=ports.now,
+            random=ports.random,
+            sleep=ports.sleep,
+            observe=_warn,
+        )
+
+    def create_home(self, name: str) -> Home:
+        """Make the home of a new device, under a passphrase asked for twice; a `HomeError` if that can't be."""
+        from admin.home import Home  # noqa: PLC0415 - as above
+
+        passphrase = self._passphrase(self._ask_twice)
+        return Home.create(self.home, name, passphrase, self.ports.random, cost=self.ports.passphrase_cost)
+
+    def _passphrase(self, ask: Callable[[], str]) -> str:
+        return read_passphrase(self.passphrase_file, self.ports.environment, ask)
+
+    def _ask(self) -> str:
+        if not self.ports.is_terminal():
+            raise PassphraseError
+        return self.ports.ask_secret("Passphrase of this device: ")
+
+    def _ask_twice(self) -> str:
+        first = self._ask()
+        if first and self.ports.ask_secret("The same again: ") != first:
+            raise UsageError("The two passphrases differ.", "Try again.")
+        return first
+
+
+def session_of(context: typer.Context) -> Session:
+    """Return the session that the global options made."""
+    session = context.find_object(Session)
+    if session is None:
+        raise UsageError("The command was not run through keyturn.", "Run it as `keyturn …`.")
+    return session
+
+
+def default_home(environment: Mapping[str, str]) -> Path:
+    """Return the folder of the device that no option names."""
+    data = environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "keyturn" / "device"
+
+
+def _warn(incident: Incident) -> None:
+    print_warning(f"{incident.group_id}, message {incident.index}: {incident.sentence}")
