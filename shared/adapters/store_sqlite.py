@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from shared.ports.indexes import Index
     from shared.ports.store import Query, Write
 
-PLAIN_ROOTS = frozenset({"oauth2_clients", "oauth2_rotations"})
-"""Collections, and all below them, whose old states hold nothing that had to be forgotten: hashes and public keys."""
+PLAIN_ROOTS = frozenset({"oauth2_clients", "oauth2_rotations", "rates"})
+"""Collections, with all below them, whose old states hold nothing to forget: hashes, public keys, times."""
 
 _READ = "SELECT path, version, data FROM documents WHERE path IN (SELECT value FROM json_each(?))"
 _INSERT = "INSERT INTO documents (path, collection, shape, version, data) VALUES (?, ?, ?, ?, ?)"

@@ -197,16 +197,33 @@ def test_store_whose_lock_somebody_keeps_is_unavailable(path: Path, monkeypatch:
     store.commit([Create(CLIENT, {})])
 
 
-def test_commit_of_unknown_outcome_is_a_lost_race(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(_: object) -> None:
-        raise LostRace("the outcome of the commit is unknown")
+FULL_DISK = """
+import pathlib, resource, sys
+from shared.adapters.store_sqlite import SqliteStore
+from shared.ports.store import Create, LostRace
+store = SqliteStore(pathlib.Path(sys.argv[1]))
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, hard))
+try:
+    store.commit([Create("mls_groups/g", {"state": "x" * 200_000})])
+except LostRace:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    store.commit([Create("oauth2_clients/a", {})])
+    raise SystemExit(5)
+"""
 
-    with monkeypatch.context() as patched:
-        patched.setattr("shared.adapters.sqlite_file._commit", failing)
-        with pytest.raises(LostRace):
-            store.commit([Create(CLIENT, {})])
-    assert not store.get([CLIENT])[CLIENT].exists
-    store.commit([Create(CLIENT, {})])
+
+def test_commit_that_fails_midway_is_a_lost_race_and_undone(path: Path) -> None:
+    command = [sys.executable, "-c", FULL_DISK, str(path)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 5  # noqa: S603 - our own program
+    found = SqliteStore(path).get([GROUP, CLIENT])
+    assert (found[GROUP].exists, found[CLIENT].exists) == (False, True)
+
+
+def test_file_where_none_can_be_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnavailable, match="can't be opened"):
+        SqliteStore(tmp_path / "file" / "control.db")
 
 
 # Life
@@ -365,13 +382,17 @@ def test_state_that_a_killed_process_left_in_the_log_goes_when_the_file_is_opene
     store.close()
 
 
-def test_state_that_was_never_committed_is_in_no_byte(store: SqliteStore, path: Path) -> None:
-    large = "".join(MARKER.format(number) for number in range(100_000))
-    with pytest.raises(LostRace), store.file.writing() as connection:
+def write_and_lose(store: SqliteStore, state: str) -> None:
+    with store.file.writing() as connection:
         for number in range(3):
-            row = (f"mls_groups/{number}", large)
+            row = (f"mls_groups/{number}", state)
             connection.execute("INSERT INTO documents VALUES (?, 'mls_groups', 'mls_groups', 1, ?)", row)
         raise LostRace
+
+
+def test_state_that_was_never_committed_is_in_no_byte(store: SqliteStore, path: Path) -> None:
+    with pytest.raises(LostRace):
+        write_and_lose(store, "".join(MARKER.format(number) for number in range(100_000)))
     assert b"MARKER-" not in every_byte(path)
 
 

@@ -341,6 +341,20 @@ def test_store_that_fails_for_a_while_stops_no_delivery(
     assert failures == []
 
 
+def test_delivery_that_cannot_be_noted_is_repeated_when_its_lease_runs_out(
+    store: SqliteStore, doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = Outbox(store.file, patience=Patience(lease_seconds=0.3))
+    failures = [StoreUnavailable("away")]
+    done = outbox.done
+    monkeypatch.setattr(outbox, "done", lambda event: raise_(failures.pop()) if failures else done(event))
+    store.commit([Create(SECRET, {})])
+    with delivering(outbox, doors.base_url, timeout_seconds=0.2):
+        until(lambda: is_empty(outbox))
+    assert len(doors.calls) == 2
+    assert len(set(doors.ids())) == 1
+
+
 def raise_(error: Exception) -> None:
     raise error
 
