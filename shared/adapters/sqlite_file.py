@@ -98,14 +98,14 @@ class SqliteFile:
 
     def checkpoint(self) -> bool:
         """Move the log into the file and truncate it; False while a reader or writer is in the way: repeat it."""
-        with _available(self.path), self._lent() as connection:
-            connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_BUSY_MILLISECONDS}")
-            try:
-                (blocked, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            finally:
-                connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-            self.unwiped = bool(blocked)
-            return not blocked
+        # Cleared first and set again unless it is done: a commit in between must not be taken for wiped.
+        self.unwiped, done = False, False
+        try:
+            with _available(self.path), self._lent() as connection:
+                done = _truncate_log(connection)
+        finally:
+            self.unwiped = self.unwiped or not done
+        return done
 
     def close(self) -> None:
         """Close the connections that nobody uses just now."""
@@ -173,6 +173,15 @@ def _commit(connection: sqlite3.Connection) -> None:
         connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
         raise LostRace("the outcome of the commit is unknown") from error
+
+
+def _truncate_log(connection: sqlite3.Connection) -> bool:
+    connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_BUSY_MILLISECONDS}")
+    try:
+        (blocked, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+    return not blocked
 
 
 def _undo(connection: sqlite3.Connection) -> None:

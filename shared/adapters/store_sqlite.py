@@ -161,9 +161,7 @@ class SqliteStore:
     def _wipe(self, writes: Sequence[Write]) -> None:
         """Empty the log where rule 3 says so; the commit has happened, so the next one repeats what fails here."""
         replaced = (write.path for write in writes if isinstance(write, (Update, Delete)))
-        if any(path.partition("/")[0] not in PLAIN_ROOTS for path in replaced):
-            self.file.unwiped = True
-        if self.file.unwiped:
+        if self.file.unwiped or any(path.partition("/")[0] not in PLAIN_ROOTS for path in replaced):
             with suppress(StoreError):
                 self.file.checkpoint()
 

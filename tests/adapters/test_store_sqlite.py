@@ -375,6 +375,19 @@ def test_state_kept_from_forgetting_goes_with_any_next_commit(store: SqliteStore
     assert MARKER.format(1).encode() not in every_byte(path)
 
 
+def test_states_that_threads_overwrite_at_once_are_all_forgotten(store: SqliteStore, path: Path) -> None:
+    def turn_over(thread: int) -> None:
+        for step in range(30):
+            write(store, f"mls_groups/{thread}", {"state": MARKER.format(f"{thread}.{step}.")})
+
+    threads = [Thread(target=turn_over, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert every_byte(path).count(b"MARKER-") == 3
+
+
 def test_state_that_a_killed_process_left_in_the_log_goes_when_the_file_is_opened(path: Path) -> None:
     killed_in_the_middle(path, 1, 0.0)
     store = SqliteStore(path)
