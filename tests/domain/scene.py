@@ -57,11 +57,13 @@ class Scene:
     state: ClientState = field(default_factory=new_client)
     now: datetime = START
     history: list[Transition] = field(default_factory=list)
+    accepted: list[Command] = field(default_factory=list)
 
     def act(self, command: Command) -> Decision:
         decision = decide(self.state, command, self.policy, self.now)
         self.state = decision.state
         self.history.extend(decision.transitions)
+        self.accepted.append(command)
         return decision
 
     def wait(self, duration: timedelta) -> Scene:

@@ -53,7 +53,7 @@ def test_length_prefixed_refuses_half_a_surrogate_pair() -> None:
     assert caught.value.reason == "not_unicode"
 
 
-# --- base64url --------------------------------------------------------------------------------------------------------
+# --- base64url -------------------------------------------------------------------------------------------------------
 
 
 @given(st.binary(max_size=80))
@@ -79,7 +79,7 @@ def test_base64url_refuses_padding_foreign_characters_and_trailing_bits(text: st
     assert text.strip() not in caught.value.sentence
 
 
-# --- canonical JSON ---------------------------------------------------------------------------------------------------
+# --- canonical JSON --------------------------------------------------------------------------------------------------
 
 CANONICAL = {
     "no space": ({"b": [1, True, None, "x"], "a": {}}, b'{"a":{},"b":[1,true,null,"x"]}'),
@@ -145,7 +145,7 @@ def test_canonical_json_does_not_depend_on_order(value: dict[str, int]) -> None:
     assert digest(backwards) == digest(value)
 
 
-# --- times ------------------------------------------------------------------------------------------------------------
+# --- times -----------------------------------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 253_402_300_799_999))
@@ -166,7 +166,7 @@ def test_milliseconds_out_of_range(milliseconds: int) -> None:
     assert caught.value.reason == "time_out_of_range"
 
 
-# --- identifiers ------------------------------------------------------------------------------------------------------
+# --- identifiers -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["a", "9", "ext-totp-svc", "A.b_c~d-e", "x" * 128])
