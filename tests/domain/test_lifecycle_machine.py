@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from shared.domain.audit import Transition
     from shared.domain.lifecycle import Decision
 
-WHO = st.sampled_from((*EVERYBODY, "eve"))
+WHO = st.sampled_from((*EVERYBODY, *EVERYBODY, "eve"))
 BACK = st.sampled_from((0, 0, 0, 1, 2))
 """How many rotations back a command names: mostly the newest, sometimes a stale one."""
 GRACES = st.sampled_from((None, timedelta(0), TICK, MINUTE, DAY, 30 * DAY, 31 * DAY))
@@ -56,7 +57,6 @@ class Lifecycle(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.scene = Scene()
-        self.made = 0
         self.retired: set[str] = set()
         self.had_current = False
 
@@ -66,21 +66,26 @@ class Lifecycle(RuleBasedStateMachine):
         interval=st.sampled_from((0, 3600)),
         receipts=st.booleans(),
         emergency=st.integers(0, 2),
+        issued=st.integers(0, 2),
     )
-    def begin(self, people: int, quorum: int, interval: int, emergency: int, *, receipts: bool) -> None:
+    def begin(self, people: int, quorum: int, interval: int, emergency: int, issued: int, *, receipts: bool) -> None:
         self.scene.people = EVERYBODY[:people]
         self.scene.policy = Policy(
-            quorum=quorum,
+            quorum=max(1, min(quorum, people - 1)),
             minimum_interval_seconds=interval,
             require_receipts=receipts,
             emergency_quorum=emergency,
-            requests_per_hour_per_client=4,
+            requests_per_hour_per_client=6,
         )
+        for _ in range(issued):
+            self.renew(grace=None, urgent=False, edge=True)
 
     def attempt(self, act: Callable[..., Decision], *given: Any, **named: Any) -> None:  # noqa: ANN401 - any act's
         """Try what may be refused; whatever else escapes is a failure."""
         before = self.scene.state
         held = (before.client, dict(before.versions), dict(before.rotations))
+        if named.get("by") in EVERYBODY[len(self.scene.people) :]:
+            named["by"] = self.scene.people[0]
         try:
             decision = act(*given, **named)
         except Refusal:
@@ -100,7 +105,8 @@ class Lifecycle(RuleBasedStateMachine):
         assert live.state.client == settle(before, self.scene.policy, self.scene.now).state.client
 
     def number(self, back: int) -> int:
-        return max(1, self.made - back)
+        """Return the number of a version: the newest, or so many before it (-1: one that is not there yet)."""
+        return max(1, len(self.scene.state.versions) - back)
 
     # --- what people do ----------------------------------------------------------------------------------------------
 
@@ -108,16 +114,14 @@ class Lifecycle(RuleBasedStateMachine):
     def request(
         self, who: str, lead: timedelta | None, grace: timedelta | None, *, supersede: bool, fresh: bool
     ) -> None:
-        self.made += fresh
         not_before = None if lead is None else self.scene.now + lead
         asked = {"by": who, "grace": grace, "supersede": supersede, "not_before": not_before}
-        self.attempt(self.scene.request, self.number(0), **asked)
+        self.attempt(self.scene.request, self.number(-fresh), **asked)
 
     @rule(who=WHO, lead=LEADS, grace=GRACES, fresh=st.sampled_from((True, True, True, False)))
     def emergency(self, who: str, lead: timedelta | None, grace: timedelta | None, *, fresh: bool) -> None:
-        self.made += fresh
         not_before = None if lead is None else self.scene.now + lead
-        self.attempt(self.scene.emergency, self.number(0), by=who, grace=grace, not_before=not_before)
+        self.attempt(self.scene.emergency, self.number(-fresh), by=who, grace=grace, not_before=not_before)
 
     @rule(back=BACK)
     def distribute(self, back: int) -> None:
@@ -135,16 +139,29 @@ class Lifecycle(RuleBasedStateMachine):
             self.distribute(0)
         self.acknowledge(who, 0, {})
 
+    @rule(urgent=st.booleans(), grace=GRACES, edge=st.booleans())
+    def renew(self, grace: timedelta | None, *, urgent: bool, edge: bool) -> None:
+        """Go through with a rotation: everybody acknowledges."""
+        ask = self.emergency if urgent else partial(self.request, supersede=True)
+        ask("ada", None, grace, fresh=True)
+        self.distribute(0)
+        for who in self.scene.people:
+            self.acknowledge(who, 0, {})
+        if edge:
+            self.wait_for_the_next_edge(0)
+
     @rule(who=WHO, back=BACK)
     def cancel(self, who: str, back: int) -> None:
         self.attempt(self.scene.cancel, self.number(back), by=who)
 
-    @rule(who=WHO, compromised=st.booleans())
+    @rule(who=WHO, compromised=st.sampled_from((False, False, True)))
     def rollback(self, who: str, *, compromised: bool) -> None:
         self.attempt(self.scene.rollback, by=who, compromised=compromised)
 
-    @rule(who=WHO)
-    def restore(self, who: str) -> None:
+    @rule(who=WHO, first=st.booleans())
+    def restore(self, who: str, *, first: bool) -> None:
+        if first:
+            self.rollback(who, compromised=False)
         self.attempt(self.scene.restore, by=who)
 
     @rule(who=WHO, back=BACK)
@@ -155,13 +172,13 @@ class Lifecycle(RuleBasedStateMachine):
     def revoke(self, who: str, back: int, *, force: bool) -> None:
         self.attempt(self.scene.revoke, self.number(back), by=who, force=force)
 
-    @rule(who=WHO, meant=st.integers(0, 9))
+    @rule(who=WHO, meant=st.integers(0, 30))
     def revoke_client(self, who: str, meant: int) -> None:
         """Rarely: it is final."""
-        if meant == 9:
+        if meant == 30:
             self.attempt(self.scene.revoke_client, by=who)
 
-    @rule(who=WHO, active=st.booleans())
+    @rule(who=WHO, active=st.sampled_from((True, True, True, False)))
     def stop_and_go(self, who: str, *, active: bool) -> None:
         self.attempt(self.scene.resume if active else self.scene.suspend, by=who)
 
@@ -244,5 +261,5 @@ class Lifecycle(RuleBasedStateMachine):
 
 TestLifecycle = Lifecycle.TestCase
 TestLifecycle.settings = settings(
-    max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
