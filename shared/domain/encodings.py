@@ -132,7 +132,11 @@ def ulid(now: datetime, randomness: bytes) -> str:
     """Return a ULID of 48 bits of milliseconds and 80 bits (`bytes, 10` or more) of randomness."""
     if len(randomness) < ULID_RANDOM_BYTES:
         raise ValueError("a ULID takes 10 random bytes")
-    number = to_milliseconds(now) << 80 | int.from_bytes(randomness[:ULID_RANDOM_BYTES], "big")
+    return crockford(to_milliseconds(now) << 80 | int.from_bytes(randomness[:ULID_RANDOM_BYTES], "big"))
+
+
+def crockford(number: int) -> str:
+    """Return the 26 upper-case characters of Crockford's base32 of a number below 2^128."""
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 

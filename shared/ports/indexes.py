@@ -19,5 +19,8 @@ CLIENTS_BY_ID = Index("oauth2_clients", (), "client_id")
 GROUP_MESSAGES = Index("mls_groups/{group}/messages", (), "index")
 AUDIT_BY_SEQ = Index("oauth2_clients/{client}/audit", (), "seq")
 
-INDEXES = (DUE_CLIENTS, CLIENTS_BY_ID, GROUP_MESSAGES, AUDIT_BY_SEQ)
+ANSWERS_BY_END = Index("events", (), "expires_at")
+RATES_BY_END = Index("rates", (), "expires_at")
+
+INDEXES = (DUE_CLIENTS, CLIENTS_BY_ID, GROUP_MESSAGES, AUDIT_BY_SEQ, ANSWERS_BY_END, RATES_BY_END)
 """A `{name}` in a collection stands for any one id: the index covers the collection of every parent."""

@@ -12,7 +12,7 @@ Rules, which every implementation keeps and one contract tests:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -124,6 +124,10 @@ class Query:
     at_most: str | int | datetime | None = None
     limit: int = 100
     after: Document | None = None
+
+    def following(self, last: Document) -> Query:
+        """Return the query of the page after the one that ended with `last`."""
+        return replace(self, after=last)
 
 
 class Store(Protocol):

@@ -17,13 +17,13 @@ from shared.domain.model import Person, Rotation
 from shared.ports.authorisation import Act
 from shared.ports.store import put
 from shared.proofs.nostr import open_event
-from shared.use_cases import paths
+from shared.records import paths
+from shared.records.entities import from_data
 from shared.use_cases.acknowledgement import acknowledgement
 from shared.use_cases.actions import ACTIONS, ROTATIONS, Asked
-from shared.use_cases.answers import rotation_answer
+from shared.use_cases.answers import command_answer, rotation_answer
 from shared.use_cases.attempts import until_won
 from shared.use_cases.control_events import ACK, read_intent
-from shared.use_cases.entities import from_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ class AcceptEvent:
         answered = reading.snapshot[paths.event(event.id)].data
         if answered is not None:
             return cast("Data", answered["answer"])
-        _fresh(event, reading.now)
+        require_fresh(event, reading.now)
         actor = self._actor(event, intent, reading)
         if intent.action != ACK:
             act = Act(event.pubkey, intent.group, intent.client_id, intent.digest)
@@ -114,7 +114,8 @@ def _also(event: Event, intent: Intent) -> Iterator[str]:
         yield paths.rate(event.pubkey)
 
 
-def _fresh(event: Event, now: datetime) -> None:
+def require_fresh(event: Event, now: datetime) -> None:
+    """Refuse an event whose created_at is not within 120 seconds of the store's now (protocol.md §6)."""
     if abs(now.timestamp() - event.created_at) > CREATED_AT_TOLERANCE.total_seconds():
         raise InvalidRequest("stale_event", "The event's created_at is not within 120 seconds of now.")
 

@@ -8,7 +8,7 @@ from shared.domain.commands import Acknowledge
 from shared.domain.encodings import base64url_decode
 from shared.domain.errors import InvalidRequest, NotFound
 from shared.proofs import receipts
-from shared.use_cases import paths
+from shared.records import paths
 
 if TYPE_CHECKING:
     from shared.domain.model import Person

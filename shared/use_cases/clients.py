@@ -11,15 +11,16 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
-from shared.domain import audit, lifecycle
-from shared.domain.encodings import due_shard
+from shared.domain import audit
 from shared.domain.errors import Broken, NotFound
 from shared.domain.model import Client, ClientState, Rotation, Version
-from shared.ports.store import Check, Create, Document, LostRace, put
-from shared.use_cases import paths
-from shared.use_cases.entities import from_data, to_data
+from shared.ports.store import Check, Document, LostRace, put
+from shared.records import paths
+from shared.records.entities import from_data, to_data
+from shared.records.live import client_data, live_state
+from shared.use_cases.audit_writes import entry_writes
 from shared.use_cases.rosters import Roster, people, read_rosters, user_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from shared.domain.lifecycle import Decision
     from shared.domain.policy import Policy
-    from shared.ports.store import Data, Snapshot, Store, Value, Write
+    from shared.ports.store import Data, Snapshot, Store, Write
 
 
 _T = TypeVar("_T")
@@ -104,6 +105,15 @@ class Clients:
 
     def commit(self, reading: Reading, decision: Decision, also: Sequence[Write] = ()) -> None:
         """Write what a decision changed, `also`, and the audit, all or nothing; `LostRace` if anything moved."""
+        changes = [*self._writes(reading, decision), *also]
+        self.store.commit([*changes, *_checks(reading.snapshot, changes)])
+
+    def create(self, snapshot: Snapshot, decision: Decision) -> None:
+        """Write a new client with its first audit entries, resting on what was read; `LostRace` if that moved."""
+        policy = self.policy.overridden(decision.state.client.policy)
+        self.commit(Reading(snapshot, decision.state, policy, {}), decision)
+
+    def _writes(self, reading: Reading, decision: Decision) -> list[Write]:
         client = reading.state.client
         entries = audit.chained(client.audit_head, decision.transitions, reading.now, banner=self.banner)
         written = replace(
@@ -113,45 +123,7 @@ class Clients:
             updated_at=reading.now,
         )
         state = replace(decision.state, client=written)
-        changes = [*_changes(reading, state), *entry_writes(client.client_id, entries), *also]
-        self.store.commit([*changes, *_checks(reading.snapshot, changes)])
-
-
-def client_data(state: ClientState, policy: Policy) -> dict[str, Value]:
-    """Return a client's whole document, with what a verifier and the sweeper need to see in it."""
-    return {
-        **to_data(state.client),
-        "live": live_data(state),
-        "next_due_at": lifecycle.next_due_at(state, policy),
-        "due_shard": due_shard(state.client.client_id),
-    }
-
-
-def live_data(state: ClientState) -> dict[str, Value]:
-    """Return all that a verifier needs in one read: the three versions, and the rotation without its people."""
-    rotation = state.rotation
-    versions = {"current": state.current, "previous": state.previous, "pending": state.pending}
-    return {
-        **{name: to_data(version) if version else None for name, version in versions.items()},
-        "rotation": to_data(replace(rotation, recipients=(), acks=())) if rotation else None,
-    }
-
-
-def live_state(data: Data) -> ClientState:
-    """Return the state that a client's document alone tells: enough for `settle`, with no people in it."""
-    live = cast("Mapping[str, Data | None]", data["live"])
-    versions = [from_data(Version, found) for name in ("current", "previous", "pending") if (found := live[name])]
-    rotations = [from_data(Rotation, found)] if (found := live["rotation"]) else []
-    return ClientState(
-        replace(from_data(Client, data), last_rotation=None),
-        {version.version_id: version for version in versions},
-        {rotation.rotation_id: rotation for rotation in rotations},
-    )
-
-
-def entry_writes(chain: str, entries: Iterable[audit.Entry]) -> list[Write]:
-    """Return the writes of audit entries."""
-    return [Create(paths.audit_entry(chain, item.seq), {**item.content, "hash": item.hash}) for item in entries]  # type: ignore[dict-item]  # canonical JSON values are store values
+        return [*_changes(reading, state), *entry_writes(client.client_id, entries)]
 
 
 def _named(data: Data) -> list[str]:

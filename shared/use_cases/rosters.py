@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - the document codec reads these annotations
 from typing import TYPE_CHECKING
 
-from shared.use_cases import paths
-from shared.use_cases.entities import from_data
+from shared.records import paths
+from shared.records.entities import from_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -1,0 +1,33 @@
+"""Door: integrators' credentials in; an access token or a verdict out (protocol.md §10, RFC 6749 §4.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import functions_framework
+
+from shared.entry.http import Routes, json_answer
+from shared.entry.oauth import token_answer
+from shared.entry.views import verdict_view
+from shared.entry.wiring import suite
+
+if TYPE_CHECKING:
+    import flask
+
+
+def _check(request: flask.Request) -> flask.Response:
+    verdict = suite().verifier.check(request.headers.get("X-Client-Id", ""), request.headers.get("X-API-Key", ""))
+    return json_answer(verdict_view(verdict), 200 if verdict.accepted else 401)
+
+
+ROUTES = Routes({
+    ("POST", "/token"): lambda request: token_answer(request, suite().verifier, suite().tokens),
+    ("POST", "/check"): _check,
+    ("GET", "/.well-known/jwks.json"): lambda _request: suite().tokens.jwks(),
+})  # fmt: skip
+
+
+@functions_framework.http
+def client_token(request: flask.Request) -> flask.Response:
+    """Answer one integrator."""
+    return ROUTES.answer(request)

@@ -1,0 +1,29 @@
+"""Door: a rotation's secret is to be born, encrypted to the client's admins, and forgotten (protocol.md §5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import functions_framework
+
+from shared.entry.events import Delivered, woken
+from shared.entry.wiring import suite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import flask
+
+
+def _asked(delivered: Delivered) -> Mapping[str, object]:
+    message = delivered.message()
+    return {"sent": suite().distribute(message.text("client_id"), message.text("rotation_id"))}
+
+
+ROUTES = woken(_asked)
+
+
+@functions_framework.http
+def distribute(request: flask.Request) -> flask.Response:
+    """Take one published message."""
+    return ROUTES.answer(request)

@@ -1,0 +1,22 @@
+"""Door: the scheduler's call; promote, expire and retire what is due (protocol.md §4)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import functions_framework
+
+from shared.entry.http import Routes
+from shared.entry.wiring import suite
+
+if TYPE_CHECKING:
+    import flask
+
+ROUTES = Routes({("POST", "/"): lambda _request: asdict(suite().sweep())})
+
+
+@functions_framework.http
+def grace_sweeper(request: flask.Request) -> flask.Response:
+    """Sweep once."""
+    return ROUTES.answer(request)

@@ -1,0 +1,21 @@
+"""Door: signed control events in (protocol.md §7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import functions_framework
+
+from shared.entry.http import Routes, body_of
+from shared.entry.wiring import suite
+
+if TYPE_CHECKING:
+    import flask
+
+ROUTES = Routes({("POST", "/"): lambda request: suite().accept_event(body_of(request))})
+
+
+@functions_framework.http
+def rotate_request(request: flask.Request) -> flask.Response:
+    """Answer one signed event."""
+    return ROUTES.answer(request)

@@ -1,0 +1,36 @@
+"""Door: what an admin's app reads; for members and invitees, by NIP-98."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import functions_framework
+
+from shared.entry import views
+from shared.entry.http import Routes, caller_of
+from shared.entry.wiring import suite
+from shared.use_cases.read_status import PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import flask
+
+
+def _messages(request: flask.Request, group_id: str) -> Mapping[str, object]:
+    after = request.args.get("after", "0")
+    return views.messages_view(suite().status.messages(caller_of(request), group_id, after), PAGE)
+
+
+ROUTES = Routes({
+    ("GET", "/rotations/<key>"): lambda r, key: views.rotation_view(suite().status.rotation(caller_of(r), key)),
+    ("GET", "/clients/<key>"): lambda r, key: views.client_view(suite().status.client(caller_of(r), key)),
+    ("GET", "/groups/<group_id>/messages"): _messages,
+    ("GET", "/welcomes/<key>"): lambda r, key: {"event": suite().status.welcome(caller_of(r), key)},
+})  # fmt: skip
+
+
+@functions_framework.http
+def status(request: flask.Request) -> flask.Response:
+    """Answer one admin's app."""
+    return ROUTES.answer(request)

@@ -1,0 +1,30 @@
+"""Loads one door, by name: what Cloud Run functions and the local gateway both start (FUNCTION_TARGET names it)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import flask
+
+DOORS = (
+    "client_token",
+    "distribute",
+    "enrol",
+    "grace_sweeper",
+    "on_secret_version",
+    "operator",
+    "rotate_request",
+    "status",
+)
+
+
+def __getattr__(name: str) -> Callable[[flask.Request], flask.Response]:
+    """Return a door, importing nothing but what it needs."""
+    if name not in DOORS:
+        raise AttributeError(name)
+    door: Callable[[flask.Request], flask.Response] = getattr(importlib.import_module(f"functions.{name}.main"), name)
+    return door

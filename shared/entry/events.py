@@ -1,0 +1,53 @@
+"""CloudEvents in: a door that is woken by a write or a message; anything but 2xx means "again, later".
+
+The framework's own event signature answers a malformed event with its headers and body; this one never does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from shared.domain.errors import InvalidRequest
+from shared.entry.http import Routes, body_of
+from shared.proofs.strict_json import load_object
+from shared.use_cases.fields import Fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import flask
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One delivery: the CloudEvent's context attributes, and its data as it came."""
+
+    attributes: Mapping[str, str]
+    data: bytes
+
+    def document(self, collection: str, subcollection: str) -> tuple[str, str]:
+        """Return the two ids of a written document `collection/{id}/subcollection/{id}`."""
+        parts = self.attributes.get("document", "").split("/")
+        if len(parts) != 4 or (parts[0], parts[2]) != (collection, subcollection):  # noqa: PLR2004 - a path of that form
+            raise InvalidRequest("bad_event", "The event names no document that this door is for.")
+        return parts[1], parts[3]
+
+    def message(self) -> Fields:
+        """Return the attributes of a published message (Pub/Sub's envelope)."""
+        return Fields(load_object(self.data)).fields("message").fields("attributes")
+
+
+def woken(handle: Callable[[Delivered], Mapping[str, object]]) -> Routes:
+    """Return the routes of a door that takes CloudEvents in binary mode (CloudEvents HTTP binding §3.1)."""
+
+    def take(request: flask.Request) -> Mapping[str, object]:
+        attributes = {
+            name[3:].lower(): unquote(value) for name, value in request.headers if name.lower().startswith("ce-")
+        }
+        if attributes.get("specversion") != "1.0":
+            raise InvalidRequest("bad_event", "This is no CloudEvent.")
+        return handle(Delivered(attributes, body_of(request)))
+
+    return Routes({("POST", "/"): take})

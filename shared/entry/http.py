@@ -1,0 +1,95 @@
+"""HTTP plumbing that every door shares: routes, bodies, answers. No door parses or maps errors by itself."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
+
+from shared.domain.errors import InvalidRequest, NotFound, TooLarge
+from shared.entry.problems import problem
+from shared.entry.views import plain
+from shared.entry.wiring import suite
+from shared.proofs.nip98 import check_authorization
+from shared.proofs.strict_json import load_object
+from shared.use_cases.fields import Fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+BODY_LIMIT_BYTES = 256 * 1024
+
+Handler: TypeAlias = "Callable[..., Mapping[str, Any] | flask.Response]"
+
+
+class Routes:
+    """One door's routes: method and path (`/rotations/<rotation_id>`) to a handler of (request, **path values)."""
+
+    def __init__(self, routes: Mapping[tuple[str, str], Handler]) -> None:
+        self._handlers = routes
+        self._map = Map([Rule(path, methods=[method], endpoint=(method, path)) for method, path in routes])
+
+    def answer(self, request: flask.Request) -> flask.Response:
+        """Return the answer of the route that the request names, or the problem that came of it."""
+        try:
+            # An empty path is the door's own address without its slash.
+            matched, values = self._map.bind("").match(request.path or "/", request.method)
+            answer = self._handlers[matched](request, **values)
+        except HTTPException as error:
+            answer = _problem(_unrouted(error))
+        except Exception as error:  # noqa: BLE001 - the last resort: mapped, logged without its text, never echoed
+            answer = _problem(error)
+        return _finished(answer if isinstance(answer, flask.Response) else json_answer(answer))
+
+
+def _unrouted(error: HTTPException) -> Exception:
+    if isinstance(error, HTTPException) and error.code == NotFound.status:
+        return NotFound("unknown_path", "There is nothing at this path.")
+    return InvalidRequest("bad_method", "This path does not take that method.")
+
+
+def _problem(error: Exception) -> flask.Response:
+    body, status, headers = problem(error)
+    answer = json_answer(body, status)
+    answer.mimetype = "application/problem+json"
+    answer.headers.update(headers)
+    return answer
+
+
+def json_answer(body: Mapping[str, Any], status: int = 200) -> flask.Response:
+    """Return an answer whose body is JSON, with the stage's banner in it."""
+    banner = suite().settings.banner
+    whole = {**body, "banner": banner} if banner else body
+    return flask.Response(json.dumps(plain(whole), ensure_ascii=False), status, mimetype="application/json")
+
+
+def _finished(answer: flask.Response) -> flask.Response:
+    answer.headers["Cache-Control"] = "no-store"
+    if banner := suite().settings.banner:
+        answer.headers["X-Keyturn-Banner"] = banner
+    return answer
+
+
+def body_of(request: flask.Request) -> bytes:
+    """Return the body; `TooLarge` over 256 KiB, without reading on."""
+    body = request.stream.read(BODY_LIMIT_BYTES + 1)
+    if len(body) > BODY_LIMIT_BYTES or (request.content_length or 0) > BODY_LIMIT_BYTES:
+        raise TooLarge("too_large", "The body is over 256 KiB.")
+    return body
+
+
+def fields_of(request: flask.Request) -> Fields:
+    """Return the JSON object in the body; `InvalidRequest` if it is none."""
+    return Fields(load_object(body_of(request)))
+
+
+def caller_of(request: flask.Request) -> str:
+    """Return the npub that signed this very request (NIP-98); its URL is the configured one, not the Host header's."""
+    now = suite().databases.control.get([]).read_time
+    query = request.query_string.decode("ascii", "replace")
+    url = f"{suite().settings.base_url}{request.root_path}{request.path}" + (f"?{query}" if query else "")
+    header = request.headers.get("Authorization", "")
+    return check_authorization(header, url=url, method=request.method, body=body_of(request), now=now).pubkey

@@ -1,0 +1,98 @@
+"""OAuth2 token requests as HTTP: client authentication (RFC 6749 §2.3.1), answers and errors (§5.1, §5.2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote_plus
+
+from shared.domain.errors import InvalidRequest
+from shared.domain.model import ClientKind
+from shared.entry.http import body_of, json_answer
+from shared.entry.problems import UNAVAILABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import flask
+
+    from shared.verifier.tokens import Tokens
+    from shared.verifier.verifier import Verdict, Verifier
+
+
+class OAuthError(Exception):
+    """An error of RFC 6749 §5.2, by its code."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def token_answer(request: flask.Request, verifier: Verifier, tokens: Tokens) -> flask.Response:
+    """Return the answer of the token endpoint."""
+    try:
+        token, seconds = tokens.issue(_authenticated(request, verifier))
+    except OAuthError as error:
+        return _error(error.code, request)
+    except InvalidRequest:
+        return _error("invalid_request", request)
+    except UNAVAILABLE:
+        return json_answer({"error": "temporarily_unavailable"}, 503)
+    return json_answer({"access_token": token, "token_type": "Bearer", "expires_in": seconds})
+
+
+def _authenticated(request: flask.Request, verifier: Verifier) -> Verdict:
+    form = _form(request)
+    if form.get("grant_type") != "client_credentials":
+        raise OAuthError("unsupported_grant_type" if form.get("grant_type") else "invalid_request")
+    verdict = verifier.check(*_credentials(request, form))
+    if not verdict.accepted:
+        raise OAuthError("invalid_client")
+    if verdict.kind is not ClientKind.OAUTH2_CLIENT_SECRET:
+        raise OAuthError("unauthorized_client")
+    return verdict
+
+
+def _form(request: flask.Request) -> Mapping[str, str]:
+    if request.mimetype != "application/x-www-form-urlencoded":
+        raise OAuthError("invalid_request")
+    pairs: list[tuple[str, str]] = []
+    try:
+        pairs = parse_qsl(body_of(request).decode("utf-8"), keep_blank_values=True, max_num_fields=20)
+    except ValueError:
+        pairs = [("", ""), ("", "")]  # refused below, where no text of the body hangs on the error
+    form = dict(pairs)
+    if len(form) != len(pairs):  # RFC 6749 §3.2: parameters must not be included more than once
+        raise OAuthError("invalid_request")
+    return form
+
+
+def _credentials(request: flask.Request, form: Mapping[str, str]) -> tuple[str, str]:
+    header = request.headers.get("Authorization")
+    if header is None:
+        return form.get("client_id", ""), form.get("client_secret", "")
+    if "client_secret" in form:  # RFC 6749 §2.3: not more than one method in a request
+        raise OAuthError("invalid_request")
+    return _basic(header)
+
+
+def _basic(header: str) -> tuple[str, str]:
+    scheme, _, encoded = header.partition(" ")
+    decoded = ""
+    try:
+        decoded = base64.b64decode(encoded, validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        decoded = ""
+    client_id, colon, secret = decoded.partition(":")
+    if scheme.lower() != "basic" or not colon:
+        raise OAuthError("invalid_client")
+    return unquote_plus(client_id), unquote_plus(secret)
+
+
+def _error(code: str, request: flask.Request) -> flask.Response:
+    status = 401 if code == "invalid_client" else 400
+    answer = json_answer({"error": code}, status)
+    if status == 401 and "Authorization" in request.headers:  # noqa: PLR2004 - RFC 6749 §5.2: answer the scheme that was used
+        answer.headers["WWW-Authenticate"] = 'Basic realm="keyturn"'
+    return answer

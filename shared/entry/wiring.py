@@ -1,0 +1,179 @@
+"""Wiring, by hand: settings in, use cases out. Everything is built on first use and kept; nothing opens at import.
+
+The embedded default is wired here; the cloud's adapters take the same places when settings name no data folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from shared.domain.errors import Unavailable
+from shared.entry.settings import Settings, from_environment
+from shared.ports.environment import Environment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from shared.adapters.kms_local import LocalKeys
+    from shared.adapters.service_identity import ServiceIdentity
+    from shared.adapters.store_sqlite import SqliteStore
+    from shared.ports.authorisation import Authoriser
+    from shared.ports.bus import Bus
+    from shared.ports.events import Trigger
+    from shared.ports.groups import Groups
+    from shared.ports.store import Databases
+    from shared.use_cases.accept_event import AcceptEvent
+    from shared.use_cases.clients import Clients
+    from shared.use_cases.distribute import Distribute
+    from shared.use_cases.enrol import Enrol
+    from shared.use_cases.operate import Operate
+    from shared.use_cases.publish import Publish
+    from shared.use_cases.read_status import ReadStatus
+    from shared.use_cases.sweep import Sweep
+    from shared.verifier.tokens import Tokens
+    from shared.verifier.verifier import Verifier
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All use cases of one deployment; each property is built when a door first asks for it."""
+
+    settings: Settings
+    environment: Environment = field(default_factory=lambda: Environment(os.urandom, time.sleep))
+
+    # --- ports -------------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def databases(self) -> Databases:
+        """The three databases."""
+        from shared.ports.events import TRIGGERS
+        from shared.ports.store import Databases
+
+        return Databases(self._store("control", TRIGGERS), self._store("auth"), self._store("usage"))
+
+    def _store(self, name: str, triggers: Sequence[Trigger] = ()) -> SqliteStore:
+        from shared.adapters.store_sqlite import SqliteStore
+
+        return SqliteStore(self._data / f"{name}.db", triggers=triggers)
+
+    @functools.cached_property
+    def keys(self) -> LocalKeys:
+        """MAC, sealing and signing keys."""
+        from shared.adapters.kms_local import LocalKeys
+
+        return LocalKeys.open_or_create(self._data / "keys.json", self.environment.random)
+
+    @property
+    def _data(self) -> Path:
+        if self.settings.data is None:
+            raise Unavailable("no_store", "This deployment names no data folder.")
+        return self.settings.data
+
+    @functools.cached_property
+    def bus(self) -> Bus:
+        """The bus."""
+        from shared.adapters.bus_local import LocalBus
+
+        return LocalBus(self.databases.control)  # type: ignore[arg-type]  # the embedded store is its own outbox
+
+    @functools.cached_property
+    def groups(self) -> Groups:
+        """The service's end of the groups."""
+        from shared.adapters.groups_mls import MlsGroups
+        from shared.adapters.service_identity import load_identity
+
+        def identity() -> ServiceIdentity:
+            return load_identity(self.databases.control, self.keys.sealer, self.environment.random)
+
+        return MlsGroups(identity, self.keys.sealer, self.environment.random)
+
+    @functools.cached_property
+    def authoriser(self) -> Authoriser:
+        """What judges the proof that comes with an act."""
+        from shared.adapters.authoriser_unsafe import UnsafeAuthoriser
+
+        return UnsafeAuthoriser()
+
+    # --- use cases ---------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def clients(self) -> Clients:
+        """The clients' repository."""
+        from shared.use_cases.clients import Clients
+
+        return Clients(self.databases.control, self.settings.policy, self.settings.banner)
+
+    @functools.cached_property
+    def accept_event(self) -> AcceptEvent:
+        """Behind `rotate_request`."""
+        from shared.use_cases.accept_event import AcceptEvent
+
+        return AcceptEvent(self.clients, self.authoriser, self.environment, self.settings.denied)
+
+    @functools.cached_property
+    def publish(self) -> Publish:
+        """Behind `on_secret_version`."""
+        from shared.use_cases.publish import Publish
+
+        return Publish(self.databases.control, self.bus)
+
+    @functools.cached_property
+    def distribute(self) -> Distribute:
+        """Behind `distribute`."""
+        from shared.use_cases.distribute import Distribute
+
+        return Distribute(self.clients, self.groups, self.keys.mac, self.environment)
+
+    @functools.cached_property
+    def sweep(self) -> Sweep:
+        """Behind `grace_sweeper`."""
+        from shared.use_cases.sweep import Sweep
+
+        return Sweep(self.clients, self.bus, self.environment)
+
+    @functools.cached_property
+    def verifier(self) -> Verifier:
+        """Behind `client_token`: checks credentials."""
+        from shared.verifier.verifier import Verifier
+
+        return Verifier(self.databases.control, self.keys.mac, self.settings.policy)
+
+    @functools.cached_property
+    def tokens(self) -> Tokens:
+        """Behind `client_token`: issues tokens."""
+        from shared.verifier.tokens import Tokens
+
+        issuer = f"{self.settings.base_url}/client_token"
+        return Tokens(self.keys.signer, issuer, self.settings.audience, self.environment.random)
+
+    @functools.cached_property
+    def status(self) -> ReadStatus:
+        """Behind `status`, and what `operator` shows."""
+        from shared.use_cases.read_status import ReadStatus
+
+        return ReadStatus(self.clients, self.environment)
+
+    @functools.cached_property
+    def operate(self) -> Operate:
+        """Behind `operator`."""
+        from shared.use_cases.operate import Operate
+
+        return Operate(self.databases, self.clients, self.groups, self.environment)
+
+    @functools.cached_property
+    def enrol(self) -> Enrol:
+        """Behind `enrol`."""
+        from shared.use_cases.enrol import Enrol
+
+        return Enrol(self.databases, self.groups, self.environment, self.settings.banner)
+
+
+@functools.cache
+def suite() -> Suite:
+    """Return this process's suite, from the environment's settings."""
+    return Suite(from_environment(os.environ))

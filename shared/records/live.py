@@ -1,0 +1,49 @@
+"""A client's document: the client, and in `live` all that a verifier needs to see of its versions in one read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from shared.domain import lifecycle
+from shared.domain.encodings import due_shard
+from shared.domain.model import Client, ClientState, Rotation, Version
+from shared.records.entities import from_data, to_data
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.domain.policy import Policy
+    from shared.ports.store import Data, Value
+
+
+def client_data(state: ClientState, policy: Policy) -> dict[str, Value]:
+    """Return a client's whole document, with what a verifier and the sweeper need to see in it."""
+    return {
+        **to_data(state.client),
+        "live": live_data(state),
+        "next_due_at": lifecycle.next_due_at(state, policy),
+        "due_shard": due_shard(state.client.client_id),
+    }
+
+
+def live_data(state: ClientState) -> dict[str, Value]:
+    """Return all that a verifier needs in one read: the three versions, and the rotation without its people."""
+    rotation = state.rotation
+    versions = {"current": state.current, "previous": state.previous, "pending": state.pending}
+    return {
+        **{name: to_data(version) if version else None for name, version in versions.items()},
+        "rotation": to_data(replace(rotation, recipients=(), acks=())) if rotation else None,
+    }
+
+
+def live_state(data: Data) -> ClientState:
+    """Return the state that a client's document alone tells: enough for `settle`, with no people in it."""
+    live = cast("Mapping[str, Data | None]", data["live"])
+    versions = [from_data(Version, found) for name in ("current", "previous", "pending") if (found := live[name])]
+    rotations = [from_data(Rotation, found)] if (found := live["rotation"]) else []
+    return ClientState(
+        replace(from_data(Client, data), last_rotation=None),
+        {version.version_id: version for version in versions},
+        {rotation.rotation_id: rotation for rotation in rotations},
+    )

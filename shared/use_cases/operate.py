@@ -1,0 +1,130 @@
+"""Operate: what precedes admins. Clients, groups and invites; each act is a command, and audited."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
+
+from shared.domain.audit import Transition
+from shared.domain.encodings import crockford, identifier, to_milliseconds
+from shared.domain.errors import Conflict, NotFound
+from shared.domain.lifecycle import Decision
+from shared.domain.model import Client, ClientKind, ClientState
+from shared.ports.store import Check, Create, Query
+from shared.records import paths
+from shared.records.entities import from_data, to_data
+from shared.use_cases.attempts import until_won
+from shared.use_cases.audit_writes import HEAD, system_writes
+from shared.use_cases.group_log import GroupLog
+from shared.use_cases.rosters import Roster
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from shared.ports.environment import Environment
+    from shared.ports.groups import Groups
+    from shared.ports.store import Data, Databases, Snapshot
+    from shared.use_cases.clients import Clients
+
+INVITES_LAST = timedelta(hours=24)
+OPERATOR = "operator"
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Operate:
+    """The use cases behind `operator`."""
+
+    databases: Databases
+    clients: Clients
+    groups: Groups
+    environment: Environment
+
+    def add_client(
+        self, client_id: str, kind: ClientKind, groups: Sequence[str], policy: Mapping[str, int | bool]
+    ) -> None:
+        """Add a client without a secret; its first rotation issues one. `NotFound` for a group that is not there."""
+        until_won(lambda: self._add_client(identifier(client_id), kind, tuple(groups), policy), self.environment)
+
+    def _add_client(
+        self, client_id: str, kind: ClientKind, groups: tuple[str, ...], policy: Mapping[str, int | bool]
+    ) -> None:
+        path = paths.client(client_id)
+        rosters = [paths.roster(identifier(group)) for group in groups]
+        snapshot = self.databases.control.get([path, *rosters])
+        if snapshot[path].exists:
+            raise Conflict("client_exists", "There is a client of that id.")
+        if not groups or not all(snapshot[roster].exists for roster in rosters):
+            raise NotFound("unknown_group", "There is no such group.")
+        self.clients.policy.overridden(policy)
+        client = Client(client_id, kind, groups, snapshot.read_time, policy=dict(policy))
+        added = Transition("add_client", OPERATOR, {"client_id": client_id}, after={"status": client.status.value})
+        self.clients.create(snapshot, Decision(ClientState(client), (added,)))
+
+    def list_clients(self, after: str | None) -> tuple[Sequence[Client], str | None]:
+        """Return one page of clients in the order of their ids, and after which id the next page begins."""
+        last = self.databases.control.get([paths.client(after)])[paths.client(after)] if after else None
+        query = Query(paths.CLIENTS, order_by="client_id", limit=PAGE, after=last if last and last.exists else None)
+        found = [from_data(Client, item.data) for item in self.databases.control.query(query) if item.data]
+        return found, found[-1].client_id if len(found) == PAGE else None
+
+    def create_group(self, group_id: str) -> None:
+        """Create a group whose only member is the service."""
+        until_won(lambda: self._create_group(identifier(group_id)), self.environment)
+
+    def _create_group(self, group_id: str) -> None:
+        snapshot = self.databases.control.get([HEAD, paths.group(group_id), paths.roster(group_id)])
+        if snapshot[paths.group(group_id)].exists:
+            raise Conflict("group_exists", "There is a group of that id.")
+        now = snapshot.read_time
+        log = GroupLog.founded(self.groups, snapshot[paths.group(group_id)], now)
+        created = Transition("create_group", OPERATOR, {"group_id": group_id}, after={"epoch": log.session.epoch})
+        self.databases.control.commit(
+            [
+                *log.writes(),
+                Create(paths.roster(group_id), to_data(Roster(group_id))),
+                *system_writes(snapshot, [created], now, self.clients.banner),
+            ]
+        )
+
+    def show_group(self, group_id: str) -> tuple[Roster, int]:
+        """Return a group's roster and epoch."""
+        wanted = [paths.group(identifier(group_id)), paths.roster(group_id)]
+        snapshot = self.databases.control.get(wanted)
+        group, roster = (snapshot[path].data for path in wanted)
+        if group is None or roster is None:
+            raise NotFound("unknown_group", "There is no such group.")
+        return from_data(Roster, roster), cast("int", group["epoch"])
+
+    def invite(self, user: str, group_id: str) -> Data:
+        """Make a one-time code by which a device of `user` joins a group; only its hash is stored."""
+        code = crockford(int.from_bytes(self.environment.random(16), "big"))
+        now = until_won(lambda: self._announce_invite(identifier(user), identifier(group_id)), self.environment)
+        stored: Data = {
+            "user": user,
+            "group_id": group_id,
+            "created_at": now.read_time,
+            "expires_at": now.read_time + INVITES_LAST,
+            "used_by": None,
+        }
+        self.databases.auth.commit([Create(paths.invite(code_hash(code)), stored)])
+        expires_at = to_milliseconds(now.read_time + INVITES_LAST)
+        return {"code": code, "user": user, "group_id": group_id, "expires_at": expires_at}
+
+    def _announce_invite(self, user: str, group_id: str) -> Snapshot:
+        snapshot = self.databases.control.get([HEAD, paths.roster(group_id)])
+        if not snapshot[paths.roster(group_id)].exists:
+            raise NotFound("unknown_group", "There is no such group.")
+        # The audit entry comes first: an entry without an invite is harmless, an invite without an entry is not.
+        invited = Transition("invite", OPERATOR, {"group_id": group_id, "user": user})
+        check = Check(paths.roster(group_id), snapshot[paths.roster(group_id)].version)
+        writes = system_writes(snapshot, [invited], snapshot.read_time, self.clients.banner)
+        self.databases.control.commit([*writes, check])
+        return snapshot
+
+
+def code_hash(code: str) -> str:
+    """Return the id under which an invite is stored: SHA-256 of its code (128 random bits), hex."""
+    return hashlib.sha256(code.encode("utf-8")).hexdigest()

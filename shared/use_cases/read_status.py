@@ -1,0 +1,83 @@
+"""Read what an admin's app shows: rotations, clients, a group's log, a Welcome; for members and invitees only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from shared.domain import lifecycle
+from shared.domain.encodings import identifier, rotation_identifier
+from shared.domain.errors import Forbidden, InvalidRequest, NotFound
+from shared.domain.model import Rotation
+from shared.ports.store import Query
+from shared.records import paths
+from shared.records.entities import from_data
+from shared.use_cases.attempts import until_won
+from shared.use_cases.rosters import Roster
+
+if TYPE_CHECKING:
+    from shared.domain.model import ClientState
+    from shared.ports.environment import Environment
+    from shared.ports.store import Data
+    from shared.use_cases.clients import Clients, Reading
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ClientView:
+    """A client as of now: settled, with the reading that it rests on."""
+
+    state: ClientState
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStatus:
+    """The use cases behind `status`; `npub` is who asks, None for the operator."""
+
+    clients: Clients
+    environment: Environment
+
+    def client(self, npub: str | None, client_id: str) -> ClientView:
+        """Return a client; `NotFound` also for those who may not see it."""
+        return self._view(npub, identifier(client_id))
+
+    def _view(self, npub: str | None, client_id: str, *also: str) -> ClientView:
+        reading = until_won(lambda: self.clients.read(client_id, also), self.environment)
+        if npub is not None and reading.user(npub) is None:
+            raise NotFound("unknown_client", "There is no such client.")
+        return ClientView(lifecycle.settle(reading.state, reading.policy, reading.now).state, reading)
+
+    def rotation(self, npub: str, rotation_id: str) -> Rotation:
+        """Return a rotation, settled; `NotFound` also for those who may not see it."""
+        path = paths.rotation(rotation_identifier(rotation_id))
+        data = self.clients.store.get([path])[path].data
+        if data is None:
+            raise NotFound("unknown_rotation", "There is no such rotation.")
+        view = self._view(npub, cast("str", data["client_id"]), path)
+        latest = from_data(Rotation, cast("Data", view.reading.snapshot[path].data))
+        return view.state.rotations.get(rotation_id, latest)
+
+    def messages(self, npub: str, group_id: str, after: str) -> list[Data]:
+        """Return at most PAGE messages of a group's log that follow the message id `after`."""
+        path = paths.roster(identifier(group_id))
+        data = self.clients.store.get([path])[path].data
+        if data is None or not from_data(Roster, data).member(npub):
+            raise Forbidden("not_in_group", "Only members read a group's log.")
+        query = Query(paths.messages(group_id), order_by="index", at_least=_index(after) + 1, limit=PAGE)
+        return [item.data for item in self.clients.store.query(query) if item.data is not None]
+
+    def welcome(self, npub: str, reference: str) -> str:
+        """Return the kind-444 event for a key package; `NotFound` for anybody but the npub that it is for."""
+        path = paths.welcome(identifier(reference))
+        data = self.clients.store.get([path])[path].data
+        if data is None or data["npub"] != npub:
+            raise NotFound("unknown_welcome", "There is no such Welcome for this key.")
+        return cast("str", data["event"])
+
+
+def _index(after: str) -> int:
+    if not after.isascii() or not after.isdigit() or len(after) > 12:  # noqa: PLR2004 - the width of a message id
+        raise InvalidRequest("bad_message_id", "A message id is a number of at most 12 digits.")
+    return int(after)

@@ -1,0 +1,110 @@
+"""Sweep: write down what time has brought for clients that nobody touches, and publish again what waited too long.
+
+Cost grows with what is due: sixteen queries on the due time, then one read and one commit for each client due. Running
+twice at once, or not at all for a week, changes no answer of any verifier (lifecycle.py, rule 2).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from shared.domain import lifecycle
+from shared.domain.errors import Broken, NotFound, Unavailable
+from shared.domain.model import Phase
+from shared.ports.store import Delete, LostRace, Query
+from shared.records import paths
+from shared.use_cases.attempts import until_won
+from shared.use_cases.distribute import TOPIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from shared.ports.bus import Bus
+    from shared.ports.environment import Environment
+    from shared.ports.store import Document, Store
+    from shared.use_cases.clients import Clients
+
+_log = logging.getLogger(__name__)
+
+SHARDS = 16
+PAGE = 100
+EXPIRING = ("events", "rates")
+"""Collections whose documents say in `expires_at` when they may go (on Firestore its TTL does it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep did."""
+
+    settled: int
+    republished: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The use case behind `grace_sweeper`."""
+
+    clients: Clients
+    bus: Bus
+    environment: Environment
+
+    def __call__(self) -> Swept:
+        """Look once at everything that is due."""
+        now = self.clients.store.get([]).read_time
+        due = [client_id for shard in range(SHARDS) for client_id in self._due(shard, now)]
+        done = [self._one(client_id) for client_id in due]
+        for collection in EXPIRING:
+            self._forget(collection, now)
+        return Swept(done.count("settled"), done.count("republished"), done.count("failed"))
+
+    def _due(self, shard: int, now: datetime) -> Iterator[str]:
+        query = Query(paths.CLIENTS, order_by="next_due_at", equal=(("due_shard", shard),), at_most=now, limit=PAGE)
+        for document in pages(self.clients.store, query):
+            yield cast("str", (document.data or {})["client_id"])
+
+    def _one(self, client_id: str) -> str:
+        try:
+            return until_won(lambda: self._settle(client_id), self.environment)
+        except (Broken, Unavailable):  # one client that cannot be settled holds up no other
+            _log.exception("a client could not be settled")
+            return "failed"
+
+    def _settle(self, client_id: str) -> str:
+        try:
+            reading = self.clients.read(client_id)
+        except NotFound:
+            return "gone"
+        decision = lifecycle.settle(reading.state, reading.policy, reading.now)
+        if decision.transitions:
+            self.clients.commit(reading, decision)
+            return "settled"
+        rotation = reading.state.rotation
+        if rotation is None or rotation.phase is not Phase.REQUESTED:
+            return "early"
+        self.bus.publish(TOPIC, {"client_id": client_id, "rotation_id": rotation.rotation_id})
+        return "republished"
+
+    def _forget(self, collection: str, now: datetime) -> None:
+        query = Query(collection, order_by="expires_at", at_most=now, limit=PAGE)
+        for document in self.clients.store.query(query):
+            _delete(self.clients.store, document)
+
+
+def pages(store: Store, query: Query) -> Iterator[Document]:
+    """Yield all documents of a query, a page at a time."""
+    while page := store.query(query):
+        yield from page
+        if len(page) < query.limit:
+            return
+        query = query.following(page[-1])
+
+
+def _delete(store: Store, document: Document) -> None:
+    try:
+        store.commit([Delete(document.path, cast("str", document.version))])
+    except LostRace:
+        return  # somebody else deleted it, or it lives again

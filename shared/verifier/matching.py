@@ -1,0 +1,42 @@
+"""Whether a presented secret is a version's: locally first, at the MAC key only for what matched (protocol.md §10)."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from typing import TYPE_CHECKING
+
+from shared.domain.encodings import SECRET_LENGTH, base64url_decode, base64url_encode, canonical_input
+from shared.proofs.receipts import receipt_key
+
+if TYPE_CHECKING:
+    from shared.domain.model import Version
+    from shared.ports.keys import MacKey
+
+_SECRET = re.compile(rf"[A-Za-z0-9_-]{{{SECRET_LENGTH}}}\Z")
+
+
+def well_formed(secret: str) -> bool:
+    """Return whether a presented value could be a secret of ours: its length and alphabet."""
+    return _SECRET.match(secret) is not None
+
+
+def resembles(secret: str, version: Version) -> bool:
+    """Return whether the receipt key derived from a well-formed secret is the version's: no call to any key service."""
+    derived = receipt_key(
+        secret, client_id=version.client_id, version_id=version.version_id, rotation_id=version.rotation_id
+    )
+    return hmac.compare_digest(base64url_encode(derived), version.receipt_key or "")
+
+
+def confirmed(secret: str, version: Version, mac_key: MacKey) -> bool:
+    """Return whether the MAC key agrees that this is the version's secret: one call."""
+    if version.mac_key_ref is None or version.secret_hash is None:
+        return False
+    data = canonical_input(version.client_id, version.version_id, secret)
+    return mac_key.verify(version.mac_key_ref, data, base64url_decode(version.secret_hash))
+
+
+def matches(secret: str, version: Version, mac_key: MacKey) -> bool:
+    """Return whether a presented value is the version's secret."""
+    return well_formed(secret) and resembles(secret, version) and confirmed(secret, version, mac_key)
