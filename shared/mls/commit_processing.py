@@ -17,15 +17,17 @@ from shared.mls.update_path import PathSecrets, UpdatePath, check_keys, merge_pa
 
 
 def process_commit(
-    state: State, authenticated: AuthenticatedContent, external: Mapping[bytes, bytes], now: datetime
+    state: State,
+    authenticated: AuthenticatedContent,
+    commit: CommitContent,
+    external: Mapping[bytes, bytes],
+    now: datetime,
 ) -> tuple[State, CommitReceived]:
-    """Apply a commit whose framing, signature and epoch are checked already (RFC 9420 §12.4.2).
+    """Apply a commit, which is what `authenticated` frames; framing, signature and epoch are checked already.
 
-    external: pre-shared keys by id. InvalidCommit or another MlsError when it does not hold.
+    external: pre-shared keys by id. InvalidCommit or another MlsError when it does not hold (RFC 9420 §12.4.2).
     """
-    committer, commit = authenticated.content.sender.index, authenticated.content.body
-    if not isinstance(commit, CommitContent):
-        raise InvalidCommit("the content is no commit", "RFC 9420 §12.4")
+    committer = authenticated.content.sender.index
     entries = resolve(commit.proposals, state.pending, committer)
     applied = apply(state.tree, state.context, entries, committer, now)
     if commit.path is not None:
@@ -67,17 +69,11 @@ def _open(state: State, applied: Applied, committer: int, path: UpdatePath | Non
 
 
 def _event(state: State, applied: Applied, committer: int) -> CommitReceived:
-    def now_in(index: int) -> Member:
-        leaf = applied.tree.leaf(index)
-        if leaf is None:
-            raise InvalidCommit("a changed member is not in the new tree", "RFC 9420 §12.3")
-        return Member.of(index, leaf)
-
     return CommitReceived(
         committer=state.members[committer],
-        added=tuple(now_in(index) for index, _ in applied.added),
+        added=tuple(Member.of(index, package.leaf) for index, package in applied.added),
         removed=tuple(state.members[index] for index in applied.removed),
-        updated=tuple(now_in(index) for index in applied.updated),
+        updated=tuple(Member.of(index, leaf) for index, leaf in applied.updated),
         self_removed=state.own_index in applied.removed,
         epoch=state.context.epoch + 1,
     )

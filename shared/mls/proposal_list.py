@@ -11,7 +11,7 @@ from shared.mls.extensions import Extensions
 from shared.mls.hpke import KeyPair
 from shared.mls.key_package import KeyPackage
 from shared.mls.key_schedule import GroupContext
-from shared.mls.leaf_node import UPDATE
+from shared.mls.leaf_node import UPDATE, LeafNode
 from shared.mls.proposals import (
     Add,
     ExternalInit,
@@ -52,7 +52,7 @@ class Applied:
     extensions: Extensions
     added: tuple[tuple[int, KeyPackage], ...]
     removed: tuple[int, ...]
-    updated: tuple[int, ...]
+    updated: tuple[tuple[int, LeafNode], ...]
     psks: tuple[PskId, ...]
     needs_path: bool
     own_pairs: dict[int, KeyPair] = field(repr=False)
@@ -82,9 +82,8 @@ def validate(tree: RatchetTree, context: GroupContext, entry: Pending, now: date
 def _validate_update(tree: RatchetTree, context: GroupContext, sender: int, proposal: Update) -> None:
     proposal.leaf.validate(UPDATE, context.extensions)
     proposal.leaf.verify(context.group_id, sender)
-    replaced = tree.leaf(sender)
-    if replaced is None or replaced.encryption_key == proposal.leaf.encryption_key:
-        raise InvalidProposal("an update does not change the encryption key", "RFC 9420 §7.3")
+    if any(leaf.encryption_key == proposal.leaf.encryption_key for _, leaf in tree.leaves()):
+        raise InvalidProposal("an update does not bring a new encryption key", "RFC 9420 §7.3")
 
 
 def _validate_psk(psk: PskId) -> None:
@@ -151,7 +150,7 @@ def apply(
         extensions=extensions,
         added=tuple((changed.add(package.leaf), package) for package in packages),
         removed=removed,
-        updated=tuple(sender for sender, _ in updates),
+        updated=tuple((sender, update.leaf) for sender, update in updates),
         psks=tuple(proposal.psk for _, proposal in _only(entries, PreSharedKey)),
         needs_path=not entries or any(isinstance(entry.proposal, NEED_PATH) for entry in entries),
         own_pairs={2 * entry.sender: entry.own_pair for entry in entries if entry.own_pair is not None},

@@ -31,7 +31,7 @@ def receive(state: State, message: bytes, external: Mapping[bytes, bytes], now: 
     if isinstance(body, bytes):
         return opened, ApplicationReceived(sender, body, content.authenticated_data, content.epoch)
     if isinstance(body, CommitContent):
-        return process_commit(opened, authenticated, external, now)
+        return process_commit(opened, authenticated, body, external, now)
     return _keep_proposal(opened, authenticated, body, sender, now)
 
 

@@ -5,7 +5,7 @@ from shared.mls.errors import InvalidLeafNode, InvalidTree
 from shared.mls.extensions import Extensions
 from shared.mls.hpke import parse_public
 from shared.mls.parent_hash import verify_parent_hashes
-from shared.mls.ratchet_tree import ParentNode, RatchetTree
+from shared.mls.ratchet_tree import RatchetTree
 
 CLAUSE = "RFC 9420 §12.4.3.1"
 
@@ -46,9 +46,8 @@ def _check_unmerged(tree: RatchetTree) -> None:
 
 
 def _check_between(tree: RatchetTree, top: int, leaf: int) -> None:
-    for at in tree.direct_path(leaf):
-        if at == top:
-            return
-        between = tree.nodes[at]
-        if isinstance(between, ParentNode) and leaf not in between.unmerged:
+    path = tree.direct_path(leaf)
+    for at in path[: path.index(top)]:
+        between = tree.parent(at)
+        if between is not None and leaf not in between.unmerged:
             raise InvalidTree("a leaf is unmerged above a node where it is merged", CLAUSE)

@@ -1,5 +1,5 @@
-from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +22,9 @@ from shared.mls import (
     WrongGroup,
 )
 from tests.mls.people import DAY, NOW, RANDOM, agree, commit_by, deliver, founded, group_of, person
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_a_founder_is_alone_in_epoch_zero() -> None:

@@ -1,0 +1,116 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from shared.mls import (
+    ExpiredKeyPackage,
+    InvalidArgument,
+    InvalidKeyPackage,
+    InvalidSignature,
+    InvalidState,
+    KeyPackageSecrets,
+    MalformedMessage,
+    UnsupportedFeature,
+    read_key_package,
+)
+from shared.mls.cipher_suite import sign_with_label
+from shared.mls.encoding import uint16, vector
+from shared.mls.extensions import Extension, encode_extensions
+from shared.mls.hpke import KeyPair
+from shared.mls.key_package import moment_of, parse_key_package, seconds
+from shared.mls.leaf_node import first_leaf
+from tests.mls.people import DAY, NOW, RANDOM, person
+
+
+def signed(
+    init: bytes, encryption: bytes, extensions: tuple[Extension, ...] = (), lifetime: tuple[int, int] = (0, 2**64 - 1)
+) -> bytes:
+    seed = RANDOM(32)
+    leaf = first_leaf(b"someone", seed, encryption, lifetime, RANDOM)
+    unsigned = uint16(1) + uint16(1) + vector(init) + leaf.encode() + encode_extensions(extensions)
+    return unsigned + vector(sign_with_label(seed, "KeyPackageTBS", unsigned))
+
+
+KEYS = KeyPair.generate(RANDOM).public, KeyPair.generate(RANDOM).public
+
+
+@pytest.mark.parametrize("last_resort", [False, True])
+def test_a_key_package_is_read_bare_and_wrapped(last_resort: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    own = person("name", last_resort=last_resort)
+    view = read_key_package(own.message(), now=NOW)
+    assert view == read_key_package(own.key_package, now=NOW)
+    assert (view.identity, view.last_resort, view.data) == (b"name", last_resort, own.key_package)
+    assert (view.not_before, view.not_after) == (NOW - DAY, NOW + 30 * DAY)
+    assert view.reference == own.reference
+    assert (view.init_key, view.encryption_key) == (own.init.public, own.encryption.public)
+
+
+@pytest.mark.parametrize("now", [NOW - DAY - timedelta(seconds=1), NOW + 30 * DAY + timedelta(seconds=1)])
+def test_a_lifetime_holds_at_both_ends(now: datetime) -> None:
+    own = person("name")
+    for inside in (NOW - DAY, NOW + 30 * DAY):
+        read_key_package(own.message(), now=inside)
+    with pytest.raises(ExpiredKeyPackage):
+        read_key_package(own.message(), now=now)
+
+
+def test_a_lifetime_may_be_longer_than_time() -> None:
+    view = read_key_package(signed(*KEYS), now=NOW)
+    assert view.not_before == datetime(1970, 1, 1, tzinfo=UTC)
+    assert view.not_after == datetime.max.replace(tzinfo=UTC)
+
+
+def test_rules_of_validation() -> None:
+    read_key_package(signed(*KEYS, extensions=(Extension(1, b""),)), now=NOW)
+    with pytest.raises(InvalidKeyPackage):
+        read_key_package(signed(KEYS[0], KEYS[0]), now=NOW)
+    with pytest.raises(InvalidKeyPackage):
+        read_key_package(signed(*KEYS, extensions=(Extension(0x1234, b""),)), now=NOW)
+    with pytest.raises(MalformedMessage):
+        read_key_package(signed(KEYS[0][1:], KEYS[1]), now=NOW)
+    with pytest.raises(MalformedMessage):
+        read_key_package(signed(KEYS[0], KEYS[1][1:]), now=NOW)
+
+
+def test_both_signatures_are_checked() -> None:
+    package = parse_key_package(person("name").key_package)
+    package.validate(NOW)
+    with pytest.raises(InvalidSignature):
+        replace(package, signature=bytes(64)).validate(NOW)
+    with pytest.raises(InvalidSignature):
+        replace(package, leaf=replace(package.leaf, signature=bytes(64))).validate(NOW)
+
+
+@pytest.mark.parametrize("header", ["00020001", "00010002", "00010001000500010002"])
+def test_other_versions_and_suites_are_unsupported(header: str) -> None:
+    with pytest.raises(UnsupportedFeature):
+        read_key_package(bytes.fromhex(header) + bytes(100), now=NOW)
+
+
+def test_secrets_are_saved_and_not_shown() -> None:
+    own = person("name")
+    saved = own.to_bytes()
+    assert KeyPackageSecrets.from_bytes(saved) == own
+    for secret in (own.init.private, own.encryption.private, own.signature_seed):
+        assert repr(secret) not in repr(own)
+        assert secret in saved
+
+
+def test_private_keys_belong_to_the_key_package() -> None:
+    own, other = person("name"), person("other")
+    keys = [own.init.private, own.encryption.private, own.signature_seed]
+    assert KeyPackageSecrets.assemble(own.message(), *keys) == own
+    for at, wrong in enumerate((other.init.private, other.encryption.private, other.signature_seed)):
+        with pytest.raises(InvalidArgument):
+            KeyPackageSecrets.assemble(own.key_package, *[*keys[:at], wrong, *keys[at + 1 :]])
+    with pytest.raises(InvalidState):
+        KeyPackageSecrets.from_bytes(replace(own, signature_seed=bytes(32)).to_bytes())
+
+
+def test_moments_are_aware_and_whole() -> None:
+    assert seconds(datetime(1970, 1, 1, 1, 0, 1, 999999, tzinfo=timezone(timedelta(hours=1)))) == 1
+    assert moment_of(1) == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    for moment in (datetime(2026, 1, 1), datetime(1969, 12, 31, tzinfo=UTC)):  # noqa: DTZ001 - naive on purpose
+        with pytest.raises(InvalidArgument):
+            seconds(moment)
