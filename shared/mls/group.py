@@ -11,6 +11,7 @@ from typing import Self
 
 from shared.mls import joining
 from shared.mls.commit_creation import Draft, choose, create_commit
+from shared.mls.errors import InvalidProposal
 from shared.mls.events import Event, Member
 from shared.mls.hpke import KeyPair, Random
 from shared.mls.key_package import KeyPackageSecrets, parse_key_package, seconds
@@ -186,8 +187,11 @@ class Group:
         current.require_active()
         validate(current.tree, current.context, Pending(b"", current.own_index, proposal), now)
         signed = sign(current, proposal, b"", public=public)
-        after, message = protect(current, signed, random, 0)
         entry = Pending(signed.reference(), current.own_index, proposal, pair)
+        if entry.reference in self.pending:
+            # Two public proposals that say the same are one message: signatures are deterministic.
+            raise InvalidProposal("the same proposal is pending already", "RFC 9420 §12.1")
+        after, message = protect(current, signed, random, 0)
         return type(self)(replace(after, pending=(*after.pending, entry))), message
 
 

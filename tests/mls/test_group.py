@@ -189,7 +189,9 @@ def test_proposals_are_told() -> None:
 
 def test_a_public_proposal_is_taken_once() -> None:
     alice, bob = group_of(2)
-    _, message = alice.propose_remove(1, random=RANDOM, now=NOW, public=True)
+    alice, message = alice.propose_remove(1, random=RANDOM, now=NOW, public=True)
+    with pytest.raises(InvalidProposal):
+        alice.propose_remove(1, random=RANDOM, now=NOW, public=True)
     bob, _ = bob.receive(message, now=NOW)
     with pytest.raises(ReplayedMessage):
         bob.receive(message, now=NOW)
