@@ -11,13 +11,17 @@ _WRITTEN = re.compile(r"([0-9]{1,9})([smhd])\Z")
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _SECOND = timedelta(seconds=1)
 
+LONGEST = timedelta(days=3650)
+"""Far beyond every policy, and near enough that no sum with it leaves the calendar."""
+
 
 def parse_duration(text: str) -> timedelta:
     """Return a duration of a whole number and one unit out of s, m, h and d; `UsageError` for anything else."""
     match = _WRITTEN.match(text)
-    if match is None:
-        raise UsageError("A duration is a whole number with a unit.", "Write it as 90s, 10m, 1h or 7d.")
-    return int(match[1]) * _SECONDS[match[2]] * _SECOND
+    duration = int(match[1]) * _SECONDS[match[2]] * _SECOND if match else None
+    if duration is None or duration > LONGEST:
+        raise UsageError("A duration is a whole number with a unit, at most ten years.", "Write it as 90s, 10m or 7d.")
+    return duration
 
 
 def format_duration(duration: timedelta) -> str:

@@ -66,6 +66,12 @@ def print_error(sentence: str, hint: str) -> None:
         _print_labelled("hint", "cyan", hint)
 
 
+def ask(question: str) -> str:
+    """Ask on stderr, so that stdout is the command's alone, and return the line of standard input; empty at its end."""
+    typer.echo(clean(question) + " ", nl=False, err=True)
+    return sys.stdin.readline().strip()
+
+
 @contextmanager
 def waiting(sentence: str) -> Iterator[Callable[[str], None]]:
     """Show that something is waited for, if stderr is a terminal; what is yielded changes the sentence."""

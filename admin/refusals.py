@@ -47,6 +47,11 @@ def fields_of(answer: Answer) -> dict[str, object]:
     raise ServerRefusedError(status=answer.status, error=error, reason=reason, detail=sentence, hint=hint)
 
 
+def is_refused_verdict(answer: Answer) -> bool:
+    """Return whether an answer says, in the words of the check, that a credential is refused."""
+    return _object(answer).get("accepted") is False
+
+
 def _object(answer: Answer) -> dict[str, object]:
     try:
         return load_object(answer.body)

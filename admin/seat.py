@@ -103,7 +103,7 @@ def read_entry(seat: Seat, entry: Mapping[str, object], now: datetime) -> tuple[
     `UntrustedMessageError`, `MembershipError` or `LostStepError` if the log can't be followed past this entry.
     """
     index = answers.integer(entry, "index")
-    if index <= seat.cursor:
+    if index <= seat.cursor or not seat.group.is_active:
         return seat, None
     signed_by, _, message = _opened(answers.mapping(entry, "event"), GROUP_MESSAGE, seat.group_id)
     if signed_by != seat.service:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from admin.errors import ServerRefusedError, UnreachableError
 from admin.http_client import Call, UrlTransport, checked_address
-from admin.refusals import fields_of
+from admin.refusals import fields_of, is_refused_verdict
 from shared.domain.encodings import identifier, rotation_identifier
 from shared.proofs.nip98 import sign_authorization
 
@@ -80,7 +80,7 @@ class Server:
         """Return the verdict on a credential: `accepted` and, when it is, the version and its window."""
         headers = {"X-Client-Id": identifier(client_id), "X-API-Key": secret}
         answer = self._send("POST", "/client_token/check", headers, b"")
-        if answer.status == _REFUSED:  # that is a verdict, no failure; anything else without the word is none
+        if answer.status == _REFUSED and is_refused_verdict(answer):
             return {"accepted": False, "reason": "refused"}
         fields = fields_of(answer)
         if fields.get("accepted") is not True:

@@ -49,7 +49,7 @@ def init(
     print_note("A lost passphrase can't be recovered. Next: `keyturn device join CODE`.")
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # a code may begin with a dash
 def join(
     context: typer.Context,
     code: Annotated[str, typer.Argument(metavar="CODE", help="The invite's code; it works once.")],

@@ -7,7 +7,7 @@ import typer
 from admin import answers
 from admin.errors import DeviceError, UsageError
 from admin.options import ClientId, Json, Reason
-from admin.output import print_facts, print_json, print_note, waiting
+from admin.output import ask, print_facts, print_json, print_note, waiting
 from admin.session import session_of
 from shared.domain.encodings import identifier, version_identifier
 
@@ -77,8 +77,7 @@ def revoke(
 
 
 def _ask_for_id(client_id: str) -> None:
-    typed = typer.prompt("This is final. Type the client's id to revoke it", default="", show_default=False, err=True)
-    if typed.strip() != client_id:
+    if ask("This is final. Type the client's id to revoke it:") != client_id:
         raise UsageError("That is not the client's id: nothing was revoked.", "Type it exactly as in the command.")
 
 

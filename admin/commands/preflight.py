@@ -6,7 +6,7 @@ import typer
 
 from admin.durations import format_duration
 from admin.errors import UsageError
-from admin.output import moment, print_facts
+from admin.output import ask, moment, print_facts, print_note
 from admin.plan import RotationPlan
 from admin.session import Session
 
@@ -35,10 +35,12 @@ def show_plan(plan: RotationPlan, *, err: bool) -> None:
     print_facts(facts, err=err)
 
 
-def confirm(session: Session, question: str, *, yes: bool, err: bool) -> None:
+def confirm(session: Session, question: str, *, yes: bool) -> None:
     """Ask unless `yes`; a no ends the command, and without a terminal `yes` is asked for: `UsageError`."""
     if yes:
         return
     if not session.ports.is_terminal():
         raise UsageError("There is no terminal to ask at.", "Add --yes if that is what you want.")
-    typer.confirm(question, abort=True, err=err)
+    if ask(f"{question} [y/N]").lower() not in {"y", "yes"}:
+        print_note("Nothing was asked for.", err=True)
+        raise typer.Exit(1)

@@ -55,7 +55,7 @@ def rotate(
     with waiting("Reading the client"):
         plan = device.plan(wish)
     show_plan(plan, err=json)
-    confirm(session, "Rotate?", yes=yes, err=json)
+    confirm(session, "Rotate?", yes=yes)
     answer = _asked(lambda: device.send(plan), plan)
     if wait:
         answer = watch_rotation(device.rotation, wish.rotation_id, session.ports.sleep)

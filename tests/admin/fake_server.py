@@ -1,0 +1,378 @@
+"""The suite's doors in memory, behind the device's HTTP port, with a real MLS member as the service."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from admin.http_client import Answer, Call
+from shared.domain.encodings import base64url_decode, base64url_encode, to_milliseconds, ulid
+from shared.domain.errors import Refusal
+from shared.mls import Group, create_key_package, read_key_package
+from shared.proofs.nip98 import check_authorization
+from shared.proofs.nostr import Event, open_event, public_key, sign_event
+from shared.proofs.npub import encode_npub
+from shared.proofs.receipts import Ack, receipt_key, verify_receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+URL = "http://127.0.0.1:8787"
+TOKEN = "operator-token"
+START = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+DAY = 86_400_000
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def now(self) -> datetime:
+        return self.time
+
+    def advance(self, **parts: float) -> None:
+        self.time += timedelta(**parts)
+
+
+class Problem(Exception):  # noqa: N818 - it is answered as problem details
+    """A refusal of the server's."""
+
+    def __init__(self, status: int, error: str, reason: str, detail: str = "No.") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.fields = {"type": "about:blank", "title": "No", "status": status, "error": error, "reason": reason}
+        self.fields["detail"] = detail
+
+
+@dataclass
+class FakeGroup:
+    """A group as the service has it, and its log."""
+
+    mls: Group
+    log: list[dict[str, Any]] = field(default_factory=list)
+    users: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class FakeServer:
+    """Answers calls; `calls` are those that came, `down` the number of times that nobody will answer."""
+
+    clock: Clock
+    key: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
+    groups: dict[str, FakeGroup] = field(default_factory=dict)
+    clients: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rotations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    invites: dict[str, tuple[str, str]] = field(default_factory=dict)
+    enrolled: dict[str, tuple[bytes, dict[str, Any]]] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    commands: list[Event] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lose_answers: int = 0
+    override: Answer | None = None
+    page_size: int = 100
+    awaits_second_person: bool = False
+    welcome_key: bytes | None = None
+    welcome_group: str | None = None
+
+    def send(self, call: Call) -> Answer:
+        self.calls.append(call)
+        if self.override is not None:
+            return self.override
+        try:
+            fields = self._route(call, urlsplit(call.url).path.split("/")[1:])
+        except Problem as problem:
+            return Answer(problem.status, {"retry-after": "30"}, json.dumps(problem.fields).encode())
+        except Refusal as refusal:
+            fields = {
+                "status": refusal.status,
+                "error": refusal.error,
+                "reason": refusal.reason,
+                "detail": str(refusal),
+            }
+            return Answer(refusal.status, {}, json.dumps(fields).encode())
+        if self.lose_answers:
+            self.lose_answers -= 1
+            return Answer(503, {}, b'{"error": "unavailable", "reason": "lost", "detail": "Lost."}')
+        if fields.get("accepted") is False:
+            return Answer(401, {}, json.dumps(fields).encode())
+        return Answer(200, {}, json.dumps(fields).encode())
+
+    # --- doors
+
+    def _route(self, call: Call, path: list[str]) -> dict[str, Any]:
+        match [call.method, *path]:
+            case ["POST", "rotate_request", ""]:
+                return self._command(open_event(call.body or b""))
+            case ["POST", "enrol", ""]:
+                return self._enrol(json.loads(call.body or b""))
+            case ["GET", "status", kind, *rest]:
+                return self._status(call, kind, rest)
+            case ["POST", "client_token", "check"]:
+                return self._check(call.headers["X-Client-Id"], call.headers["X-API-Key"])
+            case ["POST", "grace_sweeper", ""]:
+                self._operator_only(call)
+                return {"settled": 2, "republished": 0}
+            case [_, "operator", *rest]:
+                self._operator_only(call)
+                return self._operator(call, rest)
+        raise Problem(404, "not_found", "no_door")
+
+    def _operator_only(self, call: Call) -> None:
+        if call.headers.get("Authorization") != f"Bearer {TOKEN}":
+            raise Problem(401, "unauthorized_request", "no_token")
+
+    def _operator(self, call: Call, path: list[str]) -> dict[str, Any]:
+        fields = json.loads(call.body) if call.body else {}
+        match [call.method, *path]:
+            case ["POST", "groups"]:
+                self.create_group(fields["group_id"])
+                return self.group_view(fields["group_id"])
+            case ["GET", "groups", group_id]:
+                return self.group_view(group_id)
+            case ["POST", "clients"]:
+                return self.add_client(fields["client_id"], fields["groups"], fields["kind"], **fields["policy"])
+            case ["GET", "clients"]:
+                return self._list(parse_qs(urlsplit(call.url).query).get("after", [""])[0])
+            case ["GET", "clients", client_id]:
+                return self._client(client_id)
+            case ["POST", "invites"]:
+                code = self.invite(fields["user"], fields["group_id"])
+                until = to_milliseconds(self.clock.now()) + DAY
+                return {"code": code, "user": fields["user"], "group_id": fields["group_id"], "expires_at": until}
+        raise Problem(404, "not_found", "nothing_here")
+
+    def _status(self, call: Call, kind: str, rest: list[str]) -> dict[str, Any]:
+        header = call.headers["Authorization"]
+        check_authorization(header, url=call.url, method="GET", body=None, now=self.clock.now())
+        match [kind, *rest]:
+            case ["clients", client_id]:
+                return self._client(client_id)
+            case ["rotations", rotation_id]:
+                return self._rotation(rotation_id)
+            case ["groups", group_id, "messages"]:
+                after = int(parse_qs(urlsplit(call.url).query)["after"][0])
+                later = [entry for entry in self.groups[group_id].log if entry["index"] > after]
+                page = later[: self.page_size]
+                return {"messages": page, "next": page[-1]["index"] if len(later) > len(page) else None}
+        raise Problem(404, "not_found", "nothing_here")
+
+    # --- groups
+
+    def create_group(self, group_id: str) -> None:
+        now = self.clock.now()
+        own = create_key_package(
+            bytes.fromhex(public_key(self.key)),
+            os.urandom(32),
+            not_before=now - timedelta(hours=1),
+            not_after=now + timedelta(days=365),
+            random=os.urandom,
+        )
+        self.groups[group_id] = FakeGroup(Group.create(group_id.encode(), own, random=os.urandom, now=now))
+
+    def group_view(self, group_id: str) -> dict[str, Any]:
+        group = self.groups[group_id]
+        members = [
+            {"user": user, "npub": encode_npub(pubkey), "leaf": leaf, "joined_at": to_milliseconds(START)}
+            for leaf, (pubkey, user) in enumerate(group.users.items(), 1)
+        ]
+        return {"group_id": group_id, "epoch": group.mls.epoch, "members": members}
+
+    def invite(self, user: str, group_id: str) -> str:
+        code = "-" + base64.urlsafe_b64encode(os.urandom(9)).decode()  # base64url has dashes, and one may come first
+        self.invites[code] = (user, group_id)
+        return code
+
+    def _enrol(self, body: dict[str, Any]) -> dict[str, Any]:
+        event = open_event(body["event"])
+        package = base64url_decode(event.content)
+        if body["code"] in self.enrolled:
+            shown, answer = self.enrolled[body["code"]]
+            if shown != package:
+                raise Problem(409, "conflict", "code_used")
+            return answer
+        if body["code"] not in self.invites:
+            raise Problem(404, "not_found", "no_invite", "There is no such invite.")
+        user, group_id = self.invites[body["code"]]
+        answer = {"user": user, "group": group_id, "event": self._admit(user, group_id, package, event.pubkey)}
+        self.enrolled[body["code"]] = (package, answer)
+        return answer
+
+    def _admit(self, user: str, group_id: str, package: bytes, pubkey: str) -> dict[str, Any]:
+        group, now = self.groups[group_id], self.clock.now()
+        assert read_key_package(package, now=now).identity.hex() == pubkey
+        commit = group.mls.commit(random=os.urandom, now=now, add=[package])
+        group.mls, group.users[pubkey] = commit.group, user
+        index = self.append(group_id, "commit", commit.message)
+        assert commit.welcome is not None
+        tags = [["h", self.welcome_group or group_id], ["after", f"{index:012}"]]
+        return self.sign(444, tags, commit.welcome, self.welcome_key).to_dict()
+
+    def update(self, group_id: str) -> None:
+        group = self.groups[group_id]
+        commit = group.mls.commit(random=os.urandom, now=self.clock.now())
+        group.mls = commit.group
+        self.append(group_id, "commit", commit.message)
+
+    def remove(self, group_id: str, pubkey: str) -> None:
+        group = self.groups[group_id]
+        leaf = next(item.leaf_index for item in group.mls.members if item.identity.hex() == pubkey)
+        commit = group.mls.commit(random=os.urandom, now=self.clock.now(), remove=[leaf])
+        group.mls = commit.group
+        self.append(group_id, "commit", commit.message)
+
+    def notify(self, group_id: str, notice: dict[str, Any]) -> None:
+        group = self.groups[group_id]
+        place = {"group": group_id, "epoch": group.mls.epoch}
+        group.mls, message = group.mls.encrypt(json.dumps({**notice, **place}).encode(), random=os.urandom)
+        self.append(group_id, "notice", message)
+
+    def append(self, group_id: str, kind: str, message: bytes, key: bytes | None = None) -> int:
+        log = self.groups[group_id].log
+        event = self.sign(445, [["h", group_id]], message, key)
+        log.append({"index": len(log) + 1, "kind": kind, "event": event.to_dict()})
+        return len(log)
+
+    def sign(self, kind: int, tags: Sequence[Sequence[str]], message: bytes, key: bytes | None = None) -> Event:
+        at = int(self.clock.now().timestamp())
+        content = base64url_encode(message)
+        return sign_event(key or self.key, kind=kind, tags=tags, content=content, created_at=at, random=os.urandom)
+
+    # --- clients and rotations
+
+    def add_client(self, client_id: str, groups: list[str], kind: str = "x_api_key", **policy: int) -> dict[str, Any]:
+        self.clients[client_id] = {
+            "client_id": client_id,
+            "kind": kind,
+            "status": "active",
+            "groups": groups,
+            "quorum": policy.get("quorum", 1),
+            "current_version": None,
+            "previous_version": None,
+            "versions": [],
+            "active_rotation": None,
+            "last_rotation": None,
+            "policy": {
+                "grace_seconds": policy.get("grace_seconds", 604_800),
+                "minimum_not_before_seconds": 600,
+                "minimum_interval_seconds": 3600,
+                "last_promoted_at": None,
+            },
+        }
+        return self._client(client_id)
+
+    def _client(self, client_id: str) -> dict[str, Any]:
+        if client_id not in self.clients:
+            raise Problem(404, "not_found", "no_client", "There is no such client.")
+        return {**self.clients[client_id], "now": to_milliseconds(self.clock.now())}
+
+    def _list(self, after: str) -> dict[str, Any]:
+        names = [name for name in sorted(self.clients) if name > after]
+        following = names[0] if len(names) > 1 else None
+        return {"clients": [self.clients[name] for name in names[:1]], "next": following}
+
+    def _rotation(self, rotation_id: str) -> dict[str, Any]:
+        if rotation_id not in self.rotations:
+            raise Problem(404, "not_found", "no_rotation", "There is no such rotation.")
+        return self.rotations[rotation_id]
+
+    def _command(self, event: Event) -> dict[str, Any]:
+        if event.id not in self.answers:
+            self.commands.append(event)
+            self.answers[event.id] = self._carry_out(event, json.loads(event.content))
+        return self.answers[event.id]
+
+    def _carry_out(self, event: Event, content: dict[str, Any]) -> dict[str, Any]:
+        if event.kind == 40901 or content.get("action_type") == "emergency":
+            return self._rotate(event, {**content, **content.get("params", {})})
+        if event.kind == 40902:
+            return self._acknowledge(event, content)
+        client = self.clients[content["client_id"]]
+        names = ("client_id", "status", "current_version", "previous_version")
+        answer = {name: client[name] for name in names}
+        waits = {"awaits_second_person": self.awaits_second_person, "effective_within_seconds": 5}
+        return {**answer, "action": content["action_type"], **waits}
+
+    def _rotate(self, event: Event, content: dict[str, Any]) -> dict[str, Any]:
+        client = self.clients[content["client_id"]]
+        if client["previous_version"] and not content.get("supersede"):
+            raise Problem(409, "conflict", "grace_in_progress", "The previous version is still in grace.")
+        now = to_milliseconds(self.clock.now())
+        version_id, secret = ulid(self.clock.now(), os.urandom(10)), base64url_encode(os.urandom(32))
+        not_before = content.get("not_before", now)
+        notice = {
+            "client_id": content["client_id"],
+            "version_id": version_id,
+            "secret": secret,
+            "secret_hash": base64url_encode(hashlib.sha256(secret.encode()).digest()),
+            "mac_key_ref": "mac/1",
+            "not_before": not_before,
+            "grace_until": not_before + content["grace_duration_ms"],
+            "rotation_id": content["rotation_id"],
+            "issued_at": now,
+            "relay_msg_id": "m1",
+        }
+        self.secrets[content["rotation_id"]] = secret
+        self.rotations[content["rotation_id"]] = {
+            "rotation_id": content["rotation_id"],
+            "client_id": content["client_id"],
+            "phase": "distributed",
+            "outcome": None,
+            "reason": content["rotation_reason"],
+            "requested_by": encode_npub(event.pubkey),
+            "new_version": version_id,
+            "old_version": client["current_version"],
+            "quorum": client["quorum"],
+            "acks": [],
+            "secret_hash": notice["secret_hash"],
+        }
+        for group_id in client["groups"]:
+            self.update(group_id)
+            self.notify(group_id, notice)
+        names = ("rotation_id", "client_id", "version_id", "not_before", "grace_until")
+        return {**{name: notice[name] for name in names}, "quorum": client["quorum"]}
+
+    def _acknowledge(self, event: Event, content: dict[str, Any]) -> dict[str, Any]:
+        rotation = self._rotation(content["rotation_id"])
+        receipt = content.pop("receipt")
+        ack = Ack(**content)
+        ids = {"client_id": ack.client_id, "version_id": ack.version_id, "rotation_id": ack.rotation_id}
+        if ack.ack_by != event.pubkey or not verify_receipt(
+            receipt_key(self.secrets[ack.rotation_id], **ids), receipt, ack
+        ):
+            raise Problem(403, "unauthorized_request", "bad_receipt")
+        users = self.groups[self.clients[ack.client_id]["groups"][0]].users
+        rotation["acks"].append({"user": users[event.pubkey], "npub": encode_npub(event.pubkey), "ack_at": ack.ack_at})
+        if len(rotation["acks"]) >= rotation["quorum"]:
+            self._promote(rotation)
+        return {
+            **ids,
+            "acks": len(rotation["acks"]),
+            "quorum": rotation["quorum"],
+            "phase": rotation["phase"],
+            "outcome": rotation["outcome"],
+        }
+
+    def _promote(self, rotation: dict[str, Any]) -> None:
+        client = self.clients[rotation["client_id"]]
+        rotation["phase"], rotation["outcome"] = "completed", "promoted"
+        client["previous_version"], client["current_version"] = client["current_version"], rotation["new_version"]
+        version = {"version_id": rotation["new_version"], "state": "current", "rotation_id": rotation["rotation_id"]}
+        client["versions"].append(version)
+
+    def _check(self, client_id: str, secret: str) -> dict[str, Any]:
+        rotations = [item for item in self.rotations.values() if item["client_id"] == client_id]
+        for rotation in rotations:
+            if rotation["outcome"] == "promoted" and self.secrets[rotation["rotation_id"]] == secret:
+                version = rotation["new_version"]
+                window = {"not_after": None, "now": to_milliseconds(self.clock.now())}
+                return {"accepted": True, "client_id": client_id, "version_id": version, "state": "current", **window}
+        return {"accepted": False, "reason": "refused"}
