@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import functions_framework
 
 from shared.entry.http import Routes, fields_of
+from shared.entry.views import event_view
 from shared.entry.wiring import suite
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 def _join(request: flask.Request) -> Mapping[str, object]:
     fields = fields_of(request)
-    return suite().enrol(fields.text("code"), fields.fields("event").values)
+    joined = suite().enrol(fields.text("code"), fields.fields("event").values)
+    return {**joined, "event": event_view(joined["event"])}
 
 
 ROUTES = Routes({("POST", "/"): _join})

@@ -26,7 +26,7 @@ ROUTES = Routes({
     ("GET", "/rotations/<key>"): lambda r, key: views.rotation_view(suite().status.rotation(caller_of(r), key)),
     ("GET", "/clients/<key>"): lambda r, key: views.client_view(suite().status.client(caller_of(r), key)),
     ("GET", "/groups/<group_id>/messages"): _messages,
-    ("GET", "/welcomes/<key>"): lambda r, key: {"event": suite().status.welcome(caller_of(r), key)},
+    ("GET", "/welcomes/<key>"): lambda r, key: {"event": views.event_view(suite().status.welcome(caller_of(r), key))},
 })  # fmt: skip
 
 

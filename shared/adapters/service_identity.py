@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, cast
 
 from shared.ports.store import Create, LostRace
 from shared.proofs.nostr import PRIVATE_KEY_BYTES, public_key
+from shared.records.paths import SERVICE
 
 if TYPE_CHECKING:
     from shared.ports.environment import Random
     from shared.ports.keys import Sealer
     from shared.ports.store import Store
 
-PATH = "service/identity"
 _ASSOCIATED_DATA = b"keyturn/service-identity/v1"
 _SEED_BYTES = 32
 
@@ -29,13 +29,13 @@ class ServiceIdentity:
 
 def load_identity(store: Store, sealer: Sealer, random: Random) -> ServiceIdentity:
     """Return the deployment's identity, made on first use; of two who make it at once, one wins for both."""
-    document = store.get([PATH])[PATH]
+    document = store.get([SERVICE])[SERVICE]
     if document.data is not None:
         return _unsealed(cast("bytes", document.data["sealed"]), sealer)
     private_key, seed = random(PRIVATE_KEY_BYTES), random(_SEED_BYTES)
     sealed = sealer.seal(private_key + seed, _ASSOCIATED_DATA)
     try:
-        store.commit([Create(PATH, {"npub": public_key(private_key), "sealed": sealed})])
+        store.commit([Create(SERVICE, {"npub": public_key(private_key), "sealed": sealed})])
     except LostRace:
         return load_identity(store, sealer, random)
     return ServiceIdentity(public_key(private_key), private_key, seed)

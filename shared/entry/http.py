@@ -39,9 +39,9 @@ class Routes:
             matched, values = self._map.bind("").match(request.path or "/", request.method)
             answer = self._handlers[matched](request, **values)
         except HTTPException as error:
-            answer = _problem(_unrouted(error))
+            answer = problem_answer(_unrouted(error))
         except Exception as error:  # noqa: BLE001 - the last resort: mapped, logged without its text, never echoed
-            answer = _problem(error)
+            answer = problem_answer(error)
         return _finished(answer if isinstance(answer, flask.Response) else json_answer(answer))
 
 
@@ -51,7 +51,8 @@ def _unrouted(error: HTTPException) -> Exception:
     return InvalidRequest("bad_method", "This path does not take that method.")
 
 
-def _problem(error: Exception) -> flask.Response:
+def problem_answer(error: Exception) -> flask.Response:
+    """Return the answer to an error, as a problem."""
     body, status, headers = problem(error)
     answer = json_answer(body, status)
     answer.mimetype = "application/problem+json"

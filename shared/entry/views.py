@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from shared.domain.encodings import to_milliseconds
 from shared.records.entities import to_data
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shared.domain.model import Client, ClientState, Rotation, Version
-    from shared.ports.store import Data
+    from shared.ports.store import Data, Value
     from shared.use_cases.read_status import ClientView
     from shared.use_cases.rosters import Roster
     from shared.verifier.verifier import Verdict
@@ -77,8 +78,14 @@ def _version_view(version: Version) -> Mapping[str, Any]:
 
 def messages_view(messages: list[Data], page: int) -> Mapping[str, Any]:
     """Return a page of a group's log."""
-    shown = [{name: message[name] for name in ("index", "kind", "event")} for message in messages]
+    shown = [{"index": item["index"], "kind": item["kind"], "event": event_view(item["event"])} for item in messages]
     return {"messages": shown, "next": shown[-1]["index"] if len(shown) == page else None}
+
+
+def event_view(event: Value) -> Mapping[str, Any]:
+    """Return a stored Nostr event as the object that it is."""
+    shown: Mapping[str, Any] = json.loads(cast("str", event))
+    return shown
 
 
 def group_view(roster: Roster, epoch: int) -> Mapping[str, Any]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from shared.domain.errors import Unavailable
 from shared.entry.settings import Settings, from_environment
 from shared.ports.environment import Environment
+from shared.ports.keys import KeyUnavailable
+from shared.records.paths import SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +68,11 @@ class Suite:
         """MAC, sealing and signing keys."""
         from shared.adapters.kms_local import LocalKeys
 
-        return LocalKeys.open_or_create(self._data / "keys.json", self.environment.random)
+        path = self._data / "keys.json"
+        if not path.exists() and self.databases.control.get([SERVICE])[SERVICE].exists:
+            # New keys would verify nothing that was issued, and open no group: that is for somebody to decide.
+            raise KeyUnavailable("keys.json is missing beside a store that was written with it")
+        return LocalKeys.open_or_create(path, self.environment.random)
 
     @property
     def _data(self) -> Path:

@@ -1,0 +1,90 @@
+"""The commands of one machine: `up`, `demo`, `doctor` and `dead-letters`, beside the device's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from admin.durations import parse_duration
+from admin.options import Json
+from admin.output import print_facts, print_json, print_note
+from shared.domain.policy import Policy
+from shared.entry.settings import Settings, Stage
+
+Duration = Annotated[timedelta | None, typer.Option(parser=parse_duration, metavar="10m")]
+Data = Annotated[Path | None, typer.Option(help="The data folder (default: the user's).", metavar="DIR")]
+
+
+QUICK = Policy(
+    minimum_not_before_seconds=10,
+    grace_seconds=120,
+    minimum_interval_seconds=0,
+    requests_per_hour_per_client=1000,
+    requests_per_hour_per_requester=1000,
+)
+"""What `--quick` sets: to try things out, on one machine only."""
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.command("up")(up)
+
+
+def default_data() -> Path:
+    """Return the user's data folder."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "keyturn"
+
+
+def up(
+    *,
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8787,
+    data: Data = None,
+    sweep_every: Duration = None,
+    min_not_before: Duration = None,
+    min_interval: Duration = None,
+    quick: Annotated[bool, typer.Option(help="Lead 10 s, grace 2 min, no interval: to try things out.")] = False,
+    json: Json = False,
+) -> None:
+    """Run the whole suite here, each door at /<door>, until Ctrl-C."""
+    from local.machine import running  # noqa: PLC0415 - the other commands need no server
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    folder, policy = data or default_data(), _policy(min_not_before, min_interval, quick=quick)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    every = sweep_every or timedelta(seconds=1 if quick else 60)
+    with running(port, every.total_seconds(), lambda url: Settings(Stage.LOCAL, folder, url, policy=policy)) as suite:
+        _announce(suite.settings, json=json)
+        stopped.wait()
+
+
+def _policy(min_not_before: timedelta | None, min_interval: timedelta | None, *, quick: bool) -> Policy:
+    policy = QUICK if quick else Policy()
+    if min_not_before is not None:
+        policy = replace(policy, minimum_not_before_seconds=int(min_not_before.total_seconds()))
+    if min_interval is not None:
+        policy = replace(policy, minimum_interval_seconds=int(min_interval.total_seconds()))
+    return policy
+
+
+def _announce(settings: Settings, *, json: bool) -> None:
+    facts: dict[str, Any] = {
+        "url": settings.base_url,
+        "stage": settings.stage.value,
+        "data": str(settings.data),
+        "authoriser": settings.authoriser,
+    }
+    if json:
+        print_json(facts)
+        return
+    print_note("keyturn is up; Ctrl-C stops it.")
+    print_facts([*facts.items(), ("next", "keyturn group create ops")])

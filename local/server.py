@@ -1,0 +1,52 @@
+"""The HTTP server of one machine: loopback only, a thread a request, no access log (a URL may say who does what)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+
+from local.errors import LocalError
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+HOST = "127.0.0.1"
+
+
+class _QuietHandler(WSGIRequestHandler):
+    disable_nagle_algorithm = True
+    timeout = 30  # seconds that a silent connection may hold a thread
+
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
+        """Write nothing."""
+
+
+class Server:
+    """A bound socket; `application` answers once `start` was called."""
+
+    def __init__(self, port: int, application: WSGIApplication) -> None:
+        try:
+            self._server = ThreadedWSGIServer(HOST, port, application, _QuietHandler)
+        except (OSError, SystemExit):  # the base class prints and exits on an address in use
+            raise LocalError(
+                f"Port {port} is in use.", "Stop what listens there (another `keyturn up`?), or choose another --port."
+            ) from None
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://{HOST}:{self._server.port}"
+
+    def start(self) -> None:
+        """Answer requests from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
