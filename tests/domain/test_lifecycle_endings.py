@@ -194,6 +194,7 @@ def test_revoking_a_client_is_final() -> None:
     assert [item.action for item in decision.transitions] == ["cancel", "revoke_client"]
     assert scene.state.client.status is ClientStatus.REVOKED
     assert {version.state for version in scene.state.versions.values()} == {VersionState.RETIRED}
+    assert {scene.version(number).retired_because for number in (1, 2)} == {RetiredBecause.REVOKED}
     assert scene.rotation(3).outcome is Outcome.CANCELED
     scene.wait(90 * DAY)
     assert scene.settle().transitions == ()

@@ -44,6 +44,26 @@ def test_a_request_takes_the_lock() -> None:
     assert scene.state.client.current_version == version_id(1)
 
 
+def test_a_transition_tells_what_was_and_what_is() -> None:
+    scene = staged("current")
+    (transition,) = scene.request(2, by="bo", reason="routine").transitions
+    assert (transition.actor, transition.reason) == ("bo", "routine")
+    assert transition.ids == {
+        "client_id": "ext",
+        "rotation_id": rotation_id(2),
+        "version_id": version_id(2),
+        "npub": person("bo").npub,
+    }
+    assert transition.before == {"status": "active", "current": version_id(1)}
+    assert transition.after == {**transition.before, "pending": version_id(2), "phase": "requested"}
+
+
+def test_the_service_distributes() -> None:
+    (transition,) = staged("requested").distribute(2).transitions
+    assert (transition.actor, transition.ids["npub"]) == ("distribute", "")
+    assert transition.after["phase"] == "distributed"
+
+
 def test_not_before_absent_is_measured_from_now_given_from_the_event() -> None:
     late = staged("current")
     sent_at = late.now - 2 * MINUTE
