@@ -27,11 +27,6 @@ def integer(fields: Mapping[str, object], name: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else _refuse()
 
 
-def optional_integer(fields: Mapping[str, object], name: str) -> int | None:
-    """Return an integer, or None where null or nothing stands."""
-    return None if fields.get(name) is None else integer(fields, name)
-
-
 def mapping(fields: Mapping[str, object], name: str) -> dict[str, object]:
     """Return an object."""
     value = fields.get(name)

@@ -1,6 +1,5 @@
 """`keyturn`: the admin's command line. Every error is one line and a hint on stderr; exit code 1, 2 for wrong usage."""
 
-import os
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,9 +76,8 @@ app.command("sweep")(check.sweep)
 
 def main() -> None:
     """Run `keyturn`, with the commands of one machine (`up`, `demo`, `doctor`) where they are installed."""
-    os.umask(0o077)  # whatever a command writes is its user's own
     register_local(app)
-    app()
+    app(prog_name="keyturn")
 
 
 def register_local(root: typer.Typer) -> None:

@@ -32,10 +32,10 @@ def print_json(fields: Mapping[str, object]) -> None:
 
 def print_facts(facts: Iterable[tuple[str, object]], *, err: bool = False) -> None:
     """Print names and values, aligned; None and the empty string as a dash."""
-    grid = Table.grid(padding=(0, 2))
-    for name, value in facts:
-        grid.add_row(Text(name, style="dim"), Text(clean(value)))
-    _console(err=err).print(grid)
+    pairs = [(name, clean(value)) for name, value in facts]
+    width = max((len(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        _console(err=err).print(Text.assemble((f"{name:<{width}}", "dim"), "  ", value), soft_wrap=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
@@ -43,10 +43,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text(clean(value)) for value in row))
-    if table.row_count:
-        _console().print(table)
-    else:
+    if not table.row_count:
         print_note(empty)
+        return
+    console = _console()
+    with console.capture() as rendered:
+        console.print(table)
+    for line in rendered.get().splitlines():  # the last column is padded: nobody wants that in a pipe
+        typer.echo(line.rstrip())
 
 
 def print_note(sentence: str, *, err: bool = False) -> None:

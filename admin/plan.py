@@ -48,6 +48,7 @@ class RotationPlan:
     """How long, at least, the version that is current now goes on."""
     current_version: str | None
     version_in_grace: str | None
+    active_rotation: str | None
 
     @property
     def fate_of_grace(self) -> str:
@@ -57,6 +58,15 @@ class RotationPlan:
         if self.request.supersede or self.request.emergency:
             return f"{self.version_in_grace} ends when the new version takes over"
         return f"{self.version_in_grace} is in grace: refused until that ends, unless --supersede"
+
+    @property
+    def fate_of_active(self) -> str:
+        """What becomes of the rotation that is active."""
+        if self.active_rotation is None:
+            return "none is active"
+        if self.request.emergency:
+            return f"{self.active_rotation} is canceled by this one"
+        return f"{self.active_rotation} is active: refused until it ends"
 
 
 def make_plan(wish: Wish, client: Mapping[str, object], seats: Sequence[Seat], now: datetime) -> RotationPlan:
@@ -77,6 +87,7 @@ def make_plan(wish: Wish, client: Mapping[str, object], seats: Sequence[Seat], n
         grace_until=promoted_from + request.grace_milliseconds,
         current_version=answers.optional_text(client, "current_version"),
         version_in_grace=answers.optional_text(client, "previous_version"),
+        active_rotation=answers.optional_text(client, "active_rotation"),
     )
 
 

@@ -109,7 +109,7 @@ def _report(client: dict[str, object], *, as_json: bool) -> None:
     print_facts([("groups", ", ".join(answers.texts(client, "groups")))])
     versions = answers.mappings(client, "versions")
     print_table(
-        ("VERSION", "STATE", "FROM", "UNTIL", "BY"), map(_version_row, versions), empty="It has no version yet."
+        ("VERSION", "STATE", "FROM", "UNTIL", "BY"), map(_version_row, versions), empty="No version of it is live."
     )
 
 

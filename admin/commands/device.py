@@ -28,8 +28,8 @@ def invite(
     if json:
         print_json(made)
         return
-    names = ("code", "user", "group_id")
-    print_facts([*((name.replace("_id", ""), made.get(name)) for name in names), ("until", moment(made["expires_at"]))])
+    facts = [(name.removesuffix("_id"), made.get(name)) for name in ("code", "user", "group_id")]
+    print_facts([*facts, ("until", moment(made.get("expires_at")))])
     print_note("Give the code to that person by a way that you trust; they run `keyturn device join CODE`.")
 
 

@@ -7,6 +7,7 @@ import typer
 from admin import answers
 from admin.options import GroupId, Json
 from admin.output import moment, print_facts, print_json, print_table, waiting
+from admin.people import key
 from admin.session import session_of
 from shared.domain.encodings import identifier
 
@@ -39,5 +40,9 @@ def _report(group: dict[str, object], *, as_json: bool) -> None:
         return
     print_facts([("group", group.get("group_id")), ("epoch", group.get("epoch"))])
     members = answers.mappings(group, "members")
-    rows = ([item.get("user"), item.get("npub"), item.get("leaf"), moment(item.get("joined_at"))] for item in members)
-    print_table(("USER", "NPUB", "LEAF", "JOINED"), rows, empty="Nobody is in it yet: `keyturn device invite`.")
+    titles, empty = ("USER", "NPUB", "LEAF", "JOINED"), "Nobody is in it yet: `keyturn device invite`."
+    print_table(titles, map(_member_row, members), empty=empty)
+
+
+def _member_row(member: dict[str, object]) -> list[object]:
+    return [member.get("user"), key(member.get("npub")), member.get("leaf"), moment(member.get("joined_at"))]

@@ -70,7 +70,7 @@ def revoke(
     """Kill a version at once, or the whole client for good."""
     if (version is None) is not everything:
         raise UsageError("It is not said what to revoke.", "Give one of --version V and --all.")
-    params: dict[str, object] = {"all": True} if version is None else {"version_id": version_identifier(version)}
+    params: dict[str, object] = {"version_id": "all" if version is None else version_identifier(version)}
     if everything:
         _ask_for_id(identifier(client_id))
     _run(context, "revoke", client_id, {**params, "force": True} if force else params, reason, as_json=json)

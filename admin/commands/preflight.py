@@ -29,6 +29,7 @@ def show_plan(plan: RotationPlan, *, err: bool) -> None:
             f"{plan.current_version}, then in grace until {moment(plan.grace_until)} or later ({grace})",
         ),
         ("version in grace", plan.fate_of_grace),
+        ("other rotation", plan.fate_of_active),
     ]
     if plan.current_version is None:
         facts[6] = ("current version", "none: this is the first")

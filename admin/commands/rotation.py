@@ -12,6 +12,7 @@ from admin.durations import parse_duration
 from admin.errors import EndedOtherwiseError, UnreachableError
 from admin.options import ClientId, Grace, Json, Reason, RotationId
 from admin.output import moment, print_facts, print_json, print_note, print_table, waiting
+from admin.people import key, person
 from admin.plan import RotationPlan, Wish
 from admin.session import session_of
 from admin.watching import watch_rotation
@@ -149,8 +150,8 @@ def _show(rotation: dict[str, object]) -> None:
         "acknowledged_at",
         "completed_at",
     )
-    facts = [(name.replace("_", " "), rotation.get(name)) for name in names]
+    facts = [(name.replace("_", " "), person(rotation.get(name))) for name in names]
     print_facts([*facts, *((name.replace("_", " "), moment(rotation.get(name))) for name in times)])
     acks = answers.mappings(rotation, "acks")
-    rows = ([item.get("user"), item.get("npub"), moment(item.get("ack_at"))] for item in acks)
+    rows = ([item.get("user"), key(item.get("npub")), moment(item.get("ack_at"))] for item in acks)
     print_table(("ACKNOWLEDGED BY", "NPUB", "AT"), rows, empty="Nobody has acknowledged yet.")

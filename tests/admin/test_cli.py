@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from admin.cli import app, register_local
+from admin.cli import app, main, register_local
 from admin.device import Device
 from admin.errors import UnreachableError
 from admin.home import Home
@@ -144,6 +144,23 @@ def test_for_people_it_is_tables_and_next_steps(enrolled: Shell) -> None:
     assert "current" in enrolled("client", "show", "acme").stdout
     assert "alice" in enrolled("group", "show", "ops").stdout
     assert "\x1b" not in listed.stdout
+
+
+def test_a_device_is_made_and_enrolled_by_people(keyturn: Shell) -> None:
+    made = keyturn("device", "init", "--name", "laptop")
+    assert "npub1" in made.stdout
+    invited = keyturn("device", "invite", "--user", "bob", "--group", "ops")
+    code = invited.stdout.splitlines()[0].split()[1]
+    joined = keyturn("device", "join", code)
+    assert joined.stdout.split() == ["user", "bob", "group", "ops", "members", "1"]
+    assert_error(keyturn("device", "join", "used"), code=1, error="no such invite", hint="Check the id")
+
+
+def test_clients_are_listed_page_by_page(keyturn: Shell) -> None:
+    added = keyturn("client", "add", "shop", "--group", "ops", "--kind", "oauth2", "--grace", "2h", "--quorum", "2")
+    assert "oauth2_client_secret" in added.stdout
+    assert [client["client_id"] for client in keyturn.json("client", "list")["clients"]] == ["acme", "shop"]
+    assert keyturn.json("client", "show", "shop")["policy"]["grace_seconds"] == 7200
 
 
 def test_empty_things_say_so(enrolled: Shell) -> None:
@@ -436,7 +453,7 @@ def test_a_sweep_tells_what_it_did(keyturn: Shell) -> None:
         (("resume", "acme"), "resume", {}),
         (("revoke", "acme", "--version", ROTATION), "revoke", {"version_id": ROTATION}),
         (("revoke", "acme", "--version", ROTATION, "--force"), "revoke", {"version_id": ROTATION, "force": True}),
-        (("revoke", "acme", "--all"), "revoke", {"all": True}),
+        (("revoke", "acme", "--all"), "revoke", {"version_id": "all"}),
     ],
 )
 def test_a_command_goes_out_with_its_params(
@@ -447,6 +464,33 @@ def test_a_command_goes_out_with_its_params(
     content = json.loads(server.commands[-1].content)
     assert json.loads(answer.stdout)["action"] == action
     assert (content["action_type"], content["params"]) == (action, {**params, "reason": "because"})
+
+
+def test_for_people_a_command_says_when_it_holds(enrolled: Shell) -> None:
+    assert "within 5 s" in enrolled("suspend", "acme", "--reason", "r").stdout
+    enrolled("rotate", "acme", "--reason", "r", "--rotation-id", ROTATION, "--yes")
+    assert "active" in enrolled("rotation", "cancel", ROTATION, "--reason", "r").stdout
+    assert "settled" in enrolled("sweep").stdout
+
+
+def test_what_may_have_arrived_is_told(enrolled: Shell, server: FakeServer) -> None:
+    carry_on = server.send
+
+    def lose(call: Call) -> Answer:
+        if "rotate_request" in call.url:
+            raise UnreachableError("The server does not answer.", "Is it up?")
+        return carry_on(call)
+
+    server.send = lose  # type: ignore[method-assign]  # the network goes between two calls
+    result = enrolled("rotate", "acme", "--reason", "r", "--rotation-id", ROTATION, "--yes")
+    assert_error(result, code=1, error="does not answer", hint=f"rotation show {ROTATION}")
+
+
+def test_waiting_shows_the_rotation_at_its_end(enrolled: Shell, server: FakeServer) -> None:
+    enrolled.on_sleep = lambda: server.rotations[ROTATION].update(phase="completed", outcome="promoted")
+    result = enrolled("rotate", "acme", "--reason", "r", "--rotation-id", ROTATION, "--wait", "--yes")
+    assert result.exit_code == 0
+    assert "Nobody has acknowledged yet." in result.stdout
 
 
 def test_another_id_revokes_nothing(enrolled: Shell, server: FakeServer) -> None:
@@ -489,6 +533,24 @@ def test_what_the_network_says_can_not_act_on_the_terminal(enrolled: Shell, serv
 def test_without_words_there_is_help(keyturn: Shell) -> None:
     assert "Usage" in CliRunner().invoke(app, []).output
     assert keyturn("client").exit_code == 2
+
+
+def test_the_program_starts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "local.commands", None)
+    monkeypatch.setattr(sys, "argv", ["keyturn", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "Usage: keyturn" in capsys.readouterr().out
+
+
+def test_what_is_missing_in_local_commands_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_name: str) -> None:
+        raise ModuleNotFoundError(name="werkzeug")
+
+    monkeypatch.setattr("admin.cli.import_module", broken)
+    with pytest.raises(ModuleNotFoundError):
+        register_local(typer.Typer())
 
 
 def test_local_commands_are_added_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

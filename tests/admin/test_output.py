@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from admin import answers
+from admin.errors import UnreachableError
+from admin.operator_token import token_path
+from admin.output import clean, moment, print_facts, print_json, print_table, waiting
+from admin.people import key, person
+from admin.session import default_home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        ("", "-"),
+        (True, "yes"),
+        (False, "no"),
+        (0, "0"),
+        ("a\x1b[2J\nb\u202e", "a\ufffd[2J\ufffdb\ufffd"),
+    ],
+)
+def test_values_are_only_shown(value: object, text: str) -> None:
+    assert clean(value) == text
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"), [(0, "1970-01-01 00:00:00 UTC"), (None, None), ("1", None), (-1, None), (10**18, None)]
+)
+def test_times_are_utc_or_nothing(milliseconds: object, text: str | None) -> None:
+    assert moment(milliseconds) == text
+
+
+def test_columns_are_aligned_and_lines_have_no_tail(capsys: pytest.CaptureFixture[str]) -> None:
+    print_facts([("a", 1), ("long name", None)])
+    print_table(("ONE", "TWO"), [["x" * 120, "y"], ["z", "longer"]], empty="Nothing.")
+    print_table(("ONE",), [], empty="Nothing.")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["a          1", "long name  -"]
+    assert [line.split() for line in lines[2:5]] == [["ONE", "TWO"], ["x" * 120, "y"], ["z", "longer"]]
+    assert lines[5] == "Nothing."
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_an_object_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"reason": "two\nlines", "name": "é"})
+    assert capsys.readouterr().out == '{"reason": "two\\nlines", "name": "é"}\n'
+
+
+def test_progress_is_not_for_pipes(capsys: pytest.CaptureFixture[str]) -> None:
+    with waiting("Waiting") as tell:
+        tell("Still waiting")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_keys_are_shown_as_npubs() -> None:
+    hexadecimal = "7e7e9c42a91bfef19fa929e5fda1b72e0ebc1a4c1141673e2794234d86addf4e"
+    npub = "npub10elfcs4fr0l0r8af98jlmgdh9c8tcxjvz9qkw038js35mp4dma8qzvjptg"  # NIP-19's own example
+    assert key(hexadecimal) == npub
+    assert key("npub1") == "npub1"
+    assert person({"user": "alice", "npub": hexadecimal}) == f"alice {npub}"
+    assert person(None) is None
+
+
+def test_homes_and_tokens_are_where_the_user_keeps_such() -> None:
+    assert default_home({"XDG_DATA_HOME": "/d"}) == Path("/d/keyturn/device")
+    assert default_home({}) == Path.home() / ".local" / "share" / "keyturn" / "device"
+    assert token_path("http://127.0.0.1:8787", {}).parent == Path.home() / ".local" / "state" / "keyturn"
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (answers.text, 1),
+        (answers.optional_text, 1),
+        (answers.integer, True),
+        (answers.mapping, []),
+        (answers.mappings, [1]),
+        (answers.texts, [1]),
+        (answers.texts, None),
+    ],
+)
+def test_fields_of_another_type_are_no_answer(read: Callable[[dict[str, object], str], object], value: object) -> None:
+    with pytest.raises(UnreachableError):
+        read({"field": value}, "field")
+    assert answers.optional_text({}, "field") is None
