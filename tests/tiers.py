@@ -1,0 +1,27 @@
+"""Tiers: tests that need a program which not every machine has. Each test runs, or is reported by name as not run.
+
+A test (or a module, by `pytestmark`) says `pytest.mark.tier("node")`; the root conftest asks `require` before it and
+counts for the summary. Where REQUIRE_EMULATORS=1 is set, as in CI, a tier that cannot run fails.
+"""
+
+import os
+import shutil
+from typing import NoReturn
+
+import pytest
+
+PROGRAMS = {"node": ("node", "npm"), "java": ("java",)}
+
+
+def require(tier: str) -> None:
+    """Go on if the programs of a tier are on this machine; otherwise end the test as `not_run` does."""
+    if not all(map(shutil.which, PROGRAMS[tier])):
+        not_run(tier, f"no {tier} on this machine")
+
+
+def not_run(tier: str, reason: str) -> NoReturn:
+    """Skip the test, saying so; fail it instead where all tiers are required."""
+    text = f"tier {tier}: not run ({reason})"
+    if os.environ.get("REQUIRE_EMULATORS") == "1":
+        pytest.fail(text)
+    pytest.skip(text)
