@@ -36,6 +36,7 @@ QUICK = Policy(
 def register(root: typer.Typer) -> None:
     """Add the commands."""
     root.command("up")(up)
+    root.command("demo")(demo)
 
 
 def default_data() -> Path:
@@ -88,3 +89,14 @@ def _announce(settings: Settings, *, json: bool) -> None:
         return
     print_note("keyturn is up; Ctrl-C stops it.")
     print_facts([*facts.items(), ("next", "keyturn group create ops")])
+
+
+def demo(
+    *,
+    json: Json = False,
+    keep: Annotated[Path | None, typer.Option(help="A new folder that stays afterwards.", metavar="DIR")] = None,
+) -> None:
+    """Run the main job from nothing to retired, with real processes, in about half a minute."""
+    from local.demo.show import run  # noqa: PLC0415 - the other commands need none of it
+
+    run(keep, as_json=json)

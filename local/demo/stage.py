@@ -1,0 +1,94 @@
+"""The demo's stage: a folder, a real `keyturn up` process on a free port with short windows, and an operator."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from admin.device import Device
+from admin.home import Home
+from admin.operator_token import read_token
+from admin.server import Server
+from local.errors import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+LEAD_SECONDS = 3
+STOP_SECONDS = 15
+PASSPHRASE = "only for the demo's devices"  # noqa: S105 - the devices of a demo have nothing to hide from who runs it
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A running suite: its address, its folder, and the operator's token by way of the state folder."""
+
+    url: str
+    folder: Path
+    process: subprocess.Popen[str]
+
+    @property
+    def data(self) -> Path:
+        """The suite's data folder."""
+        return self.folder / "data"
+
+    def operate(self, method: str, path: str, fields: dict[str, object]) -> dict[str, object]:
+        """Do one of the operator's acts."""
+        token = read_token(self.url, _environment(self.folder))
+        return Server(self.url).operator("POST" if method == "POST" else "GET", path, token, fields)
+
+    def enrol(self, user: str, group: str) -> Device:
+        """Invite a user, make a device of theirs, and let it join."""
+        code = str(self.operate("POST", "/invites", {"user": user, "group_id": group})["code"])
+        home = Home.create(self.folder / "devices" / user, user, PASSPHRASE)
+        device = Device.open(home, self.url)
+        device.join(code)
+        return device
+
+    def keyturn(self, *arguments: str) -> tuple[int, dict[str, object]]:
+        """Run a command of `keyturn` with --json; its exit status and what it printed."""
+        done = subprocess.run(  # noqa: S603 - our own program and arguments of ours
+            _command(*arguments, "--json"), capture_output=True, env=_environment(self.folder), check=False, text=True
+        )
+        return done.returncode, json.loads(done.stdout or "{}")
+
+
+@contextmanager
+def raised(folder: Path) -> Iterator[Stage]:
+    """Start the suite in `folder` and stop it in the end; its log is `folder`/up.log."""
+    options = ["--port", "0", "--data", str(folder / "data"), "--sweep-every", "1s"]
+    windows = ["--min-not-before", f"{LEAD_SECONDS}s", "--min-interval", "0s"]
+    with (folder / "up.log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own program and arguments of ours
+            _command("up", *options, *windows, "--json"),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=_environment(folder),
+            text=True,
+        )
+    try:
+        yield Stage(_address(process), folder, process)
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
+def _command(*arguments: str) -> Sequence[str]:
+    return [sys.executable, "-c", "from admin.cli import main; main()", *arguments]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    line = process.stdout.readline() if process.stdout else ""
+    if not line:
+        raise LocalError("The suite did not start.", "See up.log in the demo's folder (--keep DIR).")
+    return str(json.loads(line)["url"])

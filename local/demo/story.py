@@ -1,0 +1,217 @@
+"""The demo's story: the main job from nothing to retired, by real processes over HTTP.
+
+Three admins on three devices, one client, quorum 2. Each step is told to an observer; a step that does not come out as
+it must ends the demo with a `DemoError` that names it.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from admin.errors import ServerRefusedError
+from admin.server import Server
+from local.demo.stage import LEAD_SECONDS
+from local.demo.timeline import Timeline
+from local.errors import LocalError
+from local.plaintext import search, search_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from admin.device import Device
+    from local.demo.stage import Stage
+
+CLIENT = "acme-billing"
+GROUP = "ops"
+ADMINS = ("alice", "bob", "carol")
+QUORUM = 2
+GRACE_SECONDS = 13
+PATIENCE_SECONDS = 20.0
+POLL_SECONDS = 0.05
+REPORT = "This must never happen: please report it."
+
+
+class DemoError(LocalError):
+    """Something did not come out as it must."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What the demo found out, for its summary; no secret is in it."""
+
+    steps: list[tuple[str, float]] = field(default_factory=list)
+    rotations: list[Mapping[str, Any]] = field(default_factory=list)
+    plaintext_found: int = -1
+    control_found: bool = False
+    doctor: Mapping[str, Any] = field(default_factory=dict)
+    timeline: Timeline | None = None
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Story:
+    """One run; `observe` is called with a step's name when it begins, and with its seconds when it is done."""
+
+    stage: Stage
+    observe: Callable[[str, float | None], None]
+    told: Told = field(default_factory=Told)
+    devices: dict[str, Device] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def run(self) -> Told:
+        """Tell it from beginning to end."""
+        began = time.monotonic()
+        self._enrol()
+        first = self._issue()
+        timeline = self._watch(first)
+        try:
+            second = self._rotate(first, timeline)
+            self._back_and_forth(first, second, timeline)
+            self._refusals(second)
+            self._grace_ends(first, second, timeline)
+        finally:
+            timeline.stop()
+        self._examine()
+        self.told.seconds = time.monotonic() - began
+        return self.told
+
+    # --- the steps ---------------------------------------------------------------------------------------------------
+
+    def _enrol(self) -> None:
+        with self._step("a group, a client, three admins on three devices"):
+            self.stage.operate("POST", "/groups", {"group_id": GROUP})
+            for user in ADMINS:
+                self.devices[user] = self.stage.enrol(user, GROUP)
+            policy = {"quorum": QUORUM, "grace_seconds": GRACE_SECONDS}
+            self.stage.operate("POST", "/clients", {"client_id": CLIENT, "groups": [GROUP], "policy": policy})
+
+    def _issue(self) -> str:
+        with self._step("first issue: alice asks, bob and carol prove that they hold it"):
+            rotation_id = str(self.devices["alice"].rotate(CLIENT, "first issue")["rotation_id"])
+            self._acknowledged(rotation_id, "bob", "carol")
+            self._completed(rotation_id)
+            self._expect(rotation_id, "current")
+        return rotation_id
+
+    def _watch(self, first: str) -> Timeline:
+        timeline = Timeline(Server(self.stage.url), CLIENT)
+        timeline.watch("v1", self.secrets[first])
+        timeline.start()
+        self.told.timeline = timeline
+        return timeline
+
+    def _rotate(self, first: str, timeline: Timeline) -> str:
+        with self._step("rotation: bob asks, alice and carol acknowledge"):
+            timeline.happened("asked")
+            rotation_id = str(self.devices["bob"].rotate(CLIENT, "quarterly")["rotation_id"])
+            self._acknowledged(rotation_id, "alice", "carol")
+            timeline.watch("v2", self.secrets[rotation_id])
+        with self._step(f"promotion, {LEAD_SECONDS} s after the request: both are accepted in grace"):
+            self._completed(rotation_id)
+            timeline.happened("promoted")
+            self._expect(rotation_id, "current")
+            self._expect(first, "grace")
+        return rotation_id
+
+    def _back_and_forth(self, first: str, second: str, timeline: Timeline) -> None:
+        with self._step("rollback, and forward again"):
+            self.devices["carol"].command("rollback", CLIENT, {}, "a deploy went wrong")
+            timeline.happened("back")
+            self._expect(first, "current")
+            self._expect(second, "grace")
+            time.sleep(1.0)  # long enough to be seen in the timeline
+            self.devices["alice"].command("restore", CLIENT, {}, "fixed")
+            timeline.happened("forward")
+            self._expect(second, "current")
+
+    def _refusals(self, second: str) -> None:
+        with self._step("a wrong secret and a late acknowledgement are refused"):
+            right = self.secrets[second]
+            wrong = ("A" if right[0] != "A" else "B") + right[1:]
+            if Server(self.stage.url).check(CLIENT, wrong)["accepted"]:
+                raise DemoError("A wrong secret was accepted.", REPORT)
+            self.devices["bob"].catch_up()
+            self._refused_ack("bob", second)
+
+    def _refused_ack(self, user: str, rotation_id: str) -> None:
+        try:
+            self.devices[user].ack(rotation_id)
+        except ServerRefusedError as refused:
+            if refused.error == "conflict":
+                return
+            raise
+        raise DemoError("A late acknowledgement was accepted.", REPORT)
+
+    def _grace_ends(self, first: str, second: str, timeline: Timeline) -> None:
+        with self._step("grace ends: the old version is refused, the new one goes on"):
+            self._until(lambda: self._state(first) == "refused", "the old version to be refused")
+            timeline.happened("grace over")
+            self._expect(second, "current")
+            time.sleep(0.5)  # long enough to be seen in the timeline
+        if timeline.gaps():
+            raise DemoError(
+                "There was a moment without an accepted secret.", "This must never happen: please report it."
+            )
+
+    def _examine(self) -> None:
+        with self._step("audit chain, every invariant, and no plaintext at rest"):
+            status, self.told.doctor = self.stage.keyturn("doctor", "--data", str(self.stage.data))
+            if status:
+                raise DemoError("`keyturn doctor` found something.", "Run it on the folder of --keep DIR.")
+            self.told.plaintext_found = len(search_folder(self.stage.folder, self.secrets.values()))
+            control = b"..." + next(iter(self.secrets.values())).encode() + b"..."
+            self.told.control_found = bool(list(search(control, self.secrets.values())))
+            if self.told.plaintext_found or not self.told.control_found:
+                raise DemoError("A secret is at rest in the clear.", REPORT)
+
+    # --- what they are made of ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self.observe(name, None)
+        began = time.monotonic()
+        yield
+        self.told.steps.append((name, time.monotonic() - began))
+        self.observe(name, self.told.steps[-1][1])
+
+    def _acknowledged(self, rotation_id: str, *users: str) -> None:
+        for user in users:
+            device = self.devices[user]
+            self._until(partial(_received, device, rotation_id), "the notice")
+            self.secrets[rotation_id] = device.notice(rotation_id).held_secret()
+            device.ack(rotation_id)
+
+    def _completed(self, rotation_id: str) -> None:
+        reader = self.devices["alice"]
+        self._until(lambda: reader.rotation(rotation_id)["phase"] == "completed", "the promotion")
+        self.told.rotations.append(reader.rotation(rotation_id))
+
+    def _state(self, rotation_id: str) -> str:
+        verdict = Server(self.stage.url).check(CLIENT, self.secrets[rotation_id])
+        return str(verdict["state"]) if verdict["accepted"] else "refused"
+
+    def _expect(self, rotation_id: str, state: str) -> None:
+        found = self._state(rotation_id)
+        if found != state:
+            raise DemoError(f"A version should be {state} and is {found}.", "Please report it.")
+
+    def _until(self, holds: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not holds():
+            if time.monotonic() > deadline:
+                raise DemoError(f"Waited too long for {what}.", "See up.log in the folder of --keep DIR.")
+            time.sleep(POLL_SECONDS)
+
+
+def _received(device: Device, rotation_id: str) -> bool:
+    device.catch_up()
+    return rotation_id in {notice.rotation_id for notice in device.inbox()}
+
+
+def acks_of(rotation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return a rotation's acks as `status` shows them."""
+    return cast("list[Mapping[str, Any]]", rotation["acks"])

@@ -1,0 +1,108 @@
+"""The timeline: which of a client's secrets verifies at each moment, asked over HTTP like any integrator's request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from admin.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from admin.server import Server
+
+EVERY_SECONDS = 0.25
+WIDTH = 64
+_MARKS = {"current": ("█", "green"), "grace": ("▒", "yellow"), "refused": ("·", "dim")}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the verifier said at a moment (seconds since the timeline began): a state, or `refused`."""
+
+    at: float
+    state: str
+
+
+@dataclass
+class Timeline:
+    """Samples by version; `moments` are what happened when."""
+
+    server: Server
+    client_id: str
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    moments: list[tuple[float, str]] = field(default_factory=list)
+    unanswered: int = 0
+    _secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    _began: float = field(default_factory=time.monotonic)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def watch(self, name: str, secret: str) -> None:
+        """Ask for this secret, too, from now on."""
+        self.samples[name] = []
+        self._secrets[name] = secret
+
+    def start(self) -> None:
+        """Ask regularly, in the background."""
+        self._began = time.monotonic()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+
+    def happened(self, what: str) -> None:
+        """Note a moment."""
+        self.moments.append((time.monotonic() - self._began, what))
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_SECONDS):
+            for name, secret in list(self._secrets.items()):
+                self._ask(name, secret)
+
+    def _ask(self, name: str, secret: str) -> None:
+        try:
+            verdict = self.server.check(self.client_id, secret)
+        except UnreachableError:
+            self.unanswered += 1
+            return
+        state = str(verdict["state"]) if verdict["accepted"] else "refused"
+        self.samples[name].append(Sample(time.monotonic() - self._began, state))
+
+    def gaps(self) -> int:
+        """Return how many rounds there were in which no version at all was accepted."""
+        rounds = zip(*self.samples.values(), strict=False)
+        return sum(all(sample.state == "refused" for sample in together) for together in rounds)
+
+    def drawn(self, total_seconds: float) -> Text:
+        """Return the picture: a row a version, and what happened when below."""
+        text = Text()
+        for name, samples in self.samples.items():
+            text.append(f"  {name:<4}")
+            for column in range(WIDTH):
+                text.append_text(_cell(samples, total_seconds * column / WIDTH, total_seconds / WIDTH))
+            text.append("\n")
+        text.append_text(_axis(self.moments, total_seconds))
+        return text
+
+
+def _cell(samples: list[Sample], begin: float, width: float) -> Text:
+    inside = [sample for sample in samples if begin <= sample.at < begin + width]
+    if not inside:
+        return Text(" ")
+    mark, style = _MARKS[inside[-1].state]
+    return Text(mark, style=style)
+
+
+def _axis(moments: list[tuple[float, str]], total_seconds: float) -> Text:
+    marks = {round(WIDTH * at / total_seconds): chr(ord("a") + place) for place, (at, _) in enumerate(moments)}
+    axis = "".join(marks.get(column, "─") for column in range(WIDTH + 1))
+    legend = "   ".join(f"{chr(ord('a') + place)} {what}" for place, (_, what) in enumerate(moments))
+    return Text(f"      {axis}\n      {legend}", style="dim")
