@@ -20,17 +20,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print a line for each tier that was asked for."""
-    ran, left = (count(terminalreporter, *outcomes) for outcomes in (("passed", "failed", "error"), ("skipped",)))
+    """Print how many tests of each tier ran, and the name of each that did not."""
+    ran, left = (tests(terminalreporter, *outcomes) for outcomes in (("passed", "failed", "error"), ("skipped",)))
+    if ran or left:
+        terminalreporter.section("tiers")
     for tier in PROGRAMS:
-        if ran[tier]:
-            terminalreporter.write_line(f"tier {tier}: ran {ran[tier]} tests")
-        if left[tier]:
-            terminalreporter.write_line(f"tier {tier}: {left[tier]} tests NOT run")
+        if here := {test for name, test in ran if name == tier}:
+            terminalreporter.write_line(f"tier {tier}: ran {len(here)} tests")
+        # Without its parameters a name says enough.
+        for name, cases in Counter(test.partition("[")[0] for name, test in left if name == tier).items():
+            terminalreporter.write_line(f"tier {tier}: not run: {name} ({cases})")
 
 
-def count(terminalreporter: pytest.TerminalReporter, *outcomes: str) -> Counter[str]:
-    """Count the tests by tier that ended so; the tier travels in the report's properties, also between processes."""
+def tests(terminalreporter: pytest.TerminalReporter, *outcomes: str) -> list[tuple[str, str]]:
+    """List the tests that ended so by tier, which travels in a report's properties, also between processes."""
     reports = [report for outcome in outcomes for report in terminalreporter.stats.get(outcome, ())]
-    tiers = {(report.nodeid, name) for report in reports for key, name in report.user_properties if key == "tier"}
-    return Counter(name for _, name in tiers)
+    found = ((tier, report.nodeid) for report in reports for key, tier in report.user_properties if key == "tier")
+    return list(dict.fromkeys(found))  # a test may have failed and then gone wrong in its teardown too

@@ -76,8 +76,7 @@ async function proposal(member, { kind, keyPackage, leafIndex }) {
   if (kind === "add") return { proposalType: kind, add: { keyPackage: keyPackageOf(keyPackage) } }
   if (kind === "remove") return { proposalType: kind, remove: { removed: leafIndex } }
   const { leafNode, privateKey } = await freshLeaf(member)
-  member.proposedKey = privateKey
-  return { proposalType: "update", update: { leafNode } }
+  return { proposalType: "update", update: { leafNode }, privateKey } // the key stays here, apart from what is sent
 }
 
 const take = (message, state, decide) => mls.processMessage(message, state, mls.emptyPskIndex, decide, suite)
@@ -154,9 +153,9 @@ const operations = {
     return { message: encode({ wireformat: "mls_private_message", privateMessage }) }
   },
   propose: async (member, request) => {
-    const proposed = await proposal(member, request)
+    const { privateKey, ...proposed } = await proposal(member, request)
     const { newState, message } = await mls.createProposal(member.state, request.public, proposed, suite)
-    member.state = newState
+    Object.assign(member, { state: newState, proposedKey: privateKey ?? member.proposedKey })
     return { message: encode(message) }
   },
   export: async ({ state }, { label, context, length }) => {
