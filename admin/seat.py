@@ -18,7 +18,7 @@ from admin.errors import AnotherServiceError, LostStepError, MembershipError, Un
 from admin.events import GROUP_MESSAGE, WELCOME
 from admin.home_errors import DamagedError
 from admin.notice import Notice, parse_notice
-from shared.domain.encodings import base64url_decode, base64url_encode
+from shared.domain.encodings import base64url_decode, base64url_encode, identifier
 from shared.domain.errors import Refusal
 from shared.mls import ApplicationReceived, CommitReceived, Group, InvalidState, MlsError
 from shared.proofs.nostr import open_event
@@ -82,7 +82,7 @@ def take_seat(answer: Mapping[str, object], key_package: KeyPackageSecrets, now:
     `UntrustedMessageError` if its Welcome is not for this key package and group, or `AnotherServiceError` if whoever
     signed it is no member.
     """
-    group_id, event = answers.text(answer, "group"), answers.mapping(answer, "event")
+    group_id, event = _group_id(answers.text(answer, "group")), answers.mapping(answer, "event")
     signed_by, tags, message = _opened(event, WELCOME, group_id)
     try:
         group = Group.join(message, key_package, now=now)
@@ -130,6 +130,13 @@ def _opened(fields: Mapping[str, object], kind: int, group_id: str) -> tuple[str
 
 def _untrusted() -> UntrustedMessageError:
     return UntrustedMessageError("The server showed a message that is not signed for this group.", "Check --url.")
+
+
+def _group_id(text: str) -> str:
+    try:
+        return identifier(text)  # it will stand in addresses
+    except Refusal:
+        raise _untrusted() from None
 
 
 def _index(value: str | None) -> int:

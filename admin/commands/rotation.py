@@ -2,21 +2,24 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from admin import answers
 from admin.commands.preflight import confirm, show_plan
 from admin.durations import parse_duration
-from admin.errors import EndedOtherwiseError, UnreachableError
+from admin.errors import DeviceError, EndedOtherwiseError, MembershipError, UnreachableError
 from admin.options import ClientId, Grace, Json, Reason, RotationId
-from admin.output import moment, print_facts, print_json, print_note, print_table, waiting
+from admin.output import moment, print_facts, print_json, print_note, print_table, print_warning, waiting
 from admin.people import key, person
 from admin.plan import RotationPlan, Wish
 from admin.session import session_of
 from admin.watching import watch_rotation
 from shared.domain.encodings import rotation_identifier
+
+if TYPE_CHECKING:
+    from admin.device import Device
 
 app = typer.Typer(no_args_is_help=True, help="Rotations: one run from request to promotion each.")
 
@@ -53,6 +56,7 @@ def rotate(
         supersede=supersede,
         emergency=emergency,
     )
+    _catch_up(device)
     with waiting("Reading the client"):
         plan = device.plan(wish)
     show_plan(plan, err=json)
@@ -101,6 +105,18 @@ def cancel(
         print_json(answer)
         return
     print_facts([("client", client_id), ("status", answer.get("status")), ("current", answer.get("current_version"))])
+
+
+def _catch_up(device: "Device") -> None:
+    # So that the plan names those who are in the group now. Reading may fail where rotating still has to work, in an
+    # emergency most of all; but nothing goes through a group that somebody tampers with.
+    try:
+        with waiting("Fetching messages"):
+            device.catch_up()
+    except MembershipError:
+        raise
+    except DeviceError as stopped:
+        print_warning(f"{stopped} {stopped.hint}")
 
 
 def _asked(send: Callable[[], dict[str, object]], plan: RotationPlan) -> dict[str, object]:

@@ -82,6 +82,7 @@ class FakeServer:
     awaits_second_person: bool = False
     welcome_key: bytes | None = None
     welcome_group: str | None = None
+    welcome_after: str | None = None
 
     def send(self, call: Call) -> Answer:
         self.calls.append(call)
@@ -213,7 +214,10 @@ class FakeServer:
         group.mls, group.users[pubkey] = commit.group, user
         index = self.append(group_id, "commit", commit.message)
         assert commit.welcome is not None
-        tags = [["h", self.welcome_group or group_id], ["after", f"{index:012}"]]
+        tags = [
+            ["h", self.welcome_group or group_id],
+            ["after", f"{index:012}" if self.welcome_after is None else self.welcome_after],
+        ]
         return self.sign(444, tags, commit.welcome, self.welcome_key).to_dict()
 
     def update(self, group_id: str) -> None:

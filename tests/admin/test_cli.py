@@ -18,6 +18,7 @@ from admin.cli import app, main, register_local
 from admin.device import Device
 from admin.errors import UnreachableError
 from admin.home import Home
+from admin.seat import Seat
 from admin.session import Ports
 from tests.admin.conftest import CHEAP
 from tests.admin.fake_server import TOKEN, URL, Clock, FakeServer
@@ -249,6 +250,31 @@ def test_a_yes_asks_for_it(enrolled: Shell, server: FakeServer) -> None:
 
 def test_without_a_terminal_it_must_be_yes(enrolled: Shell, server: FakeServer) -> None:
     assert_error(enrolled("rotate", "acme", "--reason", "routine"), code=2, error="no terminal", hint="--yes")
+    assert server.commands == []
+
+
+def test_the_plan_knows_who_joined_since(enrolled: Shell, server: FakeServer) -> None:
+    enrolled.json("device", "init", "--name", "other", home="bob")
+    enrolled.json("device", "join", server.invite("bob", "ops"), home="bob")
+    assert "2 known here" in enrolled("rotate", "acme", "--reason", "routine", "--yes").stdout
+
+
+def test_a_log_that_can_not_be_followed_does_not_keep_from_rotating(enrolled: Shell, server: FakeServer) -> None:
+    server.append("ops", "commit", b"nonsense")
+    result = enrolled("rotate", "acme", "--reason", "routine", "--emergency", "--yes")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: A change of the group can't be followed")
+
+
+def test_nothing_goes_through_a_group_that_is_tampered_with(enrolled: Shell, server: FakeServer) -> None:
+    enrolled.json("device", "init", "--name", "other", home="mallory")
+    enrolled.json("device", "join", server.invite("mallory", "ops"), home="mallory")
+    record = Home.open(enrolled.folder / "mallory", PASSPHRASE).load("group", "ops") or b""
+    group = Seat.from_bytes("ops", record).group
+    commit = group.commit(random=os.urandom, now=enrolled.clock.now(), remove=[1])
+    server.append("ops", "commit", commit.message)
+    result = enrolled("rotate", "acme", "--reason", "routine", "--yes")
+    assert_error(result, code=1, error="tried to change who is in the group", hint="whoever operates")
     assert server.commands == []
 
 

@@ -15,10 +15,13 @@ from admin.errors import (
     NotEnrolledError,
     NoticeError,
     ServerRefusedError,
+    UnreachableError,
     UntrustedMessageError,
 )
 from admin.home import Home
+from admin.home_errors import DamagedError
 from admin.notice import Notice
+from admin.seat import Seat, take_seat
 from shared.domain.encodings import base64url_decode, to_milliseconds
 from shared.mls import Group, create_key_package
 from shared.proofs.npub import encode_npub
@@ -87,6 +90,62 @@ def test_a_welcome_for_another_group_is_refused(new_device: Callable[[str], Devi
     server.welcome_group = "dev"
     with pytest.raises(UntrustedMessageError):
         device.join(code)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"group": "dev"},
+        {"group": "../ops"},
+        {"event": {}},
+        {"event": None},
+    ],
+)
+def test_an_offer_that_does_not_hold_together_is_refused(
+    alice: Device, server: FakeServer, clock: Clock, change: dict[str, object]
+) -> None:
+    (answer,) = (answer for _, answer in server.enrolled.values())
+    stranger = create_key_package(
+        b"\x22" * 32,
+        os.urandom(32),
+        not_before=clock.now(),
+        not_after=clock.now() + timedelta(days=1),
+        random=os.urandom,
+    )
+    assert alice.seats()
+    with pytest.raises((UntrustedMessageError, UnreachableError)):
+        take_seat({**answer, **change}, stranger, clock.now())
+
+
+def test_a_welcome_for_another_key_package_is_refused(alice: Device, server: FakeServer, clock: Clock) -> None:
+    (answer,) = (answer for _, answer in server.enrolled.values())
+    own = create_key_package(
+        bytes.fromhex(next(iter(server.groups["ops"].users))),
+        os.urandom(32),
+        not_before=clock.now(),
+        not_after=clock.now() + timedelta(days=1),
+        random=os.urandom,
+    )
+    assert alice.seats()
+    with pytest.raises(UntrustedMessageError):
+        take_seat(answer, own, clock.now())
+
+
+@pytest.mark.parametrize("index", ["", "one", "-1", "\N{ARABIC-INDIC DIGIT ONE}"])
+def test_a_welcome_without_a_place_in_the_log_is_refused(
+    new_device: Callable[[str], Device], server: FakeServer, index: str
+) -> None:
+    server.welcome_after = index
+    with pytest.raises(UntrustedMessageError):
+        new_device("alice").join(server.invite("alice", "ops"))
+
+
+@pytest.mark.parametrize("record", [b"", b"{}", b'{"user": "a", "service": "b", "cursor": 1, "state": "AAAA"}'])
+def test_a_record_that_is_no_seat_or_notice_is_damage(record: bytes) -> None:
+    with pytest.raises(DamagedError):
+        Seat.from_bytes("ops", record)
+    with pytest.raises(DamagedError):
+        Notice.from_bytes(record)
 
 
 def test_a_known_group_under_another_services_key_is_refused(alice: Device, server: FakeServer, clock: Clock) -> None:
