@@ -1,7 +1,6 @@
 """An admin's device: what it keeps in its home, and what it does at the server's doors.
 
-The commands of `keyturn`, the demo and the tests are thin over this one. No lock is held while the network is waited
-for: what came is applied, in order and once, to what the home holds then.
+The commands of `keyturn`, the demo and the tests are thin over this one.
 """
 
 from __future__ import annotations
@@ -14,26 +13,23 @@ from typing import TYPE_CHECKING
 
 from admin import answers
 from admin.clock import utc_now
-from admin.errors import AnotherServiceError, NoticeError
+from admin.errors import AnotherServiceError
 from admin.events import Signer, ack_event, key_package_event, rotation_event, service_event
-from admin.notice import Notice
+from admin.mail import GROUP, Mail
 from admin.plan import RotationPlan, Wish, common_group, make_plan
-from admin.reading import Reading, read_page
 from admin.seat import Incident, Seat, take_seat
 from admin.server import Server
 from shared.domain.encodings import identifier, rotation_identifier, ulid
 from shared.mls import KeyPackageSecrets, create_key_package
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from admin.home import Home
-    from admin.home_state import Key
     from admin.http_client import Transport
+    from admin.notice import Notice
 
-_GROUP = "group"
-_INBOX = "inbox"
 _ENROLMENT = "enrolment"
 _KEY_PACKAGE_LIFETIME = timedelta(days=90)
 _CLOCK_TOLERANCE = timedelta(hours=1)
@@ -55,7 +51,7 @@ class Device:
         self._home = home
         self._server = server
         self._signer = signer
-        self._observe = observe
+        self._mail = Mail(home, server, signer, observe)
 
     @classmethod
     def open(
@@ -84,64 +80,41 @@ class Device:
         seat = take_seat(answer, key_package, self._signer.now())
         with self._home.locked():
             self._check_same_service(seat)
-            self._home.save_all({(_GROUP, seat.group_id): seat.to_bytes(), (_ENROLMENT, _enrolment_id(code)): None})
+            self._home.save_all({(GROUP, seat.group_id): seat.to_bytes(), (_ENROLMENT, _enrolment_id(code)): None})
         return seat
 
     def seats(self) -> list[Seat]:
         """Return the device's seats, by group; of groups that it was removed from, too."""
-        return [self._seat(group_id) for group_id in self._home.ids(_GROUP)]
+        return self._mail.seats()
 
     def catch_up(self) -> list[Notice]:
-        """Read what is new in the logs of all groups, and return the notices that came.
-
-        A group whose log can't be followed does not keep the others from being read; what was wrong is raised at the
-        end: `UntrustedMessageError`, `AnotherServiceError`, `MembershipError`, `LostStepError`.
-        """
-        readings = [reading for seat in self.seats() if seat.group.is_active for reading in self._read_group(seat)]
-        self._tidy()
-        for incident in (incident for reading in readings for incident in reading.incidents):
-            self._observe(incident)
-        for reading in readings:
-            if reading.failure is not None:
-                raise reading.failure
-        return [notice for reading in readings for notice in reading.notices]
+        """Read what is new in all groups' logs and return the notices that came; see `Mail.catch_up`."""
+        return self._mail.catch_up()
 
     # --- the inbox ---------------------------------------------------------------------------------------------------
 
     def inbox(self) -> list[Notice]:
         """Return the notices that the home holds, the oldest first."""
-        notices = [self.notice(rotation_id) for rotation_id in self._home.ids(_INBOX)]
-        return sorted(notices, key=lambda notice: notice.received_at)
+        return self._mail.inbox()
 
     def notice(self, rotation_id: str) -> Notice:
         """Return the notice of a rotation; `NoticeError` if the inbox has none."""
-        notice = self._held(rotation_id)
-        if notice is None:
-            raise NoticeError(
-                "The inbox has no notice of that rotation.",
-                "`keyturn inbox` lists what came; it takes a moment after `keyturn rotate`.",
-            )
-        return notice
+        return self._mail.notice(rotation_id)
 
     def mark_taken(self, rotation_id: str) -> Notice:
         """Note that a secret was handed over: it will not be again, and goes once it is acknowledged, too."""
-        with self._home.locked():
-            notice = self.notice(rotation_id).taken(self._signer.now())
-            self._home.save(_INBOX, rotation_id, notice.to_bytes())
-        return notice
+        return self._mail.mark_taken(rotation_id)
 
     def ack(self, rotation_id: str) -> dict[str, object]:
         """Acknowledge a rotation with a receipt, and return the server's answer.
 
         `NoticeError` if there is no notice of it, or its secret is gone.
         """
-        if self._held(rotation_id) is None:
+        if self._mail.held(rotation_id) is None:
             self.catch_up()
         notice = self.notice(rotation_id)
         answer = self._server.post_event(ack_event(self._signer, notice, notice.held_secret()))
-        with self._home.locked():
-            notice = self.notice(rotation_id).acked(self._signer.now())
-            self._home.save(_INBOX, rotation_id, notice.to_bytes())
+        self._mail.mark_acked(rotation_id)
         return answer
 
     # --- commands ----------------------------------------------------------------------------------------------------
@@ -225,59 +198,11 @@ class Device:
         )
 
     def _check_same_service(self, seat: Seat) -> None:
-        if seat.group_id in self._home.ids(_GROUP) and self._seat(seat.group_id).service != seat.service:
+        if seat.group_id in self._home.ids(GROUP) and self._mail.seat(seat.group_id).service != seat.service:
             raise AnotherServiceError(
                 "A group of that name is known here, under another service's key.",
                 "Use another home for another service: --home.",
             )
-
-    def _seat(self, group_id: str) -> Seat:
-        return Seat.from_bytes(group_id, self._home.load(_GROUP, group_id) or b"")
-
-    def _held(self, rotation_id: str) -> Notice | None:
-        record = self._home.load(_INBOX, rotation_identifier(rotation_id))
-        return None if record is None else Notice.from_bytes(record)
-
-    def _read_group(self, seat: Seat) -> list[Reading]:
-        readings: list[Reading] = []
-        cursor, more = seat.cursor, True
-        while more:
-            page = self._server.messages(self._signer, seat.group_id, cursor)
-            reading = self._take_in(seat.group_id, answers.mappings(page, "messages"))
-            readings.append(reading)
-            ended = page.get("next") is None or reading.failure is not None or not reading.seat.group.is_active
-            cursor, more = reading.seat.cursor, not ended and reading.seat.cursor > cursor
-        return readings
-
-    def _take_in(self, group_id: str, entries: Sequence[Mapping[str, object]]) -> Reading:
-        now = self._signer.now()
-        with self._home.locked():
-            seat = self._seat(group_id)
-            reading = read_page(seat, entries, self._held, now)
-            changes: dict[Key, bytes | None] = {
-                (_INBOX, notice.rotation_id): notice.to_bytes() for notice in reading.notices
-            }
-            if reading.seat is not seat:
-                changes[_GROUP, group_id] = reading.seat.to_bytes()
-            if changes:
-                self._home.save_all(changes)
-        return reading
-
-    def _tidy(self) -> None:
-        """Let go of what is over: notices, and the keys of past epochs (forward secrecy wants them gone)."""
-        now = self._signer.now()
-        with self._home.locked():
-            changes: dict[Key, bytes | None] = {
-                (_INBOX, notice.rotation_id): None for notice in self.inbox() if notice.is_over(now)
-            }
-            changes |= {(_GROUP, seat.group_id): record for seat in self.seats() if (record := _aged(seat, now))}
-            if changes:
-                self._home.save_all(changes)
-
-
-def _aged(seat: Seat, now: datetime) -> bytes | None:
-    aged = Seat(seat.group_id, seat.user, seat.service, seat.cursor, seat.group.expire(now)).to_bytes()
-    return None if aged == seat.to_bytes() else aged
 
 
 def _enrolment_id(code: str) -> str:
