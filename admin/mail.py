@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from admin import answers
-from admin.errors import NoticeError
+from admin.errors import NoticeError, ServerRefusedError
 from admin.notice import Notice
 from admin.reading import Reading, read_page
 from admin.seat import Incident, Seat
@@ -44,7 +44,7 @@ class Mail:
         """Read what is new in the logs of all groups, and return the notices that came.
 
         A group whose log can't be followed does not keep the others from being read; what was wrong is raised at the
-        end: `UntrustedMessageError`, `AnotherServiceError`, `MembershipError`, `LostStepError`.
+        end: `ServerRefusedError`, `UntrustedMessageError`, `AnotherServiceError`, `MembershipError`, `LostStepError`.
         """
         readings = [reading for seat in self.seats() if seat.group.is_active for reading in self._read_group(seat)]
         self._tidy()
@@ -97,7 +97,10 @@ class Mail:
         readings: list[Reading] = []
         cursor, more = seat.cursor, True
         while more:
-            page = self._server.messages(self._signer, seat.group_id, cursor)
+            try:
+                page = self._server.messages(self._signer, seat.group_id, cursor)
+            except ServerRefusedError as refused:  # of this group, and perhaps of no other
+                return [*readings, Reading(seat, failure=refused)]
             reading = self._take_in(seat.group_id, answers.mappings(page, "messages"))
             readings.append(reading)
             ended = page.get("next") is None or reading.failure is not None or not reading.seat.group.is_active

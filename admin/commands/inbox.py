@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from admin.errors import UnreachableError, UsageError
+from admin.errors import DeviceError, UsageError
 from admin.handover import run_with_secret, write_secret
 from admin.options import Json
 from admin.output import moment, print_facts, print_json, print_note, print_table, print_warning, waiting
@@ -54,8 +54,8 @@ def _catch_up(device: "Device") -> None:
     try:
         with waiting("Fetching messages"):
             device.catch_up()
-    except UnreachableError as lost:  # what is here already can be read without the server
-        print_warning(f"{lost} What is listed came before. {lost.hint}")
+    except DeviceError as stopped:  # what is here already was checked when it came, and needs no server
+        print_warning(f"{stopped} What is listed came before. {stopped.hint}")
 
 
 def _list(notices: list["Notice"], *, named: bool, as_json: bool) -> None:

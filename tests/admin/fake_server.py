@@ -83,6 +83,7 @@ class FakeServer:
     welcome_key: bytes | None = None
     welcome_group: str | None = None
     welcome_after: str | None = None
+    closed: set[str] = field(default_factory=set)
 
     def send(self, call: Call) -> Answer:
         self.calls.append(call)
@@ -159,7 +160,7 @@ class FakeServer:
                 return self._client(client_id)
             case ["rotations", rotation_id]:
                 return self._rotation(rotation_id)
-            case ["groups", group_id, "messages"]:
+            case ["groups", group_id, "messages"] if group_id not in self.closed:
                 after = int(parse_qs(urlsplit(call.url).query)["after"][0])
                 later = [entry for entry in self.groups[group_id].log if entry["index"] > after]
                 page = later[: self.page_size]

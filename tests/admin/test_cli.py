@@ -266,6 +266,14 @@ def test_a_log_that_can_not_be_followed_does_not_keep_from_rotating(enrolled: Sh
     assert result.stderr.startswith("warning: A change of the group can't be followed")
 
 
+def test_the_inbox_opens_though_a_log_can_not_be_followed(enrolled: Shell, server: FakeServer) -> None:
+    enrolled("rotate", "acme", "--reason", "routine", "--rotation-id", ROTATION, "--yes")
+    server.append("ops", "commit", b"nonsense")
+    listed = enrolled("inbox")
+    assert ROTATION in listed.stdout
+    assert listed.stderr.startswith("warning: ")
+
+
 def test_nothing_goes_through_a_group_that_is_tampered_with(enrolled: Shell, server: FakeServer) -> None:
     enrolled.json("device", "init", "--name", "other", home="mallory")
     enrolled.json("device", "join", server.invite("mallory", "ops"), home="mallory")

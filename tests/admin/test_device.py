@@ -313,6 +313,16 @@ def test_one_group_gone_wrong_does_not_keep_the_others_from_being_read(alice: De
     assert alice.notice(ROTATION).client_id == "acme"
 
 
+def test_one_group_closed_to_us_does_not_keep_the_others_from_being_read(alice: Device, server: FakeServer) -> None:
+    server.create_group("dev")
+    alice.join(server.invite("alice", "dev"))
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    server.closed = {"dev"}
+    with pytest.raises(ServerRefusedError):
+        alice.catch_up()
+    assert alice.notice(ROTATION).client_id == "acme"
+
+
 # --- who may change the group
 
 
