@@ -35,5 +35,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def tests(terminalreporter: pytest.TerminalReporter, *outcomes: str) -> list[tuple[str, str]]:
     """List the tests that ended so by tier, which travels in a report's properties, also between processes."""
     reports = [report for outcome in outcomes for report in terminalreporter.stats.get(outcome, ())]
-    found = ((tier, report.nodeid) for report in reports for key, tier in report.user_properties if key == "tier")
+    # A module that cannot be collected is reported, too, without properties.
+    said = ((report.nodeid, getattr(report, "user_properties", ())) for report in reports)
+    found = ((tier, test) for test, properties in said for key, tier in properties if key == "tier")
     return list(dict.fromkeys(found))  # a test may have failed and then gone wrong in its teardown too

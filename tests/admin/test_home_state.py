@@ -10,7 +10,7 @@ from admin.home_state import State, _associated_data, open_state, seal_state
 
 DATA_KEY = bytes(range(32))
 PUBKEY = "ab" * 32
-STATE = State(7, b"\x03" * 32, {("group", "admins"): b"state", ("inbox", "\ud800"): b""})
+STATE = State(7, b"\x03" * 32, {("group", "admins"): b"state", ("inbox", "\u20ac \x00"): b""})
 
 
 def sealed(plaintext: bytes) -> bytes:
@@ -24,7 +24,7 @@ def test_a_sealed_state_comes_back_whatever_its_ids_are() -> None:
 def test_a_change_leaves_the_state_before_it_as_it_was() -> None:
     later = STATE.changed({("group", "admins"): None, ("cursor", "admins"): b"9"})
     assert later.counter == 8
-    assert dict(later.records) == {("cursor", "admins"): b"9", ("inbox", "\ud800"): b""}
+    assert dict(later.records) == {("cursor", "admins"): b"9", ("inbox", "\u20ac \x00"): b""}
     assert STATE.records[("group", "admins")] == b"state"
 
 

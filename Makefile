@@ -1,0 +1,57 @@
+# A handful of verbs to work by. Each sets up .venv with what it needs, pinned by hash, and uses it.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links --no-annotate
+
+.PHONY: demo test lint format bench soak mutants lock clean
+
+demo: .venv/.local  ## the main job from nothing to retired, on this machine
+	@$(BIN)/keyturn demo
+
+test: .venv/.dev  ## all tests; tiers whose real parts are missing are named (REQUIRE_EMULATORS=1: they fail)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: .venv/.dev  ## what must pass before every commit
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.dev  ## ratios in one run; writes build/bench.json
+	@$(BIN)/python -m bench
+
+soak: .venv/.dev  ## what takes a while: 10 000 random sequences of MLS operations
+	MLS_SEQUENCES=10000 $(BIN)/python -m pytest tests/mls/test_machine.py
+
+mutants: .venv/.dev  ## mutation score of the MLS library's validating parts
+	$(BIN)/mutmut run && $(BIN)/mutmut results
+
+lock: .venv/.dev  ## resolve the pins anew
+	$(COMPILE) --group doors --output-file requirements.txt
+	$(COMPILE) pyproject.toml --output-file requirements/local.txt
+	$(COMPILE) pyproject.toml --group dev --extra bench --output-file requirements/dev.txt
+
+clean:
+	rm -rf .venv build
+
+.venv/pyvenv.cfg:
+	@test -n "$(PYTHON)" || { echo "keyturn needs Python 3.11 or later, with venv (Debian: python3-venv)."; exit 1; }
+	@echo "setting up .venv with $(PYTHON), once …"
+	@$(PYTHON) -m venv .venv
+
+.venv/.local: .venv/pyvenv.cfg requirements/local.txt pyproject.toml
+	@$(INSTALL) --require-hashes -r requirements/local.txt
+	@$(INSTALL) --no-deps --editable .
+	@touch $@
+
+.venv/.dev: .venv/.local requirements/dev.txt
+	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
