@@ -23,6 +23,8 @@ Duration = Annotated[timedelta | None, typer.Option(parser=parse_duration, metav
 Data = Annotated[Path | None, typer.Option(help="The data folder (default: the user's).", metavar="DIR")]
 
 
+dead_letters = typer.Typer(no_args_is_help=True, help="What could not be delivered: look at it, deliver it again.")
+
 QUICK = Policy(
     minimum_not_before_seconds=10,
     grace_seconds=120,
@@ -36,6 +38,8 @@ QUICK = Policy(
 def register(root: typer.Typer) -> None:
     """Add the commands."""
     root.command("up")(up)
+    root.command("doctor")(doctor)
+    root.add_typer(dead_letters, name="dead-letters")
     root.command("demo")(demo)
 
 
@@ -100,3 +104,40 @@ def demo(
     from local.demo.show import run  # noqa: PLC0415 - the other commands need none of it
 
     run(keep, as_json=json)
+
+
+def doctor(*, data: Data = None, json: Json = False) -> None:
+    """Check every invariant of a data folder, running or stopped, and name each breach; exit code 1 if there is one."""
+    from local.doctor import diagnose, open_folder  # noqa: PLC0415 - the other commands need no store
+    from local.doctor_report import report  # noqa: PLC0415 - the same
+
+    diagnosis = diagnose(open_folder(data or default_data()))
+    report(diagnosis, json=json)
+    if diagnosis.breaches:
+        raise typer.Exit(1)
+
+
+@dead_letters.command("list")
+def list_dead_letters(*, data: Data = None, json: Json = False) -> None:
+    """List what was given up after its last attempt, oldest first."""
+    from local import dead_letters as letters  # noqa: PLC0415 - the other commands need no store
+
+    letters.show(letters.listed(data or default_data()), json=json)
+
+
+@dead_letters.command("replay")
+def replay_dead_letters(
+    event_id: Annotated[str | None, typer.Argument(metavar="EVENT_ID", help="One dead letter.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Deliver one dead letter again, or all, with all attempts; a running `keyturn up` starts at once."""
+    from local import dead_letters as letters  # noqa: PLC0415 - the other commands need no store
+
+    count = letters.replay(data or default_data(), event_id, every=every)
+    if json:
+        print_json({"replayed": count})
+    else:
+        print_note(f"{count} to be delivered again.")

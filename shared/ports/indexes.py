@@ -19,8 +19,28 @@ CLIENTS_BY_ID = Index("oauth2_clients", (), "client_id")
 GROUP_MESSAGES = Index("mls_groups/{group}/messages", (), "index")
 AUDIT_BY_SEQ = Index("oauth2_clients/{client}/audit", (), "seq")
 
+VERSIONS_BY_ID = Index("oauth2_clients/{client}/secrets", (), "version_id")
+ROTATIONS_OF_CLIENT = Index("oauth2_rotations", ("client_id",), "rotation_id")
+GROUPS_BY_ID = Index("mls_groups", (), "group_id")
+KEY_PACKAGES_BY_GROUP = Index("key_packages", (), "group_id")
+WELCOMES_BY_GROUP = Index("welcomes", (), "group_id")
+INVITES_BY_END = Index("invites", (), "expires_at")
+
 ANSWERS_BY_END = Index("events", (), "expires_at")
 RATES_BY_END = Index("rates", (), "expires_at")
 
-INDEXES = (DUE_CLIENTS, CLIENTS_BY_ID, GROUP_MESSAGES, AUDIT_BY_SEQ, ANSWERS_BY_END, RATES_BY_END)
+INDEXES = (
+    DUE_CLIENTS,
+    CLIENTS_BY_ID,
+    GROUP_MESSAGES,
+    AUDIT_BY_SEQ,
+    VERSIONS_BY_ID,
+    ROTATIONS_OF_CLIENT,
+    GROUPS_BY_ID,
+    KEY_PACKAGES_BY_GROUP,
+    WELCOMES_BY_GROUP,
+    INVITES_BY_END,
+    ANSWERS_BY_END,
+    RATES_BY_END,
+)
 """A `{name}` in a collection stands for any one id: the index covers the collection of every parent."""

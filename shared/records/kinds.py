@@ -1,0 +1,134 @@
+"""Kinds of documents: every place in the databases, and exactly the fields that a document there has.
+
+A field that stands here nowhere is one that nobody decided on: it could hold anything, a secret too (protocol.md §4,
+invariant 6).
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+
+from shared.domain.audit import Head
+from shared.domain.model import Client, Rotation, Version
+from shared.domain.policy import BOUNDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shared.ports.store import Data, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The fields of an object: those that it must have and those that it may have; None where no object may be."""
+
+    required: Mapping[str, Shape | None] = field(default_factory=dict)
+    optional: Mapping[str, Shape | None] = field(default_factory=dict)
+
+    def problems(self, data: Data) -> Iterator[str]:
+        """Yield a sentence for each way in which an object is not of this shape; none names or quotes a field."""
+        known = {**self.optional, **self.required}
+        if not data.keys() <= known.keys():
+            yield "has a field that its kind does not have"
+        if not self.required.keys() <= data.keys():
+            yield "lacks a field that its kind has"
+        for name, shape in known.items():
+            yield from _value_problems(shape, data.get(name))
+
+
+def _value_problems(shape: Shape | None, value: Value) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if shape is None:
+            yield "has an object where its kind has none"
+        else:
+            yield from shape.problems(value)
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        for item in value:
+            yield from _value_problems(shape, item)
+
+
+def _plain(*names: str) -> dict[str, Shape | None]:
+    return dict.fromkeys(names)
+
+
+@functools.cache
+def shape_of(kind: type) -> Shape:
+    """Return the shape of an entity's document: its fields by name, nested entities within."""
+    return Shape({name: _hinted(hint) for name, hint in get_type_hints(kind).items()})
+
+
+def _hinted(hint: Any) -> Shape | None:  # noqa: ANN401 - a dataclass's annotation
+    if isinstance(hint, types.UnionType):
+        hint = next(option for option in get_args(hint) if option is not types.NoneType)
+    if get_origin(hint) is tuple:
+        return _hinted(get_args(hint)[0])
+    if get_origin(hint) is Mapping:
+        return Shape(optional=_plain(*BOUNDS, "require_receipts"))  # a client's policy: the only map of the model
+    return shape_of(hint) if isinstance(hint, type) and is_dataclass(hint) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of document: where it lives (`{name}` is any one segment), what people call several, its shape."""
+
+    pattern: str
+    noun: str
+    shape: Shape
+
+    def lives_at(self, path: str) -> bool:
+        """Return whether a path is one of this kind."""
+        want, have = self.pattern.split("/"), path.split("/")
+        return len(want) == len(have) and all(w.startswith("{") or w == h for w, h in zip(want, have, strict=True))
+
+
+_ROSTER_MEMBER = Shape(_plain("user", "npub", "leaf", "key_package_event", "joined_at"))
+_LIVE = Shape({**dict.fromkeys(("current", "previous", "pending"), shape_of(Version)), "rotation": shape_of(Rotation)})
+_CLIENT = Shape({**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard")})
+_IDS = Shape(optional=_plain("client_id", "rotation_id", "version_id", "npub", "group_id", "user", "event_id"))
+_FACTS = Shape(optional=_plain("status", "current", "previous", "pending", "phase", "epoch", "leaf"))
+_ENTRY = Shape(
+    {
+        **_plain("seq", "prev", "at", "actor", "action", "reason", "hash"),
+        "ids": _IDS,
+        "before": _FACTS,
+        "after": _FACTS,
+    },
+    _plain("banner"),
+)
+_ANSWER = Shape(
+    _plain("client_id"),
+    _plain(
+        *("rotation_id", "version_id", "not_before", "grace_until", "quorum", "acks", "phase", "outcome"),
+        *("action", "status", "current_version", "previous_version", "awaits_second_person"),
+        "effective_within_seconds",
+    ),
+)
+
+KINDS = (
+    Kind("oauth2_clients/_system", "chain heads", shape_of(Head)),
+    Kind("oauth2_clients/{client}", "clients", _CLIENT),
+    Kind("oauth2_clients/{client}/secrets/{version}", "versions", shape_of(Version)),
+    Kind("oauth2_clients/{client}/audit/{seq}", "audit entries", _ENTRY),
+    Kind("oauth2_rotations/{rotation}", "rotations", shape_of(Rotation)),
+    Kind("mls_groups/{group}", "groups", Shape(_plain("group_id", "epoch", "generation", "sealed", "next_index"))),
+    Kind("mls_groups/{group}/roster/members", "rosters", Shape({"group_id": None, "members": _ROSTER_MEMBER})),
+    Kind(
+        "mls_groups/{group}/messages/{index}", "messages", Shape(_plain("index", "kind", "event", "rotation_id", "at"))
+    ),
+    Kind("key_packages/{reference}", "key packages", Shape(_plain("group_id", "npub", "event", "at"))),
+    Kind("welcomes/{reference}", "welcomes", Shape(_plain("npub", "group_id", "event", "at"))),
+    Kind("events/{event}", "answers", Shape({"answer": _ANSWER, "expires_at": None})),
+    Kind("rates/{npub}", "rates", Shape(_plain("recent", "expires_at"))),
+    Kind("service/identity", "service identities", Shape(_plain("npub", "sealed"))),
+    Kind("invites/{code}", "invites", Shape(_plain("user", "group_id", "created_at", "expires_at", "used_by"))),
+)
+"""The first that a path matches is its kind."""
+
+
+def kind_of(path: str) -> Kind | None:
+    """Return the kind of document that lives at a path, None where none does."""
+    return next((kind for kind in KINDS if kind.lives_at(path)), None)
