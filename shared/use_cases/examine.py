@@ -65,6 +65,8 @@ class _Notes:
     counts: Counter[str] = field(default_factory=Counter)
     restless: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
+    """Paths of the groups that clients name."""
 
     def add(self, subject: str, documents: Iterable[Document], findings: Iterable[Finding]) -> None:
         for document in documents:
@@ -101,10 +103,7 @@ class Examine:
         for client in pages(self._control, Query(paths.CLIENTS, order_by="client_id")):
             self._client(notes, client.path)
         examiner = GroupExaminer(self.groups, self.read_head, npub)
-        founded = {
-            group.path: self._group(notes, group.path, examiner)
-            for group in pages(self._control, Query(paths.GROUPS, "group_id"))
-        }
+        founded = {path: self._group(notes, path, examiner) for path in sorted(self._known_groups() | notes.groups)}
         self._system_chain(notes, founded)
         self._rest(notes)
         return Examination(tuple(notes.breaches), dict(notes.counts), tuple(notes.restless), frozenset(notes.seen))
@@ -130,7 +129,7 @@ class Examine:
         if document.data is not None:
             notes.add("service", [document], self._identity_findings(document.data))
             return str(document.data.get("npub", ""))
-        if self._control.query(Query(paths.GROUPS, "group_id", limit=1)):
+        if self._known_groups():
             notes.add("service", [], [Finding("there are groups, and no service identity", paths.SERVICE)])
         return ""
 
@@ -150,12 +149,14 @@ class Examine:
         found = self._standing(path, self._client_documents)
         if found is None:
             notes.restless.append(subject)
-        else:
-            notes.add(subject, found.own, client_findings(found, self.policy, self.mac_key))
+            return
+        notes.add(subject, found.own, client_findings(found, self.policy, self.mac_key))
+        named = cast("Sequence[str]", cast("Data", found.client.data).get("admin_groups", ()))
+        notes.groups |= {paths.group(group_id) for group_id in named}
 
     def _client_documents(self, client: Document) -> ClientDocuments:
         own_id = client.path.rpartition("/")[2]
-        rotations = self._all(Query(paths.ROTATIONS, order_by="rotation_id", equal=(("client_id", own_id),)))
+        rotations = self._all(Query(paths.ROTATIONS, order_by="client_id", at_least=own_id, at_most=own_id))
         return ClientDocuments(
             client,
             self._all(Query(f"{client.path}/secrets", order_by="version_id")),
@@ -181,10 +182,18 @@ class Examine:
         if found is None:
             notes.restless.append(subject)
             return ()
+        if not found.group.exists:
+            notes.add(subject, [], [Finding("a group that is named is missing", path)])
+            return ()
         now = self._control.get([]).read_time
         notes.add(subject, found.own, examiner.findings(found, now))
         members = cast("Sequence[Data]", (found.roster.data or {}).get("members", ()))
         return [cast("str", member.get("key_package_event")) for member in members]
+
+    def _known_groups(self) -> set[str]:
+        """Return the paths of all groups that were founded: their chain tells, and no collection is listed for it."""
+        told = (_told(cast("Data", entry.data)) for entry in self._all(Query(paths.audit(audit.SYSTEM_CHAIN), "seq")))
+        return {paths.group(str(group_id)) for action, group_id in told if action == "create_group"}
 
     def _group_documents(self, group: Document) -> GroupDocuments:
         group_id = group.path.rpartition("/")[2]
@@ -240,5 +249,5 @@ def _system_findings(
 
 
 def _told(entry: Data) -> tuple[object, object]:
-    ids = cast("Data", entry["ids"])
-    return entry["action"], ids.get("event_id") or ids.get("group_id")
+    ids = cast("Data", entry.get("ids", {}))
+    return entry.get("action"), ids.get("event_id") or ids.get("group_id")
