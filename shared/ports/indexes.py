@@ -20,7 +20,7 @@ GROUP_MESSAGES = Index("mls_groups/{group}/messages", (), "index")
 AUDIT_BY_SEQ = Index("oauth2_clients/{client}/audit", (), "seq")
 
 VERSIONS_BY_ID = Index("oauth2_clients/{client}/secrets", (), "version_id")
-ROTATIONS_BY_CLIENT = Index("oauth2_rotations", (), "client_id")
+ROTATIONS_OF_CLIENT = Index("oauth2_rotations", ("client_id",), "rotation_id")
 KEY_PACKAGES_BY_GROUP = Index("key_packages", (), "group_id")
 WELCOMES_BY_GROUP = Index("welcomes", (), "group_id")
 INVITES_BY_END = Index("invites", (), "expires_at")
@@ -34,7 +34,7 @@ INDEXES = (
     GROUP_MESSAGES,
     AUDIT_BY_SEQ,
     VERSIONS_BY_ID,
-    ROTATIONS_BY_CLIENT,
+    ROTATIONS_OF_CLIENT,
     KEY_PACKAGES_BY_GROUP,
     WELCOMES_BY_GROUP,
     INVITES_BY_END,

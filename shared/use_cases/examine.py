@@ -156,7 +156,7 @@ class Examine:
 
     def _client_documents(self, client: Document) -> ClientDocuments:
         own_id = client.path.rpartition("/")[2]
-        rotations = self._all(Query(paths.ROTATIONS, order_by="client_id", at_least=own_id, at_most=own_id))
+        rotations = self._all(Query(paths.ROTATIONS, order_by="rotation_id", equal=(("client_id", own_id),)))
         return ClientDocuments(
             client,
             self._all(Query(f"{client.path}/secrets", order_by="version_id")),
