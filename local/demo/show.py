@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from local.demo.story import Told
 
-TOTAL_SECONDS = 20.0
+TOTAL_SECONDS = 18.0
+"""What the timeline is drawn for: a little longer than the story takes."""
 
 
 class Screen:
@@ -106,14 +107,17 @@ def summary(told: Told) -> Mapping[str, Any]:
 
 def _summarise(console: Console, told: Told, keep: Path | None) -> None:
     if told.timeline and not console.is_terminal:
-        console.print(Text("\n"), told.timeline.drawn(TOTAL_SECONDS))
+        console.print()
+        console.print(told.timeline.drawn(TOTAL_SECONDS), soft_wrap=True)
     table = Table("ROTATION", "OUTCOME", "ACKNOWLEDGED BY", "RECEIPT", box=None, pad_edge=False, header_style="bold")
     for rotation in told.rotations:
         for ack in acks_of(rotation):
             table.add_row(rotation["rotation_id"], rotation["outcome"], ack["user"], f"{ack['receipt'][:22]}…")
-    console.print(Text(), table, Text())
+    console.print()
+    console.print(table)
+    console.print()
     for sentence in _findings(told):
-        console.print(Text.assemble(("  ✓ ", "green"), sentence))
+        console.print(Text.assemble(("  ✓ ", "green"), sentence), soft_wrap=True)
     where = f"  kept in {keep}" if keep else "  nothing of it is left; --keep DIR keeps the folder"
     console.print(Text(f"\n{where}\n", style="dim"))
 

@@ -102,7 +102,12 @@ def _cell(samples: list[Sample], begin: float, width: float) -> Text:
 
 
 def _axis(moments: list[tuple[float, str]], total_seconds: float) -> Text:
-    marks = {round(WIDTH * at / total_seconds): chr(ord("a") + place) for place, (at, _) in enumerate(moments)}
+    marks: dict[int, str] = {}
+    for place, (at, _) in enumerate(moments):
+        column = round(WIDTH * at / total_seconds)
+        while column in marks:  # two moments at once stand side by side
+            column += 1
+        marks[column] = chr(ord("a") + place)
     axis = "".join(marks.get(column, "─") for column in range(WIDTH + 1))
     legend = "   ".join(f"{chr(ord('a') + place)} {what}" for place, (_, what) in enumerate(moments))
     return Text(f"      {axis}\n      {legend}", style="dim")
