@@ -1,0 +1,40 @@
+"""Rows: a notice costs the same for 200 members as for 3, in time and in bytes (RFC 9420 §6.3: one ciphertext for all).
+
+A batch of 20 messages is one sample, 41 samples a size after a warm-up of 5, sizes in turns, medians.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bench.mls_rooms import LARGE, SMALL, notice_of, room
+from bench.rows import Measured
+from bench.timing import medians
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shared.mls import Group
+
+SIZES = (SMALL, 50, LARGE)
+BATCH = 20
+ROUNDS = 41
+
+
+def encrypt_time(_folder: Path) -> Measured:
+    """Return the time to encrypt a notice, 200 members against 3 (50 is reported)."""
+    times = medians({str(size): partial(_batch, room(size).group) for size in SIZES}, rounds=ROUNDS, warm_up=5)
+    parts = {f"members_{size}_ms": times[str(size)] / BATCH for size in SIZES}
+    return Measured(times[str(LARGE)] / times[str(SMALL)], parts)
+
+
+def encrypt_bytes(_folder: Path) -> Measured:
+    """Return the bytes of an encrypted notice, 200 members against 3 (50 is reported)."""
+    lengths = {size: len(notice_of(room(size).group)) for size in SIZES}
+    return Measured(lengths[LARGE] / lengths[SMALL], {f"members_{size}_bytes": lengths[size] for size in SIZES})
+
+
+def _batch(group: Group) -> None:
+    for _ in range(BATCH):
+        notice_of(group)

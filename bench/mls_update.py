@@ -1,0 +1,74 @@
+"""Row: our path update of 200 members, against what the package `rfc9420` takes to found that group.
+
+The package may add all 199 in one commit, the fastest way it has; its path commits are refused by every peer, so its
+own update is nothing to compare with. Key packages are made and parsed before the clock runs; 7 samples each after a
+warm-up, in turns, medians.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from bench.mls_rooms import LARGE, newcomer, room, update_of
+from bench.rows import Measured
+from bench.timing import medians
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ROUNDS = 7
+
+
+class WrongSizeError(Exception):
+    """The other package's group did not come to the members that were added."""
+
+
+class _Welcome(Protocol):
+    @property
+    def secrets(self) -> list[object]: ...
+
+
+def update_against_founding(_folder: Path) -> Measured:
+    """Return the time of our update over that of the other package's founding; our Welcome and state are reported."""
+    ours = room(LARGE)
+    times = medians({"update": partial(update_of, ours.group), "founding": _founding()}, rounds=ROUNDS)
+    parts = {
+        "update_ms": times["update"],
+        "rfc9420_create_and_add_ms": times["founding"],
+        "update_bytes": len(update_of(ours.group)),
+        "welcome_bytes": len(ours.welcome),
+        "state_bytes": len(ours.group.to_bytes()),
+    }
+    return Measured(times["update"] / times["founding"], parts)
+
+
+def _founding() -> Callable[[], None]:
+    """Return an act in which `rfc9420` creates a group and adds all others in one commit."""
+    from rfc9420 import (  # noqa: PLC0415 - only this row needs the package, of the extra `bench`
+        DefaultCryptoProvider,
+        GroupConfig,
+        MemoryStorageProvider,
+    )
+    from rfc9420.api.session import MLSGroupSession  # noqa: PLC0415 - the same
+    from rfc9420.messages.key_packages import KeyPackage  # noqa: PLC0415 - the same
+
+    config = GroupConfig(crypto_provider=DefaultCryptoProvider(), storage_provider=MemoryStorageProvider())
+    founder, seed = newcomer(0)
+    own = KeyPackage.deserialize(founder.key_package)
+    others = [KeyPackage.deserialize(newcomer(number)[0].key_package) for number in range(1, LARGE)]
+
+    def found() -> None:
+        session = MLSGroupSession.create_with_config(config, b"bench", own)
+        for package in others:
+            # The package leaves its own proposals out of its commit unless they are handed to it like a peer's.
+            session.process_proposal(session.add_member(package, seed), 0)
+        _check(session.commit(seed)[1])
+
+    return found
+
+
+def _check(welcomes: list[_Welcome]) -> None:
+    if sum(len(welcome.secrets) for welcome in welcomes) != LARGE - 1:
+        raise WrongSizeError("the other package did not add everybody")

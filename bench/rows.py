@@ -1,0 +1,35 @@
+"""A row of the bench: two things measured in one run, their ratio, and the limit that it must keep.
+
+Absolute times say more about the machine than about the program; a ratio within one run says the same anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a row found: the ratio, and by name (unit last: `_ms`, `_bytes`) what it was made of."""
+
+    ratio: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: `measure` gets an empty folder of its own; `exact` demands that the ratio equals the limit."""
+
+    name: str
+    limit: float
+    measure: Callable[[Path], Measured]
+    exact: bool = False
+
+    def holds(self, ratio: float) -> bool:
+        """Return whether a ratio keeps the limit; one that is no number keeps none."""
+        return ratio == self.limit if self.exact else ratio <= self.limit

@@ -1,0 +1,102 @@
+"""Rows: a sweep costs what is due, not what exists: the same 100 due among 100 000 clients and among 1 000.
+
+Embedded store, the real use case, every sweep settles its 100. One sweep of each counts the store's calls; then
+15 sweeps of each are timed after a warm-up of 3, in turns, medians; making clients due again is not timed.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, cast
+
+from bench.population import client_ids, fill, make_due
+from bench.rows import Measured
+from bench.timing import milliseconds
+from bench.watched_store import WatchedStore
+from shared.entry.settings import Settings, Stage
+from shared.entry.wiring import Suite
+from shared.ports.store import Databases
+
+if TYPE_CHECKING:
+    from shared.adapters.store_sqlite import SqliteStore
+
+FEW = 1_000
+MANY = 100_000
+DUE = 100
+ROUNDS = 15
+WARM_UP = 3
+
+
+class NotSweptError(Exception):
+    """A sweep settled something else than what was due."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A suite whose control store holds so many clients, and counts."""
+
+    suite: Suite
+    store: WatchedStore
+    due: tuple[str, ...]
+
+    @classmethod
+    def of(cls, folder: Path, clients: int, due: int) -> Swept:
+        """Fill a fresh store in `folder`; the clients that come due are spread evenly over the first 1 000."""
+        suite = Suite(Settings(Stage.LOCAL, folder))
+        control = cast("SqliteStore", suite.databases.control)
+        fill(control, clients)
+        control.checkpoint()
+        watched = WatchedStore(control)
+        vars(suite)["databases"] = Databases(watched, suite.databases.auth, suite.databases.usage)
+        return cls(suite, watched, tuple(client_ids(min(clients, FEW))[:: min(clients, FEW) // due][:due]))
+
+    def sweep(self) -> float:
+        """Make the same clients due, sweep once, and return its milliseconds."""
+        make_due(self.store.store, self.due)
+        self.store.calls.clear()
+        return milliseconds(self._sweep)
+
+    def _sweep(self) -> None:
+        done = self.suite.sweep()
+        if (done.settled, done.republished, done.failed) != (len(self.due), 0, 0):
+            raise NotSweptError
+
+
+def sweep_reads(_folder: Path) -> Measured:
+    """Return the reads of one sweep among 100 000 over those among 1 000; calls of each kind are reported."""
+    counts = {}
+    for clients, swept in _both().items():
+        swept.sweep()
+        counts[clients] = swept.store.counted()
+    reads = {clients: found["get"] + found["query"] for clients, found in counts.items()}
+    parts = {f"among_{clients}_{name}s": float(n) for clients, found in counts.items() for name, n in found.items()}
+    return Measured(reads[MANY] / reads[FEW], parts)
+
+
+def sweep_time(_folder: Path) -> Measured:
+    """Return the time of one sweep among 100 000 over that among 1 000."""
+    times: dict[int, list[float]] = {FEW: [], MANY: []}
+    for turn in range(WARM_UP + ROUNDS):
+        for clients, swept in list(_both().items())[:: -1 if turn % 2 else 1]:
+            times[clients].append(swept.sweep())
+    middle = {clients: median(found[WARM_UP:]) for clients, found in times.items()}
+    return Measured(middle[MANY] / middle[FEW], {f"among_{clients}_ms": found for clients, found in middle.items()})
+
+
+_FOLDER = functools.cache(lambda: tempfile.TemporaryDirectory(prefix="keyturn-bench-sweep-"))
+
+
+@functools.cache
+def _both() -> dict[int, Swept]:
+    # Filled once for both rows; the folder goes when the process ends.
+    return {clients: Swept.of(_made(clients), clients, DUE) for clients in (FEW, MANY)}
+
+
+def _made(clients: int) -> Path:
+    folder = Path(_FOLDER().name) / str(clients)
+    folder.mkdir()
+    return folder

@@ -1,0 +1,63 @@
+"""A store that notes each call on its way to the real one: its name, when it returned, and what it wrote."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from shared.adapters.store_sqlite import SqliteStore
+    from shared.ports.store import Document, Query, Snapshot, Write
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCall:
+    """One call that returned: `get`, `query`, `commit` or `publish`; `at` is of time.perf_counter, in seconds."""
+
+    name: str
+    at: float
+    writes: tuple[Write, ...] = field(default=(), repr=False)
+
+
+class WatchedStore:
+    """Implement `shared.ports.store.Store`, and the embedded bus's `publish`, over `store`."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self.file = store.file
+        self.calls: list[StoreCall] = []
+
+    def counted(self) -> Mapping[str, int]:
+        """Return how often each call was made."""
+        return Counter(call.name for call in self.calls)
+
+    def get(self, paths: Iterable[str]) -> Snapshot:
+        """Read several documents."""
+        found = self.store.get(paths)
+        self._note("get")
+        return found
+
+    def query(self, query: Query) -> Sequence[Document]:
+        """Read one page."""
+        found = self.store.query(query)
+        self._note("query")
+        return found
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        """Apply all writes."""
+        done = self.store.commit(writes)
+        self._note("commit", writes)
+        return done
+
+    def publish(self, messages: Sequence[tuple[str, str, Mapping[str, str]]]) -> None:
+        """Put messages in the outbox."""
+        self.store.publish(messages)
+        self._note("publish")
+
+    def _note(self, name: str, writes: Sequence[Write] = ()) -> None:
+        self.calls.append(StoreCall(name, time.perf_counter(), tuple(writes)))
