@@ -86,6 +86,7 @@ class Kind:
 
 
 _ROSTER_MEMBER = Shape(_plain("user", "npub", "leaf", "key_package_event", "joined_at"))
+_ROTATION = Shape({**shape_of(Rotation).required, "waiting_for": None})
 _LIVE = Shape({**dict.fromkeys(("current", "previous", "pending"), shape_of(Version)), "rotation": shape_of(Rotation)})
 _CLIENT = Shape({**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard")})
 _IDS = Shape(optional=_plain("client_id", "rotation_id", "version_id", "npub", "group_id", "user", "event_id"))
@@ -113,7 +114,7 @@ KINDS = (
     Kind("oauth2_clients/{client}", "clients", _CLIENT),
     Kind("oauth2_clients/{client}/secrets/{version}", "versions", shape_of(Version)),
     Kind("oauth2_clients/{client}/audit/{seq}", "audit entries", _ENTRY),
-    Kind("oauth2_rotations/{rotation}", "rotations", shape_of(Rotation)),
+    Kind("oauth2_rotations/{rotation}", "rotations", _ROTATION),
     Kind("mls_groups/{group}", "groups", Shape(_plain("group_id", "epoch", "generation", "sealed", "next_index"))),
     Kind("mls_groups/{group}/roster/members", "rosters", Shape({"group_id": None, "members": _ROSTER_MEMBER})),
     Kind(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, cast
 
 from shared.domain import lifecycle
 from shared.domain.encodings import due_shard
-from shared.domain.model import Client, ClientState, Rotation, Version
+from shared.domain.model import Client, ClientState, Phase, Rotation, Version
 from shared.records.entities import from_data, to_data
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from shared.domain.policy import Policy
     from shared.ports.store import Data, Value
@@ -25,6 +25,17 @@ def client_data(state: ClientState, policy: Policy) -> dict[str, Value]:
         "next_due_at": lifecycle.next_due_at(state, policy),
         "due_shard": due_shard(state.client.client_id),
     }
+
+
+def rotation_data(rotation: Rotation) -> dict[str, Value]:
+    """Return a rotation's whole document; `waiting_for` says in whose log its notice is still to come, else None."""
+    waiting = rotation.phase is Phase.REQUESTED
+    return {**to_data(rotation), "waiting_for": group_key(rotation.groups) if waiting else None}
+
+
+def group_key(groups: Iterable[str]) -> str:
+    """Return what rotations that are sent together have in common: their groups (no id has a plus sign)."""
+    return "+".join(sorted(groups))
 
 
 def live_data(state: ClientState) -> dict[str, Value]:

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from shared.domain import audit
@@ -19,7 +20,7 @@ from shared.domain.model import Client, ClientState, Rotation, Version
 from shared.ports.store import Check, Document, LostRace, put
 from shared.records import paths
 from shared.records.entities import from_data, to_data
-from shared.records.live import client_data, live_state
+from shared.records.live import client_data, live_state, rotation_data
 from shared.use_cases.audit_writes import entry_writes
 from shared.use_cases.rosters import Roster, people, read_rosters, user_of
 
@@ -81,15 +82,26 @@ class Clients:
 
         `LostRace` when the client changed between the two reads.
         """
-        path = paths.client(client_id)
-        first = self.store.get([path])[path]
-        if first.data is None or "client_id" not in first.data:
+        found = self.read_together([client_id], also, belonging)
+        if not found:
             raise NotFound("unknown_client", "There is no such client.")
-        named = _named(first.data)
-        snapshot = self.store.get(dict.fromkeys([path, *also, *named, *belonging(first.data)]))
-        if snapshot[path].version != first.version:
-            raise LostRace("the client changed between two reads")
-        return self._reading(snapshot, from_data(Client, first.data), named)
+        return found[0]
+
+    def read_together(
+        self,
+        client_ids: Iterable[str],
+        also: Iterable[str] = (),
+        belonging: Callable[[Data], Iterable[str]] = lambda _client: (),
+    ) -> list[Reading]:
+        """Read those of several clients that there are, as they were together at one instant; else as `read`."""
+        first = self.store.get(map(paths.client, client_ids))
+        clients = {path: item.data for path, item in first.documents.items() if item.data and "client_id" in item.data}
+        named = {path: _named(data) for path, data in clients.items()}
+        wanted = [path for data in clients.values() for path in belonging(data)]
+        snapshot = self.store.get(dict.fromkeys([*clients, *also, *wanted, *chain.from_iterable(named.values())]))
+        if any(snapshot[path].version != first[path].version for path in clients):
+            raise LostRace("a client changed between two reads")
+        return [self._reading(snapshot, from_data(Client, data), named[path]) for path, data in clients.items()]
 
     def _reading(self, snapshot: Snapshot, client: Client, named: Iterable[str]) -> Reading:
         documents = {path: _present(snapshot[path]) for path in named if not path.startswith(paths.GROUPS)}
@@ -105,8 +117,13 @@ class Clients:
 
     def commit(self, reading: Reading, decision: Decision, also: Sequence[Write] = ()) -> None:
         """Write what a decision changed, `also`, and the audit, all or nothing; `LostRace` if anything moved."""
-        changes = [*self._writes(reading, decision), *also]
-        self.store.commit([*changes, *_checks(reading.snapshot, changes)])
+        self.commit_together([(reading, decision)], also)
+
+    def commit_together(self, decided: Sequence[tuple[Reading, Decision]], also: Sequence[Write] = ()) -> None:
+        """Write several decisions that rest on one snapshot, all or nothing; else as `commit`."""
+        changes = [write for reading, decision in decided for write in self._writes(reading, decision)]
+        changes.extend(also)
+        self.store.commit([*changes, *_checks(decided[0][0].snapshot, changes)])
 
     def create(self, snapshot: Snapshot, decision: Decision) -> None:
         """Write a new client with its first audit entries, resting on what was read; `LostRace` if that moved."""
@@ -145,7 +162,7 @@ def _changes(reading: Reading, state: ClientState) -> list[Write]:
     changed = {
         paths.client(client_id): client_data(state, reading.policy),
         **{paths.version(client_id, name): to_data(item) for name, item in _new(state.versions, known.versions)},
-        **{paths.rotation(name): to_data(item) for name, item in _new(state.rotations, known.rotations)},
+        **{paths.rotation(name): rotation_data(item) for name, item in _new(state.rotations, known.rotations)},
     }
     return [
         put(reading.snapshot.documents.get(path, Document(path, None, None)), data) for path, data in changed.items()

@@ -1,9 +1,10 @@
 """Distribute: the secret is born here, in memory, and leaves it only as MLS ciphertext (protocol.md §5).
 
-    read ─▶ path update ─▶ secret ─▶ MAC ─▶ verify ─▶ encrypt ─▶ ONE commit ─▶ gone
+    read ─▶ path update ─▶ per rotation: secret ─▶ MAC ─▶ verify ─▶ encrypt ─▶ ONE commit ─▶ gone
 
+All rotations that wait for the same groups go out together (waiting.py), so that they don't fight over one document.
 Dies before the commit: nothing happened, redelivery makes a fresh secret. Dies after: the ciphertext is in the log. A
-lost race throws everything away, the secret first.
+lost race throws everything away, the secrets first.
 """
 
 from __future__ import annotations
@@ -15,26 +16,38 @@ from typing import TYPE_CHECKING, cast
 from shared.domain import lifecycle
 from shared.domain.commands import Distribute as DistributeCommand
 from shared.domain.encodings import SECRET_BYTES, base64url_encode, canonical_input, new_secret, to_milliseconds
-from shared.domain.errors import Broken, Conflict
+from shared.domain.errors import Broken
 from shared.domain.model import Phase, Recipient
 from shared.proofs.receipts import receipt_key
 from shared.records import paths
+from shared.records.live import group_key
 from shared.use_cases.attempts import until_won
 from shared.use_cases.group_log import GroupLog
+from shared.use_cases.waiting import WaitingRoom
 from shared.verifier.matching import matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from shared.domain.lifecycle import Decision
     from shared.domain.model import Rotation, Version
     from shared.ports.environment import Environment
     from shared.ports.groups import Groups
     from shared.ports.keys import MacKey
-    from shared.ports.store import Data, Document
+    from shared.ports.store import Data, Document, Snapshot
     from shared.use_cases.clients import Clients, Reading
 
 TOPIC = "secret-distribution"
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A rotation whose notice goes out now, with the reading that this rests on."""
+
+    reading: Reading
+    rotation: Rotation
+    pending: Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +60,47 @@ class Distribute:
     environment: Environment
 
     def __call__(self, client_id: str, rotation_id: str) -> bool:
-        """Send a rotation's secret unless that was done or is not to be done any more; whether it was sent now."""
-        try:
-            until_won(lambda: self._attempt(client_id, rotation_id), self.environment)
-        except Conflict:  # another delivery was faster, or the rotation has ended: nothing is left to do
-            return False
-        return True
+        """Send a rotation's secret, and those that wait with it, unless it was sent or is not to be sent any more.
 
-    def _attempt(self, client_id: str, rotation_id: str) -> None:
-        reading = self.clients.read(client_id, belonging=_groups_of)
-        rotation, pending = _requested(reading, rotation_id)
-        logs = [GroupLog.opened(self.groups, document, reading.now) for document in _documents(reading, rotation)]
+        Whether it was sent now, by this call.
+        """
+        return until_won(lambda: self._attempt(client_id, rotation_id), self.environment)
+
+    def _attempt(self, client_id: str, rotation_id: str) -> bool:
+        asked = _requested(self.clients.read(client_id))
+        if asked is None or asked.rotation.rotation_id != rotation_id:
+            return False
+        waiting = WaitingRoom(self.clients.store, self.environment).led(asked.rotation)
+        readings = self.clients.read_together([item.client_id for item in waiting], belonging=_groups_of)
+        found = [item for reading in readings if (item := _requested(reading))]
+        sending = [item for item in found if group_key(item.rotation.groups) == group_key(asked.rotation.groups)]
+        if sending:
+            self._send(sending)
+        return rotation_id in {item.rotation.rotation_id for item in sending}
+
+    def _send(self, sending: Sequence[Sending]) -> None:
+        snapshot = sending[0].reading.snapshot
+        documents = _documents(snapshot, sending[0].rotation)
+        logs = [GroupLog.opened(self.groups, document, snapshot.read_time) for document in documents]
+        for log in logs:
+            # The notices' epoch comes from a commit secret that exists in memory only (mls.md, "Stores remember").
+            log.say("commit", log.session.update())
+        decided = [(item.reading, self._decided(item, logs)) for item in sending]
+        self.clients.commit_together(decided, also=[write for log in logs for write in log.writes()])
+
+    def _decided(self, item: Sending, logs: Sequence[GroupLog]) -> Decision:
         secret = new_secret(self.environment.random(SECRET_BYTES))
-        version = self._installed(pending, secret)
-        message_id = self._tell(reading.now, rotation, version, secret, logs)
+        version = self._installed(item.pending, secret)
+        message_id = _tell(item, version, secret, logs)
         command = DistributeCommand(
-            rotation_id=rotation_id,
+            rotation_id=item.rotation.rotation_id,
             secret_hash=version.secret_hash or "",
             mac_key_ref=version.mac_key_ref or "",
             receipt_key=version.receipt_key or "",
-            recipients=tuple(_recipients(reading, logs)),
+            recipients=tuple(_recipients(item.reading, logs)),
             message_id=message_id,
         )
-        decision = lifecycle.decide(reading.state, command, reading.policy, reading.now)
-        self.clients.commit(reading, decision, also=[write for log in logs for write in log.writes()])
+        return lifecycle.decide(item.reading.state, command, item.reading.policy, item.reading.now)
 
     def _installed(self, pending: Version, secret: str) -> Version:
         mac_key_ref, client_id, version_id = self.mac_key.current(), pending.client_id, pending.version_id
@@ -86,32 +116,30 @@ class Distribute:
             raise Broken("the verifier would refuse the secret that is about to be sent")
         return version
 
-    def _tell(self, now: datetime, rotation: Rotation, version: Version, secret: str, logs: Sequence[GroupLog]) -> str:
-        message_id = ""
-        for log in logs:
-            # The notice's epoch comes from a commit secret that exists in memory only (mls.md, "Stores remember").
-            log.say("commit", log.session.update())
-            message_id = log.next_id if log.group_id == rotation.mls_group else message_id
-            notice = _notice(now, rotation, version, secret, log)
-            log.say("notice", log.session.encrypt(json.dumps(notice).encode("utf-8")), rotation.rotation_id)
-        return message_id
+
+def _tell(item: Sending, version: Version, secret: str, logs: Sequence[GroupLog]) -> str:
+    message_id = ""
+    for log in logs:
+        message_id = log.next_id if log.group_id == item.rotation.mls_group else message_id
+        notice = _notice(item.reading.now, item.rotation, version, secret, log)
+        log.say("notice", log.session.encrypt(json.dumps(notice).encode("utf-8")), item.rotation.rotation_id)
+    return message_id
 
 
 def _groups_of(client: Data) -> Iterator[str]:
     return (paths.group(name) for name in cast("Iterable[str]", client["admin_groups"]))
 
 
-def _requested(reading: Reading, rotation_id: str) -> tuple[Rotation, Version]:
-    rotation, pending = reading.state.rotation, reading.state.pending
-    if rotation is None or pending is None or rotation.rotation_id != rotation_id:
-        raise Conflict("rotation_not_open", "The rotation is not open any more.")
-    if rotation.phase is not Phase.REQUESTED:
-        raise Conflict("already_distributed", "The rotation's secret was sent already.")
-    return rotation, pending
+def _requested(reading: Reading) -> Sending | None:
+    state = lifecycle.settle(reading.state, reading.policy, reading.now).state
+    rotation, pending = state.rotation, state.pending
+    if rotation is None or pending is None or rotation.phase is not Phase.REQUESTED:
+        return None
+    return Sending(reading, rotation, pending)
 
 
-def _documents(reading: Reading, rotation: Rotation) -> list[Document]:
-    documents = [reading.snapshot[paths.group(name)] for name in rotation.groups]
+def _documents(snapshot: Snapshot, rotation: Rotation) -> list[Document]:
+    documents = [snapshot[paths.group(name)] for name in rotation.groups]
     if not all(document.exists for document in documents):
         raise Broken("a client names a group that is not there")
     return documents

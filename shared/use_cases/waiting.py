@@ -1,0 +1,77 @@
+"""Rotations that wait for their notice, and who of several workers sends those of a group.
+
+Notices of one group go out together: one path update, then all that wait, in one commit. Two workers that did it at
+once would only throw one another's work away. So the message of the *oldest* waiting rotation leads; the others wait
+until theirs was sent along, or until the leader has taken so long that somebody else had better lead. Nothing is
+locked: whoever is wrong about who leads loses a race, no more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from shared.ports.store import Query
+from shared.records import paths
+from shared.records.live import group_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.domain.model import Rotation
+    from shared.ports.environment import Environment
+    from shared.ports.store import Store
+
+BATCH = 50
+POLL_SECONDS = 0.02
+PATIENCE_SECONDS = 2.0
+"""How long the leader may take before somebody else leads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A waiting rotation, as the index has it."""
+
+    rotation_id: str
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRoom:
+    """The waiting rotations of one deployment."""
+
+    store: Store
+    environment: Environment
+
+    def batch(self, rotation: Rotation) -> Sequence[Waiting]:
+        """Return the oldest waiting rotations of the same groups, at most BATCH; among them `rotation`, if it waits."""
+        query = Query(
+            paths.ROTATIONS,
+            order_by="created_at",
+            equal=(("waiting_for", group_key(rotation.groups)),),
+            limit=BATCH,
+        )
+        found = [item.data for item in self.store.query(query) if item.data is not None]
+        return [Waiting(cast("str", data["rotation_id"]), cast("str", data["client_id"])) for data in found]
+
+    def led(self, rotation: Rotation) -> Sequence[Waiting]:
+        """Return what this rotation's message has to send: nothing if somebody else sent it meanwhile."""
+        patience = PATIENCE_SECONDS
+        while True:
+            waiting = self.batch(rotation)
+            if not self._waits(rotation):
+                return []
+            if patience <= 0 or not waiting or waiting[0].rotation_id == rotation.rotation_id:
+                return self._with(rotation, waiting)
+            self.environment.sleep(POLL_SECONDS)
+            patience -= POLL_SECONDS
+
+    def _waits(self, rotation: Rotation) -> bool:
+        path = paths.rotation(rotation.rotation_id)
+        data = self.store.get([path])[path].data
+        return data is not None and data["waiting_for"] is not None
+
+    @staticmethod
+    def _with(rotation: Rotation, waiting: Sequence[Waiting]) -> Sequence[Waiting]:
+        mine = Waiting(rotation.rotation_id, rotation.client_id)
+        return waiting if mine in waiting else [mine, *waiting[: BATCH - 1]]
