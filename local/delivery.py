@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from logging import getLogger
 from threading import Event as Flag
@@ -22,7 +22,7 @@ from shared.ports.store import StoreError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from shared.adapters.outbox import Event, Outbox
@@ -57,13 +57,24 @@ class Delivery:
 
     def run(self, stop: Flag) -> None:
         """Deliver until `stop` is set, then finish the calls that are under way."""
-        with closing(self._doors), ThreadPoolExecutor(self._workers, thread_name_prefix="delivery") as pool:
-            while not stop.is_set():
-                try:
-                    self._watch(stop, pool)
-                except StoreError as error:
-                    _LOG.warning("delivery waits for its store: %s", type(error).__name__)
-                    stop.wait(STORE_PAUSE_SECONDS)
+        while not stop.is_set():
+            with self._patience(stop), self._outbox.attended(), closing(self._doors):
+                # Leases are ours until the last call is over, so the pool ends before the attendance does.
+                with ThreadPoolExecutor(self._workers, thread_name_prefix="delivery") as pool:
+                    self._deliver_until(stop, pool)
+
+    def _deliver_until(self, stop: Flag, pool: ThreadPoolExecutor) -> None:
+        while not stop.is_set():
+            with self._patience(stop):
+                self._watch(stop, pool)
+
+    @contextmanager
+    def _patience(self, stop: Flag) -> Iterator[None]:
+        try:
+            yield
+        except StoreError as error:
+            _LOG.warning("delivery waits for its store: %s", type(error).__name__)
+            stop.wait(STORE_PAUSE_SECONDS)
 
     def _watch(self, stop: Flag, pool: ThreadPoolExecutor) -> None:
         with closing(self._outbox.file.connect()) as connection:

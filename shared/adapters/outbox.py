@@ -1,7 +1,8 @@
 """The outbox of an embedded store: what woke which door and isn't delivered yet, and what never could be.
 
 1. A row has one event id for its whole life: every redelivery carries it.
-2. A claim is a lease. Who dies with one loses it when it runs out, and the row is delivered again: at least once.
+2. A claim is a lease. Who dies with one loses it when it runs out, or when the next one attends and finds nobody else
+   alive (attendance.py), and the row is delivered again: at least once.
 3. What fails waits longer each time (exponential, capped, jittered); after the last attempt it is a dead letter, which
    stays until somebody replays it.
 4. A claim's attempt number fences it: a failure that is reported after the lease ran out changes nothing.
@@ -10,16 +11,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
+from shared.adapters.attendance import attending
 from shared.adapters.documents import from_micros, micros, utc_now
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from shared.adapters.sqlite_file import SqliteFile
@@ -31,6 +34,7 @@ _DEAD = f"SELECT {_COLUMNS} FROM outbox WHERE due_at IS NULL ORDER BY seq LIMIT 
 _BURY = "UPDATE outbox SET due_at = NULL, leased = 0, reason = ? WHERE event_id = ? AND attempts = ?"
 _LEASE = "UPDATE outbox SET due_at = ?, leased = 1, attempts = attempts + 1 WHERE event_id = ?"
 _DELAY = "UPDATE outbox SET due_at = ?, leased = 0, reason = ? WHERE event_id = ? AND attempts = ? AND leased = 1"
+_ORPHANED = "UPDATE outbox SET due_at = ?, leased = 0 WHERE leased = 1"
 _REVIVE = (
     "UPDATE outbox SET due_at = ?, leased = 0, attempts = 0 WHERE due_at IS NULL AND event_id = ifnull(?, event_id)"
 )
@@ -92,6 +96,19 @@ class Outbox:
         self.patience = patience or Patience()
         self.clock = clock
         self._jitter = jitter
+
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """Say that this process delivers while the context lasts; if no other does, leases of the dead end at once.
+
+        `StoreUnavailable` if that can't be said.
+        """
+        with attending(self.file.path.with_name(f"{self.file.path.name}.delivery"), self._release_orphans):
+            yield
+
+    def _release_orphans(self) -> None:
+        with self.file.writing(durable=False) as connection:
+            connection.execute(_ORPHANED, (micros(self.clock()),))
 
     def claim(self, limit: int) -> Sequence[Event]:
         """Lease up to `limit` due rows, longest due first; rows that nobody survived become dead letters instead."""
