@@ -58,10 +58,14 @@ class Delivery:
     def run(self, stop: Flag) -> None:
         """Deliver until `stop` is set, then finish the calls that are under way."""
         while not stop.is_set():
-            with self._patience(stop), self._outbox.attended(), closing(self._doors):
-                # Leases are ours until the last call is over, so the pool ends before the attendance does.
-                with ThreadPoolExecutor(self._workers, thread_name_prefix="delivery") as pool:
-                    self._deliver_until(stop, pool)
+            # Leases are ours until the last call is over, so the pool ends before the attendance does.
+            with (
+                self._patience(stop),
+                self._outbox.attended(),
+                closing(self._doors),
+                ThreadPoolExecutor(self._workers, thread_name_prefix="delivery") as pool,
+            ):
+                self._deliver_until(stop, pool)
 
     def _deliver_until(self, stop: Flag, pool: ThreadPoolExecutor) -> None:
         while not stop.is_set():
