@@ -12,7 +12,7 @@ from shared.entry.wiring import suite
 if TYPE_CHECKING:
     import flask
 
-ROUTES = Routes({("POST", "/"): lambda request: suite().accept_event(body_of(request))})
+ROUTES = Routes({("POST", "/"): lambda request: suite().accept(body_of(request))})
 
 
 @functions_framework.http

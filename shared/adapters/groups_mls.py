@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from shared import mls
 from shared.domain.encodings import base64url_encode, length_prefixed
-from shared.ports.groups import GroupError, KeyPackage, Leaf
+from shared.ports.groups import ForbiddenChange, GroupError, KeyPackage, Leaf, Received, StaleEpoch
 from shared.ports.keys import KeyRefused
 from shared.proofs.nostr import sign_event
 
@@ -30,6 +30,8 @@ _CLOCK_DIFFERENCE = timedelta(hours=1)
 def _group_errors() -> Iterator[None]:
     try:
         yield
+    except mls.WrongEpoch:
+        raise StaleEpoch("the message is of an epoch whose keys are gone") from None
     except (mls.MlsError, KeyRefused) as error:
         raise GroupError(type(error).__name__) from None
 
@@ -55,17 +57,24 @@ class MlsSession:
 
     def add(self, key_package: bytes) -> tuple[bytes, bytes]:
         """Return the commit that adds, and the Welcome."""
-        message, welcome = self._commit([key_package])
+        message, welcome = self._commit(add=[key_package])
         return message, cast("bytes", welcome)
 
     def update(self) -> bytes:
         """Return the commit of a path update."""
-        message, _ = self._commit([])
+        message, _ = self._commit()
         return message
 
-    def _commit(self, add: Sequence[bytes]) -> tuple[bytes, bytes | None]:
+    def remove(self, index: int) -> bytes:
+        """Return the commit that removes a leaf."""
+        message, _ = self._commit(remove=[index])
+        return message
+
+    def _commit(self, add: Sequence[bytes] = (), remove: Sequence[int] = ()) -> tuple[bytes, bytes | None]:
         with _group_errors():
-            made = self._group.commit(random=self._groups.random, now=self._now, add=add, include_pending=False)
+            made = self._group.commit(
+                random=self._groups.random, now=self._now, add=add, remove=remove, include_pending=False
+            )
         self._group = made.group
         return made.message, made.welcome
 
@@ -75,6 +84,20 @@ class MlsSession:
             self._group, message = self._group.encrypt(plaintext, random=self._groups.random)
         return message
 
+    def receive(self, message: bytes) -> Received:
+        """Take in a member's message or path update."""
+        with _group_errors():
+            group, event = self._group.receive(message, now=self._now)
+        if isinstance(event, mls.ApplicationReceived):
+            self._group = group
+            return Received(event.sender.identity.hex(), event.plaintext)
+        if not isinstance(event, mls.CommitReceived):
+            raise GroupError("proposals are not taken: only the service changes who is in a group")
+        if _kept(self._group) != _kept(group):
+            raise ForbiddenChange(event.committer.identity.hex())
+        self._group = group
+        return Received(event.committer.identity.hex(), None)
+
     def sealed(self) -> Data:
         """Return the group's document, one generation on."""
         generation = self._generation + 1
@@ -82,6 +105,12 @@ class MlsSession:
         state = self._group.expire(self._now).to_bytes()
         sealed = self._groups.sealer.seal(state, _associated_data(group_id, self.epoch, generation))
         return {"group_id": group_id, "epoch": self.epoch, "generation": generation, "sealed": sealed}
+
+
+def _kept(group: mls.Group) -> object:
+    """Return what no member's commit may change: who is in, under which signature keys, and what the group is."""
+    members = [(member.leaf_index, member.identity, member.signature_key) for member in group.members]
+    return members, group.extensions, group.is_active
 
 
 class MlsGroups:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shared.ports.events import Trigger
     from shared.ports.groups import Groups
     from shared.ports.store import Databases
+    from shared.use_cases.accept_envelope import AcceptEnvelope
     from shared.use_cases.accept_event import AcceptEvent
     from shared.use_cases.clients import Clients
     from shared.use_cases.distribute import Distribute
@@ -116,10 +117,17 @@ class Suite:
 
     @functools.cached_property
     def accept_event(self) -> AcceptEvent:
-        """Behind `rotate_request`."""
+        """Behind `rotate_request`: signed events."""
         from shared.use_cases.accept_event import AcceptEvent
 
         return AcceptEvent(self.clients, self.authoriser, self.environment, self.settings.denied)
+
+    @functools.cached_property
+    def accept(self) -> AcceptEnvelope:
+        """Behind `rotate_request`: signed events and envelopes."""
+        from shared.use_cases.accept_envelope import AcceptEnvelope
+
+        return AcceptEnvelope(self.accept_event, self.groups)
 
     @functools.cached_property
     def publish(self) -> Publish:

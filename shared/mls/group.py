@@ -13,6 +13,7 @@ from shared.mls import joining
 from shared.mls.commit_creation import Draft, choose, create_commit
 from shared.mls.errors import InvalidProposal
 from shared.mls.events import Event, Member
+from shared.mls.extensions import encode_extensions
 from shared.mls.hpke import KeyPair, Random
 from shared.mls.key_package import KeyPackageSecrets, parse_key_package, seconds
 from shared.mls.leaf_node import next_leaf
@@ -80,6 +81,11 @@ class Group:
     def members(self) -> tuple[Member, ...]:
         """Members by leaf index; once inactive, those of the last epoch that we were in."""
         return tuple(self.state.members.values())
+
+    @property
+    def extensions(self) -> bytes:
+        """The group context's extensions, encoded (RFC 9420 §12.1.7): to compare before and after a commit."""
+        return encode_extensions(self.state.context.extensions)
 
     @property
     def own_leaf_index(self) -> int:

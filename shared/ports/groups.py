@@ -21,6 +21,18 @@ class GroupError(Exception):
     """A group's state, a message or a key package is not acceptable; nothing changed."""
 
 
+class StaleEpoch(GroupError):  # noqa: N818 - it names the message, not a failure
+    """The message is of an epoch whose keys are gone: its sender has to catch up and send again."""
+
+
+class ForbiddenChange(GroupError):  # noqa: N818 - the same
+    """A member's commit adds, removes, renames or re-keys somebody, or changes what the group is; `npub` made it."""
+
+    def __init__(self, npub: str) -> None:
+        super().__init__("a member's commit changes more than the member's own keys")
+        self.npub = npub
+
+
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """A member: leaf index and the Nostr key (64 lower-case hex digits) of its basic credential."""
@@ -36,6 +48,14 @@ class KeyPackage:
     npub: str
     reference: str
     data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a member sent; `plaintext` is None for a path update of its own, which is then part of the session."""
+
+    npub: str
+    plaintext: bytes | None = field(repr=False)
 
 
 class GroupSession(Protocol):
@@ -61,6 +81,14 @@ class GroupSession(Protocol):
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """Return an application message, an MLSMessage; its key is gone from the session."""
+        ...
+
+    def remove(self, index: int) -> bytes:
+        """Remove a leaf; the commit, an MLSMessage."""
+        ...
+
+    def receive(self, message: bytes) -> Received:
+        """Take in a member's message or path update; `StaleEpoch`, `ForbiddenChange` or another `GroupError`."""
         ...
 
     def sealed(self) -> Data:

@@ -26,7 +26,7 @@ from shared.use_cases.attempts import until_won
 from shared.use_cases.control_events import ACK, read_intent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from shared.domain.commands import Command
     from shared.ports.authorisation import Authoriser
@@ -53,10 +53,11 @@ class AcceptEvent:
     def __call__(self, body: bytes) -> Data:
         """Return the answer to a signed event (docs/http.md); any `Refusal`."""
         event = open_event(body)
-        intent = read_intent(event)
-        return until_won(lambda: self._attempt(event, intent), self.environment)
+        return until_won(lambda: self.accept(event), self.environment)
 
-    def _attempt(self, event: Event, intent: Intent) -> Data:
+    def accept(self, event: Event, carried: Sequence[Write] = ()) -> Data:
+        """Return the answer to an event of a known signer; its commit carries these writes, too. `LostRace` as well."""
+        intent = read_intent(event)
         reading = self.clients.read(intent.client_id, also=_also(event, intent))
         answered = reading.snapshot[paths.event(event.id)].data
         if answered is not None:
@@ -69,7 +70,7 @@ class AcceptEvent:
         repeated = _repeated(intent, actor, reading)
         if repeated:
             return rotation_answer(repeated)
-        return self._carry_out(event, intent, actor, reading)
+        return self._carry_out(event, intent, actor, reading, carried)
 
     def _actor(self, event: Event, intent: Intent, reading: Reading) -> Person:
         user = reading.user(event.pubkey) or _recipient(event, intent, reading)
@@ -79,11 +80,13 @@ class AcceptEvent:
             raise Forbidden("denied", "This admin or client is on a denylist.")
         return Person(user, event.pubkey)
 
-    def _carry_out(self, event: Event, intent: Intent, actor: Person, reading: Reading) -> Data:
+    def _carry_out(
+        self, event: Event, intent: Intent, actor: Person, reading: Reading, carried: Sequence[Write]
+    ) -> Data:
         command = self._command(event, intent, actor, reading)
         decision = lifecycle.decide(reading.state, command, reading.policy, reading.now)
         answer = command_answer(intent, decision, reading.policy)
-        self.clients.commit(reading, decision, also=list(_records(event, intent, reading, answer)))
+        self.clients.commit(reading, decision, also=[*_records(event, intent, reading, answer), *carried])
         return answer
 
     def _command(self, event: Event, intent: Intent, actor: Person, reading: Reading) -> Command:

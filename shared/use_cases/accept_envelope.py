@@ -1,0 +1,111 @@
+"""Accept an envelope: a kind-445 event whose MLS message is a command, an acknowledgement or a member's path update.
+
+The MLS sender's credential is the signer; the outer key says nothing. What a message consumed (its key) or changed (the
+path) is written in the commit of what it asked for, so that it counts once, whatever envelope it comes in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
+
+from shared.domain.audit import Transition
+from shared.domain.encodings import base64url_decode, identifier
+from shared.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from shared.ports.groups import ForbiddenChange, GroupError, Received, StaleEpoch
+from shared.ports.store import put
+from shared.proofs.nostr import canonical, open_event, parse_event
+from shared.proofs.strict_json import load_object
+from shared.records import paths
+from shared.records.entities import from_data
+from shared.use_cases.accept_event import ANSWERS_LAST
+from shared.use_cases.attempts import until_won
+from shared.use_cases.audit_writes import HEAD, system_writes
+from shared.use_cases.bucket import Buckets
+from shared.use_cases.group_log import ENVELOPE, GroupLog
+from shared.use_cases.rosters import Roster
+
+if TYPE_CHECKING:
+    from shared.ports.groups import Groups
+    from shared.ports.store import Data, Snapshot, Write
+    from shared.proofs.nostr import Event
+    from shared.use_cases.accept_event import AcceptEvent
+
+_NO_SIGNATURE = "0" * 128
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptEnvelope:
+    """The use case behind `rotate_request` for envelopes; anything else goes to `accept_event` as it is."""
+
+    accept_event: AcceptEvent
+    groups: Groups
+    buckets: Buckets = field(default_factory=Buckets)
+
+    def __call__(self, body: bytes) -> Data:
+        """Return the answer to a signed event or envelope; any `Refusal`."""
+        event = open_event(body)
+        if event.kind != ENVELOPE:
+            return self.accept_event(body)
+        if event.tag_count("h") != 1:
+            raise InvalidRequest("tags_disagree", "An envelope names exactly one group.")
+        group_id, message = identifier(event.tag("h") or ""), base64url_decode(event.content)
+        return until_won(lambda: self._attempt(event, group_id, message), self.accept_event.environment)
+
+    def _attempt(self, event: Event, group_id: str, message: bytes) -> Data:
+        wanted = [HEAD, paths.group(group_id), paths.roster(group_id), paths.event(event.id)]
+        snapshot = self.accept_event.clients.store.get(wanted)
+        answered = snapshot[paths.event(event.id)].data
+        if answered is not None:
+            return cast("Data", answered["answer"])
+        if not snapshot[paths.group(group_id)].exists:
+            raise NotFound("unknown_group", "There is no such group.")
+        self.buckets.take(group_id, snapshot.read_time)
+        log = self._opened(group_id, snapshot)
+        received = self._received(log, snapshot, message)
+        if received.plaintext is None:
+            return self._updated(log, snapshot, event, message, received.npub)
+        said = _said(received.npub, received.plaintext)
+        return self.accept_event.accept(said, carried=log.writes())
+
+    def _opened(self, group_id: str, snapshot: Snapshot) -> GroupLog:
+        return GroupLog.opened(self.groups, snapshot[paths.group(group_id)], snapshot.read_time)
+
+    def _received(self, log: GroupLog, snapshot: Snapshot, message: bytes) -> Received:
+        try:
+            return log.session.receive(message)
+        except StaleEpoch:
+            raise Conflict("stale_epoch", "The message is of a past epoch: catch up, and send it again.") from None
+        except ForbiddenChange as change:
+            self._record(snapshot, log, "refuse_commit", change.npub)
+            raise Forbidden("forbidden_change", "Only the service changes who is in a group.") from None
+        except GroupError:
+            raise InvalidRequest("bad_message", "The MLS message is not acceptable.") from None
+
+    def _updated(self, log: GroupLog, snapshot: Snapshot, event: Event, message: bytes, npub: str) -> Data:
+        log.say("commit", message)
+        answer: Data = {"group_id": log.group_id, "epoch": log.session.epoch, "index": log.next_index - 1}
+        stored = {"answer": answer, "expires_at": snapshot.read_time + ANSWERS_LAST}
+        self._record(snapshot, log, "update_path", npub, [*log.writes(), put(snapshot[paths.event(event.id)], stored)])
+        return answer
+
+    def _record(
+        self, snapshot: Snapshot, log: GroupLog, action: str, npub: str, writes: list[Write] | None = None
+    ) -> None:
+        members = from_data(Roster, cast("Data", snapshot[paths.roster(log.group_id)].data))
+        member = members.member(npub)
+        ids = {"group_id": log.group_id, "npub": npub}
+        done = Transition(action, member.user if member else npub, ids, after={"epoch": log.session.epoch})
+        banner = self.accept_event.clients.banner
+        audit = system_writes(snapshot, [done], snapshot.read_time, banner)
+        self.accept_event.clients.store.commit([*writes, *audit])
+
+
+def _said(npub: str, plaintext: bytes) -> Event:
+    """Return the event that a member said inside MLS: kind, created_at, tags and content; the sender is its signer."""
+    fields = {**load_object(plaintext), "pubkey": npub, "sig": _NO_SIGNATURE}
+    event = parse_event({"id": "0" * 64, **fields})
+    if event.kind == ENVELOPE:
+        raise InvalidRequest("unknown_kind", "An envelope carries no envelope.")
+    return replace(event, id=hashlib.sha256(canonical(event)).hexdigest())
