@@ -27,6 +27,8 @@ from shared.use_cases.group_log import ENVELOPE, GroupLog
 from shared.use_cases.rosters import Roster
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shared.ports.groups import Groups
     from shared.ports.store import Data, Snapshot, Write
     from shared.proofs.nostr import Event
@@ -86,13 +88,11 @@ class AcceptEnvelope:
     def _updated(self, log: GroupLog, snapshot: Snapshot, event: Event, message: bytes, npub: str) -> Data:
         log.say("commit", message)
         answer: Data = {"group_id": log.group_id, "epoch": log.session.epoch, "index": log.next_index - 1}
-        stored = {"answer": answer, "expires_at": snapshot.read_time + ANSWERS_LAST}
+        stored: Data = {"answer": answer, "expires_at": snapshot.read_time + ANSWERS_LAST}
         self._record(snapshot, log, "update_path", npub, [*log.writes(), put(snapshot[paths.event(event.id)], stored)])
         return answer
 
-    def _record(
-        self, snapshot: Snapshot, log: GroupLog, action: str, npub: str, writes: list[Write] | None = None
-    ) -> None:
+    def _record(self, snapshot: Snapshot, log: GroupLog, action: str, npub: str, writes: Sequence[Write] = ()) -> None:
         members = from_data(Roster, cast("Data", snapshot[paths.roster(log.group_id)].data))
         member = members.member(npub)
         ids = {"group_id": log.group_id, "npub": npub}
