@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.mls_bytes import bytes_against_wrapping
 from bench.mls_encrypt import encrypt_bytes, encrypt_time
 from bench.mls_update import update_against_founding
+from bench.rotation import rotation_vs_floor
 from bench.rows import Row
 from bench.sweep import sweep_reads, sweep_time
 
@@ -13,6 +14,7 @@ ROWS = (
     Row("mls_encrypt_bytes_200_vs_3", 1.0, encrypt_bytes, exact=True),
     Row("mls_update_200_vs_add_200_rfc9420", 1.0, update_against_founding),
     Row("mls_bytes_200_vs_pyrage", 1.0, bytes_against_wrapping),
+    Row("rotation_vs_floor", 1.5, rotation_vs_floor),
     Row("sweep_reads_100k_vs_1k", 1.0, sweep_reads, exact=True),
     Row("sweep_time_100k_vs_1k", 1.2, sweep_time),
 )

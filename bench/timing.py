@@ -1,9 +1,8 @@
-"""Timing two or more things so that noise hits all alike: in turns, after a warm-up, medians."""
+"""Timing two or more things so that noise hits all alike: in turns, after a warm-up, in one process."""
 
 from __future__ import annotations
 
 import time
-from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,13 +16,13 @@ def milliseconds(act: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def medians(acts: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 1) -> dict[str, float]:
-    """Run every act once a round, in turns; return each one's median in milliseconds, without the warm-up rounds."""
-    times: dict[str, list[float]] = {name: [] for name in acts}
+def samples(acts: Mapping[str, Callable[[], float]], *, rounds: int, warm_up: int) -> dict[str, list[float]]:
+    """Run every act once a round, in turns; return what each returned, without the warm-up rounds."""
+    found: dict[str, list[float]] = {name: [] for name in acts}
     for turn in range(warm_up + rounds):
         # Every other round runs backwards, so that none always follows the same one.
         for name in list(acts)[:: -1 if turn % 2 else 1]:
-            taken = milliseconds(acts[name])
+            value = acts[name]()
             if turn >= warm_up:
-                times[name].append(taken)
-    return {name: median(found) for name, found in times.items()}
+                found[name].append(value)
+    return found

@@ -1,0 +1,148 @@
+"""The stage of the rotation row: the real local machine in this process, three real devices, a watched control store."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from admin.device import Device
+from admin.home import Home
+from admin.home_sealing import ScryptCost
+from admin.operator_token import read_token
+from admin.server import Server
+from bench.watched_store import WatchedStore
+from local.machine import running
+from shared.adapters.outbox import Outbox
+from shared.domain.policy import Policy
+from shared.entry import wiring
+from shared.entry.settings import Settings, Stage
+from shared.ports.store import Databases
+from shared.records import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bench.watched_store import StoreCall
+    from shared.adapters.store_sqlite import SqliteStore
+    from shared.entry.wiring import Suite
+
+GROUP = "ops"
+ADMINS = ("alice", "bob", "carol")
+POLICY = Policy(
+    minimum_not_before_seconds=10,
+    minimum_interval_seconds=0,
+    requests_per_hour_per_client=1000,
+    requests_per_hour_per_requester=1000,
+)
+NEVER_SECONDS = 3600.0
+"""No sweep comes in between: what is measured is the way of one rotation."""
+CHEAP = ScryptCost(n=2**4)
+"""The passphrase of a device is not what is measured here."""
+PATIENCE_SECONDS = 20.0
+POLL_SECONDS = 0.002
+
+
+class TooLateError(Exception):
+    """Something that the suite was to do was not done in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The way of one rotation: the commit that accepted it, the one that made its notice readable, what lies between.
+
+    The notice can be read at `status` from the moment its commit returned.
+    """
+
+    accepted: StoreCall
+    readable: StoreCall
+    between: tuple[StoreCall, ...]
+
+    @property
+    def milliseconds(self) -> float:
+        """How long it took."""
+        return (self.readable.at - self.accepted.at) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RotationStage:
+    """A running suite, its watched control store, and the first admin's device."""
+
+    suite: Suite
+    store: WatchedStore
+    device: Device
+    token: str
+
+    def rotate(self, client_id: str) -> Way:
+        """Add a client, ask for its first secret, and return the way of that once all is delivered."""
+        fields: dict[str, object] = {"client_id": client_id, "groups": [GROUP]}
+        Server(self.suite.settings.base_url).operator("POST", "/clients", self.token, fields)
+        self.settle()
+        self.store.calls.clear()
+        rotation_id = str(self.device.rotate(client_id, "bench")["rotation_id"])
+        self.settle()
+        if rotation_id not in {notice.rotation_id for notice in self.device.catch_up()}:
+            raise TooLateError
+        return _way(tuple(self.store.calls), rotation_id)
+
+    def settle(self) -> None:
+        """Wait until the outbox is empty; `TooLateError` if it never is."""
+        outbox, deadline = Outbox(self.store.file), time.monotonic() + PATIENCE_SECONDS
+        while (depth := outbox.depth()).waiting or depth.leased:
+            if time.monotonic() > deadline:
+                raise TooLateError
+            time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def raised(folder: Path) -> Iterator[RotationStage]:
+    """Run the suite in `folder`, with three devices in one group, while the context lasts."""
+    with _own_environment(folder / "state"), running(0, NEVER_SECONDS, lambda url: _settings(folder, url)) as suite:
+        databases = suite.databases
+        watched = WatchedStore(cast("SqliteStore", databases.control))
+        # No use case is wired before the first request: all of them get the watched store.
+        vars(suite)["databases"] = Databases(watched, databases.auth, databases.usage)
+        token = read_token(suite.settings.base_url, os.environ)
+        Server(suite.settings.base_url).operator("POST", "/groups", token, {"group_id": GROUP})
+        devices = [_enrolled(folder / "devices" / user, user, suite.settings.base_url, token) for user in ADMINS]
+        yield RotationStage(suite, watched, devices[0], token)
+
+
+def _settings(folder: Path, url: str) -> Settings:
+    return Settings(Stage.LOCAL, folder / "data", url, policy=POLICY)
+
+
+@contextmanager
+def _own_environment(state: Path) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ["XDG_STATE_HOME"] = str(state)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        wiring.suite.cache_clear()
+
+
+def _enrolled(folder: Path, user: str, url: str, token: str) -> Device:
+    invite = Server(url).operator("POST", "/invites", token, {"user": user, "group_id": GROUP})
+    device = Device.open(Home.create(folder, user, "only for the bench", cost=CHEAP), url)
+    device.join(str(invite["code"]))
+    return device
+
+
+def _way(calls: tuple[StoreCall, ...], rotation_id: str) -> Way:
+    commits = [call for call in calls if call.name == "commit"]
+    accepted = next(call for call in commits if paths.rotation(rotation_id) in _written(call))
+    readable = next(call for call in commits if any(path.startswith(paths.messages(GROUP)) for path in _written(call)))
+    between = tuple(call for call in calls if accepted.at < call.at < readable.at)
+    return Way(accepted, readable, between)
+
+
+def _written(call: StoreCall) -> set[str]:
+    return {write.path for write in call.writes}
+
+
