@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -29,4 +30,16 @@ def test_a_tier_that_is_required_fails(tier: str, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("tier", PROGRAMS)
 def test_a_tier_whose_programs_are_there_runs(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("tests.tiers.require_all", lambda: None)
     require(tier)
+
+
+def test_java_alone_makes_no_emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REQUIRE_EMULATORS", raising=False)
+    gcloud = tmp_path / "sdk" / "bin" / "gcloud"
+    gcloud.parent.mkdir(parents=True)
+    gcloud.write_text(f"#!/bin/sh\necho {tmp_path}\n")
+    gcloud.chmod(0o700)
+    monkeypatch.setattr(shutil, "which", lambda name: str(gcloud.with_name(name)))
+    with pytest.raises(pytest.skip.Exception, match=r"tier java: not run \(The Google Cloud CLI lacks"):
+        require("java")

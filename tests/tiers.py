@@ -10,13 +10,26 @@ from typing import NoReturn
 
 import pytest
 
+from local.emulators import require_all
+from local.errors import LocalError
+
 PROGRAMS = {"node": ("node", "npm"), "java": ("java",)}
+"""Tier `java` is Google's emulators: they need the Google Cloud CLI's jars besides."""
 
 
 def require(tier: str) -> None:
-    """Go on if the programs of a tier are on this machine; otherwise end the test as `not_run` does."""
+    """Go on if what a tier needs is on this machine; otherwise end the test as `not_run` does."""
     if not all(map(shutil.which, PROGRAMS[tier])):
         not_run(tier, f"no {tier} on this machine")
+    if tier == "java":
+        _require_emulators()
+
+
+def _require_emulators() -> None:
+    try:
+        require_all()
+    except LocalError as error:
+        not_run("java", str(error).rstrip("."))
 
 
 def not_run(tier: str, reason: str) -> NoReturn:
