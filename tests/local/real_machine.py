@@ -36,9 +36,9 @@ _PROGRAM = "from admin.cli import main; main()"
 class PatientTransport:
     """Sends the very same call again until somebody answers: what a person with a dead server does."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost: threading.Event) -> None:
         self._transport = UrlTransport(timeout_seconds=20)
-        self.sent_again = 0
+        self._lost = lost
 
     def send(self, call: Call) -> Answer:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -46,10 +46,8 @@ class PatientTransport:
             try:
                 return self._transport.send(call)
             except UnreachableError:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or self._lost.wait(0.05):
                     raise
-                self.sent_again += 1
-                time.sleep(0.05)
 
 
 def free_port() -> int:
@@ -65,6 +63,8 @@ class Machine:
     folder: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    lost: threading.Event = field(default_factory=threading.Event)
+    """Set when it could not be started again: nobody waits for it any more."""
 
     @property
     def url(self) -> str:
@@ -121,12 +121,12 @@ class Machine:
 
     def operator(self, path: str, fields: Mapping[str, object]) -> Mapping[str, object]:
         token = read_token(self.url, self.environment)
-        return Server(self.url, PatientTransport()).operator("POST", path, token, fields)
+        return Server(self.url, PatientTransport(self.lost)).operator("POST", path, token, fields)
 
     def device(self, user: str, group: str) -> Device:
         """Enrol a person's device."""
         home = Home.create(self.folder / "homes" / user, user, "passphrase", cost=CHEAP)
-        device = Device.open(home, self.url, transport=PatientTransport())
+        device = Device.open(home, self.url, transport=PatientTransport(self.lost))
         device.join(str(self.operator("/invites", {"user": user, "group_id": group})["code"]))
         return device
 
@@ -160,6 +160,7 @@ class Killer:
                 self.machine.wait_until_up()
         except BaseException as error:  # noqa: BLE001 - a thread's failure is the test's, told where it is joined
             self.failure = error
+            self.machine.lost.set()
 
 
 @dataclass(frozen=True)

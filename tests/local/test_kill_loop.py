@@ -12,20 +12,19 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from admin.errors import ServerRefusedError, UnreachableError
 from admin.server import Server
 from local.doctor import diagnose, open_folder, outbox_of
 from tests.local.real_machine import Holdings, Killer, Machine
+from tests.local.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from admin.device import Device
-
-_Found = TypeVar("_Found")
 
 ROTATIONS = 50
 WORKERS = 3
@@ -118,14 +117,6 @@ class Prober:
         return self.server.check(client_id, secret)["accepted"] is True
 
 
-def until(look: Callable[[], _Found | None], seconds: float = 60.0) -> _Found:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.03)
-    return found
-
-
 def pairs_on(machine: Machine, holdings: Holdings, rng: random.Random) -> list[Pair]:
     machine.operator("/groups", {"group_id": "ops"})
     made = []
@@ -150,14 +141,17 @@ def test_no_rotation_is_lost_and_no_client_locked_out(tmp_path: Path) -> None:
     try:
         machine.wait_until_up()
         pairs = pairs_on(machine, holdings, rng)
-        with Prober(Server(machine.url), holdings) as prober, Killer(machine, rng) as killer:
-            with ThreadPoolExecutor(WORKERS) as pool:
-                futures = [pool.submit(rotations_of, pair, number) for number, pair in enumerate(pairs)]
-                while not all(future.done() for future in futures):
-                    assert diagnose(open_folder(machine.data)).breaches == (), f"KILL_LOOP_SEED={SEED}"
-                    time.sleep(3)
-            outcomes = [outcome for future in futures for outcome in future.result()]
+        with (
+            Prober(Server(machine.url), holdings) as prober,
+            Killer(machine, rng) as killer,
+            ThreadPoolExecutor(WORKERS) as pool,
+        ):
+            futures = [pool.submit(rotations_of, pair, number) for number, pair in enumerate(pairs)]
+            while not all(future.done() for future in futures) and killer.failure is None:
+                assert diagnose(open_folder(machine.data)).breaches == (), f"KILL_LOOP_SEED={SEED}"
+                time.sleep(3)
         assert killer.failure is None
+        outcomes = [outcome for future in futures for outcome in future.result()]
         until(lambda: is_quiet(machine.data))
         assert machine.stop() == 0
     finally:
