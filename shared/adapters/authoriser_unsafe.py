@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Sequence
 
     from shared.ports.authorisation import Act
+    from shared.ports.store import Create, Snapshot
 
 NAME = "unsafe_no_attestation"
 
@@ -20,5 +21,10 @@ class UnsafeAuthoriser:
 
     name = NAME
 
-    def check(self, proof: str, act: Act, now: datetime) -> None:
+    def reads(self, proof: str) -> Sequence[str]:  # noqa: ARG002 - it looks at no proof
+        """Return nothing: no proof is ever used up."""
+        return ()
+
+    def check(self, proof: str, act: Act, snapshot: Snapshot) -> Sequence[Create]:  # noqa: ARG002 - it looks at nothing
         """Accept."""
+        return ()

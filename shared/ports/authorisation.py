@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Sequence
+
+    from shared.ports.store import Create, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,13 @@ class Authoriser(Protocol):
         """What stands in audit entries for it; one that proves nothing says so in its name."""
         ...
 
-    def check(self, proof: str, act: Act, now: datetime) -> None:
-        """Return if `proof` authorises `act`; otherwise raise `Unauthenticated` or `Forbidden`."""
+    def reads(self, proof: str) -> Sequence[str]:
+        """Return the paths that `check` must find in its snapshot; nothing about `proof` is believed yet."""
+        ...
+
+    def check(self, proof: str, act: Act, snapshot: Snapshot) -> Sequence[Create]:
+        """Return what the act's own commit must write, for the proof to be used up by it, if `proof` authorises `act`.
+
+        Otherwise `Unauthenticated` or `Forbidden`; `Unavailable` when it cannot be judged now.
+        """
         ...

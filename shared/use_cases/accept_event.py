@@ -58,19 +58,24 @@ class AcceptEvent:
     def accept(self, event: Event, carried: Sequence[Write] = ()) -> Data:
         """Return the answer to an event of a known signer; its commit carries these writes, too. `LostRace` as well."""
         intent = read_intent(event)
-        reading = self.clients.read(intent.client_id, also=_also(event, intent))
+        proven_by = self.authoriser.reads(intent.proof) if intent.action != ACK else ()
+        reading = self.clients.read(intent.client_id, also=[*_also(event, intent), *proven_by])
         answered = reading.snapshot[paths.event(event.id)].data
         if answered is not None:
             return cast("Data", answered["answer"])
         require_fresh(event, reading.now)
         actor = self._actor(event, intent, reading)
-        if intent.action != ACK:
-            act = Act(event.pubkey, intent.group, intent.client_id, intent.digest)
-            self.authoriser.check(intent.proof, act, reading.now)
+        used_up = self._authorised(event, intent, reading)
         repeated = _repeated(intent, actor, reading)
         if repeated:
             return rotation_answer(repeated)
-        return self._carry_out(event, intent, actor, reading, carried)
+        return self._carry_out(event, intent, actor, reading, [*carried, *used_up])
+
+    def _authorised(self, event: Event, intent: Intent, reading: Reading) -> Sequence[Write]:
+        if intent.action == ACK:
+            return ()
+        act = Act(event.pubkey, intent.group, intent.client_id, intent.digest)
+        return self.authoriser.check(intent.proof, act, reading.snapshot)
 
     def _actor(self, event: Event, intent: Intent, reading: Reading) -> Person:
         user = reading.user(event.pubkey) or _recipient(event, intent, reading)

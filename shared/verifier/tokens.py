@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.domain.encodings import base64url_encode
+from shared.proofs.jws import compact, es256_jwk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shared.ports.environment import Random
-    from shared.ports.keys import PublicKey, Signer
+    from shared.ports.keys import Signer
     from shared.verifier.verifier import Verdict
 
 
@@ -45,26 +45,8 @@ class Tokens:
 
     def _signed(self, claims: Mapping[str, object]) -> str:
         kid = self.signer.current()
-        header = {"alg": "ES256", "kid": kid, "typ": "at+jwt"}
-        signed = f"{_encoded(header)}.{_encoded(claims)}"
-        return f"{signed}.{base64url_encode(self.signer.sign(kid, signed.encode('ascii')))}"
+        return compact(claims, kid=kid, typ="at+jwt", sign=lambda data: self.signer.sign(kid, data))
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """Return the keys that tokens verify with (RFC 7517)."""
-        return {"keys": [_jwk(key) for key in self.signer.public_keys()]}
-
-
-def _encoded(part: Mapping[str, object]) -> str:
-    return base64url_encode(json.dumps(part, separators=(",", ":")).encode("utf-8"))
-
-
-def _jwk(key: PublicKey) -> dict[str, str]:
-    return {
-        "kty": "EC",
-        "crv": "P-256",
-        "alg": "ES256",
-        "use": "sig",
-        "kid": key.kid,
-        "x": base64url_encode(key.x),
-        "y": base64url_encode(key.y),
-    }
+        return {"keys": [es256_jwk(key.kid, key.x, key.y) for key in self.signer.public_keys()]}
