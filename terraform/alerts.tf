@@ -1,0 +1,141 @@
+resource "google_monitoring_notification_channel" "mail" {
+  project      = var.project
+  display_name = "keyturn"
+  type         = "email"
+  labels       = { email_address = var.alert_email }
+
+  depends_on = [google_project_service.this]
+}
+
+# What is counted in logs. A test holds each of these words against the code that writes them.
+locals {
+  log_metrics = {
+    unsettled  = "resource.type=\"cloud_run_revision\" AND (textPayload:\"a client could not be settled\" OR jsonPayload.message:\"a client could not be settled\")"
+    kms_errors = "resource.type=\"cloud_run_revision\" AND (textPayload=~\"[0-9a-f]{16} Key(Unavailable|Refused) at \" OR jsonPayload.message=~\"[0-9a-f]{16} Key(Unavailable|Refused) at \")"
+    sweep_runs = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"keyturn-sweep\" AND severity>=ERROR"
+  }
+}
+
+resource "google_logging_metric" "this" {
+  for_each = local.log_metrics
+
+  project = var.project
+  name    = "keyturn/${each.key}"
+  filter  = each.value
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_monitoring_alert_policy" "dead_letters" {
+  project               = var.project
+  display_name          = "keyturn: a rotation could not be distributed (dead letters)"
+  combiner              = "OR"
+  notification_channels = [google_monitoring_notification_channel.mail.id]
+
+  conditions {
+    display_name = "a dead letter waits"
+
+    condition_threshold {
+      filter          = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${google_pubsub_subscription.dead.name}\" AND metric.type = \"pubsub.googleapis.com/subscription/num_undelivered_messages\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+
+      aggregations {
+        alignment_period   = "60s"
+        per_series_aligner = "ALIGN_MAX"
+      }
+    }
+  }
+}
+
+resource "google_monitoring_alert_policy" "failed_sweeps" {
+  project               = var.project
+  display_name          = "keyturn: sweeps fail"
+  combiner              = "OR"
+  notification_channels = [google_monitoring_notification_channel.mail.id]
+
+  conditions {
+    display_name = "Scheduler's calls were refused or timed out, three in five minutes"
+
+    condition_threshold {
+      filter          = "resource.type = \"cloud_scheduler_job\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.this["sweep_runs"].name}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 2
+      duration        = "0s"
+
+      aggregations {
+        alignment_period   = "300s"
+        per_series_aligner = "ALIGN_SUM"
+      }
+    }
+  }
+}
+
+# Nothing else promotes what nobody touches: without a sweep, or with a client that it cannot settle, promotions are late.
+resource "google_monitoring_alert_policy" "late_promotions" {
+  project               = var.project
+  display_name          = "keyturn: promotions are late"
+  combiner              = "OR"
+  notification_channels = [google_monitoring_notification_channel.mail.id]
+
+  conditions {
+    display_name = "no sweep has succeeded for ten minutes"
+
+    condition_absent {
+      filter   = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.grace_sweeper.service}\" AND metric.type = \"run.googleapis.com/request_count\" AND metric.labels.response_code_class = \"2xx\""
+      duration = "600s"
+
+      aggregations {
+        alignment_period   = "60s"
+        per_series_aligner = "ALIGN_SUM"
+      }
+    }
+  }
+
+  conditions {
+    display_name = "a client could not be settled"
+
+    condition_threshold {
+      filter          = "resource.type = \"cloud_run_revision\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.this["unsettled"].name}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+
+      aggregations {
+        alignment_period   = "60s"
+        per_series_aligner = "ALIGN_SUM"
+      }
+    }
+  }
+}
+
+resource "google_monitoring_alert_policy" "kms_errors" {
+  project               = var.project
+  display_name          = "keyturn: Cloud KMS fails or refuses"
+  combiner              = "OR"
+  notification_channels = [google_monitoring_notification_channel.mail.id]
+
+  conditions {
+    display_name = "five errors in five minutes"
+
+    condition_threshold {
+      filter          = "resource.type = \"cloud_run_revision\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.this["kms_errors"].name}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 4
+      duration        = "0s"
+
+      aggregations {
+        alignment_period     = "300s"
+        per_series_aligner   = "ALIGN_SUM"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+    }
+  }
+}

@@ -1,0 +1,163 @@
+# One row a door: what it may do, who may call it, and how much of it there is. tests/terraform/test_access.py has the
+# same as a table; a grant more, or fewer, in either place fails there.
+
+locals {
+  base_url = var.base_url != "" ? var.base_url : "https://${var.region}-${var.project}.cloudfunctions.net"
+
+  environment = merge({
+    KEYTURN_STAGE            = var.stage
+    KEYTURN_PROJECT          = var.project
+    KEYTURN_BASE_URL         = local.base_url
+    KEYTURN_DATABASE_CONTROL = google_firestore_database.this["control"].name
+    KEYTURN_DATABASE_AUTH    = google_firestore_database.this["auth"].name
+    KEYTURN_DATABASE_USAGE   = google_firestore_database.this["usage"].name
+    KEYTURN_MAC_KEY          = google_kms_crypto_key.mac.id
+    KEYTURN_SEAL_KEY         = google_kms_crypto_key.seal.id
+    KEYTURN_SIGN_KEY         = google_kms_crypto_key.tokens.id
+  }, var.settings)
+
+  build = {
+    bucket     = google_storage_bucket.source.name
+    object     = google_storage_bucket_object.source.name
+    runtime    = var.runtime
+    repository = google_artifact_registry_repository.functions.id
+    account    = google_service_account.build.id
+  }
+}
+
+module "rotate_request" {
+  source = "./modules/function"
+
+  project     = var.project
+  region      = var.region
+  name        = "rotate_request"
+  build       = local.build
+  environment = local.environment
+  ingress     = "ALLOW_ALL"
+  invokers    = { public = "allUsers" }
+  databases   = { control = "roles/datastore.user" }
+  keys = {
+    seal = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
+  }
+}
+
+module "on_secret_version" {
+  source = "./modules/function"
+
+  project     = var.project
+  region      = var.region
+  name        = "on_secret_version"
+  build       = local.build
+  environment = local.environment
+  invokers    = { events = google_service_account.events.member }
+  databases   = { control = "roles/datastore.viewer" }
+  publishes   = { distribution = google_pubsub_topic.distribution.id }
+}
+
+module "distribute" {
+  source = "./modules/function"
+
+  project     = var.project
+  region      = var.region
+  name        = "distribute"
+  build       = local.build
+  environment = local.environment
+  invokers    = { push = google_service_account.push.member }
+  databases   = { control = "roles/datastore.user" }
+  keys = {
+    mac  = { key = google_kms_crypto_key.mac.id, role = "roles/cloudkms.signerVerifier" }
+    seal = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
+  }
+
+  # An instance works on one group's path update at a time: two would race for one document.
+  concurrency     = 1
+  memory          = "1Gi"
+  timeout_seconds = 120
+}
+
+module "grace_sweeper" {
+  source = "./modules/function"
+
+  project     = var.project
+  region      = var.region
+  name        = "grace_sweeper"
+  build       = local.build
+  environment = local.environment
+  invokers    = { scheduler = google_service_account.scheduler.member }
+  databases   = { control = "roles/datastore.user" }
+  publishes   = { distribution = google_pubsub_topic.distribution.id }
+
+  concurrency     = 1
+  max_instances   = 1
+  timeout_seconds = 300
+}
+
+module "client_token" {
+  source = "./modules/function"
+
+  project     = var.project
+  region      = var.region
+  name        = "client_token"
+  build       = local.build
+  environment = local.environment
+  ingress     = "ALLOW_ALL"
+  invokers    = { public = "allUsers" }
+  databases   = { control = "roles/datastore.viewer", usage = "roles/datastore.user" }
+  keys = {
+    mac         = { key = google_kms_crypto_key.mac.id, role = "roles/cloudkms.verifier" }
+    tokens      = { key = google_kms_crypto_key.tokens.id, role = "roles/cloudkms.signer" }
+    tokens_jwks = { key = google_kms_crypto_key.tokens.id, role = "roles/cloudkms.publicKeyViewer" }
+  }
+
+  min_instances = var.min_instances
+  max_instances = 20
+  concurrency   = 40
+}
+
+module "status" {
+  source = "./modules/function"
+
+  project     = var.project
+  region      = var.region
+  name        = "status"
+  build       = local.build
+  environment = local.environment
+  ingress     = "ALLOW_ALL"
+  invokers    = { public = "allUsers" }
+  databases   = { control = "roles/datastore.viewer" }
+}
+
+module "enrol" {
+  source = "./modules/function"
+
+  project     = var.project
+  region      = var.region
+  name        = "enrol"
+  build       = local.build
+  environment = local.environment
+  ingress     = "ALLOW_ALL"
+  invokers    = { public = "allUsers" }
+  databases   = { control = "roles/datastore.user", auth = "roles/datastore.user" }
+  keys = {
+    seal = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
+  }
+}
+
+# Reachable from outside, for those whom IAM lets in, and nobody else.
+module "operator" {
+  source = "./modules/function"
+
+  project     = var.project
+  region      = var.region
+  name        = "operator"
+  build       = local.build
+  environment = local.environment
+  ingress     = "ALLOW_ALL"
+  invokers    = var.operators
+  databases   = { control = "roles/datastore.user", auth = "roles/datastore.user" }
+  keys = {
+    seal = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
+  }
+
+  max_instances = 2
+}

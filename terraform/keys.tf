@@ -1,0 +1,75 @@
+resource "google_kms_key_ring" "this" {
+  project  = var.project
+  name     = "keyturn"
+  location = var.region
+
+  depends_on = [google_project_service.this]
+}
+
+# Computes and checks secret_hash. A new version is made by hand and named by what is hashed from then on (docs/deploy.md).
+resource "google_kms_crypto_key" "mac" {
+  name                       = "mac"
+  key_ring                   = google_kms_key_ring.this.id
+  purpose                    = "MAC"
+  destroy_scheduled_duration = "2592000s"
+
+  version_template {
+    algorithm        = "HMAC_SHA256"
+    protection_level = var.protection_level
+  }
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+# Seals group states and the service's own key; it alone can turn by itself, since a ciphertext names its version.
+resource "google_kms_crypto_key" "seal" {
+  name                       = "seal"
+  key_ring                   = google_kms_key_ring.this.id
+  purpose                    = "ENCRYPT_DECRYPT"
+  rotation_period            = var.seal_rotation_period
+  destroy_scheduled_duration = "2592000s"
+
+  version_template {
+    algorithm        = "GOOGLE_SYMMETRIC_ENCRYPTION"
+    protection_level = var.protection_level
+  }
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+# Two signing keys: who issues integrators' access tokens must not be able to sign an admin's proof.
+resource "google_kms_crypto_key" "tokens" {
+  name                       = "tokens"
+  key_ring                   = google_kms_key_ring.this.id
+  purpose                    = "ASYMMETRIC_SIGN"
+  destroy_scheduled_duration = "2592000s"
+
+  version_template {
+    algorithm        = "EC_SIGN_P256_SHA256"
+    protection_level = var.protection_level
+  }
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+resource "google_kms_crypto_key" "proofs" {
+  name                       = "proofs"
+  key_ring                   = google_kms_key_ring.this.id
+  purpose                    = "ASYMMETRIC_SIGN"
+  destroy_scheduled_duration = "2592000s"
+
+  version_template {
+    algorithm        = "EC_SIGN_P256_SHA256"
+    protection_level = var.protection_level
+  }
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
