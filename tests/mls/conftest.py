@@ -1,4 +1,4 @@
-"""Says after the tests how many official vectors of which file ran."""
+"""Says after the tests how many official vectors of which file ran, and how much the random sequences did."""
 
 from collections import Counter
 
@@ -15,3 +15,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ran = Counter(name for report in passed for key, name in report.user_properties if key == "vector")
     for name, number in sorted(ran.items()):
         terminalreporter.write_line(f"MLS vectors: {name}.json: {number} passed")
+    for done in (value for report in passed for key, value in report.user_properties if key == "machine"):
+        terminalreporter.write_line("MLS machine: " + ", ".join(f"{what} {number}" for what, number in done.items()))
