@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[2].parent / "shared" / "vectors" / "mls"
+BESIDE_THE_ROOT = Path(__file__).parents[2].parent / "shared" / "vectors" / "mls"
+# Mutation testing runs a copy of the project in a folder of the project's own, one level further down.
+BESIDE_THE_COPY = Path(__file__).parents[2].parents[1] / "shared" / "vectors" / "mls"
+FOLDER = BESIDE_THE_ROOT if BESIDE_THE_ROOT.is_dir() else BESIDE_THE_COPY
 OUR_SUITE = 1
 Case = dict[str, Any]
 
