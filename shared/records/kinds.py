@@ -85,7 +85,7 @@ class Kind:
         return len(want) == len(have) and all(w.startswith("{") or w == h for w, h in zip(want, have, strict=True))
 
 
-_ROSTER_MEMBER = Shape(_plain("user", "npub", "leaf", "key_package_event", "joined_at"))
+_ROSTER_MEMBER = Shape(_plain("user", "npub", "leaf", "key_package_event", "joined_at", "updated_at"))
 _ROTATION = Shape({**shape_of(Rotation).required, "waiting_for": None})
 _LIVE = Shape({**dict.fromkeys(("current", "previous", "pending"), shape_of(Version)), "rotation": shape_of(Rotation)})
 _CLIENT = Shape({**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard")})
@@ -101,12 +101,11 @@ _ENTRY = Shape(
     _plain("banner"),
 )
 _ANSWER = Shape(
-    _plain("client_id"),
-    _plain(
-        *("rotation_id", "version_id", "not_before", "grace_until", "quorum", "acks", "phase", "outcome"),
+    optional=_plain(
+        *("client_id", "rotation_id", "version_id", "not_before", "grace_until", "quorum", "acks", "phase", "outcome"),
         *("action", "status", "current_version", "previous_version", "awaits_second_person"),
-        "effective_within_seconds",
-    ),
+        *("effective_within_seconds", "group_id", "epoch", "index"),
+    )
 )
 
 KINDS = (
@@ -116,10 +115,20 @@ KINDS = (
     Kind("oauth2_clients/{client}/audit/{seq}", "audit entries", _ENTRY),
     Kind("oauth2_rotations/{rotation}", "rotations", _ROTATION),
     Kind("mls_groups/{group}", "groups", Shape(_plain("group_id", "epoch", "generation", "sealed", "next_index"))),
-    Kind("mls_groups/{group}/roster/members", "rosters", Shape({"group_id": None, "members": _ROSTER_MEMBER})),
     Kind(
-        "mls_groups/{group}/messages/{index}", "messages", Shape(_plain("index", "kind", "event", "rotation_id", "at"))
+        "mls_groups/{group}/roster/members",
+        "rosters",
+        Shape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_MEMBER}),
     ),
+    Kind(
+        "mls_groups/{group}/messages/{index}",
+        "messages",
+        Shape(_plain("index", "kind", "event", "rotation_id", "at"), _plain("joined")),
+    ),
+    Kind("mls_groups/{group}/clients/{client}", "administrations", Shape(_plain("client_id"))),
+    Kind("group_upkeep/{group}", "upkeep", Shape(_plain("group_id", "due_at"))),
+    Kind("group_seen/{group}/devices/{npub}", "sightings", Shape(_plain("seen_at"))),
+    Kind("service/frozen", "freezes", Shape(_plain("since", "because"))),
     Kind("key_packages/{reference}", "key packages", Shape(_plain("group_id", "npub", "event", "at"))),
     Kind("welcomes/{reference}", "welcomes", Shape(_plain("npub", "group_id", "event", "at"))),
     Kind("events/{event}", "answers", Shape({"answer": _ANSWER, "expires_at": None})),

@@ -137,7 +137,7 @@ class Killer:
 
     machine: Machine
     rng: Random
-    longest_life_seconds: float = 0.7
+    longest_life_seconds: float = 0.9
     kills: int = 0
     failure: BaseException | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
