@@ -105,9 +105,9 @@ class SqliteStore:
             for write in writes:
                 version += _apply(connection, write, version, texts)
             woken = self._record(connection, writes, now)
-        if woken:
-            self.file.wake.set()
         self._wipe(writes)
+        if woken:
+            self.file.wake.set()  # last: a delivery that claims while the log is emptied makes both wait
         return now
 
     def query(self, query: Query) -> Sequence[Document]:
