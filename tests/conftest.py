@@ -4,7 +4,10 @@ from collections import Counter
 
 import pytest
 
+from tests.emulators import firestore_channel, firestore_host, firestore_store, project
 from tests.tiers import PROGRAMS, require
+
+__all__ = ["firestore_channel", "firestore_host", "firestore_store", "project"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -27,6 +27,7 @@ from shared.ports.store import (
     Write,
     put,
 )
+from tests.emulators import FIRESTORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,10 +47,18 @@ class SetClock:
         return self.now
 
 
-STORES: dict[str, Callable[[Path, SetClock], Store]] = {
-    "memory": lambda _, clock: MemoryStore(clock),
-    "sqlite": lambda folder, clock: SqliteStore(folder / "store.db", clock=clock),
+EMBEDDED: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
+    "memory": lambda request: MemoryStore(request.getfixturevalue("clock")),
+    "sqlite": lambda request: SqliteStore(
+        request.getfixturevalue("tmp_path") / "store.db", clock=request.getfixturevalue("clock")
+    ),
 }
+"""Those that take their time from a clock of ours."""
+STORES: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
+    **EMBEDDED,
+    "firestore": lambda request: cast("Store", request.getfixturevalue("firestore_store")),
+}
+MARKS = {"firestore": FIRESTORE}
 
 
 @pytest.fixture
@@ -57,9 +66,14 @@ def clock() -> SetClock:
     return SetClock()
 
 
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path, clock: SetClock) -> Store:
-    return STORES[request.param](tmp_path, clock)
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in STORES])
+def store(request: pytest.FixtureRequest) -> Store:
+    return STORES[request.param](request)
+
+
+@pytest.fixture(params=EMBEDDED)
+def clocked(request: pytest.FixtureRequest) -> Store:
+    return EMBEDDED[request.param](request)
 
 
 def read(store: Store, path: str) -> Document:
@@ -192,11 +206,14 @@ def test_put_creates_where_nothing_was_read(store: Store) -> None:
         store.commit([put(absent, {"n": 2})])
 
 
-def test_every_write_gives_a_new_version(store: Store) -> None:
+def test_every_change_gives_a_new_version(store: Store) -> None:
+    # Firestore keeps the version where an update writes what is there already: it is the same state.
     create(store, a={})
     first = version(store, A)
-    store.commit([Update(A, {}, first)])
-    assert version(store, A) != first
+    store.commit([Update(A, {"n": 1}, first)])
+    second = version(store, A)
+    store.commit([Update(A, {}, second)])
+    assert len({first, second, version(store, A)}) == 3
 
 
 def test_check_changes_nothing(store: Store) -> None:
@@ -267,26 +284,40 @@ def test_all_kinds_of_writes_in_one_commit(store: Store) -> None:
     assert [found[path].data for path in found.documents] == [{"n": 2}, None, {"n": 1}, {"n": 4}]
 
 
-def test_times_are_aware_and_follow_the_clock(store: Store, clock: SetClock) -> None:
-    assert store.get([A]).read_time == START
+def test_times_are_aware_and_follow_the_clock(clocked: Store, clock: SetClock) -> None:
+    assert clocked.get([A]).read_time == START
     clock.now += timedelta(microseconds=1)
-    committed = store.commit([Create(A, {})])
+    committed = clocked.commit([Create(A, {})])
     assert (committed, committed.utcoffset()) == (clock.now, timedelta())
 
 
-def test_times_do_not_go_back_with_the_clock(store: Store, clock: SetClock) -> None:
+def test_times_are_aware_and_do_not_go_back(store: Store) -> None:
+    before = store.get([A]).read_time
     committed = store.commit([Create(A, {})])
+    after = store.get([A]).read_time
+    assert before <= committed <= after
+    assert {time.utcoffset() for time in (before, committed, after)} == {timedelta()}
+
+
+def test_commit_of_nothing_and_snapshot_of_nothing_tell_the_time(store: Store) -> None:
+    before = store.get([A]).read_time
+    assert before <= store.get([]).read_time <= store.commit([])
+    assert store.get([]).documents == {}
+
+
+def test_times_do_not_go_back_with_the_clock(clocked: Store, clock: SetClock) -> None:
+    committed = clocked.commit([Create(A, {})])
     clock.now -= timedelta(seconds=30)
-    assert store.get([A]).read_time == committed
-    assert store.commit([Create(B, {})]) == committed
+    assert clocked.get([A]).read_time == committed
+    assert clocked.commit([Create(B, {})]) == committed
 
 
-def test_clock_corrected_by_more_than_a_minute_is_followed(store: Store, clock: SetClock) -> None:
+def test_clock_corrected_by_more_than_a_minute_is_followed(clocked: Store, clock: SetClock) -> None:
     clock.now += timedelta(days=400)
-    create(store, a={})
+    create(clocked, a={})
     clock.now = START
-    assert store.get([A]).read_time == START
-    assert store.commit([Create(B, {})]) == START
+    assert clocked.get([A]).read_time == START
+    assert clocked.commit([Create(B, {})]) == START
 
 
 def test_racing_threads_lose_no_update(store: Store) -> None:
