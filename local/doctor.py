@@ -1,8 +1,8 @@
 """The doctor: opens a data folder, running or stopped, and names every broken invariant; it mends nothing.
 
-Beside what every deployment is examined for, the folder shows all documents that there are: one that belongs to
-nothing that was examined is named, too. In a running store such a one may be younger than the look that missed it:
-only what two whole examinations missed counts.
+Beside what every deployment is examined for, the folder shows all documents that there are: one that nothing examined
+leads to is held against its kind, and named if it does not stand alone. In a running store such a one may be younger
+than the look that missed it: only what two whole examinations missed counts.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from shared.use_cases.examine import Examination, Examine
 from shared.use_cases.findings import Breach
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from shared.adapters.sqlite_file import SqliteFile
     from shared.adapters.store_sqlite import SqliteStore
+    from shared.ports.store import Store
 
 _NAMES = ("control", "auth", "usage")
 _PATHS = "SELECT path FROM documents"
@@ -60,7 +61,7 @@ def open_folder(folder: Path) -> Suite:
 
 def outbox_of(suite: Suite) -> Outbox:
     """Return the outbox of a suite over a data folder."""
-    return Outbox(_files(suite)[0])
+    return Outbox(_file(suite, "control"))
 
 
 def diagnose(suite: Suite) -> Diagnosis:
@@ -68,13 +69,14 @@ def diagnose(suite: Suite) -> Diagnosis:
     try:
         examination = _examine(suite)()
         strangers = _strangers(suite, examination)
-        if strangers:
+        if any(_is_stray(path) for path, _ in strangers):
             examination = _examine(suite)()
             strangers &= _strangers(suite, examination)
+        met = [breach for path, store in sorted(strangers) for breach in _met(path, getattr(suite.databases, store))]
         depth = outbox_of(suite).depth()
     except (StoreUnavailable, KeyUnavailable) as error:
         raise _unusable(error) from None
-    return Diagnosis((*examination.breaches, *map(_stray, sorted(strangers))), examination, depth)
+    return Diagnosis((*examination.breaches, *met), examination, depth)
 
 
 def _examine(suite: Suite) -> Examine:
@@ -92,22 +94,34 @@ def _unusable(error: Exception) -> LocalError:
     return LocalError(f"The data folder cannot be used: {error}.", "Restore it from a copy, or give another --data.")
 
 
-def _files(suite: Suite) -> Sequence[SqliteFile]:
-    stores = (getattr(suite.databases, name) for name in _NAMES)
-    return [cast("SqliteStore", store).file for store in stores]
+def _file(suite: Suite, name: str) -> SqliteFile:
+    return cast("SqliteStore", getattr(suite.databases, name)).file
 
 
-def _strangers(suite: Suite, examination: Examination) -> set[str]:
-    """Return the paths that nothing examined leads to; what was not examined for lack of rest is left out."""
-    found: set[str] = set()
-    for file in _files(suite):
-        with file.reading() as connection:
-            found |= {str(path) for (path,) in connection.execute(_PATHS)} - examination.seen
+def _strangers(suite: Suite, examination: Examination) -> set[tuple[str, str]]:
+    """Return path and database of what nothing examined leads to, but for what was not examined for lack of rest."""
+    found: set[tuple[str, str]] = set()
+    for name in _NAMES:
+        with _file(suite, name).reading() as connection:
+            found |= {(str(path), name) for (path,) in connection.execute(_PATHS)}
     restless = {subject.partition(" ")[2] for subject in examination.restless}
-    return {path for path in found if not restless & set(path.split("/"))}
+    return {
+        (path, name) for path, name in found if path not in examination.seen and not restless & set(path.split("/"))
+    }
 
 
-def _stray(path: str) -> Breach:
+def _is_stray(path: str) -> bool:
     kind = kind_of(path)
-    sentence = f"one of the {kind.noun} belongs to nothing" if kind else "a document stands where none may be"
-    return Breach("store", sentence, path)
+    return kind is None or not kind.alone
+
+
+def _met(path: str, store: Store) -> Iterator[Breach]:
+    document, kind = store.get([path])[path], kind_of(path)
+    if document.data is None:
+        return  # gone meanwhile
+    if kind is None:
+        yield Breach("store", "a document stands where none may be", path)
+        return
+    if not kind.alone:
+        yield Breach("store", f"one of the {kind.noun} belongs to nothing", path)
+    yield from (Breach("store", f"a document {problem}", path) for problem in kind.shape.problems(document.data))

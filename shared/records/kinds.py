@@ -73,11 +73,15 @@ def _hinted(hint: Any) -> Shape | None:  # noqa: ANN401 - a dataclass's annotati
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of document: where it lives (`{name}` is any one segment), what people call several, its shape."""
+    """One kind of document: where it lives (`{name}` is any one segment), what people call several, its shape.
+
+    One that stands alone is led to by no other document.
+    """
 
     pattern: str
     noun: str
     shape: Shape
+    alone: bool = False
 
     def lives_at(self, path: str) -> bool:
         """Return whether a path is one of this kind."""
@@ -87,6 +91,8 @@ class Kind:
 
 _ROSTER_MEMBER = Shape(_plain("user", "npub", "leaf", "key_package_event", "joined_at", "updated_at"))
 _ROTATION = Shape({**shape_of(Rotation).required, "waiting_for": None})
+_ROSTER = Shape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_MEMBER})
+_MESSAGE = Shape(_plain("index", "kind", "event", "rotation_id", "at"), _plain("joined"))
 _LIVE = Shape({**dict.fromkeys(("current", "previous", "pending"), shape_of(Version)), "rotation": shape_of(Rotation)})
 _CLIENT = Shape({**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard")})
 _IDS = Shape(optional=_plain("client_id", "rotation_id", "version_id", "npub", "group_id", "user", "event_id"))
@@ -115,20 +121,12 @@ KINDS = (
     Kind("oauth2_clients/{client}/audit/{seq}", "audit entries", _ENTRY),
     Kind("oauth2_rotations/{rotation}", "rotations", _ROTATION),
     Kind("mls_groups/{group}", "groups", Shape(_plain("group_id", "epoch", "generation", "sealed", "next_index"))),
-    Kind(
-        "mls_groups/{group}/roster/members",
-        "rosters",
-        Shape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_MEMBER}),
-    ),
-    Kind(
-        "mls_groups/{group}/messages/{index}",
-        "messages",
-        Shape(_plain("index", "kind", "event", "rotation_id", "at"), _plain("joined")),
-    ),
-    Kind("mls_groups/{group}/clients/{client}", "administrations", Shape(_plain("client_id"))),
-    Kind("group_upkeep/{group}", "upkeep", Shape(_plain("group_id", "due_at"))),
-    Kind("group_seen/{group}/devices/{npub}", "sightings", Shape(_plain("seen_at"))),
-    Kind("service/frozen", "freezes", Shape(_plain("since", "because"))),
+    Kind("mls_groups/{group}/roster/members", "rosters", _ROSTER),
+    Kind("mls_groups/{group}/messages/{index}", "messages", _MESSAGE),
+    Kind("mls_groups/{group}/clients/{client}", "administrations", Shape(_plain("client_id")), alone=True),
+    Kind("group_upkeep/{group}", "upkeep", Shape(_plain("group_id", "due_at")), alone=True),
+    Kind("group_seen/{group}/devices/{npub}", "sightings", Shape(_plain("seen_at")), alone=True),
+    Kind("service/frozen", "freezes", Shape(_plain("since", "because")), alone=True),
     Kind("key_packages/{reference}", "key packages", Shape(_plain("group_id", "npub", "event", "at"))),
     Kind("welcomes/{reference}", "welcomes", Shape(_plain("npub", "group_id", "event", "at"))),
     Kind("events/{event}", "answers", Shape({"answer": _ANSWER, "expires_at": None})),
