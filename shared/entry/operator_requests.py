@@ -38,6 +38,8 @@ def _groups(fields: Fields) -> Sequence[str]:
     groups = fields.values.get("groups")
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
         raise InvalidRequest("bad_field", "groups must be a list of group ids.")
+    if len(set(groups)) != len(groups):  # its notices would go out twice in one log
+        raise InvalidRequest("bad_field", "groups must name each group once.")
     return groups
 
 

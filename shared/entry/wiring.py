@@ -187,7 +187,18 @@ class Suite:
         return Enrol(self.databases, self.groups, self.environment, self.settings.banner)
 
 
+_given: dict[str, Suite] = {}
+
+
+def use(given: Suite | None) -> None:
+    """Have this process's doors served by `given`: who embeds them wires it; None goes back to the environment."""
+    _given.clear()
+    if given is not None:
+        _given["suite"] = given
+    suite.cache_clear()
+
+
 @functools.cache
 def suite() -> Suite:
-    """Return this process's suite, from the environment's settings."""
-    return Suite(from_environment(os.environ))
+    """Return this process's suite: the one given, or one of the environment's settings."""
+    return _given.get("suite") or Suite(from_environment(os.environ))

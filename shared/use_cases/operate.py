@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from shared.ports.environment import Environment
     from shared.ports.groups import Groups
-    from shared.ports.store import Data, Databases, Snapshot
+    from shared.ports.store import Data, Databases, Document, Snapshot
     from shared.use_cases.clients import Clients
 
 INVITES_LAST = timedelta(hours=24)
@@ -64,11 +64,20 @@ class Operate:
         self.clients.create(snapshot, Decision(ClientState(client), (added,)))
 
     def list_clients(self, after: str | None) -> tuple[Sequence[Client], str | None]:
-        """Return one page of clients in the order of their ids, and after which id the next page begins."""
-        last = self.databases.control.get([paths.client(after)])[paths.client(after)] if after else None
-        query = Query(paths.CLIENTS, order_by="client_id", limit=PAGE, after=last if last and last.exists else None)
+        """Return one page of clients in the order of their ids, and after which id the next page begins.
+
+        `NotFound` when there is no client `after`.
+        """
+        query = Query(paths.CLIENTS, order_by="client_id", limit=PAGE, after=self._last(after) if after else None)
         found = [from_data(Client, item.data) for item in self.databases.control.query(query) if item.data]
         return found, found[-1].client_id if len(found) == PAGE else None
+
+    def _last(self, client_id: str) -> Document:
+        path = paths.client(identifier(client_id))
+        last = self.databases.control.get([path])[path]
+        if not last.exists:
+            raise NotFound("unknown_client", "There is no such client.")
+        return last
 
     def create_group(self, group_id: str) -> None:
         """Create a group whose only member is the service."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from shared.domain import lifecycle
-from shared.domain.encodings import identifier, rotation_identifier
+from shared.domain.encodings import base64url_decode, identifier, rotation_identifier
 from shared.domain.errors import Forbidden, InvalidRequest, NotFound
 from shared.domain.model import Rotation
 from shared.ports.store import Query
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from shared.use_cases.clients import Clients, Reading
 
 PAGE = 100
+_UNKNOWN_CLIENT = ("unknown_client", "There is no such client.")
+_UNKNOWN_ROTATION = ("unknown_rotation", "There is no such rotation.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,12 @@ class ReadStatus:
         """Return a client; `NotFound` also for those who may not see it."""
         return self._view(npub, identifier(client_id))
 
-    def _view(self, npub: str | None, client_id: str, *also: str) -> ClientView:
+    def _view(
+        self, npub: str | None, client_id: str, *also: str, otherwise: tuple[str, str] = _UNKNOWN_CLIENT
+    ) -> ClientView:
         reading = until_won(lambda: self.clients.read(client_id, also), self.environment)
         if npub is not None and reading.user(npub) is None:
-            raise NotFound("unknown_client", "There is no such client.")
+            raise NotFound(*otherwise)  # in the very words for what is not there
         return ClientView(lifecycle.settle(reading.state, reading.policy, reading.now).state, reading)
 
     def rotation(self, npub: str, rotation_id: str) -> Rotation:
@@ -54,8 +58,8 @@ class ReadStatus:
         path = paths.rotation(rotation_identifier(rotation_id))
         data = self.clients.store.get([path])[path].data
         if data is None:
-            raise NotFound("unknown_rotation", "There is no such rotation.")
-        view = self._view(npub, cast("str", data["client_id"]), path)
+            raise NotFound(*_UNKNOWN_ROTATION)
+        view = self._view(npub, cast("str", data["client_id"]), path, otherwise=_UNKNOWN_ROTATION)
         latest = from_data(Rotation, cast("Data", view.reading.snapshot[path].data))
         return view.state.rotations.get(rotation_id, latest)
 
@@ -70,7 +74,8 @@ class ReadStatus:
 
     def welcome(self, npub: str, reference: str) -> str:
         """Return the kind-444 event for a key package; `NotFound` for anybody but the npub that it is for."""
-        path = paths.welcome(identifier(reference))
+        base64url_decode(reference)
+        path = paths.welcome(reference or "-")
         data = self.clients.store.get([path])[path].data
         if data is None or data["npub"] != npub:
             raise NotFound("unknown_welcome", "There is no such Welcome for this key.")
