@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import functions_framework
 
+from shared.domain.encodings import identifier, rotation_identifier
 from shared.entry.events import Delivered, woken
 from shared.entry.wiring import suite
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 def _asked(delivered: Delivered) -> Mapping[str, object]:
     message = delivered.message()
-    return {"sent": suite().distribute(message.text("client_id"), message.text("rotation_id"))}
+    client_id, rotation_id = identifier(message.text("client_id")), rotation_identifier(message.text("rotation_id"))
+    return {"sent": suite().distribute(client_id, rotation_id)}
 
 
 ROUTES = woken(_asked)

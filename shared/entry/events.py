@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from shared.domain.encodings import identifier
 from shared.domain.errors import InvalidRequest
 from shared.entry.http import Routes, body_of
 from shared.proofs.strict_json import load_object
@@ -32,7 +33,7 @@ class Delivered:
         parts = self.attributes.get("document", "").split("/")
         if len(parts) != 4 or (parts[0], parts[2]) != (collection, subcollection):  # noqa: PLR2004 - a path of that form
             raise InvalidRequest("bad_event", "The event names no document that this door is for.")
-        return parts[1], parts[3]
+        return identifier(parts[1]), identifier(parts[3])
 
     def message(self) -> Fields:
         """Return the attributes of a published message (Pub/Sub's envelope)."""

@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import flask
-from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, Rule
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import NotFound as RoutingNotFound
+from werkzeug.routing import Map, RequestRedirect, Rule
 
 from shared.domain.errors import InvalidRequest, NotFound, TooLarge
 from shared.entry.problems import problem
@@ -46,9 +47,13 @@ class Routes:
 
 
 def _unrouted(error: HTTPException) -> Exception:
-    if isinstance(error, HTTPException) and error.code == NotFound.status:
+    if isinstance(error, MethodNotAllowed):
+        return InvalidRequest("bad_method", "This path does not take that method.")
+    if isinstance(error, RequestEntityTooLarge):
+        return TooLarge("too_large", "The body is over 256 KiB.")
+    if isinstance(error, (RoutingNotFound, RequestRedirect)):
         return NotFound("unknown_path", "There is nothing at this path.")
-    return InvalidRequest("bad_method", "This path does not take that method.")
+    return InvalidRequest("bad_http", "The request is not whole, or no HTTP that this door takes.")
 
 
 def problem_answer(error: Exception) -> flask.Response:

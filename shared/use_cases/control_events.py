@@ -14,7 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.domain.encodings import digest, identifier, rotation_identifier, version_identifier
+from shared.domain.encodings import (
+    base64url_decode,
+    digest,
+    from_milliseconds,
+    identifier,
+    rotation_identifier,
+    version_identifier,
+)
 from shared.domain.errors import InvalidRequest
 from shared.proofs.strict_json import load_object
 from shared.use_cases.actions import ACTIONS, ROTATIONS
@@ -80,6 +87,9 @@ def _service_request(event: Event, content: Fields) -> Intent:
         rotation_identifier(target)
     agree(event, {"service": action, "action": target, "client": client_id, "mls": identifier(group)})
     _same_profile(event, content)
+    if action in ROTATIONS:
+        # The params are those of 40901, which names these three once more (protocol.md §8).
+        _say_the_same(params, {"client_id": client_id, "mls_group": group, "rotation_id": target})
     reason = params.optional_text("rotation_reason") or params.optional_text("reason")
     return _intent(action, client_id, group, target, reason, params, content.optional_text("jwt_proof"))
 
@@ -105,6 +115,9 @@ def _service_ack(event: Event, content: Fields) -> Intent:
 
 def _ack(client_id: str, rotation_id: str, content: Fields) -> Intent:
     version_identifier(content.text("version_id"))
+    base64url_decode(content.text("secret_hash"))
+    base64url_decode(content.optional_text("receipt"))
+    from_milliseconds(content.integer("ack_at"))
     return _intent(ACK, client_id, "", rotation_id, "", content, content.optional_text("jwt_proof"))
 
 
@@ -127,6 +140,11 @@ def _only(event: Event, name: str) -> str:
     if value is None or event.tag_count(name) != 1:
         raise InvalidRequest("tags_disagree", "A tag that must stand exactly once does not.")
     return value
+
+
+def _say_the_same(params: Fields, expected: Mapping[str, str]) -> None:
+    if any(params.values.get(name) not in {None, value} for name, value in expected.items()):
+        raise InvalidRequest("tags_disagree", "The event's params and its tags disagree.")
 
 
 def _same_profile(event: Event, content: Fields) -> None:
