@@ -18,12 +18,16 @@ def bytes_against_wrapping(_folder: Path) -> Measured:
     """Return the bytes of one MLS application message over those of an age file, for the same recipients."""
     group = room(LARGE).group
     message, wrapped = len(notice_of(group)), len(_wrapped(LARGE))
-    parts = {"notice_bytes": message, "pyrage_bytes": wrapped, "notice_and_update_bytes": message + len(update_of(group))}
+    parts = {
+        "notice_bytes": message,
+        "pyrage_bytes": wrapped,
+        "notice_and_update_bytes": message + len(update_of(group)),
+    }
     return Measured(message / wrapped, parts)
 
 
 def _wrapped(recipients: int) -> bytes:
-    import pyrage  # noqa: PLC0415 - only this row needs the package, of the extra `bench`
+    import pyrage  # type: ignore[import-untyped]  # noqa: PLC0415 - it has no types; only this row needs it
 
     keys = [pyrage.x25519.Identity.generate().to_public() for _ in range(recipients)]
     wrapped: bytes = pyrage.encrypt(NOTICE, keys)

@@ -16,7 +16,7 @@ from bench.rows import Measured
 from bench.timing import milliseconds, samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 ROUNDS = 7
@@ -28,13 +28,13 @@ class WrongSizeError(Exception):
 
 class _Welcome(Protocol):
     @property
-    def secrets(self) -> list[object]: ...
+    def secrets(self) -> Sequence[object]: ...
 
 
 def update_against_founding(_folder: Path) -> Measured:
     """Return the time of our update over that of the other package's founding; our Welcome and state are reported."""
     ours = room(LARGE)
-    acts = {"update": partial(update_of, ours.group), "founding": _founding()}
+    acts: dict[str, Callable[[], object]] = {"update": partial(update_of, ours.group), "founding": _founding()}
     timed = {name: partial(milliseconds, act) for name, act in acts.items()}
     times = {name: median(found) for name, found in samples(timed, rounds=ROUNDS, warm_up=1).items()}
     parts = {
@@ -72,6 +72,6 @@ def _founding() -> Callable[[], None]:
     return found
 
 
-def _check(welcomes: list[_Welcome]) -> None:
+def _check(welcomes: Sequence[_Welcome]) -> None:
     if sum(len(welcome.secrets) for welcome in welcomes) != LARGE - 1:
         raise WrongSizeError("the other package did not add everybody")

@@ -1,10 +1,10 @@
 """The bare parts of a rotation, each alone: what the way from accepted to readable cannot do without.
 
-    outbox claim ─▶ hop ─▶ publish ─▶ outbox claim ─▶ hop ─▶ unseal ─▶ update ─▶ MAC ─▶ encrypt ─▶ sign ─▶ seal ─▶ commit
-                     └──▶ outbox done
+    claim ─▶ hop ─▶ publish ─▶ claim ─▶ hop ─▶ unseal ─▶ update ─▶ MAC ─▶ encrypt ─▶ sign ─▶ seal ─▶ commit
+              └──▶ done
 
-A test counts commits and hops of a real rotation against the numbers here. Unseal and seal are the groups port's: from
-a group's document to a session, and back. Reading the other documents, deciding, JSON, waking a thread and handing it
+A test counts commits and hops of a real rotation against the numbers here. Claim and done are the outbox's; unseal and
+seal are the groups port's, from a group's document to a session and back. Reading the other documents, deciding, JSON, waking a thread and handing it
 the interpreter are no parts: they are what the ratio leaves room for.
 """
 

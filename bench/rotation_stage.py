@@ -1,4 +1,4 @@
-"""The stage of the rotation row: the real local machine in this process, three real devices, a watched control store."""
+"""The stage of the rotation row: the real local machine in this process, three real devices, a watched store."""
 
 from __future__ import annotations
 
@@ -149,5 +149,3 @@ def _way(calls: tuple[StoreCall, ...], rotation_id: str) -> Way:
 
 def _written(call: StoreCall) -> set[str]:
     return {write.path for write in call.writes}
-
-

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from bench.rows import Measured, Row
+from bench.run import main
+from bench.table import ROWS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROMISED = {
+    "mls_encrypt_time_200_vs_3": 1.2,
+    "mls_encrypt_bytes_200_vs_3": 1.0,
+    "mls_update_200_vs_add_200_rfc9420": 1.0,
+    "mls_bytes_200_vs_pyrage": 1.0,
+    "rotation_vs_floor": 1.5,
+    "sweep_reads_100k_vs_1k": 1.0,
+    "sweep_time_100k_vs_1k": 1.2,
+}
+
+
+def row(name: str, ratio: float, *, limit: float = 1.0, exact: bool = False) -> Row:
+    return Row(name, limit, lambda _folder: Measured(ratio, {"some_ms": 2.5}), exact)
+
+
+def run(rows: list[Row], result: Path) -> tuple[int, str]:
+    shown = io.StringIO()
+    return main(rows, result, Console(file=shown, width=120)), shown.getvalue()
+
+
+def test_table_has_every_promise() -> None:
+    assert {item.name: item.limit for item in ROWS} == PROMISED
+
+
+def test_equal_is_demanded_where_it_is_promised() -> None:
+    assert {item.name for item in ROWS if item.exact} == {"mls_encrypt_bytes_200_vs_3", "sweep_reads_100k_vs_1k"}
+
+
+def test_result_is_written(tmp_path: Path) -> None:
+    result = tmp_path / "build" / "bench.json"
+    status, shown = run([row("first", 0.5), row("second", 1.0, exact=True)], result)
+    written = json.loads(result.read_text("utf-8"))
+    assert status == 0
+    assert list(written) == ["first", "second"]
+    assert {key: written["first"][key] for key in ("ratio", "limit", "holds", "some_ms")} == {
+        "ratio": 0.5,
+        "limit": 1.0,
+        "holds": True,
+        "some_ms": 2.5,
+    }
+    assert "first" in shown
+    assert "second" in shown
+
+
+def test_a_limit_that_is_broken_is_exit_status_1(tmp_path: Path) -> None:
+    result = tmp_path / "bench.json"
+    status, _ = run([row("kept", 1.0), row("broken", 1.001)], result)
+    written = json.loads(result.read_text("utf-8"))
+    assert status == 1
+    assert written["kept"]["holds"] is True
+    assert written["broken"]["holds"] is False
+
+
+def test_exact_holds_neither_above_nor_below() -> None:
+    assert row("exact", 0, exact=True).holds(1.0)
+    assert not row("exact", 0, exact=True).holds(0.99)
+    assert not row("exact", 0, exact=True).holds(1.01)
+
+
+def test_what_is_no_number_keeps_no_limit() -> None:
+    assert not row("odd", 0).holds(float("nan"))
+
+
+def test_each_row_has_an_empty_folder_that_goes(tmp_path: Path) -> None:
+    given: list[Path] = []
+
+    def measure(folder: Path) -> Measured:
+        assert not list(folder.iterdir())
+        (folder / "left behind").touch()
+        given.append(folder)
+        return Measured(1.0)
+
+    main([Row("one", 1.0, measure), Row("two", 1.0, measure)], tmp_path / "bench.json", Console(file=io.StringIO()))
+    assert len(set(given)) == 2
+    assert not any(folder.exists() for folder in given)
