@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def _join(request: flask.Request) -> Mapping[str, object]:
     fields = fields_of(request)
-    joined = suite().enrol(fields.text("code"), fields.fields("event").values)
+    event = fields.fields("event").values
+    code = fields.optional_text("code")
+    joined = suite().enrol(code, event) if code else suite().enrol.again(fields.text("group"), event)
     return {**joined, "event": event_view(joined["event"])}
 
 

@@ -18,6 +18,7 @@ ROUTES = Routes({
     ("GET", "/clients/<client_id>"): requests.show_client,
     ("POST", "/groups"): requests.create_group,
     ("GET", "/groups/<group_id>"): requests.show_group,
+    ("POST", "/groups/<group_id>/remove"): requests.remove_user,
     ("POST", "/invites"): requests.invite,
 })  # fmt: skip
 

@@ -25,6 +25,7 @@ def _messages(request: flask.Request, group_id: str) -> Mapping[str, object]:
 ROUTES = Routes({
     ("GET", "/rotations/<key>"): lambda r, key: views.rotation_view(suite().status.rotation(caller_of(r), key)),
     ("GET", "/clients/<key>"): lambda r, key: views.client_view(suite().status.client(caller_of(r), key)),
+    ("GET", "/groups/<key>"): lambda r, key: views.group_view(*suite().status.group(caller_of(r), key)),
     ("GET", "/groups/<group_id>/messages"): _messages,
     ("GET", "/welcomes/<key>"): lambda r, key: {"event": views.event_view(suite().status.welcome(caller_of(r), key))},
 })  # fmt: skip

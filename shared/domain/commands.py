@@ -62,10 +62,14 @@ class Distribute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledge:
-    """Prove to hold the secret. `member`: the acker has a leaf now; `receipt_key`: what the receipt verified under."""
+    """Prove to hold the secret. `receipt_key`: what the receipt verified under.
+
+    `member`: the acker has a leaf now; `people`: all who have one, for earlier acks of the removed count no more.
+    """
 
     actor: Person
     member: bool
+    people: frozenset[str]
     rotation_id: str
     version_id: str
     secret_hash: str

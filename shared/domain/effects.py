@@ -184,7 +184,7 @@ def add_ack(case: Case) -> Sequence[Step]:
     rotation, pending = _open(case.state)
     ack = Ack(command.actor.user, command.actor.npub, command.ack_at, command.receipt)
     acked = replace(rotation, acks=(*rotation.acks, ack))
-    if acked.phase is Phase.DISTRIBUTED and acked.counted_acks() >= acked.quorum:
+    if acked.phase is Phase.DISTRIBUTED and acked.counted_acks(command.people) >= acked.quorum:
         acked = replace(acked, phase=Phase.ACKNOWLEDGED, acknowledged_at=case.now)
     return [Step("acknowledge", case.state.with_rotation(acked), rotation.rotation_id, pending.version_id)]
 

@@ -163,9 +163,10 @@ class Rotation:
         """Return whether that person's ack counts: with quorum ≥ 2 the requester's own does not."""
         return self.quorum == 1 or user != self.requested_by.user
 
-    def counted_acks(self) -> int:
-        """Return how many people's acks count towards the quorum."""
-        return len({ack.user for ack in self.acks if self.counts(ack.user)})
+    def counted_acks(self, people: frozenset[str] | None = None) -> int:
+        """Return how many people's acks count towards the quorum; of `people` only, if they are given."""
+        users = {ack.user for ack in self.acks if self.counts(ack.user)}
+        return len(users if people is None else users & people)
 
     def ended(self, outcome: Outcome, at: datetime) -> Rotation:
         """Return this rotation completed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from shared.domain.errors import InvalidRequest
@@ -63,10 +64,15 @@ def create_group(request: flask.Request) -> Mapping[str, Any]:
 
 def show_group(_request: flask.Request, group_id: str) -> Mapping[str, Any]:
     """Show a group."""
-    return views.group_view(*suite().operate.show_group(group_id))
+    return views.group_view(*suite().status.group_seen(group_id))
 
 
 def invite(request: flask.Request) -> Mapping[str, Any]:
     """Make an invite."""
     fields = fields_of(request)
     return suite().operate.invite(fields.text("user"), fields.text("group_id"))
+
+
+def remove_user(request: flask.Request, group_id: str) -> Mapping[str, Any]:
+    """Remove a person from a group."""
+    return asdict(suite().remove_user(group_id, fields_of(request).text("user")))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shared.domain.model import Client, ClientState, Rotation, Version
     from shared.ports.store import Data, Value
     from shared.use_cases.read_status import ClientView
-    from shared.use_cases.rosters import Roster
+    from shared.use_cases.rosters import Roster, RosterMember
     from shared.verifier.verifier import Verdict
 
 _ROTATION_HIDES = {"mls_group", "groups", "request_digest", "distribution_message_id"}
@@ -78,8 +78,13 @@ def _version_view(version: Version) -> Mapping[str, Any]:
 
 def messages_view(messages: list[Data], page: int) -> Mapping[str, Any]:
     """Return a page of a group's log."""
-    shown = [{"index": item["index"], "kind": item["kind"], "event": event_view(item["event"])} for item in messages]
+    shown = [_message_view(item) for item in messages]
     return {"messages": shown, "next": shown[-1]["index"] if len(shown) == page else None}
+
+
+def _message_view(message: Data) -> Mapping[str, Any]:
+    events = {name: event_view(message[name]) for name in ("event", "joined") if message.get(name)}
+    return {"index": message["index"], "kind": message["kind"], **events}
 
 
 def event_view(event: Value) -> Mapping[str, Any]:
@@ -88,11 +93,20 @@ def event_view(event: Value) -> Mapping[str, Any]:
     return shown
 
 
-def group_view(roster: Roster, epoch: int) -> Mapping[str, Any]:
-    """Return a group."""
-    names = ("user", "npub", "leaf", "joined_at")
-    members = [{name: plain(getattr(member, name)) for name in names} for member in roster.members]
-    return {"group_id": roster.group_id, "epoch": epoch, "members": members}
+def group_view(roster: Roster, epoch: int, seen: Mapping[str, datetime]) -> Mapping[str, Any]:
+    """Return a group; `updated_at` is when a leaf's keys were last replaced, `seen_at` known to the hour."""
+    members = [_member_view(member, seen) for member in roster.members]
+    absent = [_member_view(member, seen) for member in roster.absent]
+    return {"group_id": roster.group_id, "epoch": epoch, "members": members, "absent": absent}
+
+
+def _member_view(member: RosterMember, seen: Mapping[str, datetime]) -> Mapping[str, Any]:
+    shown = {name: plain(getattr(member, name)) for name in ("user", "npub", "leaf", "joined_at")}
+    return {
+        **shown,
+        "updated_at": plain(member.updated_at or member.joined_at),
+        "seen_at": plain(seen.get(member.npub)),
+    }
 
 
 def verdict_view(verdict: Verdict) -> Mapping[str, Any]:

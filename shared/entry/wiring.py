@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from shared.use_cases.operate import Operate
     from shared.use_cases.publish import Publish
     from shared.use_cases.read_status import ReadStatus
+    from shared.use_cases.remove_user import RemoveUser
     from shared.use_cases.sweep import Sweep
+    from shared.use_cases.upkeep import Upkeep
     from shared.verifier.tokens import Tokens
     from shared.verifier.verifier import Verifier
 
@@ -148,7 +150,21 @@ class Suite:
         """Behind `grace_sweeper`."""
         from shared.use_cases.sweep import Sweep
 
-        return Sweep(self.clients, self.bus, self.environment)
+        return Sweep(self.clients, self.bus, self.environment, self.upkeep)
+
+    @functools.cached_property
+    def upkeep(self) -> Upkeep:
+        """Behind `grace_sweeper`, too: looks after the groups."""
+        from shared.use_cases.upkeep import Upkeep
+
+        return Upkeep(self.databases, self.groups, self.environment, self.settings.banner)
+
+    @functools.cached_property
+    def remove_user(self) -> RemoveUser:
+        """Behind `operator`: takes a person out of a group."""
+        from shared.use_cases.remove_user import RemoveUser
+
+        return RemoveUser(self.clients, self.groups, self.environment)
 
     @functools.cached_property
     def verifier(self) -> Verifier:
@@ -170,7 +186,7 @@ class Suite:
         """Behind `status`, and what `operator` shows."""
         from shared.use_cases.read_status import ReadStatus
 
-        return ReadStatus(self.clients, self.environment)
+        return ReadStatus(self.clients, self.databases.usage, self.environment)
 
     @functools.cached_property
     def operate(self) -> Operate:

@@ -24,6 +24,8 @@ ROTATIONS_OF_CLIENT = Index("oauth2_rotations", ("client_id",), "rotation_id")
 ROTATIONS_WAITING = Index("oauth2_rotations", ("waiting_for",), "created_at")
 KEY_PACKAGES_BY_GROUP = Index("key_packages", (), "group_id")
 WELCOMES_BY_GROUP = Index("welcomes", (), "group_id")
+CLIENTS_OF_GROUP = Index("mls_groups/{group}/clients", (), "client_id")
+UPKEEP_BY_TIME = Index("group_upkeep", (), "due_at")
 INVITES_BY_END = Index("invites", (), "expires_at")
 
 ANSWERS_BY_END = Index("events", (), "expires_at")
@@ -39,6 +41,8 @@ INDEXES = (
     ROTATIONS_WAITING,
     KEY_PACKAGES_BY_GROUP,
     WELCOMES_BY_GROUP,
+    CLIENTS_OF_GROUP,
+    UPKEEP_BY_TIME,
     INVITES_BY_END,
     ANSWERS_BY_END,
     RATES_BY_END,

@@ -8,6 +8,9 @@ CLIENTS: Final = "oauth2_clients"
 ROTATIONS: Final = "oauth2_rotations"
 GROUPS: Final = "mls_groups"
 SERVICE: Final = "service/identity"
+FROZEN: Final = "service/frozen"
+"""There is such a document while nothing may be sent: the store is a copy, or was restored (use_cases/freeze.py)."""
+UPKEEP: Final = "group_upkeep"
 
 
 def client(client_id: str) -> str:
@@ -53,6 +56,26 @@ def messages(group_id: str) -> str:
 def message(group_id: str, index: int) -> str:
     """Return the path of one message of a group's log."""
     return f"{messages(group_id)}/{index:012d}"
+
+
+def client_of_group(group_id: str, client_id: str) -> str:
+    """Return the path that says that a group administers a client."""
+    return f"{clients_of_group(group_id)}/{client_id}"
+
+
+def clients_of_group(group_id: str) -> str:
+    """Return the collection of what a group administers."""
+    return f"{GROUPS}/{group_id}/clients"
+
+
+def upkeep(group_id: str) -> str:
+    """Return the path that says when a group's log and leaves are to be looked after."""
+    return f"{UPKEEP}/{group_id}"
+
+
+def seen(group_id: str, npub: str) -> str:
+    """Return the path (database usage) that says when a device last fetched a group's log."""
+    return f"group_seen/{group_id}/devices/{npub}"
 
 
 def key_package(reference: str) -> str:

@@ -12,25 +12,22 @@ from typing import TYPE_CHECKING, cast
 
 from shared.domain.audit import Transition
 from shared.domain.encodings import base64url_decode, identifier
-from shared.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from shared.domain.errors import Conflict, Forbidden, InvalidRequest
 from shared.ports.groups import ForbiddenChange, GroupError, Received, StaleEpoch
 from shared.ports.store import put
 from shared.proofs.nostr import canonical, open_event, parse_event
 from shared.proofs.strict_json import load_object
 from shared.records import paths
-from shared.records.entities import from_data
 from shared.use_cases.accept_event import ANSWERS_LAST
 from shared.use_cases.attempts import until_won
-from shared.use_cases.audit_writes import HEAD, system_writes
+from shared.use_cases.audit_writes import system_writes
 from shared.use_cases.bucket import Buckets
-from shared.use_cases.group_log import ENVELOPE, GroupLog
-from shared.use_cases.rosters import Roster
+from shared.use_cases.group_log import ENVELOPE
+from shared.use_cases.membership import Membership, wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from shared.ports.groups import Groups
-    from shared.ports.store import Data, Snapshot, Write
+    from shared.ports.store import Data, Store
     from shared.proofs.nostr import Event
     from shared.use_cases.accept_event import AcceptEvent
 
@@ -56,50 +53,48 @@ class AcceptEnvelope:
         return until_won(lambda: self._attempt(event, group_id, message), self.accept_event.environment)
 
     def _attempt(self, event: Event, group_id: str, message: bytes) -> Data:
-        wanted = [HEAD, paths.group(group_id), paths.roster(group_id), paths.event(event.id)]
-        snapshot = self.accept_event.clients.store.get(wanted)
+        snapshot = self._store.get([*wanted(group_id), paths.event(event.id)])
         answered = snapshot[paths.event(event.id)].data
         if answered is not None:
             return cast("Data", answered["answer"])
-        if not snapshot[paths.group(group_id)].exists:
-            raise NotFound("unknown_group", "There is no such group.")
         self.buckets.take(group_id, snapshot.read_time)
-        log = self._opened(group_id, snapshot)
-        received = self._received(log, snapshot, message)
+        membership = Membership.opened(self.groups, group_id, snapshot)
+        received = self._received(membership, message)
         if received.plaintext is None:
-            return self._updated(log, snapshot, event, message, received.npub)
-        said = _said(received.npub, received.plaintext)
-        return self.accept_event.accept(said, carried=log.writes())
+            return self._updated(membership, event, message, received.npub)
+        return self.accept_event.accept(_said(received.npub, received.plaintext), carried=membership.log.writes())
 
-    def _opened(self, group_id: str, snapshot: Snapshot) -> GroupLog:
-        return GroupLog.opened(self.groups, snapshot[paths.group(group_id)], snapshot.read_time)
+    @property
+    def _store(self) -> Store:
+        return self.accept_event.clients.store
 
-    def _received(self, log: GroupLog, snapshot: Snapshot, message: bytes) -> Received:
+    def _received(self, membership: Membership, message: bytes) -> Received:
         try:
-            return log.session.receive(message)
+            return membership.log.session.receive(message)
         except StaleEpoch:
             raise Conflict("stale_epoch", "The message is of a past epoch: catch up, and send it again.") from None
         except ForbiddenChange as change:
-            self._record(snapshot, log, "refuse_commit", change.npub)
+            self._refused(membership, change.npub)
             raise Forbidden("forbidden_change", "Only the service changes who is in a group.") from None
         except GroupError:
             raise InvalidRequest("bad_message", "The MLS message is not acceptable.") from None
 
-    def _updated(self, log: GroupLog, snapshot: Snapshot, event: Event, message: bytes, npub: str) -> Data:
+    def _updated(self, membership: Membership, event: Event, message: bytes, npub: str) -> Data:
+        log = membership.log
         log.say("commit", message)
+        membership.renewed(npub)
         answer: Data = {"group_id": log.group_id, "epoch": log.session.epoch, "index": log.next_index - 1}
-        stored: Data = {"answer": answer, "expires_at": snapshot.read_time + ANSWERS_LAST}
-        self._record(snapshot, log, "update_path", npub, [*log.writes(), put(snapshot[paths.event(event.id)], stored)])
+        stored: Data = {"answer": answer, "expires_at": log.now + ANSWERS_LAST}
+        membership.also.append(put(membership.snapshot[paths.event(event.id)], stored))
+        membership.commit(self._store, self.accept_event.clients.banner)
         return answer
 
-    def _record(self, snapshot: Snapshot, log: GroupLog, action: str, npub: str, writes: Sequence[Write] = ()) -> None:
-        members = from_data(Roster, cast("Data", snapshot[paths.roster(log.group_id)].data))
-        member = members.member(npub)
-        ids = {"group_id": log.group_id, "npub": npub}
-        done = Transition(action, member.user if member else npub, ids, after={"epoch": log.session.epoch})
+    def _refused(self, membership: Membership, npub: str) -> None:
+        member = membership.roster.member(npub)
+        ids = {"group_id": membership.log.group_id, "npub": npub}
+        done = Transition("refuse_commit", member.user if member else npub, ids)
         banner = self.accept_event.clients.banner
-        audit = system_writes(snapshot, [done], snapshot.read_time, banner)
-        self.accept_event.clients.store.commit([*writes, *audit])
+        self._store.commit(system_writes(membership.snapshot, [done], membership.log.now, banner))
 
 
 def _said(npub: str, plaintext: bytes) -> Event:

@@ -37,6 +37,7 @@ def acknowledgement(intent: Intent, actor: Person, reading: Reading) -> Acknowle
     return Acknowledge(
         actor=actor,
         member=reading.user(actor.npub) == actor.user,
+        people=reading.people,
         rotation_id=ack.rotation_id,
         version_id=ack.version_id,
         secret_hash=ack.secret_hash,

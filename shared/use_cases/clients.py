@@ -125,10 +125,10 @@ class Clients:
         changes.extend(also)
         self.store.commit([*changes, *_checks(decided[0][0].snapshot, changes)])
 
-    def create(self, snapshot: Snapshot, decision: Decision) -> None:
+    def create(self, snapshot: Snapshot, decision: Decision, also: Sequence[Write] = ()) -> None:
         """Write a new client with its first audit entries, resting on what was read; `LostRace` if that moved."""
         policy = self.policy.overridden(decision.state.client.policy)
-        self.commit(Reading(snapshot, decision.state, policy, {}), decision)
+        self.commit(Reading(snapshot, decision.state, policy, {}), decision, also)
 
     def _writes(self, reading: Reading, decision: Decision) -> list[Write]:
         client = reading.state.client

@@ -23,6 +23,7 @@ from shared.records import paths
 from shared.records.live import group_key
 from shared.use_cases.attempts import until_won
 from shared.use_cases.group_log import GroupLog
+from shared.use_cases.membership import require_thawed
 from shared.use_cases.waiting import WaitingRoom
 from shared.verifier.matching import matches
 
@@ -80,6 +81,7 @@ class Distribute:
 
     def _send(self, sending: Sequence[Sending]) -> None:
         snapshot = sending[0].reading.snapshot
+        require_thawed(snapshot)
         documents = _documents(snapshot, sending[0].rotation)
         logs = [GroupLog.opened(self.groups, document, snapshot.read_time) for document in documents]
         for log in logs:
@@ -127,7 +129,8 @@ def _tell(item: Sending, version: Version, secret: str, logs: Sequence[GroupLog]
 
 
 def _groups_of(client: Data) -> Iterator[str]:
-    return (paths.group(name) for name in cast("Iterable[str]", client["admin_groups"]))
+    yield paths.FROZEN
+    yield from (paths.group(name) for name in cast("Iterable[str]", client["admin_groups"]))
 
 
 def _requested(reading: Reading) -> Sending | None:

@@ -6,31 +6,28 @@ key package first; then leaf, roster entry, the commit for the others, the Welco
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from shared.domain.audit import Transition
-from shared.domain.encodings import base64url_decode
+from shared.domain.encodings import base64url_decode, identifier
 from shared.domain.errors import Conflict, Forbidden, InvalidRequest
-from shared.ports.groups import GroupError, KeyPackage
-from shared.ports.store import Create, put
+from shared.ports.groups import GroupError
+from shared.ports.store import put
 from shared.proofs.nostr import open_event
 from shared.records import paths
-from shared.records.entities import from_data, to_data
 from shared.use_cases.accept_event import require_fresh
 from shared.use_cases.attempts import until_won
-from shared.use_cases.audit_writes import HEAD, system_writes
-from shared.use_cases.group_log import KEY_PACKAGE, WELCOME, GroupLog
+from shared.use_cases.group_log import KEY_PACKAGES
+from shared.use_cases.membership import Membership, open_membership
 from shared.use_cases.operate import code_hash
-from shared.use_cases.rosters import Roster, RosterMember
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from shared.ports.environment import Environment
-    from shared.ports.groups import Groups
-    from shared.ports.store import Data, Databases, Document
+    from shared.ports.groups import Groups, KeyPackage
+    from shared.ports.store import Data, Databases, Document, Write
     from shared.proofs.nostr import Event
 
 
@@ -45,21 +42,36 @@ class Enrol:
 
     def __call__(self, code: str, event: Mapping[str, object]) -> Data:
         """Add a device to the group that its invite names; the same code and key package get the same answer."""
-        signed = open_event(event)
-        if signed.kind != KEY_PACKAGE:
-            raise InvalidRequest("unknown_kind", "A device joins by a key-package event.")
-        return until_won(lambda: self._attempt(code, signed), self.environment)
+        return until_won(lambda: self._join(code, _key_package_event(event)), self.environment)
 
-    def _attempt(self, code: str, event: Event) -> Data:
+    def again(self, group_id: str, event: Mapping[str, object]) -> Data:
+        """Give a known device a new leaf for a fresh key package: it lost its way, or was silent for too long."""
+        return until_won(lambda: self._rejoin(identifier(group_id), _key_package_event(event)), self.environment)
+
+    def _join(self, code: str, event: Event) -> Data:
         path = paths.invite(code_hash(code))
         snapshot = self.databases.auth.get([path])
-        require_fresh(event, snapshot.read_time)
-        offered = self._key_package(event, snapshot.read_time)
-        invite = self._taken(snapshot[path], offered, snapshot.read_time)
-        welcome = self._welcome(cast("str", invite["user"]), cast("str", invite["group_id"]), offered, event)
-        return {"user": invite["user"], "group": invite["group_id"], "event": welcome}
+        offered = self._offered(event, snapshot.read_time)
+        invite = _invite(snapshot[path], offered, event, snapshot.read_time)
+        group_id, user = cast("str", invite["group_id"]), cast("str", invite["user"])
+        membership, answered = self._open(group_id, offered)
+        if answered and invite["used_by"] is None:  # RFC 9420 §10: a key package is used once
+            raise Conflict("key_package_used", "The key package was used already.")
+        if not answered and membership.roster.member(offered.npub):
+            raise Conflict("already_member", "This device is in the group already.")
+        taken = put(snapshot[path], {**invite, "used_by": offered.reference})
+        return self._answer(membership, answered, user, offered, event, () if invite["used_by"] else (taken,))
 
-    def _key_package(self, event: Event, now: datetime) -> KeyPackage:
+    def _rejoin(self, group_id: str, event: Event) -> Data:
+        offered = self._offered(event, self.databases.control.get([]).read_time)
+        membership, answered = self._open(group_id, offered)
+        known = membership.roster.known(offered.npub)
+        if known is None:
+            raise Forbidden("not_in_group", "This device is not known to the group: it needs an invite.")
+        return self._answer(membership, answered, known.user, offered, event)
+
+    def _offered(self, event: Event, now: datetime) -> KeyPackage:
+        require_fresh(event, now)
         try:
             offered = self.groups.read_key_package(base64url_decode(event.content), now)
         except GroupError:
@@ -68,53 +80,42 @@ class Enrol:
             raise Forbidden("wrong_identity", "The key package is for another key than the one that signed it.")
         return offered
 
-    def _taken(self, document: Document, offered: KeyPackage, now: datetime) -> Data:
-        invite = document.data
-        if invite is None or cast("datetime", invite["expires_at"]) <= now:
-            raise Forbidden("bad_invite", "The code is unknown, or its time is over.")
-        if invite["used_by"] not in {None, offered.reference}:
-            raise Conflict("invite_used", "The code was used already.")
-        if invite["used_by"] is None:
-            self.databases.auth.commit([put(document, {**invite, "used_by": offered.reference})])
-        return invite
+    def _open(self, group_id: str, offered: KeyPackage) -> tuple[Membership, str]:
+        path = paths.welcome(offered.reference)
+        membership = open_membership(self.databases.control, self.groups, group_id, also=[path])
+        answered = membership.snapshot[path].data
+        return membership, cast("str", answered["event"]) if answered else ""
 
-    def _welcome(self, user: str, group_id: str, offered: KeyPackage, event: Event) -> str:
-        group, roster, used = paths.group(group_id), paths.roster(group_id), paths.key_package(offered.reference)
-        answer = paths.welcome(offered.reference)
-        snapshot = self.databases.control.get([HEAD, group, roster, used, answer])
-        known = snapshot[answer].data
-        if known is not None:
-            return cast("str", known["event"])
-        members = from_data(Roster, cast("Data", snapshot[roster].data))
-        if members.member(offered.npub):
-            raise Conflict("already_member", "This device is in the group already.")
-        now = snapshot.read_time
-        log = GroupLog.opened(self.groups, snapshot[group], now)
-        commit, message = _added(log, offered)
-        log.say("commit", commit)
-        tags = [["after", f"{log.next_index - 1:012d}"]]
-        welcome = self.groups.envelope(WELCOME, group_id, message, now, tags)
-        leaf = next(leaf.index for leaf in log.session.members if leaf.npub == offered.npub)
-        joined = RosterMember(user, offered.npub, leaf, event.id, now)
-        self.databases.control.commit(
-            [
-                *log.writes(),
-                put(snapshot[roster], to_data(replace(members, members=(*members.members, joined)))),
-                Create(used, {"group_id": group_id, "npub": offered.npub, "event": event.to_json(), "at": now}),
-                Create(answer, {"npub": offered.npub, "group_id": group_id, "event": welcome, "at": now}),
-                *system_writes(snapshot, [_join(user, group_id, joined, log)], now, self.banner),
-            ]
-        )
-        return welcome
+    def _answer(
+        self,
+        membership: Membership,
+        answered: str,
+        user: str,
+        offered: KeyPackage,
+        event: Event,
+        invite: Sequence[Write] = (),
+    ) -> Data:
+        welcome = answered or membership.admit(user, offered, event)
+        if invite:  # not before the Welcome is made: a key package that is refused takes no invite
+            self.databases.auth.commit(invite)
+        if not answered:
+            membership.commit(self.databases.control, self.banner)
+        return {"user": user, "group": membership.log.group_id, "event": welcome}
 
 
-def _added(log: GroupLog, offered: KeyPackage) -> tuple[bytes, bytes]:
-    try:
-        return log.session.add(offered.data)
-    except GroupError:
-        raise InvalidRequest("bad_key_package", "The key package does not fit the group.") from None
+def _invite(document: Document, offered: KeyPackage, event: Event, now: datetime) -> Data:
+    invite = document.data
+    if invite is None or cast("datetime", invite["expires_at"]) <= now:
+        raise Forbidden("bad_invite", "The code is unknown, or its time is over.")
+    if event.tag_count("h"):  # optional; but then it is signed: the device means that group and no other
+        agree(event, {"h": cast("str", invite["group_id"])})
+    if invite["used_by"] not in {None, offered.reference}:
+        raise Conflict("invite_used", "The code was used already.")
+    return invite
 
 
-def _join(user: str, group_id: str, member: RosterMember, log: GroupLog) -> Transition:
-    ids = {"group_id": group_id, "user": user, "npub": member.npub, "event_id": member.key_package_event}
-    return Transition("join", user, ids, after={"epoch": log.session.epoch, "leaf": member.leaf})
+def _key_package_event(event: Mapping[str, object]) -> Event:
+    signed = open_event(event)
+    if signed.kind not in KEY_PACKAGES:
+        raise InvalidRequest("unknown_kind", "A device joins by a key-package event.")
+    return signed

@@ -163,6 +163,7 @@ class Examine:
             rotations,
             self._all(Query(paths.audit(own_id), order_by="seq")),
             self._notices(rotations),
+            self._control.get([]).read_time,
         )
 
     def _notices(self, rotations: Sequence[Document]) -> Mapping[str, Document]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from shared.domain import invariants, lifecycle
@@ -22,12 +23,15 @@ from shared.verifier.matching import resembles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from shared.domain.model import Ack
     from shared.domain.policy import Policy
     from shared.ports.keys import MacKey
     from shared.ports.store import Data, Document
 
+NOTICES_LAST = timedelta(days=7)
+"""How long after its rotation's end a notice stays in the log (protocol.md §3)."""
 _HASH_BYTES = 32
 _TOKEN = re.compile(rf"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{{{SECRET_LENGTH}}}(?![A-Za-z0-9_-])")
 _NO_SECRETS = frozenset({"secret_hash", "receipt_key"})
@@ -43,6 +47,8 @@ class ClientDocuments:
     rotations: Sequence[Document]
     entries: Sequence[Document]
     notices: Mapping[str, Document]
+    now: datetime
+    """The store's time of the reading."""
 
     @property
     def own(self) -> Sequence[Document]:
@@ -147,8 +153,11 @@ def _promoted_in_time(rotation: Rotation) -> bool:
 
 
 def _was_sent(found: ClientDocuments, rotation: Rotation) -> bool:
-    notice = found.notices[rotation.rotation_id].data
-    return notice is not None and (notice["kind"], notice["rotation_id"]) == ("notice", rotation.rotation_id)
+    notice, ended = found.notices[rotation.rotation_id].data, rotation.completed_at
+    may_be_gone = ended is not None and ended + NOTICES_LAST <= found.now
+    if notice is None or (notice["kind"] != "notice" and may_be_gone):
+        return may_be_gone
+    return (notice["kind"], notice["rotation_id"]) == ("notice", rotation.rotation_id)
 
 
 def _receipt_holds(ack: Ack, rotation: Rotation, version: Version, *, wanted: bool) -> bool:

@@ -17,11 +17,11 @@ from shared.proofs.nostr import open_event
 from shared.records import paths
 from shared.records.entities import from_data
 from shared.use_cases.findings import Finding, last_segment
-from shared.use_cases.group_log import ENVELOPE, KEY_PACKAGE, WELCOME
+from shared.use_cases.group_log import ENVELOPE, GONE, KEY_PACKAGES, WELCOME
 from shared.use_cases.rosters import Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
     from datetime import datetime
 
     from shared.ports.groups import Groups
@@ -84,8 +84,12 @@ class GroupExaminer:
             yield Finding("the group's epoch is not its state's", found.group.path)
 
     def _log_findings(self, messages: Sequence[Document], group_id: str, epoch: object) -> Iterator[Finding]:
-        reached, seen = 0, set[bytes]()
+        reached: int | None = None
+        seen = set[bytes]()
         for message in messages:
+            data = cast("Data", message.data)
+            if data["kind"] == GONE:
+                continue
             head = self._head(message, group_id)
             if head is None:
                 yield Finding("an entry of the log is no message that the service sent to this group", message.path)
@@ -93,15 +97,17 @@ class GroupExaminer:
             if {head.ciphertext, head.sender_data} & seen:
                 yield Finding("a ciphertext stands in the log twice", message.path)
             seen |= {head.ciphertext, head.sender_data}
+            if reached is None:  # what came before the first entry that is left, nobody can say
+                reached = head.epoch if data["index"] != 1 else 0
             if head.epoch != reached:
                 yield Finding("a message is of another epoch than the log has come to", message.path)
             reached += head.kind == "commit"
-        if reached != epoch:
+        if reached not in {epoch, None} or (reached is None and epoch != 0):
             yield Finding("the log's commits do not lead to the group's epoch", paths.group(group_id))
 
     def _head(self, message: Document, group_id: str) -> MessageHead | None:
         data = cast("Data", message.data)
-        event = _opened(data, ENVELOPE)
+        event = _opened(data, {ENVELOPE})
         if event is None or event.pubkey != self.service or not _is_for(event, group_id):
             return None
         try:
@@ -113,12 +119,12 @@ class GroupExaminer:
     def _joining_findings(self, found: GroupDocuments, group_id: str) -> Iterator[Finding]:
         if _pairs(found.key_packages) != _pairs(found.welcomes):
             yield Finding("key packages and Welcomes do not pair up")
-        offers = [(document, _opened(cast("Data", document.data), KEY_PACKAGE)) for document in found.key_packages]
+        offers = [(document, _opened(cast("Data", document.data), KEY_PACKAGES)) for document in found.key_packages]
         for document, event in offers:
             if event is None or event.pubkey != cast("Data", document.data)["npub"]:
                 yield Finding("a key package is not signed by its key", document.path)
         for document in found.welcomes:
-            event = _opened(cast("Data", document.data), WELCOME)
+            event = _opened(cast("Data", document.data), {WELCOME})
             if event is None or event.pubkey != self.service or not _is_for(event, group_id):
                 yield Finding("a Welcome is not signed by the service for this group", document.path)
         offered = {(event.id, event.pubkey) for _, event in offers if event}
@@ -129,9 +135,10 @@ class GroupExaminer:
 
 def _index_findings(messages: Sequence[Document], group_id: str, next_index: object) -> Iterator[Finding]:
     indices = [cast("Data", message.data)["index"] for message in messages]
-    if indices != list(range(1, len(indices) + 1)):
+    first = cast("int", indices[0]) if indices else 1
+    if indices != list(range(first, first + len(indices))):
         yield Finding("the log has a gap, or an index twice")
-    if next_index != len(indices) + 1:
+    if next_index != first + len(indices):
         yield Finding("the group's next index is not the end of its log", paths.group(group_id))
     for message, index in zip(messages, indices, strict=True):
         if message.path != paths.message(group_id, cast("int", index)):
@@ -149,12 +156,12 @@ def _roster(document: Document) -> Roster | None:
         return None
 
 
-def _opened(data: Data, kind: int) -> Event | None:
+def _opened(data: Data, kinds: Container[int]) -> Event | None:
     try:
         event = open_event(cast("str", data.get("event")))
     except (Refusal, TypeError, AttributeError):
         return None
-    return event if event.kind == kind else None
+    return event if event.kind in kinds else None
 
 
 def _is_for(event: Event, group_id: str) -> bool:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 ENVELOPE = 445
 WELCOME = 444
-KEY_PACKAGE = 443
+GONE = "gone"
+"""The kind of an entry whose message has ended: its place stays, so that the log has no gap."""
+KEY_PACKAGES = frozenset({443, 30443})
 
 
 @dataclass(slots=True)
@@ -55,11 +57,16 @@ class GroupLog:
         """The id in the log of the message that is said next."""
         return f"{self.next_index:012d}"
 
-    def say(self, kind: str, message: bytes, rotation_id: str = "") -> None:
-        """Append a message (kind `commit` or `notice`) as a kind-445 envelope."""
+    def say(self, kind: str, message: bytes, rotation_id: str = "", joined: str = "") -> None:
+        """Append a message (kind `commit` or `notice`) as a kind-445 envelope.
+
+        `joined` is the key-package event that whoever a commit adds has signed: devices check it.
+        """
         event = self.groups.envelope(ENVELOPE, self.group_id, message, self.now)
         index, self.next_index = self.next_index, self.next_index + 1
         entry: Data = {"index": index, "kind": kind, "event": event, "rotation_id": rotation_id, "at": self.now}
+        if joined:
+            entry = {**entry, "joined": joined}
         self.entries.append(Create(paths.message(self.group_id, index), entry))
 
     def writes(self) -> list[Write]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from shared.domain.audit import Transition
 from shared.domain.encodings import crockford, identifier, to_milliseconds
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from shared.ports.store import Data, Databases, Document, Snapshot
     from shared.use_cases.clients import Clients
 
+UPKEEP_EVERY = timedelta(days=1)
 INVITES_LAST = timedelta(hours=24)
 OPERATOR = "operator"
 PAGE = 100
@@ -61,7 +62,8 @@ class Operate:
         self.clients.policy.overridden(policy)
         client = Client(client_id, kind, groups, snapshot.read_time, policy=dict(policy))
         added = Transition("add_client", OPERATOR, {"client_id": client_id}, after={"status": client.status.value})
-        self.clients.create(snapshot, Decision(ClientState(client), (added,)))
+        listed = [Create(paths.client_of_group(group, client_id), {"client_id": client_id}) for group in groups]
+        self.clients.create(snapshot, Decision(ClientState(client), (added,)), also=listed)
 
     def list_clients(self, after: str | None) -> tuple[Sequence[Client], str | None]:
         """Return one page of clients in the order of their ids, and after which id the next page begins.
@@ -94,18 +96,10 @@ class Operate:
             [
                 *log.writes(),
                 Create(paths.roster(group_id), to_data(Roster(group_id))),
+                Create(paths.upkeep(group_id), {"group_id": group_id, "due_at": now + UPKEEP_EVERY}),
                 *system_writes(snapshot, [created], now, self.clients.banner),
             ]
         )
-
-    def show_group(self, group_id: str) -> tuple[Roster, int]:
-        """Return a group's roster and epoch."""
-        wanted = [paths.group(identifier(group_id)), paths.roster(group_id)]
-        snapshot = self.databases.control.get(wanted)
-        group, roster = (snapshot[path].data for path in wanted)
-        if group is None or roster is None:
-            raise NotFound("unknown_group", "There is no such group.")
-        return from_data(Roster, roster), cast("int", group["epoch"])
 
     def invite(self, user: str, group_id: str) -> Data:
         """Make a one-time code by which a device of `user` joins a group; only its hash is stored."""

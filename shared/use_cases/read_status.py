@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from shared.domain import lifecycle
 from shared.domain.encodings import base64url_decode, identifier, rotation_identifier
-from shared.domain.errors import Forbidden, InvalidRequest, NotFound
+from shared.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from shared.domain.model import Rotation
-from shared.ports.store import Query
+from shared.ports.store import LostRace, Query, put
 from shared.records import paths
 from shared.records.entities import from_data
 from shared.use_cases.attempts import until_won
 from shared.use_cases.rosters import Roster
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from shared.domain.model import ClientState
     from shared.ports.environment import Environment
-    from shared.ports.store import Data
+    from shared.ports.store import Data, Store
     from shared.use_cases.clients import Clients, Reading
 
 PAGE = 100
 _UNKNOWN_CLIENT = ("unknown_client", "There is no such client.")
 _UNKNOWN_ROTATION = ("unknown_rotation", "There is no such rotation.")
+SEEN_EVERY = timedelta(hours=1)
+"""How exactly it is known when a device was last seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,7 @@ class ReadStatus:
     """The use cases behind `status`; `npub` is who asks, None for the operator."""
 
     clients: Clients
+    usage: Store
     environment: Environment
 
     def client(self, npub: str | None, client_id: str) -> ClientView:
@@ -65,12 +72,49 @@ class ReadStatus:
 
     def messages(self, npub: str, group_id: str, after: str) -> list[Data]:
         """Return at most PAGE messages of a group's log that follow the message id `after`."""
-        path = paths.roster(identifier(group_id))
-        data = self.clients.store.get([path])[path].data
-        if data is None or not from_data(Roster, data).member(npub):
-            raise Forbidden("not_in_group", "Only members read a group's log.")
+        self._roster(npub, group_id)
+        self._saw(npub, group_id)
         query = Query(paths.messages(group_id), order_by="index", at_least=_index(after) + 1, limit=PAGE)
         return [item.data for item in self.clients.store.query(query) if item.data is not None]
+
+    def group(self, npub: str, group_id: str) -> tuple[Roster, int, Mapping[str, datetime]]:
+        """Return a group's roster and epoch, and when each device was last seen."""
+        self._roster(npub, group_id)
+        return self.group_seen(group_id)
+
+    def group_seen(self, group_id: str) -> tuple[Roster, int, Mapping[str, datetime]]:
+        """Return the same for the operator; `NotFound` without such a group."""
+        wanted = [paths.group(identifier(group_id)), paths.roster(group_id)]
+        snapshot = self.clients.store.get(wanted)
+        group, data = (snapshot[path].data for path in wanted)
+        if group is None or data is None:
+            raise NotFound("unknown_group", "There is no such group.")
+        roster = from_data(Roster, data)
+        by_path = {paths.seen(group_id, member.npub): member.npub for member in (*roster.members, *roster.absent)}
+        seen = self.usage.get(by_path).documents.values() if by_path else ()
+        last = {by_path[item.path]: cast("datetime", item.data["seen_at"]) for item in seen if item.data}
+        return roster, cast("int", group["epoch"]), last
+
+    def _roster(self, npub: str, group_id: str) -> Roster:
+        path = paths.roster(identifier(group_id))
+        data = self.clients.store.get([path])[path].data
+        roster = from_data(Roster, data) if data else None
+        if roster is None or not roster.known(npub):
+            raise Forbidden("not_in_group", "Only members read a group's log.")
+        if not roster.member(npub):
+            raise Conflict("absent", "This device has no leaf any more: it comes back with a fresh key package.")
+        return roster
+
+    def _saw(self, npub: str, group_id: str) -> None:
+        path = paths.seen(group_id, npub)
+        snapshot = self.usage.get([path])
+        known = snapshot[path].data
+        if known is not None and cast("datetime", known["seen_at"]) + SEEN_EVERY > snapshot.read_time:
+            return
+        try:
+            self.usage.commit([put(snapshot[path], {"seen_at": snapshot.read_time})])
+        except LostRace:
+            return  # the same device, at the same time
 
     def welcome(self, npub: str, reference: str) -> str:
         """Return the kind-444 event for a key package; `NotFound` for anybody but the npub that it is for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime  # noqa: TC003 - the document codec reads these annotations
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ class RosterMember:
     leaf: int
     key_package_event: str
     joined_at: datetime
+    updated_at: datetime | None = None
+    """When the device last replaced its leaf's keys by a path update of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,33 @@ class Roster:
 
     group_id: str
     members: tuple[RosterMember, ...] = ()
+    absent: tuple[RosterMember, ...] = ()
+    """Devices without a leaf that may come back with a fresh key package: silent too long, or from before a restore."""
 
     def member(self, npub: str) -> RosterMember | None:
         """Return the member with that key, if there is one."""
         return next((member for member in self.members if member.npub == npub), None)
+
+    def known(self, npub: str) -> RosterMember | None:
+        """Return the member or absent device with that key, if there is one."""
+        return next((member for member in (*self.members, *self.absent) if member.npub == npub), None)
+
+    def admitted(self, member: RosterMember) -> Roster:
+        """Return the roster with this device as a member, in the place of one with its key."""
+        return replace(
+            self,
+            members=(*(item for item in self.members if item.npub != member.npub), member),
+            absent=tuple(item for item in self.absent if item.npub != member.npub),
+        )
+
+    def dismissed(self, npub: str, *, for_good: bool) -> Roster:
+        """Return the roster without this device among its members; it may come back unless it is gone for good."""
+        gone = () if for_good else tuple(item for item in self.members if item.npub == npub)
+        return replace(
+            self,
+            members=tuple(item for item in self.members if item.npub != npub),
+            absent=(*(item for item in self.absent if item.npub != npub), *gone),
+        )
 
 
 def read_rosters(snapshot: Snapshot, groups: Iterable[str]) -> Mapping[str, Roster]:

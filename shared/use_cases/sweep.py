@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shared.ports.environment import Environment
     from shared.ports.store import Document, Store
     from shared.use_cases.clients import Clients
+    from shared.use_cases.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Sweep:
     clients: Clients
     bus: Bus
     environment: Environment
+    upkeep: Upkeep
 
     def __call__(self) -> Swept:
         """Look once at everything that is due."""
@@ -59,6 +61,7 @@ class Sweep:
         done = [self._one(client_id) for client_id in due]
         for collection in EXPIRING:
             self._forget(collection, now)
+        self.upkeep(now)
         return Swept(done.count("settled"), done.count("republished"), done.count("failed"))
 
     def _due(self, shard: int, now: datetime) -> Iterator[str]:

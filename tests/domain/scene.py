@@ -123,6 +123,7 @@ class Scene:
         fields: dict[str, Any] = {
             "actor": person(by),
             "member": True,
+            "people": frozenset(self.people),
             "rotation_id": rotation_id(number),
             "version_id": version_id(number),
             "secret_hash": f"hash-{number}",

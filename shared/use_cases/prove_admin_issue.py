@@ -1,0 +1,57 @@
+"""The attested admin token, `jwt_proof`: a compact JWS (ES256) that is good for one request (protocol.md §7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.domain.encodings import to_milliseconds
+from shared.domain.proofs_policy import LIFETIME_SECONDS
+from shared.proofs.jws import compact, es256_jwk
+from shared.proofs.statement import jti_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from shared.ports.authorisation import Act
+    from shared.ports.keys import Signer
+    from shared.ports.store import Data
+
+TYPE = "keyturn-proof+jwt"
+"""`typ` of a proof: no other token that the same key signs can stand for one (RFC 8725 §3.11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProofIssuer:
+    """Signs proofs; `issuer` is the address of `admin_proof`, `audience` that of the door that they are for."""
+
+    signer: Signer
+    issuer: str
+    audience: str
+    lifetime_seconds: int = LIFETIME_SECONDS
+
+    def issue(self, act: Act, user: str, nonce: str, amr: Sequence[str], now: datetime) -> Data:
+        """Return a proof for exactly this act, and when it ends."""
+        kid, issued = self.signer.current(), int(now.timestamp())
+        ends = issued + min(self.lifetime_seconds, LIFETIME_SECONDS)
+        claims = {
+            "iss": self.issuer,
+            "aud": self.audience,
+            "sub": user,
+            "npub": act.npub,
+            "mls_group": act.group,
+            "client_id": act.client_id,
+            "request_digest": act.digest,
+            "amr": list(amr),
+            "nonce": nonce,
+            "jti": jti_of(nonce),
+            "iat": issued,
+            "exp": ends,
+        }
+        proof = compact(claims, kid=kid, typ=TYPE, sign=lambda data: self.signer.sign(kid, data))
+        return {"jwt_proof": proof, "expires_at": to_milliseconds(now) // 1000 * 1000 + (ends - issued) * 1000}
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """Return every key whose proofs are still good, newest first (RFC 7517)."""
+        return {"keys": [es256_jwk(key.kid, key.x, key.y) for key in self.signer.public_keys()]}

@@ -1,0 +1,111 @@
+"""Remove a person from a group: their leaves, their say in what is undecided, and what they have seen.
+
+    1. the leaves, for good: from here on no notice reaches them, and no ack of theirs counts
+    2. each undecided rotation that they received is canceled
+    3. the clients whose live secrets they received are named: those want a rotation
+
+Each step may be repeated: who runs it again after it died half way ends in the same place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from shared.domain import lifecycle
+from shared.domain.commands import Cancel
+from shared.domain.encodings import identifier
+from shared.domain.errors import NotFound
+from shared.domain.model import Person, Rotation
+from shared.ports.store import Query
+from shared.records import paths
+from shared.records.entities import from_data
+from shared.use_cases.attempts import until_won
+from shared.use_cases.membership import open_membership
+from shared.use_cases.sweep import pages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from shared.domain.model import ClientState
+    from shared.ports.environment import Environment
+    from shared.ports.groups import Groups
+    from shared.use_cases.clients import Clients, Reading
+
+OPERATOR = "operator"
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a removal came to: devices without a leaf now, rotations canceled, clients whose live secrets are known."""
+
+    devices: Sequence[str]
+    canceled: Sequence[str]
+    received: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveUser:
+    """The use case behind `keyturn group remove`."""
+
+    clients: Clients
+    groups: Groups
+    environment: Environment
+
+    def __call__(self, group_id: str, user: str) -> Removed:
+        """Remove a user from a group; `NotFound` for a user that the group never knew and who received nothing."""
+        devices = until_won(lambda: self._leaves(identifier(group_id), identifier(user)), self.environment)
+        canceled: list[str] = []
+        received: list[str] = []
+        for client_id in self._clients(group_id):
+            reading = until_won(lambda name=client_id: self._withdrawn(name, user, canceled), self.environment)  # type: ignore[misc]  # bound now
+            if self._knows_live(reading, user):
+                received.append(client_id)
+        if not (devices or canceled or received):
+            raise NotFound("unknown_user", "The group has no such user.")
+        return Removed(devices, canceled, received)
+
+    def _leaves(self, group_id: str, user: str) -> list[str]:
+        membership = open_membership(self.clients.store, self.groups, group_id)
+        known = (*membership.roster.members, *membership.roster.absent)
+        gone = [member for member in known if member.user == user]
+        for member in gone:
+            membership.dismiss(member, "remove", OPERATOR, for_good=True)
+        if gone:
+            membership.commit(self.clients.store, self.clients.banner)
+        return [member.npub for member in gone]
+
+    def _clients(self, group_id: str) -> Iterator[str]:
+        query = Query(paths.clients_of_group(group_id), order_by="client_id", limit=PAGE)
+        return (cast("str", (item.data or {})["client_id"]) for item in pages(self.clients.store, query))
+
+    def _withdrawn(self, client_id: str, user: str, canceled: list[str]) -> Reading:
+        reading = self.clients.read(client_id)
+        state = lifecycle.settle(reading.state, reading.policy, reading.now).state
+        if state.rotation and _received(state.rotation, user):
+            # The operator acts for the groups: nobody of them may be left who could.
+            groups = frozenset(state.client.admin_groups)
+            command = Cancel(
+                actor=Person(OPERATOR, ""),
+                groups=groups,
+                people=reading.people,
+                reason="a recipient was removed",
+                rotation_id=state.rotation.rotation_id,
+            )
+            self.clients.commit(reading, lifecycle.decide(reading.state, command, reading.policy, reading.now))
+            canceled.append(state.rotation.rotation_id)
+        return reading
+
+    def _knows_live(self, reading: Reading, user: str) -> bool:
+        state = lifecycle.settle(reading.state, reading.policy, reading.now).state
+        return any(_received(rotation, user) for rotation in self._rotations(state))
+
+    def _rotations(self, state: ClientState) -> list[Rotation]:
+        wanted = [paths.rotation(version.rotation_id) for version in state.live]
+        found = self.clients.store.get(wanted).documents.values() if wanted else ()
+        return [from_data(Rotation, item.data) for item in found if item.data is not None]
+
+
+def _received(rotation: Rotation, user: str) -> bool:
+    return user in {recipient.user for recipient in rotation.recipients}
