@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 GROUP, ROSTER = paths.group("ops"), paths.roster("ops")
+NOT_SENT = "the notice of a distributed rotation is not in its group's log"
 OTHER_ID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 
@@ -329,7 +330,11 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     "Welcome of somebody else": (lambda ill: _forged(ill, _welcome(ill)), "a Welcome is not signed by the service"),
     "notice not in the log": (
         lambda ill: ill.set(ill.last_rotation, distribution_message_id=f"{1:012d}"),
-        "the notice of a distributed rotation is not in its group's log",
+        NOT_SENT,
+    ),
+    "notice gone before its time": (
+        lambda ill: ill.set(message(6), kind="gone", event=""),
+        NOT_SENT,
     ),
     "identity gone": (lambda ill: ill.drop(paths.SERVICE), "there are groups, and no service identity"),
     "identity of another": (
@@ -366,6 +371,16 @@ def test_breach_says_where_it_is(ill: Patient) -> None:
     ill.set(ill.current, secret_hash="AAAA")
     (found,) = (item for item in examine(ill).breaches if item.sentence == "a live version's hash is none")
     assert (found.subject, found.where) == ("client acme", ill.current)
+
+
+def test_notice_may_be_gone_after_its_time(ill: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.use_cases.examine_client.NOTICES_LAST", timedelta(0))
+    ill.set(message(4), kind="gone", event="")
+    ill.drop(message(6))
+    assert not [breach for breach in examine(ill).breaches if breach.subject == "client acme"]
+    ill.drop(message(8))
+    (found,) = (breach for breach in examine(ill).breaches if breach.subject == "client acme")
+    assert (found.where, found.sentence) == (ill.open_rotation, NOT_SENT)
 
 
 def test_examination_writes_nothing(ill: Patient) -> None:
