@@ -26,7 +26,7 @@ from shared.mls.extensions import Extension
 from shared.mls.hpke import KeyPair
 from shared.mls.key_package import parse_key_package
 from shared.mls.leaf_node import LeafNode, next_leaf
-from shared.mls.proposal_list import Pending, apply
+from shared.mls.proposal_list import Pending, apply, validate
 from shared.mls.proposals import (
     Add,
     CommitContent,
@@ -182,6 +182,12 @@ def test_proposals_that_are_refused(proposal: Proposal, error: type[MlsError]) -
 
 def test_an_expired_newcomer_is_refused_by_everybody() -> None:
     refused(propose(NEW), ExpiredKeyPackage, now=NOW + 31 * DAY)
+
+
+def test_a_newcomer_supports_what_the_group_uses() -> None:
+    context = replace(ALICE.context, extensions=(Extension(0x1234, b""),))
+    with pytest.raises(InvalidLeafNode):
+        validate(ALICE.tree, context, Pending(b"", 0, NEW), NOW)
 
 
 def test_pending_proposals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,8 @@ def test_a_sender_is_read_as_written(kind: int) -> None:
 
 @pytest.mark.parametrize(("kind", "bound"), [(1, True), (2, False), (3, False), (4, True)])
 def test_only_insiders_sign_the_group_context(kind: int, bound: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    assert content(kind).tbs(1, CONTEXT).endswith(CONTEXT) is bound
+    signed = bytes.fromhex("00010001") + content(kind).encode() + (CONTEXT if bound else b"")
+    assert content(kind).tbs(1, CONTEXT) == signed
 
 
 def test_unknown_kinds_are_malformed() -> None:

@@ -1,3 +1,5 @@
+import hashlib
+import hmac
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,9 @@ from shared.mls import (
     InvalidArgument,
     InvalidLeafNode,
     InvalidProposal,
+    KeyPackageSecrets,
     MalformedMessage,
+    Member,
     NotActive,
     NotForUs,
     OwnMessage,
@@ -20,7 +24,9 @@ from shared.mls import (
     ReplayedMessage,
     WrongEpoch,
     WrongGroup,
+    read_key_package,
 )
+from shared.mls.key_schedule import GroupContext
 from tests.mls.people import DAY, NOW, RANDOM, agree, commit_by, deliver, founded, group_of, person
 
 if TYPE_CHECKING:
@@ -33,6 +39,14 @@ def test_a_founder_is_alone_in_epoch_zero() -> None:
     assert [member.identity for member in group.members] == [b"founder"]
     assert len(group.tree_hash) == len(group.epoch_authenticator) == 32
     assert "state" not in repr(group)
+
+
+def test_a_founder_starts_the_transcript() -> None:
+    state = founded().state
+    assert state.context == GroupContext(b"group", 0, state.tree.root_hash, b"", ())
+    tag = hmac.digest(state.secrets.confirmation_key, b"", "sha256")
+    assert state.interim_hash == hashlib.sha256(b"\x20" + tag).digest()
+    assert Group.from_bytes(state.to_bytes()).to_bytes() == state.to_bytes()
 
 
 def test_a_lone_member_may_commit() -> None:
@@ -128,13 +142,41 @@ def test_late_messages_open_in_three_past_epochs_for_ten_minutes() -> None:
     assert bob.expire(NOW + DAY).state.past == ()
 
 
+def test_each_past_epoch_goes_on_by_itself() -> None:
+    groups, late = group_of(3), []
+    for _ in range(3):
+        groups[0], first = groups[0].encrypt(b"first", random=RANDOM)
+        groups[0], second = groups[0].encrypt(b"second", random=RANDOM)
+        late += [first, second]
+        groups = commit_by(groups, 0)
+    bob, epochs = groups[1], []
+    for message in late:
+        bob, event = bob.receive(message, now=NOW)
+        epochs.append(event.epoch)
+    assert epochs == [1, 1, 2, 2, 3, 3]
+    with pytest.raises(OwnMessage):
+        groups[0].receive(late[0], now=NOW)
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_messages_take_the_framing_that_was_asked_for(public: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    alice, _ = group_of(2)
+    header = b"\x00\x01\x00\x01" if public else b"\x00\x01\x00\x02"
+    for message in (
+        alice.commit(random=RANDOM, now=NOW, public=public).message,
+        alice.propose_update(random=RANDOM, now=NOW, public=public)[1],
+    ):
+        assert message.startswith(header)
+
+
 def test_handshakes_of_past_epochs_are_refused() -> None:
     groups = group_of(3)
     stale = [groups[0].commit(random=RANDOM, now=NOW, public=public).message for public in (False, True)]
     groups = commit_by(groups, 1)
     for message in stale:
-        with pytest.raises(WrongEpoch):
+        with pytest.raises(WrongEpoch, match=r"RFC 9420 §12\.4\.2") as refused:
             groups[2].receive(message, now=NOW)
+        assert (refused.value.message_epoch, refused.value.group_epoch) == (1, 2)
 
 
 def test_groups_do_not_mix() -> None:
@@ -162,7 +204,7 @@ def test_proposals_of_others_are_committed(public: bool) -> None:  # noqa: FBT00
     for after, event in events[:2]:
         assert isinstance(event, CommitReceived)
         assert agree([made.group, after])
-        assert [member.identity for member in event.added] == [b"new"]
+        assert event.added == (Member(3, b"new", *keys_of(newcomer)),)
         assert [member.leaf_index for member in event.removed] == [3]
         assert [member.leaf_index for member in event.updated] == [2]
         assert (event.committer.identity, event.self_removed, event.epoch) == (b"0", False, 2)
@@ -172,18 +214,24 @@ def test_proposals_of_others_are_committed(public: bool) -> None:  # noqa: FBT00
     assert agree([made.group, Group.join(made.welcome, newcomer, now=NOW)])
 
 
+def keys_of(package: KeyPackageSecrets) -> tuple[bytes, bytes]:
+    view = read_key_package(package.key_package, now=NOW)
+    return view.signature_key, view.encryption_key
+
+
 def test_proposals_are_told() -> None:
-    alice, bob = group_of(2)
+    bob, alice = group_of(2)
     newcomer = person("new")
-    for (_, message), kind, identity in (
-        (alice.propose_add(newcomer.message(), random=RANDOM, now=NOW), 1, b"new"),
-        (alice.propose_update(random=RANDOM, now=NOW), 2, b"0"),
-        (alice.propose_remove(1, random=RANDOM, now=NOW), 3, b"1"),
+    for (_, message), kind, identity, place in (
+        (alice.propose_add(newcomer.message(), random=RANDOM, now=NOW), 1, b"new", 0),
+        (alice.propose_update(random=RANDOM, now=NOW), 2, b"1", 1),
+        (alice.propose_remove(0, random=RANDOM, now=NOW), 3, b"0", 0),
     ):
         after, event = bob.receive(message, now=NOW)
         assert isinstance(event, ProposalReceived)
         assert event.subject is not None
-        assert (event.kind, event.subject.identity, event.sender.identity) == (kind, identity, b"0")
+        assert (event.kind, event.subject.identity, event.subject.leaf_index) == (kind, identity, place)
+        assert (event.sender.identity, event.epoch) == (b"1", 1)
         assert after.pending == (event.reference,)
 
 

@@ -7,19 +7,21 @@ from shared.mls import (
     ExpiredKeyPackage,
     InvalidArgument,
     InvalidKeyPackage,
+    InvalidLeafNode,
     InvalidSignature,
     InvalidState,
     KeyPackageSecrets,
     MalformedMessage,
     UnsupportedFeature,
+    create_key_package,
     read_key_package,
 )
-from shared.mls.cipher_suite import sign_with_label
+from shared.mls.cipher_suite import sign_with_label, signature_public
 from shared.mls.encoding import uint16, vector
 from shared.mls.extensions import Extension, encode_extensions
 from shared.mls.hpke import KeyPair
 from shared.mls.key_package import moment_of, parse_key_package, seconds
-from shared.mls.leaf_node import first_leaf
+from shared.mls.leaf_node import first_leaf, next_leaf
 from tests.mls.people import DAY, NOW, RANDOM, person
 
 
@@ -44,6 +46,13 @@ def test_a_key_package_is_read_bare_and_wrapped(last_resort: bool) -> None:  # n
     assert (view.not_before, view.not_after) == (NOW - DAY, NOW + 30 * DAY)
     assert view.reference == own.reference
     assert (view.init_key, view.encryption_key) == (own.init.public, own.encryption.public)
+    assert view.signature_key == signature_public(own.signature_seed)
+    assert parse_key_package(own.key_package).extensions == ((Extension(0x000A, b""),) if last_resort else ())
+
+
+def test_a_key_package_is_no_last_resort_unless_asked_for() -> None:
+    own = create_key_package(b"name", RANDOM(32), not_before=NOW, not_after=NOW + DAY, random=RANDOM)
+    assert read_key_package(own.key_package, now=NOW).last_resort is False
 
 
 @pytest.mark.parametrize("now", [NOW - DAY - timedelta(seconds=1), NOW + 30 * DAY + timedelta(seconds=1)])
@@ -71,6 +80,15 @@ def test_rules_of_validation() -> None:
         read_key_package(signed(KEYS[0][1:], KEYS[1]), now=NOW)
     with pytest.raises(MalformedMessage):
         read_key_package(signed(KEYS[0], KEYS[1][1:]), now=NOW)
+
+
+def test_a_key_packages_leaf_is_made_for_it() -> None:
+    seed = RANDOM(32)
+    first = first_leaf(b"someone", seed, KEYS[1], (0, 2**64 - 1), RANDOM)
+    leaf = next_leaf(first, seed, KEYS[1], (b"", 0), None)
+    unsigned = uint16(1) + uint16(1) + vector(KEYS[0]) + leaf.encode() + encode_extensions(())
+    with pytest.raises(InvalidLeafNode):
+        read_key_package(unsigned + vector(sign_with_label(seed, "KeyPackageTBS", unsigned)), now=NOW)
 
 
 def test_both_signatures_are_checked() -> None:
@@ -110,6 +128,7 @@ def test_private_keys_belong_to_the_key_package() -> None:
 
 def test_moments_are_aware_and_whole() -> None:
     assert seconds(datetime(1970, 1, 1, 1, 0, 1, 999999, tzinfo=timezone(timedelta(hours=1)))) == 1
+    assert seconds(datetime(1970, 1, 1, tzinfo=UTC)) == 0
     assert moment_of(1) == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
     for moment in (datetime(2026, 1, 1), datetime(1969, 12, 31, tzinfo=UTC)):  # noqa: DTZ001 - naive on purpose
         with pytest.raises(InvalidArgument):

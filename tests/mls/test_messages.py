@@ -15,7 +15,7 @@ from shared.mls import (
     UnknownSender,
     UnsupportedFeature,
 )
-from shared.mls.encoding import vector
+from shared.mls.encoding import decode, vector
 from shared.mls.framing import PUBLIC_MESSAGE, AuthenticatedContent, FramedContent, Sender, encode_body
 from shared.mls.private_message import PrivateMessage, SenderData, guard_nonce
 from shared.mls.proposals import Remove
@@ -47,6 +47,7 @@ def test_padding_is_zero_and_counted() -> None:
     signed = sign(ALICE.state, b"text", b"", public=False)
     lengths = [len(protect(ALICE.state, signed, RANDOM, padding)[1]) for padding in (0, 32)]
     assert lengths[1] - lengths[0] == 32
+    assert len(private(signed)) == lengths[0]
     with pytest.raises(InvalidArgument):
         protect(ALICE.state, signed, RANDOM, -1)
 
@@ -82,6 +83,7 @@ def test_outsiders_are_not_supported(kind: int) -> None:
     content = FramedContent(b"group", 1, Sender(kind), b"", Remove(1))
     signed = AuthenticatedContent.sign(PUBLIC_MESSAGE, content, CONTEXT, ALICE.state.seed)
     refused(PublicMessage(signed, b"").message(), UnsupportedFeature)
+    assert decode(PublicMessage.read, PublicMessage(signed, b"tag").encode()) == PublicMessage(signed, b"")
 
 
 def test_application_data_is_never_public() -> None:
@@ -93,6 +95,8 @@ def test_a_public_message_needs_tag_and_signature() -> None:
     signed = sign(ALICE.state, Remove(2), b"", public=True)
     for tag in (b"", bytes(32)):
         refused(PublicMessage(signed, tag).message(), InvalidTag)
+        with pytest.raises(InvalidTag, match=r"RFC 9420 §6\.2"):
+            BOB.receive(PublicMessage(signed, tag).message(), now=NOW)
     unsigned = replace(signed, signature=bytes(64))
     refused(PublicMessage.protect(unsigned, CONTEXT, SECRETS.membership_key).message(), InvalidSignature)
 

@@ -56,6 +56,9 @@ def test_the_window_is_a_thousand_ahead_and_a_hundred_behind() -> None:
     with pytest.raises(ReplayedMessage):
         tree.take(0, APPLICATION, 899)
     assert len(tree.ratchets[0, APPLICATION].skipped) == 100
+    assert tree.take(0, APPLICATION, 2001)[1].generation == 2001
+    with pytest.raises(GenerationTooFar):
+        tree.take(0, APPLICATION, 2002)
 
 
 def test_a_ratchet_ends() -> None:

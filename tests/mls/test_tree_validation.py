@@ -4,7 +4,8 @@ import pytest
 
 from shared.mls import InvalidLeafNode, InvalidSignature, InvalidTree, MalformedMessage, MlsError
 from shared.mls.encoding import Reader, decode, optional, vector_of
-from shared.mls.parent_hash import verify_parent_hashes
+from shared.mls.leaf_node import next_leaf
+from shared.mls.parent_hash import parent_hash, verify_parent_hashes
 from shared.mls.ratchet_tree import ParentNode, RatchetTree
 from shared.mls.tree_validation import check_unique, validate_tree
 from tests.mls.people import NOW, RANDOM, commit_by, group_of, person
@@ -59,6 +60,21 @@ def test_an_unmerged_leaf_is_a_member_below() -> None:
 
 def test_a_leaf_unmerged_above_is_unmerged_between() -> None:
     refused(altered(7, replace(parent(7), unmerged=(0,))))
+
+
+def test_a_parent_hash_does_not_excuse_a_leaf_that_is_merged_between() -> None:
+    state = commit_by(commit_by(group_of(4), 2), 0)[0].state
+    tree, root, side = state.tree.copy(), state.tree.parent(3), state.tree.parent(1)
+    assert root is not None
+    assert side is not None
+    # Member 0 calls leaf 3 unmerged at the root, though node 5 between has it merged, and hashes accordingly.
+    tree.put(3, replace(root, unmerged=(3,)))
+    tree.put(1, replace(side, parent_hash=parent_hash(tree, replace(root, unmerged=(3,)), 5)))
+    hashed, leaf = tree.parent(1), state.own_leaf
+    assert hashed is not None
+    tree.put(0, next_leaf(leaf, state.seed, leaf.encryption_key, (b"group", 0), parent_hash(tree, hashed, 2)))
+    verify_parent_hashes(tree)
+    refused(tree)
 
 
 def test_keys_are_unique_and_well_formed() -> None:
