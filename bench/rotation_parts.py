@@ -4,8 +4,8 @@
               └──▶ done
 
 A test counts commits and hops of a real rotation against the numbers here. Claim and done are the outbox's; unseal and
-seal are the groups port's, from a group's document to a session and back. Reading the other documents, deciding, JSON, waking a thread and handing it
-the interpreter are no parts: they are what the ratio leaves room for.
+seal are the groups port's, from a group's document to a session and back. Reading the other documents, deciding, JSON,
+waking a thread and handing it the interpreter are no parts: they are what the ratio leaves room for.
 """
 
 from __future__ import annotations

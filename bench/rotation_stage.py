@@ -54,16 +54,23 @@ class TooLateError(Exception):
 class Way:
     """The way of one rotation: the commit that accepted it, the one that made its notice readable, what lies between.
 
-    The notice can be read at `status` from the moment its commit returned.
+    `answered_at` is when the requester had the answer (time.perf_counter, seconds). The notice can be read at `status`
+    from the moment its commit returned.
     """
 
+    answered_at: float
     accepted: StoreCall
     readable: StoreCall
     between: tuple[StoreCall, ...]
 
     @property
     def milliseconds(self) -> float:
-        """How long it took."""
+        """How long it took from the answer on."""
+        return (self.readable.at - self.answered_at) * 1000
+
+    @property
+    def milliseconds_from_commit(self) -> float:
+        """How long it took from the accepting commit on; delivery begins then, while the answer is being written."""
         return (self.readable.at - self.accepted.at) * 1000
 
 
@@ -86,10 +93,11 @@ class RotationStage:
         """Ask for a client's first secret, and return the way of that once all is delivered and was read."""
         self.store.calls.clear()
         rotation_id = str(self.device.rotate(client_id, "bench")["rotation_id"])
+        answered_at = time.perf_counter()
         self.settle()
         if rotation_id not in {notice.rotation_id for notice in self.device.catch_up()}:
             raise TooLateError
-        return _way(tuple(self.store.calls), rotation_id)
+        return _way(tuple(self.store.calls), rotation_id, answered_at)
 
     def settle(self) -> None:
         """Wait until the outbox is empty; `TooLateError` if it never is."""
@@ -139,12 +147,12 @@ def _enrolled(folder: Path, user: str, url: str, token: str) -> Device:
     return device
 
 
-def _way(calls: tuple[StoreCall, ...], rotation_id: str) -> Way:
+def _way(calls: tuple[StoreCall, ...], rotation_id: str, answered_at: float) -> Way:
     commits = [call for call in calls if call.name == "commit"]
     accepted = next(call for call in commits if paths.rotation(rotation_id) in _written(call))
     readable = next(call for call in commits if any(path.startswith(paths.messages(GROUP)) for path in _written(call)))
     between = tuple(call for call in calls if accepted.at < call.at < readable.at)
-    return Way(accepted, readable, between)
+    return Way(answered_at, accepted, readable, between)
 
 
 def _written(call: StoreCall) -> set[str]:
