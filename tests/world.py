@@ -1,0 +1,310 @@
+"""The whole suite in one process: real doors, keys, groups and devices over a store whose clock a test moves.
+
+Nothing happens by itself: what a write or a publish wakes is queued, and `pump` delivers it to the doors.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from werkzeug.test import Client as HttpClient
+
+from admin.device import Device
+from admin.events import RotationRequest, Signer, ack_event, rotation_event, service_event
+from admin.home import Home
+from admin.home_sealing import ScryptCost
+from admin.http_client import Answer, Call
+from local.cloud_events import request_of
+from local.gateway import open_gateway
+from shared.adapters.documents import matches
+from shared.adapters.kms_local import LocalKeys
+from shared.adapters.outbox import Event as Delivery
+from shared.adapters.store_memory import MemoryStore
+from shared.adapters.store_sqlite import SqliteStore
+from shared.domain.encodings import to_milliseconds, ulid
+from shared.domain.policy import Policy
+from shared.entry import wiring
+from shared.entry.settings import Settings, Stage
+from shared.entry.wiring import Suite
+from shared.ports.environment import Environment
+from shared.ports.events import SUBSCRIPTIONS, TRIGGERS
+from shared.ports.store import Check, Databases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from werkzeug.test import TestResponse
+
+    from shared.ports.store import Document, Query, Snapshot, Store, Write
+    from shared.proofs.nostr import Event
+
+URL = "http://127.0.0.1:8787"
+TOKEN = "the-operators-own-token"
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+GROUP = "operations-team"
+CLIENT = "acme-integrations"
+QUICK = Policy(minimum_not_before_seconds=0, minimum_interval_seconds=0)
+CHEAP = ScryptCost(n=2**4)
+
+
+@functools.cache
+def gateway() -> HttpClient:
+    """Return all doors, as `keyturn up` serves them; the suite behind them is the one in use."""
+    return HttpClient(open_gateway(TOKEN))
+
+
+class WorldTransport:
+    """What a device's calls go over: straight into the doors."""
+
+    def send(self, call: Call) -> Answer:
+        answer = gateway().open(call.url, method=call.method, data=call.body or b"", headers=dict(call.headers))
+        return Answer(answer.status_code, {name.lower(): value for name, value in answer.headers}, answer.get_data())
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **parts: float) -> None:
+        self.now += timedelta(**parts)
+
+
+class WatchedStore:
+    """A store that counts its calls, and queues what a written document wakes."""
+
+    def __init__(self, store: Store, queue: deque[Delivery]) -> None:
+        self.inner = store
+        self.calls: list[str] = []
+        self._queue = queue
+
+    def get(self, paths: Iterable[str]) -> Snapshot:
+        self.calls.append("get")
+        return self.inner.get(paths)
+
+    def query(self, query: Query) -> Sequence[Document]:
+        self.calls.append("query")
+        return self.inner.query(query)
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        self.calls.append("commit")
+        at = self.inner.commit(writes)
+        written = [write.path for write in writes if not isinstance(write, Check)]
+        woken = [(item.door, path) for path in written for item in TRIGGERS if matches(item.pattern, path)]
+        self._queue.extend(delivery(door, "document", path, {}, at) for door, path in woken)
+        return at
+
+
+class QueueBus:
+    """A bus whose messages are queued; `down` makes it fail."""
+
+    def __init__(self, queue: deque[Delivery], clock: Clock) -> None:
+        self._queue = queue
+        self._clock = clock
+        self.published: list[Mapping[str, str]] = []
+        self.down: Exception | None = None
+
+    def publish(self, topic: str, message: Mapping[str, str]) -> None:
+        if self.down is not None:
+            raise self.down
+        self.published.append(message)
+        doors = [item.door for item in SUBSCRIPTIONS if item.topic == topic]
+        self._queue.extend(delivery(door, "topic", topic, message, self._clock()) for door in doors)
+
+
+def delivery(door: str, kind: str, subject: str, attributes: Mapping[str, str], at: datetime) -> Delivery:
+    return Delivery(os.urandom(8).hex(), door, kind, subject, dict(attributes), at, 1)
+
+
+@dataclass
+class Admin:
+    """A person with an enrolled device; `signer` is the device's own key."""
+
+    user: str
+    device: Device
+    signer: Signer
+
+    def rotation(self, **changes: object) -> Event:
+        return rotation_event(self.signer, self.request(**changes))
+
+    def request(self, **changes: object) -> RotationRequest:
+        default: dict[str, object] = {
+            "client_id": CLIENT,
+            "rotation_id": self.device.new_id(),
+            "reason": "because it is time",
+            "group": GROUP,
+            "grace_milliseconds": 3_600_000,
+        }
+        return RotationRequest(**cast("Any", {**default, **changes}))
+
+    def action(self, action_type: str, params: Mapping[str, object] | None = None, **changes: object) -> Event:
+        default: dict[str, object] = {"action_id": self.device.new_id(), "client_id": CLIENT, "group": GROUP}
+        asked = cast("Any", {**default, **changes})
+        return service_event(self.signer, action_type=action_type, params=params or {}, **asked)
+
+    def ack(self, rotation_id: str) -> Event:
+        self.device.catch_up()
+        notice = self.device.notice(rotation_id)
+        return ack_event(self.signer, notice, notice.held_secret())
+
+    def secret(self, rotation_id: str) -> str:
+        self.device.catch_up()
+        return self.device.notice(rotation_id).held_secret()
+
+
+@dataclass
+class World:
+    """One deployment. `kind` says which store: memory or sqlite."""
+
+    folder: Path
+    kind: str = "memory"
+    policy: Policy = QUICK
+    stage: Stage = Stage.LOCAL
+    denied: frozenset[str] = frozenset()
+    clock: Clock = field(default_factory=Clock)
+    queue: deque[Delivery] = field(default_factory=deque)
+    admins: dict[str, Admin] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.control, self.auth, self.usage = (self._store(name) for name in ("control", "auth", "usage"))
+        self.bus = QueueBus(self.queue, self.clock)
+        self.keys = LocalKeys.open_or_create(self.folder / "keys.json", os.urandom)
+        self.suite = self.new_suite()
+        wiring.use(self.suite)
+
+    def _store(self, name: str) -> WatchedStore:
+        store: Store = MemoryStore(self.clock)
+        if self.kind == "sqlite":
+            store = SqliteStore(self.folder / f"{name}.db", clock=self.clock)
+        return WatchedStore(store, self.queue)
+
+    def new_suite(self) -> Suite:
+        """Return a suite over these parts, as another process would have it."""
+        settings = Settings(stage=self.stage, base_url=URL, policy=self.policy, denied=self.denied)
+        suite = Suite(settings, Environment(os.urandom, lambda seconds: time.sleep(min(seconds, 0.002))))
+        parts = {"databases": Databases(self.control, self.auth, self.usage), "bus": self.bus, "keys": self.keys}
+        vars(suite).update(parts)  # what is there already, a cached property does not build
+        return suite
+
+    # --- the doors ---------------------------------------------------------------------------------------------------
+
+    def call(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> TestResponse:
+        given = dict(headers or {})
+        return gateway().open(path, method=method, data=body, headers=given, base_url=URL)
+
+    def send(self, event: Event) -> TestResponse:
+        return self.call("POST", "/rotate_request/", event.to_json().encode())
+
+    def operator(self, path: str, fields: Mapping[str, object] | None = None) -> TestResponse:
+        body, method = (b"", "GET") if fields is None else (json.dumps(fields).encode(), "POST")
+        return self.call(method, f"/operator{path}", body, {"Authorization": f"Bearer {TOKEN}"})
+
+    def sweep(self) -> dict[str, int]:
+        answer = self.call("POST", "/grace_sweeper/", b"{}", {"Authorization": f"Bearer {TOKEN}"})
+        return cast("dict[str, int]", answer.json)
+
+    def deliver(self, item: Delivery) -> TestResponse:
+        headers, body = request_of(item)
+        return self.call("POST", f"/{item.door}/", body, {**headers, "Authorization": f"Bearer {TOKEN}"})
+
+    def pump(self) -> list[int]:
+        """Deliver what is queued, and what that wakes, each once."""
+        statuses = []
+        while self.queue:
+            statuses.append(self.deliver(self.queue.popleft()).status_code)
+        return statuses
+
+    def check(self, secret: str, client_id: str = CLIENT) -> dict[str, Any]:
+        answer = self.call("POST", "/client_token/check", b"", {"X-Client-Id": client_id, "X-API-Key": secret})
+        return cast("dict[str, Any]", answer.json)
+
+    # --- who and what there is ---------------------------------------------------------------------------------------
+
+    def found(self, *users: str, groups: Sequence[str] = (GROUP,), **client: object) -> World:
+        """Found groups, one client and the devices of some people, each in every group."""
+        for group in groups:
+            assert self.operator("/groups", {"group_id": group}).status_code == 200
+        self.add_client(CLIENT, groups, **client)
+        for user in users:
+            for group in groups:
+                self.join(user, group)
+        return self
+
+    def add_client(self, client_id: str, groups: Sequence[str] = (GROUP,), **fields: object) -> None:
+        asked = {"client_id": client_id, "groups": list(groups), **fields}
+        assert self.operator("/clients", asked).status_code == 200
+
+    def new_admin(self, user: str) -> Admin:
+        home = Home.create(self.folder / "homes" / user, user, "passphrase", cost=CHEAP)
+        device = Device.open(
+            home, URL, transport=WorldTransport(), now=self.clock, random=os.urandom, sleep=lambda _seconds: None
+        )
+        return Admin(user, device, Signer(home.private_key(), self.clock, os.urandom))
+
+    def join(self, user: str, group: str = GROUP) -> Admin:
+        admin = self.admins.get(user) or self.new_admin(user)
+        admin.device.join(self.invite(user, group))
+        self.admins[user] = admin
+        return admin
+
+    def invite(self, user: str, group: str = GROUP) -> str:
+        return str(self.operator("/invites", {"user": user, "group_id": group}).json["code"])  # type: ignore[index]  # an object
+
+    def issue(self, requester: str, *ackers: str, client_id: str = CLIENT, **changes: object) -> str:
+        """Rotate from request to promotion, and return the secret."""
+        requested = self.admins[requester]
+        event = requested.rotation(client_id=client_id, **changes)
+        answer = self.send(event)
+        assert answer.status_code == 200, answer.text
+        self.pump()
+        rotation_id = str(answer.json["rotation_id"])  # type: ignore[index]  # an object
+        for acker in ackers:
+            assert self.send(self.admins[acker].ack(rotation_id)).status_code == 200
+        return requested.secret(rotation_id)
+
+    # --- what is stored ----------------------------------------------------------------------------------------------
+
+    def document(self, path: str) -> dict[str, Any]:
+        return dict(cast("Mapping[str, Any]", self.control.inner.get([path])[path].data))
+
+    def documents(self, store: WatchedStore | None = None) -> dict[str, tuple[str, object]]:
+        """Return all documents of a database (control), each with its version."""
+        inner = (store or self.control).inner
+        if isinstance(inner, MemoryStore):
+            return {path: (item.version or "", item.data) for path, item in inner._documents.items()}
+        with cast("SqliteStore", inner).file.reading() as connection:
+            rows = connection.execute("SELECT path, version, data FROM documents").fetchall()
+        return {path: (str(version), data) for path, version, data in rows}
+
+    def dump(self) -> bytes:
+        """Return everything that is stored, and what is queued, as bytes."""
+        stores = [sorted(self.documents(store).items()) for store in (self.control, self.auth, self.usage)]
+        return repr((stores, list(self.queue))).encode()
+
+    def milliseconds(self, **parts: float) -> int:
+        return to_milliseconds(self.clock.now + timedelta(**parts))
+
+    def new_id(self) -> str:
+        return ulid(self.clock.now, os.urandom(10))
+
+
+@contextmanager
+def running(folder: Path, kind: str = "memory", **given: Any) -> Iterator[World]:  # noqa: ANN401 - the fields of World
+    """Have the doors served by a new world while the context lasts."""
+    try:
+        yield World(folder, kind, **given)
+    finally:
+        wiring.use(None)
