@@ -12,6 +12,7 @@ from werkzeug.routing import Map, RequestRedirect, Rule
 
 from shared.domain.errors import InvalidRequest, NotFound, TooLarge
 from shared.entry.problems import problem
+from shared.entry.settings import SettingsError
 from shared.entry.views import plain
 from shared.entry.wiring import suite
 from shared.proofs.nip98 import check_authorization
@@ -62,21 +63,28 @@ def problem_answer(error: Exception) -> flask.Response:
     answer = json_answer(body, status)
     answer.mimetype = "application/problem+json"
     answer.headers.update(headers)
-    return answer
+    return _finished(answer)
 
 
 def json_answer(body: Mapping[str, Any], status: int = 200) -> flask.Response:
     """Return an answer whose body is JSON, with the stage's banner in it."""
-    banner = suite().settings.banner
+    banner = _banner()
     whole = {**body, "banner": banner} if banner else body
     return flask.Response(json.dumps(plain(whole), ensure_ascii=False), status, mimetype="application/json")
 
 
 def _finished(answer: flask.Response) -> flask.Response:
     answer.headers["Cache-Control"] = "no-store"
-    if banner := suite().settings.banner:
+    if banner := _banner():
         answer.headers["X-Keyturn-Banner"] = banner
     return answer
+
+
+def _banner() -> str:
+    try:
+        return suite().settings.banner
+    except SettingsError:  # then this is the answer that says so
+        return ""
 
 
 def body_of(request: flask.Request) -> bytes:
