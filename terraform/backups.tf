@@ -61,9 +61,9 @@ resource "google_storage_bucket" "backup" {
 
 # Firestore asks that the caller of an export may administer its bucket; it is this account's alone.
 resource "google_storage_bucket_iam_member" "backup" {
-  for_each = google_storage_bucket.backup
+  for_each = local.exported
 
-  bucket = each.value.name
+  bucket = google_storage_bucket.backup[each.key].name
   role   = "roles/storage.admin"
   member = google_service_account.backup.member
 }

@@ -84,8 +84,11 @@ module "grace_sweeper" {
   build       = local.build
   environment = local.environment
   invokers    = { scheduler = google_service_account.scheduler.member }
-  databases   = { control = "roles/datastore.user" }
+  databases   = { control = "roles/datastore.user", usage = "roles/datastore.viewer" }
   publishes   = { distribution = google_pubsub_topic.distribution.id }
+  keys = {
+    seal = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
+  }
 
   concurrency     = 1
   max_instances   = 1
@@ -124,7 +127,7 @@ module "status" {
   environment = local.environment
   ingress     = "ALLOW_ALL"
   invokers    = { public = "allUsers" }
-  databases   = { control = "roles/datastore.viewer" }
+  databases   = { control = "roles/datastore.viewer", usage = "roles/datastore.user" }
 }
 
 module "enrol" {
@@ -154,7 +157,7 @@ module "operator" {
   environment = local.environment
   ingress     = "ALLOW_ALL"
   invokers    = var.operators
-  databases   = { control = "roles/datastore.user", auth = "roles/datastore.user" }
+  databases   = { control = "roles/datastore.user", auth = "roles/datastore.user", usage = "roles/datastore.viewer" }
   keys = {
     seal = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
   }

@@ -1,0 +1,195 @@
+"""What the terraform deploys is what the code declares: indexes, expiry, triggers, topics, keys, exports, alerts."""
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from main import DOORS
+from shared.entry.problems import problem
+from shared.ports.events import SUBSCRIPTIONS, TRIGGERS
+from shared.ports.indexes import INDEXES
+from shared.ports.keys import KeyRefused, KeyUnavailable
+from shared.use_cases import sweep
+from tests.terraform.reading import ROOT, Folder, literal, literals, read
+
+DECLARED = ROOT.parent / "firestore.indexes.json"
+
+Composite = set[tuple[str, tuple[str, ...]]]
+
+
+def _of_terraform(folder: Folder) -> Composite:
+    indexes = literals(folder.locals["indexes"])
+    return {(one["collection"], tuple(one["fields"])) for one in indexes.values()}
+
+
+def _of_queries() -> Composite:
+    # An index on one field is Firestore's own; only those with an equality beside the order are composite.
+    return {(index.collection.split("/")[-1], (*index.equal, index.order_by)) for index in INDEXES if index.equal}
+
+
+def _of_firebase() -> Composite:
+    declared = json.loads(DECLARED.read_text())["indexes"]
+    return {(one["collectionGroup"], tuple(field["fieldPath"] for field in one["fields"])) for one in declared}
+
+
+def _expiring(folder: Folder) -> dict[str, str]:
+    found: dict[str, str] = literals(folder.locals["expiring"])
+    return found
+
+
+# --- indexes and expiry -----------------------------------------------------------------------------------------------
+
+
+def test_the_composite_indexes_are_those_that_queries_use_everywhere() -> None:
+    assert _of_terraform(read()) == _of_queries() == _of_firebase()
+
+
+def test_the_index_resource_builds_every_declared_index_as_it_stands() -> None:
+    index = read().resources["google_firestore_index", "this"]
+    (fields,) = (block['"fields"'] for block in index["dynamic"])
+    assert index["for_each"] == "${local.indexes}"
+    assert (index["collection"], fields["for_each"]) == ("${each.value.collection}", "${each.value.fields}")
+    assert fields["content"][0]["field_path"] == "${fields.value}"
+    assert literal(fields["content"][0]["order"]) == "ASCENDING"
+
+
+@pytest.mark.parametrize("name", sorted(literals(read().locals["indexes"])))
+def test_a_missing_index_is_missed(name: str) -> None:
+    folder = read()
+    del folder.locals["indexes"][name]
+    assert _of_terraform(folder) != _of_queries()
+
+
+def test_an_index_in_another_order_is_another_index() -> None:
+    folder = read()
+    folder.locals["indexes"]["clients_due"]["fields"].reverse()
+    assert _of_terraform(folder) != _of_queries()
+
+
+def test_what_is_swept_by_its_end_expires_by_itself_too() -> None:
+    swept = {index.collection for index in INDEXES if index.order_by == "expires_at"}
+    field = read().resources["google_firestore_field", "expires_at"]
+    assert swept <= set(_expiring(read()))
+    assert (field["for_each"], field["field"]) == ("${local.expiring}", '"expires_at"')
+    assert "ttl_config" in field
+    assert "index_config" not in field  # it would take away the index that the sweep asks by
+
+
+# --- databases and keys -----------------------------------------------------------------------------------------------
+
+
+def test_the_databases_remember_nothing_and_are_not_deleted_by_the_way() -> None:
+    folder = read()
+    database = folder.resources["google_firestore_database", "this"]
+    assert literal(database["point_in_time_recovery_enablement"]) == "POINT_IN_TIME_RECOVERY_DISABLED"
+    assert re.findall(r'"(\w+)"', database["for_each"]) == ["control", "auth", "usage"]
+    assert folder.variables["delete_protection"]["default"] is True
+
+
+def test_no_key_is_destroyed_and_only_the_sealing_key_turns_by_itself() -> None:
+    keys = {name: body for (type_, name), body in read().resources.items() if type_ == "google_kms_crypto_key"}
+    algorithms = {name: literal(body["version_template"][0]["algorithm"]) for name, body in keys.items()}
+    assert algorithms == {
+        "mac": "HMAC_SHA256",
+        "seal": "GOOGLE_SYMMETRIC_ENCRYPTION",
+        "tokens": "EC_SIGN_P256_SHA256",
+        "proofs": "EC_SIGN_P256_SHA256",
+    }
+    assert all(body["lifecycle"][0]["prevent_destroy"] is True for body in keys.values())
+    assert [name for name, body in keys.items() if "rotation_period" in body] == ["seal"]
+
+
+def test_exports_leave_out_whatever_holds_or_opens_group_messages() -> None:
+    exported = literals(read().locals["exported"])
+    assert {"oauth2_clients", "secrets", "audit", "oauth2_rotations"} <= set(exported["control"])
+    assert not {"mls_groups", "messages", "roster", "welcomes", "service"} & {*exported["control"], *exported["auth"]}
+    job = read().resources["google_cloud_scheduler_job", "backup"]["http_target"][0]
+    assert "collectionIds = each.value" in re.sub(r"\s+", " ", job["body"])
+
+
+# --- doors and what wakes them ----------------------------------------------------------------------------------------
+
+
+def test_every_door_is_deployed_from_the_one_archive() -> None:
+    modules = read().modules
+    assert set(modules) == set(DOORS)
+    assert {literal(body["source"]) for body in modules.values()} == {"./modules/function"}
+    assert {body["build"] for body in modules.values()} == {"${local.build}"}
+    name = literal(read().resources["google_storage_bucket_object", "source"]["name"])
+    assert name == "keyturn-${filesha256(var.archive)}.zip"
+
+
+def test_the_entry_point_is_the_door() -> None:
+    function = read(ROOT / "modules" / "function").resources["google_cloudfunctions2_function", "this"]
+    assert (function["name"], function["build_config"][0]["entry_point"]) == ("${var.name}", "${var.name}")
+
+
+def test_inner_doors_are_reached_from_inside_only() -> None:
+    ingress = {name: literal(body.get("ingress", '"inner"')) for name, body in read().modules.items()}
+    inner = {name for name, given in ingress.items() if given == "inner"}
+    assert inner == {"on_secret_version", "distribute", "grace_sweeper"}
+    default = read(ROOT / "modules" / "function").variables["ingress"]["default"]
+    assert literal(default) == "ALLOW_INTERNAL_ONLY"
+
+
+def test_the_declared_trigger_is_the_deployed_one() -> None:
+    (trigger,) = TRIGGERS
+    deployed = read().resources["google_eventarc_trigger", "on_secret_version"]
+    criteria = {literal(one["attribute"]): one for one in deployed["matching_criteria"]}
+    assert literal(criteria["document"]["value"]) == trigger.pattern
+    assert literal(criteria["document"]["operator"]) == "match-path-pattern"
+    assert literal(criteria["type"]["value"]) == "google.cloud.firestore.document.v1.written"
+    service = deployed["destination"][0]["cloud_run_service"][0]["service"]
+    assert service == f"${{module.{trigger.door}.service}}"
+
+
+def test_the_declared_subscription_is_the_deployed_one_with_retries_and_dead_letters() -> None:
+    (subscription,) = SUBSCRIPTIONS
+    resources = read().resources
+    deployed = resources["google_pubsub_subscription", "distribute"]
+    assert literal(resources["google_pubsub_topic", "distribution"]["name"]) == subscription.topic
+    assert deployed["push_config"][0]["push_endpoint"] == f"${{module.{subscription.door}.uri}}"
+    assert deployed["push_config"][0]["oidc_token"][0]["audience"] == f"${{module.{subscription.door}.uri}}"
+    assert deployed["dead_letter_policy"][0]["dead_letter_topic"] == "${google_pubsub_topic.dead.id}"
+    assert {"minimum_backoff", "maximum_backoff"} <= set(deployed["retry_policy"][0])
+
+
+def test_the_scheduler_calls_the_sweeper_as_itself() -> None:
+    target = read().resources["google_cloud_scheduler_job", "sweep"]["http_target"][0]
+    assert target["uri"] == "${module.grace_sweeper.uri}"
+    assert target["oidc_token"][0]["service_account_email"] == "${google_service_account.scheduler.email}"
+
+
+# --- alerts -----------------------------------------------------------------------------------------------------------
+
+
+def _metric_words(name: str) -> str:
+    found = re.search(r'textPayload(?::|=~)"([^"]+)"', literal(read().locals["log_metrics"][name]))
+    assert found
+    return found[1]
+
+
+def test_what_the_alert_on_late_promotions_looks_for_is_what_the_sweep_writes() -> None:
+    assert f'_log.error("{_metric_words("unsettled")}:' in Path(sweep.__file__).read_text()
+
+
+@pytest.mark.parametrize("error", [KeyUnavailable, KeyRefused])
+def test_what_the_alert_on_keys_looks_for_is_what_a_door_writes(
+    error: Callable[[str], Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        problem(error("words"))
+    assert re.search(_metric_words("kms_errors"), caplog.messages[0])
+
+
+def test_every_alert_tells_somebody() -> None:
+    resources = read().resources.items()
+    policies = {name: body for (type_, name), body in resources if type_ == "google_monitoring_alert_policy"}
+    assert set(policies) == {"dead_letters", "failed_sweeps", "late_promotions", "kms_errors"}
+    assert {str(body["notification_channels"]) for body in policies.values()} == {
+        "['${google_monitoring_notification_channel.mail.id}']"
+    }
