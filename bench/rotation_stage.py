@@ -115,7 +115,7 @@ def raised(folder: Path) -> Iterator[RotationStage]:
     """Run the suite in `folder`, with three devices in one group, while the context lasts."""
     with _own_environment(folder / "state"), running(0, NEVER_SECONDS, lambda url: _settings(folder, url)) as suite:
         databases = suite.databases
-        watched = WatchedStore(cast("SqliteStore", databases.control))
+        watched = WatchedStore(cast("SqliteStore", databases.control).file.path)
         # No use case is wired before the first request: all of them get the watched store.
         vars(suite)["databases"] = Databases(watched, databases.auth, databases.usage)
         token = read_token(suite.settings.base_url, os.environ)

@@ -51,13 +51,13 @@ class Swept:
         control = cast("SqliteStore", suite.databases.control)
         fill(control, clients)
         control.checkpoint()
-        watched = WatchedStore(control)
+        watched = WatchedStore(control.file.path)
         vars(suite)["databases"] = Databases(watched, suite.databases.auth, suite.databases.usage)
         return cls(suite, watched, tuple(client_ids(min(clients, FEW))[:: min(clients, FEW) // due][:due]))
 
     def sweep(self) -> float:
         """Make the same clients due, sweep once, and return its milliseconds."""
-        make_due(self.store.store, self.due)
+        make_due(self.store, self.due)
         self.store.calls.clear()
         return milliseconds(self._sweep)
 

@@ -1,4 +1,4 @@
-"""A store that notes each call on its way to the real one: its name, when it returned, and what it wrote."""
+"""The embedded store, noting each of its calls: its name, when it returned, and what it wrote."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from shared.adapters.store_sqlite import SqliteStore
+from shared.ports.events import TRIGGERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
-    from shared.adapters.store_sqlite import SqliteStore
     from shared.ports.store import Document, Query, Snapshot, Write
 
 
@@ -24,12 +27,11 @@ class StoreCall:
     writes: tuple[Write, ...] = field(default=(), repr=False)
 
 
-class WatchedStore:
-    """Implement `shared.ports.store.Store`, and the embedded bus's `publish`, over `store`."""
+class WatchedStore(SqliteStore):
+    """The store over the file at `path`, with the suite's triggers."""
 
-    def __init__(self, store: SqliteStore) -> None:
-        self.store = store
-        self.file = store.file
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, triggers=TRIGGERS)
         self.calls: list[StoreCall] = []
 
     def counted(self) -> Mapping[str, int]:
@@ -38,25 +40,25 @@ class WatchedStore:
 
     def get(self, paths: Iterable[str]) -> Snapshot:
         """Read several documents."""
-        found = self.store.get(paths)
+        found = super().get(paths)
         self._note("get")
         return found
 
     def query(self, query: Query) -> Sequence[Document]:
         """Read one page."""
-        found = self.store.query(query)
+        found = super().query(query)
         self._note("query")
         return found
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """Apply all writes."""
-        done = self.store.commit(writes)
+        done = super().commit(writes)
         self._note("commit", writes)
         return done
 
     def publish(self, messages: Sequence[tuple[str, str, Mapping[str, str]]]) -> None:
         """Put messages in the outbox."""
-        self.store.publish(messages)
+        super().publish(messages)
         self._note("publish")
 
     def _note(self, name: str, writes: Sequence[Write] = ()) -> None:
