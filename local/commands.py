@@ -15,7 +15,7 @@ import typer
 
 from admin.durations import parse_duration
 from admin.options import Json
-from admin.output import print_facts, print_json, print_note
+from admin.output import print_facts, print_json, print_note, print_warning
 from shared.domain.policy import Policy
 from shared.entry.settings import Settings, Stage
 
@@ -39,6 +39,7 @@ def register(root: typer.Typer) -> None:
     """Add the commands."""
     root.command("up")(up)
     root.command("doctor")(doctor)
+    root.command("thaw")(thaw)
     root.add_typer(dead_letters, name="dead-letters")
     root.command("demo")(demo)
 
@@ -68,7 +69,7 @@ def up(
         signal.signal(number, lambda *_: stopped.set())
     every = sweep_every or timedelta(seconds=1 if quick else 60)
     with running(port, every.total_seconds(), lambda url: Settings(Stage.LOCAL, folder, url, policy=policy)) as suite:
-        _announce(suite.settings, json=json)
+        _announce(suite.settings, suite.freeze.frozen_because(), json=json)
         stopped.wait()
 
 
@@ -81,13 +82,16 @@ def _policy(min_not_before: timedelta | None, min_interval: timedelta | None, *,
     return policy
 
 
-def _announce(settings: Settings, *, json: bool) -> None:
+def _announce(settings: Settings, frozen_because: str, *, json: bool) -> None:
     facts: dict[str, Any] = {
         "url": settings.base_url,
         "stage": settings.stage.value,
         "data": str(settings.data),
         "authoriser": settings.authoriser,
+        **({"frozen": frozen_because} if frozen_because else {}),
     }
+    if frozen_because:
+        print_warning(f"This data folder was {frozen_because}: nothing is sent until `keyturn thaw`; see its --help.")
     if json:
         print_json(facts)
         return
@@ -115,6 +119,20 @@ def doctor(*, data: Data = None, json: Json = False) -> None:
     report(diagnosis, json=json)
     if diagnosis.breaches:
         raise typer.Exit(1)
+
+
+def thaw(*, data: Data = None, json: Json = False) -> None:
+    """Let a data folder that was copied or restored send again: every group is founded anew, devices come back alone.
+
+    Make sure first that no other copy runs. Afterwards rotate every client whose last rotation the backup did not have.
+    """
+    from local.doctor import open_folder  # noqa: PLC0415 - the other commands need no store
+
+    groups = open_folder(data or default_data()).freeze.thaw()
+    if json:
+        print_json({"groups": list(groups)})
+    else:
+        print_note(f"Founded anew: {', '.join(groups)}." if groups else "Nothing was frozen.")
 
 
 @dead_letters.command("list")

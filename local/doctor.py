@@ -41,6 +41,8 @@ class Diagnosis:
     breaches: tuple[Breach, ...]
     examination: Examination
     depth: Depth
+    frozen_because: str = ""
+    """`copied` or `restored` while nothing may be sent, else nothing."""
 
 
 def open_folder(folder: Path) -> Suite:
@@ -73,10 +75,10 @@ def diagnose(suite: Suite) -> Diagnosis:
             examination = _examine(suite)()
             strangers &= _strangers(suite, examination)
         met = [breach for path, store in sorted(strangers) for breach in _met(path, getattr(suite.databases, store))]
-        depth = outbox_of(suite).depth()
+        depth, frozen = outbox_of(suite).depth(), suite.freeze.frozen_because()
     except (StoreUnavailable, KeyUnavailable) as error:
         raise _unusable(error) from None
-    return Diagnosis((*examination.breaches, *met), examination, depth)
+    return Diagnosis((*examination.breaches, *met), examination, depth, frozen)
 
 
 def _examine(suite: Suite) -> Examine:

@@ -43,6 +43,7 @@ def fields(diagnosis: Diagnosis) -> dict[str, object]:
         ],
         "checked": dict(diagnosis.examination.counts),
         "not_checked": list(diagnosis.examination.restless),
+        "frozen": diagnosis.frozen_because or None,
         "outbox": {
             "waiting": depth.waiting,
             "in_delivery": depth.leased,
@@ -56,6 +57,10 @@ def _print_notes(diagnosis: Diagnosis) -> None:
     counts, depth = diagnosis.examination.counts, diagnosis.depth
     print_note("checked: " + ", ".join(f"{count} {noun}" for noun, count in counts.items()))
     print_note(f"outbox: {depth.waiting} waiting, {depth.leased} in delivery, {depth.dead} dead letters")
+    if diagnosis.frozen_because:
+        print_warning(
+            f"This folder was {diagnosis.frozen_because}: nothing is sent until `keyturn thaw` (see its --help)."
+        )
     if depth.dead:
         print_warning("There are dead letters: see `keyturn dead-letters list`.")
     for subject in diagnosis.examination.restless:

@@ -19,6 +19,7 @@ from admin.operator_token import token_path
 from local.delivery import Delivery
 from local.errors import LocalError
 from local.gateway import open_gateway
+from local.placement import Placement, place
 from local.server import Server
 from shared.adapters.outbox import Outbox
 from shared.entry import wiring
@@ -44,11 +45,13 @@ def running(port: int, sweep_every_seconds: float, settings_at: Callable[[str], 
     token = secrets.token_urlsafe(32)
     server = Server(port, open_gateway(token))
     suite = _opened(settings_at(server.url))
+    placement = place(suite, os.environ)
     token_file = _write_token(server.url, token)
     stop = threading.Event()
     workers = [
         threading.Thread(target=_deliver, args=(suite, server.url, token, stop)),
         threading.Thread(target=_sweep, args=(server.url, token, sweep_every_seconds, stop)),
+        threading.Thread(target=_witness, args=(placement, suite, sweep_every_seconds, stop)),
     ]
     server.start()
     for worker in workers:
@@ -60,6 +63,7 @@ def running(port: int, sweep_every_seconds: float, settings_at: Callable[[str], 
         for worker in workers:
             worker.join()
         server.stop()
+        placement.witness(suite)
         token_file.unlink(missing_ok=True)
 
 
@@ -91,6 +95,14 @@ def _write_token(url: str, token: str) -> Path:
 def _deliver(suite: Suite, url: str, token: str, stop: threading.Event) -> None:
     store = cast("SqliteStore", suite.databases.control)
     Delivery(Outbox(store.file), url, headers={"Authorization": f"Bearer {token}"}).run(stop)
+
+
+def _witness(placement: Placement, suite: Suite, every_seconds: float, stop: threading.Event) -> None:
+    while not stop.wait(every_seconds):
+        try:
+            placement.witness(suite)
+        except (OSError, StoreUnavailable):
+            _log.warning("the state folder could not be told how far the store has come")
 
 
 def _sweep(url: str, token: str, every_seconds: float, stop: threading.Event) -> None:

@@ -130,6 +130,11 @@ class SqliteStore:
         """Wipe what was overwritten from the log too; False while a reader is in the way: the sweeper repeats it."""
         return self.file.checkpoint()
 
+    def reached(self) -> int:
+        """Return the highest version so far: a store that shows a lower one than before is an older copy."""
+        with self.file.reading() as connection:
+            return int(connection.execute("SELECT version FROM counter").fetchone()[0])
+
     def close(self) -> None:
         """Close the connections that nobody uses just now."""
         self.file.close()

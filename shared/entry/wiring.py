@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from shared.use_cases.clients import Clients
     from shared.use_cases.distribute import Distribute
     from shared.use_cases.enrol import Enrol
+    from shared.use_cases.freeze import Freeze
     from shared.use_cases.operate import Operate
     from shared.use_cases.publish import Publish
     from shared.use_cases.read_status import ReadStatus
@@ -165,6 +166,13 @@ class Suite:
         from shared.use_cases.remove_user import RemoveUser
 
         return RemoveUser(self.clients, self.groups, self.environment)
+
+    @functools.cached_property
+    def freeze(self) -> Freeze:
+        """Behind `keyturn thaw`: a store that is a copy, or was restored."""
+        from shared.use_cases.freeze import Freeze
+
+        return Freeze(self.databases.control, self.groups, self.environment, self.settings.banner)
 
     @functools.cached_property
     def verifier(self) -> Verifier:
