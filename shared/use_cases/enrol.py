@@ -1,7 +1,8 @@
 """Enrol: an invite's code and a signed key package in, a Welcome out (protocol.md §7).
 
-Two databases, so two commits, and each step may be repeated by the same device: the invite is taken for exactly this
-key package first; then leaf, roster entry, the commit for the others, the Welcome and the audit are one commit.
+Two databases, so two commits, and each step may be repeated by the same device. First all is prepared, so that nothing
+is stored for what is refused; then the invite is taken for exactly this key package; then leaf, roster entry, the
+commit for the others, the Welcome and the audit are one commit.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from shared.proofs.nostr import open_event
 from shared.records import paths
 from shared.use_cases.accept_event import require_fresh
 from shared.use_cases.attempts import until_won
+from shared.use_cases.control_events import agree
 from shared.use_cases.group_log import KEY_PACKAGES
 from shared.use_cases.membership import Membership, open_membership
 from shared.use_cases.operate import code_hash
