@@ -34,7 +34,7 @@ _DEAD = f"SELECT {_COLUMNS} FROM outbox WHERE due_at IS NULL ORDER BY seq LIMIT 
 _BURY = "UPDATE outbox SET due_at = NULL, leased = 0, reason = ? WHERE event_id = ? AND attempts = ?"
 _LEASE = "UPDATE outbox SET due_at = ?, leased = 1, attempts = attempts + 1 WHERE event_id = ?"
 _DELAY = "UPDATE outbox SET due_at = ?, leased = 0, reason = ? WHERE event_id = ? AND attempts = ? AND leased = 1"
-_ORPHANED = "UPDATE outbox SET due_at = ?, leased = 0 WHERE leased = 1"
+_ORPHANED = "UPDATE outbox SET due_at = ?, leased = 0, attempts = max(attempts - 1, 0) WHERE leased = 1"
 _REVIVE = (
     "UPDATE outbox SET due_at = ?, leased = 0, attempts = 0 WHERE due_at IS NULL AND event_id = ifnull(?, event_id)"
 )
@@ -101,6 +101,7 @@ class Outbox:
     def attended(self) -> Iterator[None]:
         """Say that this process delivers while the context lasts; if no other does, leases of the dead end at once.
 
+        Their attempts don't count: a process that was killed says nothing about the rows that it held.
         `StoreUnavailable` if that can't be said.
         """
         with attending(self.file.path.with_name(f"{self.file.path.name}.delivery"), self._release_orphans):

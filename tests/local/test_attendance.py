@@ -66,7 +66,16 @@ def test_lease_of_a_killed_process_ends_when_the_next_one_attends(store: SqliteS
     assert outbox.claim(1) == ()
     with outbox.attended():
         (event,) = outbox.claim(1)
-    assert (event.subject, event.attempts) == (SECRET, 2)
+    assert (event.subject, event.attempts) == (SECRET, 1)
+
+
+def test_row_is_not_given_up_however_often_its_process_dies(store: SqliteStore) -> None:
+    store.commit([Create(SECRET, {})])
+    outbox = Outbox(store.file)
+    for _ in range(2 * outbox.patience.attempts):
+        with outbox.attended():
+            (event,) = outbox.claim(1)  # and neither done nor failed: who claimed it is gone
+        assert event.attempts == 1
 
 
 def test_lease_of_a_living_process_is_left_to_it(store: SqliteStore) -> None:
