@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from shared.domain.errors import RateLimited, Refusal
 from shared.domain.proofs_policy import Missing, ProofRefused
-from shared.ports.store import Create, Update, put
+from shared.ports.store import Create, put
 from shared.proofs.totp import matching_step
 from shared.records import paths
 from shared.records.entities import from_data, to_data
@@ -81,15 +81,15 @@ class ProveAdmin:
         findings = self._allowed(asked, self.factors(asked, admin, auth.read_time, member=member), user)
         if findings.missing or findings.admin is None:
             self._refuse(asked, user, findings.missing, auth.read_time)
-        return self._present(asked, findings, nonce, auth)
+        return self._present(asked, findings.admin, findings.method, nonce, auth)
 
     def _allowed(self, asked: Asked, findings: Findings, user: str | None) -> Findings:
         if not self.denied & {user or NOBODY, asked.act.npub, asked.act.client_id}:
             return findings
         return replace(findings, missing=(*findings.missing, Missing.POLICY))
 
-    def _present(self, asked: Asked, findings: Findings, nonce: str, auth: Snapshot) -> Data:
-        admin, now = findings.admin, auth.read_time
+    def _present(self, asked: Asked, admin: Admin, method: str, nonce: str, auth: Snapshot) -> Data:
+        now = auth.read_time
         _require_unlocked(admin, now)
         step = matching_step(unseal_seed(self.sealer, admin), asked.totp, now, admin.last_step)
         after = admin.failed(now) if step is None else admin.accepted(step)
@@ -98,9 +98,9 @@ class ProveAdmin:
         self.databases.auth.commit([put(auth[path], to_data(after)), Create(challenge_path(nonce), used)])
         if step is None:
             self._refuse(asked, admin.user, (Missing.PRESENCE,), now)
-        return self.issuer.issue(asked.act, admin.user, nonce, (findings.method, "pop", "totp"), now)
+        return self.issuer.issue(asked.act, admin.user, nonce, (method, "pop", "totp"), now)
 
-    def _refuse(self, asked: Asked, user: str | None, missing: tuple[Missing, ...], now: datetime) -> None:
+    def _refuse(self, asked: Asked, user: str | None, missing: tuple[Missing, ...], now: datetime) -> NoReturn:
         self.refusals.keep(asked.act, user, missing, now)
         raise ProofRefused(*missing)
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from shared.ports.attestation import Attestation
     from shared.ports.authorisation import Act
     from shared.ports.identity import Identity
-    from shared.use_cases.fields import Fields
     from shared.use_cases.prove_admin_record import Admin, AdminDevice
 
 
@@ -33,7 +32,9 @@ class Asked:
     act: Act
     challenge: str
     id_token: str = field(repr=False)
-    device: Fields = field(repr=False)
+    device_kind: str
+    device_id: str
+    evidence: Mapping[str, object] = field(repr=False)
     totp: str = field(repr=False)
 
     def statement(self, service: str) -> bytes:
@@ -71,10 +72,9 @@ class Factors:
         subject = self._subject(asked, now)
         device = self._device(asked, admin)
         counter = self._counter(asked, device, now)
-        standing = admin is not None and admin.status is AdminStatus.ACTIVE
         held = {
             Missing.IDENTITY: admin is not None and subject == admin.subject,
-            Missing.STANDING: standing,
+            Missing.STANDING: admin is not None and admin.status is AdminStatus.ACTIVE,
             Missing.DEVICE: device is not None and counter is not None,
             Missing.MEMBERSHIP: member,
         }
@@ -90,14 +90,13 @@ class Factors:
             return None
 
     def _device(self, asked: Asked, admin: Admin | None) -> AdminDevice | None:
-        kind, device_id = asked.device.text("kind"), asked.device.text("device_id")
-        return admin.device(asked.act.npub, kind, device_id) if admin else None
+        return admin.device(asked.act.npub, asked.device_kind, asked.device_id) if admin else None
 
     def _counter(self, asked: Asked, device: AdminDevice | None, now: datetime) -> int | None:
         attestation = self.attestations.get(device.key.kind) if device else None
         if device is None or attestation is None:
             return None
         try:
-            return attestation.check(asked.device.values, asked.statement(self.service), device.key, now)
+            return attestation.check(asked.evidence, asked.statement(self.service), device.key, now)
         except AttestationRefused:
             return None

@@ -1,0 +1,62 @@
+"""The requests of `admin_proof`: parse, call the use case, answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.domain.encodings import identifier
+from shared.domain.errors import InvalidRequest
+from shared.entry.http import body_of
+from shared.entry.proof_wiring import proofs
+from shared.entry.wiring import suite
+from shared.ports.authorisation import Act
+from shared.proofs.jws import MAX_TOKEN
+from shared.proofs.nip98 import check_authorization
+from shared.proofs.strict_json import load_object
+from shared.use_cases.fields import Fields
+from shared.use_cases.prove_admin_factors import Asked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import flask
+
+_DIGEST_CHARACTERS = 43
+_SHORT = 256
+
+
+def challenge(_request: flask.Request) -> Mapping[str, Any]:
+    """Return a challenge."""
+    return proofs().prove_admin.challenge()
+
+
+def prove(request: flask.Request) -> Mapping[str, Any]:
+    """Return a proof for what the body asks; the npub that proves its possession signed this very request (NIP-98)."""
+    body = body_of(request)
+    url = f"{suite().settings.base_url}{request.root_path}{request.path}"
+    now = suite().databases.auth.get([]).read_time
+    header = request.headers.get("Authorization", "")
+    signer = check_authorization(header, url=url, method="POST", body=body, now=now).pubkey
+    return proofs().prove_admin(_asked(signer, Fields(load_object(body))))
+
+
+def jwks(_request: flask.Request) -> Mapping[str, Any]:
+    """Return the keys that proofs verify with."""
+    return proofs().issuer.jwks()
+
+
+def _asked(npub: str, fields: Fields) -> Asked:
+    device = fields.fields("device")
+    group, client_id = identifier(fields.text("mls_group")), identifier(fields.text("client_id"))
+    digest = fields.text("request_digest", limit=_DIGEST_CHARACTERS)
+    if len(digest) != _DIGEST_CHARACTERS:
+        raise InvalidRequest("bad_digest", "A request's digest is base64url of 32 bytes.")
+    return Asked(
+        act=Act(npub, group, client_id, digest),
+        challenge=fields.text("challenge", limit=_SHORT),
+        id_token=fields.text("id_token", limit=MAX_TOKEN),
+        device_kind=device.text("kind", limit=_SHORT),
+        device_id=device.text("device_id", limit=2 * _SHORT),
+        evidence=device.values,
+        totp=fields.text("totp", limit=_SHORT),
+    )

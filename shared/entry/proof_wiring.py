@@ -1,0 +1,158 @@
+"""Wiring of proofs, by hand: the door `admin_proof` and the authoriser that believes it; built on first use."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from shared.entry.proof_settings import ENVIRONMENTS, ProofSettings, proofs_from_environment
+from shared.entry.wiring import suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from shared.adapters.attestation.app_attest import AppAttestation
+    from shared.adapters.attestation.app_check import AppCheckAttestation
+    from shared.adapters.attestation.security_key import SecurityKeyAttestation
+    from shared.adapters.authoriser_proof import ProofAuthoriser
+    from shared.adapters.identity.local_identity import LocalIdentity
+    from shared.adapters.trusted_keys import TrustedKeys
+    from shared.entry.wiring import Suite
+    from shared.ports.attestation import Attestation
+    from shared.ports.identity import Identity
+    from shared.use_cases.prove_admin import ProveAdmin
+    from shared.use_cases.prove_admin_issue import ProofIssuer
+
+
+@dataclass(frozen=True)
+class ProofSuite:
+    """All that proofs are made and judged by, in one deployment."""
+
+    suite: Suite
+    settings: ProofSettings
+
+    @property
+    def _address(self) -> str:
+        return f"{self.suite.settings.base_url}/admin_proof"
+
+    @property
+    def _audience(self) -> str:
+        return f"{self.suite.settings.base_url}/rotate_request"
+
+    @functools.cached_property
+    def issuer(self) -> ProofIssuer:
+        """What signs proofs."""
+        from shared.use_cases.prove_admin_issue import ProofIssuer  # noqa: PLC0415 - a door loads only what it uses
+
+        return ProofIssuer(self.suite.keys.signer, self._address, self._audience)
+
+    @functools.cached_property
+    def identity(self) -> Identity:
+        """Who says who somebody is."""
+        from shared.adapters.identity.firebase import NAME, open_firebase  # noqa: PLC0415 - as above
+
+        if self.settings.identity != NAME:
+            return self.local_authority
+        return open_firebase(self.settings.firebase_project, emulated=self.settings.emulated)
+
+    @functools.cached_property
+    def local_authority(self) -> LocalIdentity:
+        """The test authority of one machine; its key is no key of the service's."""
+        from shared.adapters.identity.local_identity import LocalIdentity  # noqa: PLC0415 - as above
+        from shared.adapters.kms_local import LocalKeys  # noqa: PLC0415 - as above
+
+        folder = cast("Path", self.suite.settings.data)
+        keys = LocalKeys.open_or_create(folder / "local_identity.json", self.suite.environment.random)
+        return LocalIdentity(keys.signer, f"{self.suite.settings.base_url}/local_identity", self._address)
+
+    @functools.cached_property
+    def attestations(self) -> Mapping[str, Attestation]:
+        """The kinds of devices that count: one row a kind."""
+        from shared.adapters.attestation.dev_attest import DevAttestation  # noqa: PLC0415 - as above
+
+        builders: Mapping[str, Callable[[], Attestation]] = {
+            "app_check": self._app_check,
+            "app_attest": self._app_attest,
+            "webauthn": self._security_key,
+            "dev_attest": DevAttestation,
+        }
+        return {kind: builders[kind]() for kind in self.settings.attestations}
+
+    def _app_check(self) -> AppCheckAttestation:
+        from shared.adapters.attestation.app_check import AppCheckAttestation  # noqa: PLC0415 - as above
+        from shared.adapters.trusted_keys import TrustedKeys, https_fetch  # noqa: PLC0415 - as above
+
+        wanted = self.settings
+        keys = TrustedKeys(https_fetch(wanted.app_check_jwks), time.monotonic)
+        apps = frozenset(wanted.app_check_apps)
+        return AppCheckAttestation(keys, wanted.app_check_project, apps, wanted.app_check_issuer)
+
+    def _app_attest(self) -> AppAttestation:
+        from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415 - as above
+
+        from shared.adapters.attestation.app_attest import AppAttestation  # noqa: PLC0415 - as above
+
+        wanted = self.settings
+        root = load_pem_x509_certificate(cast("Path", wanted.app_attest_root).read_bytes())
+        return AppAttestation(root, frozenset(wanted.app_attest_apps), ENVIRONMENTS[wanted.app_attest_environment])
+
+    def _security_key(self) -> SecurityKeyAttestation:
+        from shared.adapters.attestation.security_key import SecurityKeyAttestation, read_roots  # noqa: PLC0415 - as above
+
+        wanted = self.settings
+        roots = read_roots(cast("Path", wanted.webauthn_roots))
+        return SecurityKeyAttestation(wanted.webauthn_rp_id, wanted.webauthn_origins, roots)
+
+    @functools.cached_property
+    def prove_admin(self) -> ProveAdmin:
+        """Behind `admin_proof`."""
+        from shared.use_cases.prove_admin import ProveAdmin  # noqa: PLC0415 - as above
+        from shared.use_cases.prove_admin_challenge import Challenges  # noqa: PLC0415 - as above
+        from shared.use_cases.prove_admin_factors import Factors  # noqa: PLC0415 - as above
+        from shared.use_cases.prove_admin_refusals import Refusals  # noqa: PLC0415 - as above
+
+        whole, url = self.suite, self.suite.settings.base_url
+        return ProveAdmin(
+            databases=whole.databases,
+            challenges=Challenges(whole.keys.mac, whole.environment.random, url),
+            factors=Factors(self.identity, self.attestations, url),
+            sealer=whole.keys.sealer,
+            issuer=self.issuer,
+            refusals=Refusals(whole.databases.usage, "admin_proof"),
+            environment=whole.environment,
+            elapsed=time.monotonic,
+            denied=whole.settings.denied,
+        )
+
+    @functools.cached_property
+    def authoriser(self) -> ProofAuthoriser:
+        """What judges the proof that comes with an act."""
+        from shared.adapters.authoriser_proof import ProofAuthoriser  # noqa: PLC0415 - as above
+        from shared.domain.proofs_policy import admin_rule  # noqa: PLC0415 - as above
+        from shared.use_cases.prove_admin_refusals import Refusals  # noqa: PLC0415 - as above
+
+        rule = admin_rule(self.settings.device_methods)
+        refusals = Refusals(self.suite.databases.usage, "rotate_request")
+        return ProofAuthoriser(self._keys(), self._address, self._audience, rule, refusals)
+
+    def _keys(self) -> TrustedKeys:
+        from shared.adapters.trusted_keys import TrustedKeys, https_fetch  # noqa: PLC0415 - as above
+
+        if self.settings.proof_jwks:
+            return TrustedKeys(https_fetch(self.settings.proof_jwks), time.monotonic)
+        at_hand = lambda: json.dumps(self.issuer.jwks()).encode("ascii")  # noqa: E731 - as short as it is
+        return TrustedKeys(at_hand, time.monotonic, fresh_seconds=0, pause_seconds=0)
+
+
+def proofs() -> ProofSuite:
+    """Return this process's proofs, kept with its suite."""
+    whole = suite()
+    kept = vars(whole)
+    if "proofs" not in kept:
+        kept["proofs"] = ProofSuite(whole, proofs_from_environment(os.environ, whole.settings.stage))
+    return cast("ProofSuite", kept["proofs"])
