@@ -13,7 +13,7 @@ from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FIRESTORE = (pytest.mark.tier("java"), pytest.mark.xdist_group("firestore"))
+FIRESTORE = [pytest.mark.tier("java"), pytest.mark.xdist_group("firestore")]
 """Marks of a test that uses the emulator: it needs the tier, and all of them run in one process."""
 
 
