@@ -1,0 +1,140 @@
+"""The archive, in an empty virtual environment that has requirements.txt and nothing else: every door answers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import time
+import venv
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local.package import write
+from main import DOORS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.xdist_group("packaging")
+
+REQUESTS = {
+    "client_token": ("GET", "/.well-known/jwks.json", 200),
+    "distribute": ("POST", "/", 400),
+    "enrol": ("POST", "/", 400),
+    "grace_sweeper": ("POST", "/", 200),
+    "on_secret_version": ("POST", "/", 400),
+    "operator": ("GET", "/clients", 200),
+    "rotate_request": ("POST", "/", 400),
+    "status": ("GET", "/clients/acme", 400),
+}
+"""One request that each door can answer alone, on a data folder of its own: the operator's is for IAM to refuse."""
+
+IMPORT_ALL = """
+import importlib, pathlib, sys
+sys.path.insert(0, ".")
+for path in sorted(path for name in ("functions", "shared") for path in pathlib.Path(name).rglob("*.py")):
+    importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+"""
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """Where the archive was unpacked, and the programs of its environment."""
+
+    folder: Path
+    programs: Path
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        return {"PATH": f"{self.programs}:{os.environ['PATH']}", "HOME": str(self.folder.parent), **settings}
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    kind: str
+    body: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+    room = tmp_path_factory.mktemp("packaging")
+    zipfile.ZipFile(write(room / "build")).extractall(room / "source")
+    venv.create(room / "venv", with_pip=True)
+    pip = [str(room / "venv" / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    subprocess.run([*pip, "-r", str(room / "source" / "requirements.txt")], check=True, timeout=300)  # noqa: S603 - our own list
+    return Unpacked(room / "source", room / "venv" / "bin")
+
+
+@contextmanager
+def _served(unpacked: Unpacked, door: str, environment: dict[str, str]) -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    command = [
+        str(unpacked.programs / "functions-framework"),
+        "--target",
+        door,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    with subprocess.Popen(  # noqa: S603 - the framework that the archive brings, and a name of ours
+        command, cwd=unpacked.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            yield port
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def _ask(port: int, method: str, path: str) -> Answer:
+    deadline = time.monotonic() + 60
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            connection.request(method, path, body=b"{}", headers={"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers.get_content_type(), json.loads(answer.read()))
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        finally:
+            connection.close()
+
+
+def test_every_module_of_the_archive_finds_what_it_imports(unpacked: Unpacked) -> None:
+    python = [str(unpacked.programs / "python"), "-I", "-c", IMPORT_ALL]
+    done = subprocess.run(python, cwd=unpacked.folder, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_every_door_of_the_archive_is_asked_here() -> None:
+    assert set(REQUESTS) == set(DOORS)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_starts_and_answers(unpacked: Unpacked, door: str, tmp_path: Path) -> None:
+    method, path, status = REQUESTS[door]
+    environment = unpacked.environment(KEYTURN_STAGE="local", KEYTURN_DATA=str(tmp_path / "data"))
+    with _served(unpacked, door, environment) as port:
+        answer = _ask(port, method, path)
+    assert answer.status == status, answer.body
+    assert answer.kind == ("application/json" if status == 200 else "application/problem+json")
+
+
+def test_a_door_without_settings_starts_and_answers_a_problem_that_tells_nothing(unpacked: Unpacked) -> None:
+    with _served(unpacked, "grace_sweeper", unpacked.environment()) as port:
+        answer = _ask(port, "POST", "/")
+    assert (answer.status, answer.body["error"]) == (500, "internal_error")
+    assert "KEYTURN" not in json.dumps(answer.body)
