@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -14,12 +15,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from shared.adapters.kms_local import LocalKeys
 from shared.ports.keys import KeyRefused, KeyUnavailable
+from tests.adapters.kms_scene import scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from shared.ports.keys import MacKey, PublicKey, Sealer, Signer
+    from tests.adapters.kms_scene import Scene
 
 
 class LocalService:
@@ -41,12 +45,54 @@ class LocalService:
         return self.keys.current("seal").name
 
 
-SERVICES: dict[str, Callable[[Path], LocalService]] = {"local": LocalService}
+class CloudService:
+    """The adapter of Cloud KMS, over Google's own client, against the stand-in."""
+
+    def __init__(self, opened: Scene) -> None:
+        self.keys = opened.stand_in.keys
+        self.cloud = opened.keys
+        self.ring = opened.stand_in.ring
+        self.mac: MacKey = opened.keys.mac
+        self.sealer: Sealer = opened.keys.sealer
+        self.signer: Signer = opened.keys.signer
+
+    def add(self, purpose: str) -> str:
+        name = self.cloud.add_version(purpose)
+        return self.signer.current() if purpose == "sign" else name
+
+    def disable(self, name: str) -> None:
+        """Disable by the name that the port gives: a `kid` stands for a version of the signing key."""
+        kid = name.removeprefix("sign/")
+        self.cloud.disable(f"{self.ring}/cryptoKeys/sign/cryptoKeyVersions/{kid}" if kid != name else name)
+
+    def sealing_version(self) -> str:
+        return self.cloud.enabled("seal")[0].name
+
+
+Service: TypeAlias = "LocalService | CloudService"
+
+
+@contextmanager
+def local_service(folder: Path) -> Iterator[Service]:
+    yield LocalService(folder)
+
+
+@contextmanager
+def cloud_service(folder: Path) -> Iterator[Service]:
+    with scene(folder) as opened:
+        yield CloudService(opened)
+
+
+SERVICES: dict[str, Callable[[Path], AbstractContextManager[Service]]] = {
+    "local": local_service,
+    "cloud": cloud_service,
+}
 
 
 @pytest.fixture(params=SERVICES)
-def service(request: pytest.FixtureRequest, tmp_path: Path) -> LocalService:
-    return SERVICES[request.param](tmp_path)
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+    with SERVICES[request.param](tmp_path) as opened:
+        yield opened
 
 
 def verifies(key: PublicKey, signature: bytes, data: bytes) -> bool:
@@ -59,7 +105,7 @@ def verifies(key: PublicKey, signature: bytes, data: bytes) -> bool:
     return True
 
 
-def test_tag_is_right_for_its_data_alone(service: LocalService) -> None:
+def test_tag_is_right_for_its_data_alone(service: Service) -> None:
     ref = service.mac.current()
     tag = service.mac.sign(ref, b"data")
     assert len(tag) == 32
@@ -69,13 +115,13 @@ def test_tag_is_right_for_its_data_alone(service: LocalService) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 31, 33])
-def test_tag_of_another_length_is_wrong(service: LocalService, length: int) -> None:
+def test_tag_of_another_length_is_wrong(service: Service, length: int) -> None:
     ref = service.mac.current()
     tag = service.mac.sign(ref, b"data")
     assert not service.mac.verify(ref, b"data", (tag + b"\x00")[:length])
 
 
-def test_new_mac_version_signs_and_the_old_one_still_verifies(service: LocalService) -> None:
+def test_new_mac_version_signs_and_the_old_one_still_verifies(service: Service) -> None:
     old = service.mac.current()
     tag = service.mac.sign(old, b"data")
     new = service.add("mac")
@@ -85,7 +131,7 @@ def test_new_mac_version_signs_and_the_old_one_still_verifies(service: LocalServ
     assert service.mac.sign(old, b"data") == tag
 
 
-def test_disabled_mac_version_neither_signs_nor_verifies(service: LocalService) -> None:
+def test_disabled_mac_version_neither_signs_nor_verifies(service: Service) -> None:
     old = service.mac.current()
     tag = service.mac.sign(old, b"data")
     service.add("mac")
@@ -97,21 +143,21 @@ def test_disabled_mac_version_neither_signs_nor_verifies(service: LocalService) 
 
 
 @pytest.mark.parametrize("name", ["", "marker", "local/mac/99"])
-def test_unknown_version_is_refused_without_naming_it(service: LocalService, name: str) -> None:
+def test_unknown_version_is_refused_without_naming_it(service: Service, name: str) -> None:
     for attempt in (service.mac.sign, service.signer.sign):
         with pytest.raises(KeyRefused) as refused:
             attempt(name, b"data")
         assert not name or name not in str(refused.value)
 
 
-def test_key_of_one_purpose_serves_no_other(service: LocalService) -> None:
+def test_key_of_one_purpose_serves_no_other(service: Service) -> None:
     with pytest.raises(KeyRefused):
         service.mac.sign(service.signer.current(), b"data")
     with pytest.raises(KeyRefused):
         service.signer.sign(service.mac.current(), b"data")
 
 
-def test_no_key_is_current_when_all_are_disabled(service: LocalService) -> None:
+def test_no_key_is_current_when_all_are_disabled(service: Service) -> None:
     service.disable(service.mac.current())
     service.disable(service.sealing_version())
     service.disable(service.signer.current())
@@ -122,24 +168,24 @@ def test_no_key_is_current_when_all_are_disabled(service: LocalService) -> None:
 
 
 @pytest.mark.parametrize("plaintext", [b"", b"x", os.urandom(100_000)], ids=["empty", "byte", "long"])
-def test_sealed_bytes_open_to_what_was_sealed(service: LocalService, plaintext: bytes) -> None:
+def test_sealed_bytes_open_to_what_was_sealed(service: Service, plaintext: bytes) -> None:
     sealed = service.sealer.seal(plaintext, b"about")
     assert service.sealer.unseal(sealed, b"about") == plaintext
     assert len(plaintext) < 16 or plaintext not in sealed
 
 
-def test_sealing_twice_gives_different_bytes(service: LocalService) -> None:
+def test_sealing_twice_gives_different_bytes(service: Service) -> None:
     assert service.sealer.seal(b"same", b"") != service.sealer.seal(b"same", b"")
 
 
 @pytest.mark.parametrize("other", [b"", b"About", b"about ", b"\x00about"])
-def test_other_associated_data_opens_nothing(service: LocalService, other: bytes) -> None:
+def test_other_associated_data_opens_nothing(service: Service, other: bytes) -> None:
     sealed = service.sealer.seal(b"plain", b"about")
     with pytest.raises(KeyRefused):
         service.sealer.unseal(sealed, other)
 
 
-def test_any_changed_byte_opens_nothing(service: LocalService) -> None:
+def test_any_changed_byte_opens_nothing(service: Service) -> None:
     sealed = service.sealer.seal(b"plain", b"about")
     for position in range(len(sealed)):
         changed = bytearray(sealed)
@@ -148,20 +194,20 @@ def test_any_changed_byte_opens_nothing(service: LocalService) -> None:
             service.sealer.unseal(bytes(changed), b"about")
 
 
-def test_any_shorter_or_longer_bytes_open_nothing(service: LocalService) -> None:
+def test_any_shorter_or_longer_bytes_open_nothing(service: Service) -> None:
     sealed = service.sealer.seal(b"plain", b"about")
     for wrong in [*(sealed[:length] for length in range(len(sealed))), sealed + b"\x00", b"\x00" + sealed]:
         with pytest.raises(KeyRefused):
             service.sealer.unseal(wrong, b"about")
 
 
-def test_name_does_not_slide_into_the_associated_data(service: LocalService) -> None:
+def test_name_does_not_slide_into_the_associated_data(service: Service) -> None:
     sealed = service.sealer.seal(b"plain", b"about")
     with pytest.raises(KeyRefused):
         service.sealer.unseal(sealed[:1] + bytes([sealed[1] + 1]) + sealed[2:], b"about")
 
 
-def test_old_sealed_bytes_open_until_their_version_is_disabled(service: LocalService) -> None:
+def test_old_sealed_bytes_open_until_their_version_is_disabled(service: Service) -> None:
     old = service.sealing_version()
     sealed = service.sealer.seal(b"plain", b"about")
     service.add("seal")
@@ -173,7 +219,7 @@ def test_old_sealed_bytes_open_until_their_version_is_disabled(service: LocalSer
         service.sealer.unseal(sealed, b"about")
 
 
-def test_signature_is_r_and_s_and_verifies_under_the_named_key(service: LocalService) -> None:
+def test_signature_is_r_and_s_and_verifies_under_the_named_key(service: Service) -> None:
     kid = service.signer.current()
     signature = service.signer.sign(kid, b"data")
     (key,) = service.signer.public_keys()
@@ -182,7 +228,7 @@ def test_signature_is_r_and_s_and_verifies_under_the_named_key(service: LocalSer
     assert not verifies(key, signature, b"Data")
 
 
-def test_public_keys_are_newest_first_and_without_the_disabled(service: LocalService) -> None:
+def test_public_keys_are_newest_first_and_without_the_disabled(service: Service) -> None:
     first = service.signer.current()
     second, third = service.add("sign"), service.add("sign")
     assert [key.kid for key in service.signer.public_keys()] == [third, second, first]
@@ -192,6 +238,6 @@ def test_public_keys_are_newest_first_and_without_the_disabled(service: LocalSer
     assert verifies(service.signer.public_keys()[1], service.signer.sign(first, b"data"), b"data")
 
 
-def test_tag_is_hmac_sha_256(service: LocalService) -> None:
+def test_tag_is_hmac_sha_256(service: Service) -> None:
     secret = service.keys.current("mac").secret
     assert service.mac.sign(service.mac.current(), b"data") == hmac.new(secret, b"data", hashlib.sha256).digest()
