@@ -21,6 +21,8 @@ KEM_SUITE = b"KEM\x00\x20"
 HPKE_SUITE = b"HPKE\x00\x20\x00\x01\x00\x01"
 NO_SALT = b""
 KEY_BYTES = 32
+# Clamping (RFC 7748 §5) makes every private key a multiple of 8 other than 0, this one too.
+ANY_PRIVATE = bytes(KEY_BYTES)
 
 
 def draw(random: Random, size: int) -> bytes:
@@ -92,6 +94,16 @@ def _exchange(private: bytes, public: bytes) -> bytes:
         return X25519PrivateKey.from_private_bytes(private).exchange(parse_public(public))
     except ValueError:
         raise MalformedMessage("an HPKE public key is of low order", "RFC 9180 §7.1.4") from None
+
+
+@lru_cache(maxsize=4096)
+def check_public(public: bytes) -> None:
+    """Check that something can be sealed to a public key; MalformedMessage on another length, or on low order.
+
+    A point of low order gives zero with every private key (RFC 7748 §6.1): once such a key is in a tree, no member
+    can make a path any more.
+    """
+    _exchange(ANY_PRIVATE, public)
 
 
 def _shared_secret(exchanged: bytes, encapsulated: bytes, recipient: bytes) -> bytes:

@@ -9,7 +9,7 @@ from shared.mls.cipher_suite import SUITE, VERSION, ref_hash, sign_with_label, s
 from shared.mls.encoding import Reader, decode, uint16, vector
 from shared.mls.errors import ExpiredKeyPackage, InvalidArgument, InvalidKeyPackage, UnsupportedFeature
 from shared.mls.extensions import LAST_RESORT, Extension, Extensions, encode_extensions, find, read_extensions
-from shared.mls.hpke import KeyPair, Random, parse_public
+from shared.mls.hpke import KeyPair, Random, check_public
 from shared.mls.leaf_node import KEY_PACKAGE, LeafNode, first_leaf
 
 WIRE_FORMAT = 5
@@ -68,7 +68,7 @@ class KeyPackage:
         self.leaf.verify(b"", 0)
         verify_with_label(self.leaf.signature_key, "KeyPackageTBS", self.unsigned, self.signature)
         for key in (self.init_key, self.leaf.encryption_key):
-            parse_public(key)
+            check_public(key)
         if self.init_key == self.leaf.encryption_key:
             raise InvalidKeyPackage("init key and encryption key are the same", CLAUSE)
         if not self.leaf.capabilities.support_extensions(

@@ -3,7 +3,7 @@
 from shared.mls import tree_math
 from shared.mls.errors import InvalidLeafNode, InvalidTree
 from shared.mls.extensions import Extensions
-from shared.mls.hpke import parse_public
+from shared.mls.hpke import check_public
 from shared.mls.parent_hash import verify_parent_hashes
 from shared.mls.ratchet_tree import RatchetTree
 
@@ -26,7 +26,7 @@ def validate_tree(tree: RatchetTree, tree_hash: bytes, group_id: bytes, extensio
 
 
 def check_unique(tree: RatchetTree) -> None:
-    """Check that signature keys are unique among members, and HPKE keys in the whole tree and well-formed."""
+    """Check that signature keys are unique among members, and HPKE keys in the whole tree and usable."""
     leaves = [leaf for _, leaf in tree.leaves()]
     if len({leaf.signature_key for leaf in leaves}) != len(leaves):
         raise InvalidLeafNode("two members have the same signature key", "RFC 9420 §7.3")
@@ -34,7 +34,7 @@ def check_unique(tree: RatchetTree) -> None:
     if len(set(keys)) != len(keys):
         raise InvalidTree("an encryption key appears twice in the tree", CLAUSE)
     for key in keys:
-        parse_public(key)
+        check_public(key)
 
 
 def _check_unmerged(tree: RatchetTree) -> None:

@@ -16,6 +16,13 @@ def seeded(seed: int = 1) -> Random:
 
 
 RANDOM = seeded()
+# Points with which every exchange gives zero (RFC 7748 §6.1): nobody can seal anything to them.
+P = 2**255 - 19
+LOW_ORDER = tuple(
+    (u | top).to_bytes(32, "little")
+    for u in (0, 1, P - 1, P, P + 1, 0xB8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0)
+    for top in (0, 2**255)
+)
 
 
 def person(name: str, *, last_resort: bool = False, until: datetime = NOW + 30 * DAY) -> KeyPackageSecrets:

@@ -42,7 +42,7 @@ from shared.mls.proposals import (
 from shared.mls.protection import protect, sign
 from shared.mls.psk import APPLICATION, BRANCH, EXTERNAL, REINIT, RESUMPTION, PskId
 from shared.mls.update_path import UpdatePath
-from tests.mls.people import DAY, NOW, RANDOM, agree, group_of, person
+from tests.mls.people import DAY, LOW_ORDER, NOW, RANDOM, agree, group_of, person
 
 GROUPS = group_of(4)
 ALICE, BOB = GROUPS[0].state, GROUPS[1]
@@ -150,6 +150,14 @@ def test_a_paths_leaf_is_one_of_a_commit_signed_for_its_place() -> None:
     leaf = next_leaf(ALICE.own_leaf, ALICE.seed, KeyPair.generate(RANDOM).public, (b"group", 0), bytes(32))
     refused(sent([], replace(path, leaf=leaf)), InvalidCommit)
     leaf = next_leaf(ALICE.own_leaf, ALICE.seed, bytes(31), (b"group", 0), path.leaf.parent_hash)
+    refused(sent([], replace(path, leaf=leaf)), MalformedMessage)
+
+
+@pytest.mark.parametrize("key", LOW_ORDER)
+def test_a_committer_stays_within_reach_of_the_next(key: bytes) -> None:
+    # No tag is needed to refuse it. Taken in, it would leave no member able to commit until this one is removed.
+    path = honest_path()
+    leaf = next_leaf(ALICE.own_leaf, ALICE.seed, key, (b"group", 0), path.leaf.parent_hash)
     refused(sent([], replace(path, leaf=leaf)), MalformedMessage)
 
 

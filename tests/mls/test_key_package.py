@@ -22,7 +22,7 @@ from shared.mls.extensions import Extension, encode_extensions
 from shared.mls.hpke import KeyPair
 from shared.mls.key_package import moment_of, parse_key_package, seconds
 from shared.mls.leaf_node import first_leaf, next_leaf
-from tests.mls.people import DAY, NOW, RANDOM, person
+from tests.mls.people import DAY, LOW_ORDER, NOW, RANDOM, person
 
 
 def signed(
@@ -80,6 +80,13 @@ def test_rules_of_validation() -> None:
         read_key_package(signed(KEYS[0][1:], KEYS[1]), now=NOW)
     with pytest.raises(MalformedMessage):
         read_key_package(signed(KEYS[0], KEYS[1][1:]), now=NOW)
+
+
+@pytest.mark.parametrize("key", LOW_ORDER)
+def test_a_newcomer_can_be_sealed_to(key: bytes) -> None:
+    for keys in ((key, KEYS[1]), (KEYS[0], key)):
+        with pytest.raises(MalformedMessage):
+            read_key_package(signed(*keys), now=NOW)
 
 
 def test_a_key_packages_leaf_is_made_for_it() -> None:
