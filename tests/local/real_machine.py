@@ -133,11 +133,15 @@ class Machine:
 
 @dataclass
 class Killer:
-    """Kills the machine's process at random moments and starts it again, until told to stop."""
+    """Kills the machine's process at random moments and starts it again, until told to stop or its time is over.
+
+    Lives are short, mostly; a long one comes by now and then, so that a slow machine gets on, too.
+    """
 
     machine: Machine
     rng: Random
-    longest_life_seconds: float = 0.9
+    mean_life_seconds: float = 0.6
+    seconds: float = 40.0
     kills: int = 0
     failure: BaseException | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -153,7 +157,8 @@ class Killer:
 
     def _run(self) -> None:
         try:
-            while not self._stop.wait(self.rng.uniform(0.0, self.longest_life_seconds)):
+            deadline = time.monotonic() + self.seconds
+            while not self._stop.wait(self.rng.expovariate(1 / self.mean_life_seconds)) and time.monotonic() < deadline:
                 self.machine.kill()
                 self.kills += 1
                 self.machine.start()
