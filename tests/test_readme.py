@@ -1,0 +1,114 @@
+"""What the README shows is run: its session, its requests, its verbs, its links."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.local.real_machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+KEYTURN = [sys.executable, "-c", "from admin.cli import main; main()"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+SESSION = [line.removeprefix("$ keyturn ") for line in blocks("console")[0].splitlines()]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    running = Machine(tmp_path / "machine")
+    running.folder.mkdir()
+    (running.folder / "keyturn").symlink_to(running.data)  # where a user's data would be
+    running.start()
+    running.wait_until_up()
+    yield running
+    running.end()
+
+
+def run(arguments: list[str], machine: Machine, folder: Path, stdin: str = "") -> str:
+    passphrase = folder / "passphrase"
+    passphrase.write_text("a passphrase of the reader's\n")
+    passphrase.chmod(0o600)
+    environment = {
+        **machine.environment,
+        "XDG_DATA_HOME": str(machine.folder),
+        "KEYTURN_URL": machine.url,
+        "KEYTURN_HOME": str(folder / "home"),
+        "KEYTURN_PASSPHRASE_FILE": str(passphrase),
+    }
+    done = subprocess.run(  # noqa: S603 - our own program and the README's arguments
+        [*KEYTURN, *arguments], cwd=folder, env=environment, input=stdin, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, (arguments, done.stderr)
+    return done.stdout
+
+
+def play(lines: list[str], machine: Machine, folder: Path) -> dict[str, str]:
+    """Run lines of the session; what stands in capitals is what an earlier line printed."""
+    known: dict[str, str] = {}
+    for line in lines:
+        command, _, source = line.partition(" < ")
+        arguments = [known.get(word, word) for word in shlex.split(command)]
+        reports = arguments[0] in {"rotate", "device"} and arguments[1] != "init"
+        stdin = (folder / source).read_text() if source else ""
+        said = run([*arguments, *(["--json"] if reports else [])], machine, folder, stdin)
+        told = json.loads(said) if reports else {}
+        known |= {name: told[key] for name, key in (("CODE", "code"), ("ROTATION", "rotation_id")) if key in told}
+    return known
+
+
+def test_the_session_runs_as_it_stands(machine: Machine, tmp_path: Path) -> None:
+    known = play(SESSION, machine, tmp_path)
+    assert "acknowledged" in run(["rotation", "show", known["ROTATION"]], machine, tmp_path)
+
+
+def test_what_an_integrator_sends_is_answered(machine: Machine, tmp_path: Path) -> None:
+    play(SESSION[: SESSION.index("ack ROTATION") + 1], machine, tmp_path)
+    requests = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("curl")]
+    answers = [
+        subprocess.run(  # noqa: S603 - the README's own line
+            ["/bin/sh", "-c", line.replace("http://127.0.0.1:8787", machine.url)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for line in requests
+    ]
+    token, check = map(json.loads, answers)
+    assert token["token_type"] == "Bearer"
+    assert check["accepted"] is True
+
+
+def test_every_verb_that_it_names_is_in_the_makefile() -> None:
+    verbs = set(re.findall(r"make (\w+)", README))
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert verbs
+    assert verbs <= targets
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_command_that_it_names_exists() -> None:
+    done = subprocess.run([*KEYTURN, "--help"], capture_output=True, text=True, check=True)  # noqa: S603 - our own program
+    named = {line.split()[0] for line in SESSION} | {"up", "demo"}
+    assert [name for name in sorted(named) if not re.search(rf"\b{name}\b", done.stdout)] == []
