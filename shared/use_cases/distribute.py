@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from shared.ports.keys import MacKey
     from shared.ports.store import Data, Document, Snapshot
     from shared.use_cases.clients import Clients, Reading
+    from shared.use_cases.waiting import Waiting
 
 TOPIC = "secret-distribution"
 
@@ -72,12 +73,18 @@ class Distribute:
         if asked is None or asked.rotation.rotation_id != rotation_id:
             return False
         waiting = WaitingRoom(self.clients.store, self.environment).led(asked.rotation)
-        readings = self.clients.read_together([item.client_id for item in waiting], belonging=_groups_of)
+        readings = self._readings(client_id, [item.client_id for item in waiting])
         found = [item for reading in readings if (item := _requested(reading))]
         sending = [item for item in found if group_key(item.rotation.groups) == group_key(asked.rotation.groups)]
         if sending:
             self._send(sending)
         return rotation_id in {item.rotation.rotation_id for item in sending}
+
+    def _readings(self, client_id: str, together: Sequence[str]) -> Sequence[Reading]:
+        try:
+            return self.clients.read_together(together, belonging=_groups_of)
+        except Broken:  # a damaged client holds up no other: this one goes alone
+            return self.clients.read_together([client_id] if together else [], belonging=_groups_of)
 
     def _send(self, sending: Sequence[Sending]) -> None:
         snapshot = sending[0].reading.snapshot

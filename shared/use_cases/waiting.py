@@ -55,23 +55,19 @@ class WaitingRoom:
         return [Waiting(cast("str", data["rotation_id"]), cast("str", data["client_id"])) for data in found]
 
     def led(self, rotation: Rotation) -> Sequence[Waiting]:
-        """Return what this rotation's message has to send: nothing if somebody else sent it meanwhile."""
+        """Return what this rotation's message has to send, itself among it; nothing if somebody else sent it."""
+        mine = Waiting(rotation.rotation_id, rotation.client_id)
         patience = PATIENCE_SECONDS
         while True:
             waiting = self.batch(rotation)
-            if not self._waits(rotation):
-                return []
-            if patience <= 0 or not waiting or waiting[0].rotation_id == rotation.rotation_id:
-                return self._with(rotation, waiting)
+            if patience <= 0 or mine in waiting[:1] or not waiting:
+                return waiting if mine in waiting else [mine, *waiting[: BATCH - 1]]
             self.environment.sleep(POLL_SECONDS)
             patience -= POLL_SECONDS
+            if not self._waits(rotation):
+                return []
 
     def _waits(self, rotation: Rotation) -> bool:
         path = paths.rotation(rotation.rotation_id)
         data = self.store.get([path])[path].data
         return data is not None and data["waiting_for"] is not None
-
-    @staticmethod
-    def _with(rotation: Rotation, waiting: Sequence[Waiting]) -> Sequence[Waiting]:
-        mine = Waiting(rotation.rotation_id, rotation.client_id)
-        return waiting if mine in waiting else [mine, *waiting[: BATCH - 1]]
