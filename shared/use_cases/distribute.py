@@ -69,22 +69,22 @@ class Distribute:
         return until_won(lambda: self._attempt(client_id, rotation_id), self.environment)
 
     def _attempt(self, client_id: str, rotation_id: str) -> bool:
-        asked = _requested(self.clients.read(client_id))
+        asked = _requested(self.clients.read(client_id, belonging=_groups_of))
         if asked is None or asked.rotation.rotation_id != rotation_id:
             return False
         waiting = WaitingRoom(self.clients.store, self.environment).led(asked.rotation)
-        readings = self._readings(client_id, [item.client_id for item in waiting])
-        found = [item for reading in readings if (item := _requested(reading))]
-        sending = [item for item in found if group_key(item.rotation.groups) == group_key(asked.rotation.groups)]
+        sending = [asked] if len(waiting) == 1 else self._together(asked, waiting)
         if sending:
             self._send(sending)
         return rotation_id in {item.rotation.rotation_id for item in sending}
 
-    def _readings(self, client_id: str, together: Sequence[str]) -> Sequence[Reading]:
+    def _together(self, asked: Sending, waiting: Sequence[Waiting]) -> list[Sending]:
         try:
-            return self.clients.read_together(together, belonging=_groups_of)
+            readings = self.clients.read_together([item.client_id for item in waiting], belonging=_groups_of)
         except Broken:  # a damaged client holds up no other: this one goes alone
-            return self.clients.read_together([client_id] if together else [], belonging=_groups_of)
+            return [asked]
+        found = [item for reading in readings if (item := _requested(reading))]
+        return [item for item in found if group_key(item.rotation.groups) == group_key(asked.rotation.groups)]
 
     def _send(self, sending: Sequence[Sending]) -> None:
         snapshot = sending[0].reading.snapshot
