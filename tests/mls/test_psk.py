@@ -29,3 +29,7 @@ def test_keys_are_found_where_they_are() -> None:
     for wanted in (PskId(EXTERNAL, 0, b"group", 0, b""), PskId(RESUMPTION, APPLICATION, b"group", 4, b"")):
         with pytest.raises(UnknownPsk):
             source.find(wanted)
+
+
+def test_keys_are_not_shown() -> None:
+    assert repr(PskSource({b"id": b"key"}, {(b"group", 1): b"another"})) == "PskSource()"
