@@ -21,7 +21,7 @@ class Patience:
     total_seconds: float = 8.0
     soon_seconds: float = 0.05
     quota_seconds: float = 0.5
-    failures: int = 8
+    failures: int = 5
     open_seconds: float = 5.0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
