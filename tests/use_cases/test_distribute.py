@@ -1,0 +1,265 @@
+"""Distribute under fire: killed at every call of every port, delivered twice, raced, and in bad company."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from shared.domain.errors import Unavailable
+from shared.domain.model import Version
+from shared.mls import cipher_suite, private_message
+from shared.ports.store import LostRace, Query, StoreUnavailable, Update
+from shared.records import paths
+from shared.records.entities import from_data
+from shared.use_cases.clients import Clients
+from shared.use_cases.distribute import Distribute
+from shared.verifier.matching import matches
+from tests.use_cases.faults import Died, Wire
+from tests.world import GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tests.world import World
+
+OTHER_GROUP = "second-line-team"
+GROUPS = (GROUP, OTHER_GROUP)
+
+
+@pytest.fixture
+def sealed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes, bytes]]:
+    """Record (key, nonce, plaintext) of all that MLS encrypts, whether it is ever sent or not."""
+    found: list[tuple[bytes, bytes, bytes]] = []
+
+    def recorded(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
+        found.append((key, nonce, plaintext))
+        return cipher_suite.aead_seal(key, nonce, plaintext, associated)
+
+    monkeypatch.setattr(private_message, "aead_seal", recorded)
+    return found
+
+
+def asked_for(world: World, client_id: str, groups: Sequence[str] = GROUPS) -> str:
+    """Add a client and ask for its first secret; what the request wakes is not delivered."""
+    world.add_client(client_id, groups)
+    event = world.admins["alice"].rotation(client_id=client_id)
+    assert world.send(event).status_code == 200
+    world.queue.clear()
+    return str(json.loads(event.content)["rotation_id"])
+
+
+def on_wire(world: World, wire: Wire) -> Distribute:
+    suite = world.suite
+    clients = Clients(wire.port(world.control), world.policy)
+    return Distribute(clients, wire.port(suite.groups), wire.port(suite.keys.mac), suite.environment)
+
+
+def log_of(world: World, rotation_id: str) -> list[str]:
+    """Return the groups in whose log a notice of a rotation is among the last entries, once for each."""
+    found = []
+    for group in (path.split("/")[1] for path in world.documents() if path.endswith("/roster/members")):
+        since = world.document(paths.group(group))["next_index"] - 10
+        entries = world.control.inner.query(Query(paths.messages(group), order_by="index", at_least=since))
+        found += [group for entry in entries if (entry.data or {})["rotation_id"] == rotation_id]
+    return sorted(found)
+
+
+def sent_state(world: World, client_id: str, rotation_id: str) -> tuple[str, bool, list[str]]:
+    """Return phase, whether the version has a hash, and where notices are: together they were written or not."""
+    rotation = world.document(f"oauth2_rotations/{rotation_id}")
+    version = world.document(f"oauth2_clients/{client_id}/secrets/{rotation['new_version']}")
+    assert (version["secret_hash"] is None) == (version["receipt_key"] is None) == (version["mac_key_ref"] is None)
+    return str(rotation["phase"]), version["secret_hash"] is not None, log_of(world, rotation_id)
+
+
+UNSENT: tuple[str, bool, list[str]] = ("requested", False, [])
+SENT = ("distributed", True, sorted(GROUPS))
+
+
+def assert_one_secret_each(world: World, rotations: Mapping[str, str]) -> None:
+    """Assert that each device reads exactly one notice of each rotation, and that the stored hash is its secret's."""
+    for admin in (world.admins["alice"], world.admins["bob"]):
+        arrived = Counter(notice.rotation_id for notice in admin.device.catch_up())
+        assert arrived == Counter(rotations.values())
+    for client_id, rotation_id in rotations.items():
+        versions = [path for path in world.documents() if path.startswith(f"oauth2_clients/{client_id}/secrets/")]
+        assert len(versions) == 1
+        version = from_data(Version, world.document(versions[0]))
+        secrets = {admin.device.notice(rotation_id).held_secret() for admin in world.admins.values()}
+        assert [matches(secret, version, world.keys.mac) for secret in secrets] == [True]
+
+
+def assert_one_good_secret(world: World, client_id: str, rotation_id: str) -> None:
+    """Assert that both devices read exactly one notice in each group, of one secret, and that this one verifies."""
+    alice, bob = world.admins["alice"], world.admins["bob"]
+    arrived = [Counter(notice.rotation_id for notice in admin.device.catch_up()) for admin in (alice, bob)]
+    assert [item[rotation_id] for item in arrived] == [1, 1]
+    assert alice.secret(rotation_id) == bob.secret(rotation_id)
+    assert world.send(alice.ack(rotation_id)).json["outcome"] == "promoted"  # type: ignore[index]  # an object
+    assert world.check(alice.secret(rotation_id), client_id)["accepted"]
+    versions = [path for path in world.documents() if path.startswith(f"oauth2_clients/{client_id}/secrets/")]
+    assert len(versions) == 1
+
+
+def test_killed_at_any_call_and_delivered_again_it_sends_one_secret_once(
+    world: World, sealed: list[tuple[bytes, bytes, bytes]]
+) -> None:
+    world.found("alice", "bob", groups=GROUPS)
+    whole, rotations = Wire(), {"client-whole": asked_for(world, "client-whole")}
+    assert on_wire(world, whole)("client-whole", rotations["client-whole"])
+    assert Counter(whole.calls)["WatchedStore.commit"] == 1
+    for at, after in [(at, after) for at in range(len(whole.calls)) for after in (False, True)]:
+        client_id = f"client-{at}-{after}"
+        rotation_id = asked_for(world, client_id)
+
+        wire = Wire(at, after)
+        with pytest.raises(Died):
+            on_wire(world, wire)(client_id, rotation_id)
+
+        committed = after and wire.calls[-1] == "WatchedStore.commit"
+        assert sent_state(world, client_id, rotation_id) == (SENT if committed else UNSENT)
+        assert world.suite.distribute(client_id, rotation_id) is not committed
+        assert sent_state(world, client_id, rotation_id) == SENT
+        assert not world.suite.distribute(client_id, rotation_id)
+        rotations[client_id] = rotation_id
+    assert_one_secret_each(world, rotations)
+    used = Counter((key, nonce) for key, nonce, _ in sealed)
+    assert len(sealed) > 4 * len(whole.calls)
+    assert not [pair for pair, times in used.items() if times > 1]
+
+
+def test_a_commit_of_unknown_outcome_that_happened_is_not_repeated(world: World) -> None:
+    world.found("alice", "bob", groups=GROUPS)
+    rotation_id = asked_for(world, "client-one")
+    whole = Wire()
+    on_wire(world, whole)("client-one", rotation_id)
+    at = whole.calls.index("WatchedStore.commit")
+    rotation_id = asked_for(world, "client-two")
+
+    wire = Wire(at, after=True, error=LostRace)
+    assert not on_wire(world, wire)("client-two", rotation_id)
+
+    assert Counter(wire.calls)["WatchedStore.commit"] == 1
+    assert_one_good_secret(world, "client-two", rotation_id)
+
+
+def test_a_lost_race_throws_the_secret_away_and_makes_a_fresh_one(
+    world: World, sealed: list[tuple[bytes, bytes, bytes]]
+) -> None:
+    world.found("alice", "bob")
+    rotation_id = asked_for(world, "client-one", [GROUP])
+    whole = Wire()
+    on_wire(world, whole)("client-one", rotation_id)
+    rotation_id = asked_for(world, "client-two", [GROUP])
+    sealed.clear()
+
+    wire = Wire(whole.calls.index("WatchedStore.commit"), error=LostRace)
+    assert on_wire(world, wire)("client-two", rotation_id)
+
+    made = {text.split(b'"secret": "')[1][:43] for _, _, text in sealed if b'"secret": "' in text}
+    assert len(made) == 2
+    assert_one_good_secret(world, "client-two", rotation_id)
+    assert world.admins["alice"].secret(rotation_id).encode() in made
+
+
+def test_a_store_that_does_not_answer_leaves_nothing_behind(world: World) -> None:
+    world.found("alice", "bob", groups=GROUPS)
+    rotation_id = asked_for(world, "client-one")
+
+    for at in range(3):
+        with pytest.raises(StoreUnavailable):
+            on_wire(world, Wire(at, error=StoreUnavailable))("client-one", rotation_id)
+
+    assert sent_state(world, "client-one", rotation_id) == UNSENT
+
+
+def test_who_never_wins_a_race_says_unavailable(world: World) -> None:
+    world.found("alice")
+    rotation_id = asked_for(world, "client-one", [GROUP])
+
+    class Contended:
+        def __getattr__(self, name: str) -> object:
+            return getattr(world.control, name)
+
+        def commit(self, _writes: object) -> None:
+            raise LostRace
+
+    clients = Clients(cast("World", Contended()), world.policy)  # type: ignore[arg-type]  # a store that always loses
+    with pytest.raises(Unavailable):
+        Distribute(clients, world.suite.groups, world.keys.mac, world.suite.environment)("client-one", rotation_id)
+    assert sent_state(world, "client-one", rotation_id) == UNSENT
+
+
+def test_delivered_twice_at_once_one_sends_and_one_does_not(world: World) -> None:
+    world.found("alice", "bob", groups=GROUPS)
+    workers = [world.new_suite() for _ in range(2)]
+    for number in range(4):
+        client_id = f"client-{number}"
+        rotation_id = asked_for(world, client_id)
+        with ThreadPoolExecutor(2) as pool:
+            sent = list(pool.map(lambda suite: suite.distribute(client_id, rotation_id), workers))  # noqa: B023 - run at once
+        assert sorted(sent) == [False, True]
+        assert_one_good_secret(world, client_id, rotation_id)
+
+
+def test_what_waits_for_one_group_goes_out_in_one_commit(world: World) -> None:
+    world.found("alice", "bob")
+    rotations = {f"client-{number}": asked_for(world, f"client-{number}", [GROUP]) for number in range(5)}
+    before = world.document(f"mls_groups/{GROUP}")
+
+    sent = [world.suite.distribute(client_id, rotation_id) for client_id, rotation_id in rotations.items()]
+
+    after = world.document(f"mls_groups/{GROUP}")
+    assert sent == [True, False, False, False, False]
+    assert after["epoch"] == before["epoch"] + 1
+    assert after["generation"] == before["generation"] + 1
+    assert after["next_index"] == before["next_index"] + 1 + len(rotations)
+    for client_id, rotation_id in rotations.items():
+        assert sent_state(world, client_id, rotation_id)[:2] == SENT[:2]
+
+
+def test_a_damaged_client_does_not_hold_up_the_others_of_its_group(world: World) -> None:
+    world.found("alice", "bob")
+    broken, sound = asked_for(world, "client-broken", [GROUP]), asked_for(world, "client-sound", [GROUP])
+    path = "oauth2_clients/client-broken"
+    document = world.control.inner.get([path])[path]
+    damaged = {**(document.data or {}), "active_rotation": world.new_id()}
+    world.control.inner.commit([Update(path, damaged, document.version or "")])
+
+    assert world.suite.distribute("client-sound", sound)
+
+    assert_one_good_secret(world, "client-sound", sound)
+    assert log_of(world, broken) == []
+
+
+def test_a_rotation_that_ended_meanwhile_is_not_sent(world: World) -> None:
+    world.found("alice", "bob")
+    rotation_id = asked_for(world, "client-one", [GROUP])
+    canceled = world.admins["bob"].action("cancel", {"rotation_id": rotation_id}, client_id="client-one")
+    assert world.send(canceled).status_code == 200
+
+    assert not world.suite.distribute("client-one", rotation_id)
+
+    assert log_of(world, rotation_id) == []
+
+
+def test_a_rotation_past_its_deadline_is_not_sent(world: World) -> None:
+    world.found("alice", "bob")
+    rotation_id = asked_for(world, "client-one", [GROUP])
+    world.clock.advance(minutes=30)
+
+    assert not world.suite.distribute("client-one", rotation_id)
+
+    assert log_of(world, rotation_id) == []
+
+
+def test_what_was_redelivered_late_and_of_another_rotation_changes_nothing(world: World) -> None:
+    world.found("alice", "bob")
+    rotation_id = asked_for(world, "client-one", [GROUP])
+
+    assert not world.suite.distribute("client-one", world.new_id())
+    assert sent_state(world, "client-one", rotation_id) == UNSENT
