@@ -65,8 +65,9 @@ module "distribute" {
   invokers    = { push = google_service_account.push.member }
   databases   = { control = "roles/datastore.user" }
   keys = {
-    mac  = { key = google_kms_crypto_key.mac.id, role = "roles/cloudkms.signerVerifier" }
-    seal = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
+    mac          = { key = google_kms_crypto_key.mac.id, role = "roles/cloudkms.signerVerifier" }
+    mac_versions = { key = google_kms_crypto_key.mac.id, role = "roles/cloudkms.viewer" }
+    seal         = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
   }
 
   # An instance works on one group's path update at a time: two would race for one document.
@@ -107,9 +108,10 @@ module "client_token" {
   invokers    = { public = "allUsers" }
   databases   = { control = "roles/datastore.viewer", usage = "roles/datastore.user" }
   keys = {
-    mac         = { key = google_kms_crypto_key.mac.id, role = "roles/cloudkms.verifier" }
-    tokens      = { key = google_kms_crypto_key.tokens.id, role = "roles/cloudkms.signer" }
-    tokens_jwks = { key = google_kms_crypto_key.tokens.id, role = "roles/cloudkms.publicKeyViewer" }
+    mac             = { key = google_kms_crypto_key.mac.id, role = "roles/cloudkms.verifier" }
+    tokens          = { key = google_kms_crypto_key.tokens.id, role = "roles/cloudkms.signer" }
+    tokens_jwks     = { key = google_kms_crypto_key.tokens.id, role = "roles/cloudkms.publicKeyViewer" }
+    tokens_versions = { key = google_kms_crypto_key.tokens.id, role = "roles/cloudkms.viewer" }
   }
 
   min_instances = var.min_instances
@@ -163,4 +165,31 @@ module "operator" {
   }
 
   max_instances = 2
+}
+
+# Keys of its own: a challenge's MAC must not be one that verifies a credential, nor a token's signature a proof. It
+# opens sealed TOTP seeds and seals none; group states, under the same key, are in a database that it cannot read.
+module "admin_proof" {
+  source = "./modules/function"
+  count  = var.admin_proof ? 1 : 0
+
+  project = var.project
+  region  = var.region
+  name    = "admin_proof"
+  build   = local.build
+  environment = merge(local.environment, {
+    KEYTURN_MAC_KEY  = google_kms_crypto_key.challenges.id
+    KEYTURN_SIGN_KEY = google_kms_crypto_key.proofs.id
+  })
+  ingress   = "ALLOW_ALL"
+  invokers  = { public = "allUsers" }
+  databases = { auth = "roles/datastore.user" }
+  keys = {
+    challenges          = { key = google_kms_crypto_key.challenges.id, role = "roles/cloudkms.signerVerifier" }
+    challenges_versions = { key = google_kms_crypto_key.challenges.id, role = "roles/cloudkms.viewer" }
+    proofs              = { key = google_kms_crypto_key.proofs.id, role = "roles/cloudkms.signer" }
+    proofs_jwks         = { key = google_kms_crypto_key.proofs.id, role = "roles/cloudkms.publicKeyViewer" }
+    proofs_versions     = { key = google_kms_crypto_key.proofs.id, role = "roles/cloudkms.viewer" }
+    seal                = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyDecrypter" }
+  }
 }

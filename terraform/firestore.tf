@@ -50,11 +50,13 @@ locals {
 
   # Documents that say in expires_at when they may go. No index is exempted: sweep and doctor ask in that order.
   expiring = {
-    events     = "control"
-    rates      = "control"
-    proofs     = "control"
-    invites    = "auth"
-    challenges = "auth"
+    events           = { database = "control", collection = "events" }
+    rates            = { database = "control", collection = "rates" }
+    proofs           = { database = "control", collection = "proofs" }
+    refusals         = { database = "control", collection = "refusals" }
+    invites          = { database = "auth", collection = "invites" }
+    challenges       = { database = "auth", collection = "challenges" }
+    refused_evidence = { database = "auth", collection = "refusals" }
   }
 }
 
@@ -79,8 +81,8 @@ resource "google_firestore_field" "expires_at" {
   for_each = local.expiring
 
   project    = var.project
-  database   = google_firestore_database.this[each.value].name
-  collection = each.key
+  database   = google_firestore_database.this[each.value.database].name
+  collection = each.value.collection
   field      = "expires_at"
 
   ttl_config {}

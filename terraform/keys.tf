@@ -6,9 +6,26 @@ resource "google_kms_key_ring" "this" {
   depends_on = [google_project_service.this]
 }
 
-# Computes and checks secret_hash. A new version is made by hand and named by what is hashed from then on (docs/deploy.md).
+# Computes and checks secret_hash. A version is added by hand, the newest enabled one hashes from then on (docs/deploy.md).
 resource "google_kms_crypto_key" "mac" {
   name                       = "mac"
+  key_ring                   = google_kms_key_ring.this.id
+  purpose                    = "MAC"
+  destroy_scheduled_duration = "2592000s"
+
+  version_template {
+    algorithm        = "HMAC_SHA256"
+    protection_level = var.protection_level
+  }
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+# Makes admin_proof's challenges, which are not kept: a MAC over time and nonce.
+resource "google_kms_crypto_key" "challenges" {
+  name                       = "challenges"
   key_ring                   = google_kms_key_ring.this.id
   purpose                    = "MAC"
   destroy_scheduled_duration = "2592000s"

@@ -6,6 +6,7 @@ output "base_url" {
 output "urls" {
   description = "The doors that answer from outside."
   value = {
+    admin_proof    = one(module.admin_proof[*].url)
     client_token   = module.client_token.url
     enrol          = module.enrol.url
     operator       = module.operator.url

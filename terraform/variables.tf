@@ -83,6 +83,12 @@ variable "alert_email" {
   type        = string
 }
 
+variable "admin_proof" {
+  description = "Whether to deploy the door `admin_proof`: only an archive that has it can start it."
+  type        = bool
+  default     = false
+}
+
 variable "min_instances" {
   description = "How many instances of `client_token` wait for integrators; the other doors start from none."
   type        = number

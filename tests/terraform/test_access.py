@@ -20,11 +20,18 @@ ARCHIVES = " || ".join(
     for name in ("gcf-v2-sources-", "google_storage_bucket.source.name")
 )
 
+PUBLIC = ("admin_proof", "client_token", "enrol", "rotate_request", "status")
+
 ACCESS: dict[str, set[tuple[str, str]]] = {
     # The doors.
     "rotate_request": {(USER, "database control"), SEALS},
     "on_secret_version": {(VIEWER, "database control"), PUBLISHES},
-    "distribute": {(USER, "database control"), ("roles/cloudkms.signerVerifier", "key mac"), SEALS},
+    "distribute": {
+        (USER, "database control"),
+        ("roles/cloudkms.signerVerifier", "key mac"),
+        ("roles/cloudkms.viewer", "key mac"),
+        SEALS,
+    },
     "grace_sweeper": {(USER, "database control"), (VIEWER, "database usage"), PUBLISHES, SEALS},
     "client_token": {
         (VIEWER, "database control"),
@@ -32,12 +39,22 @@ ACCESS: dict[str, set[tuple[str, str]]] = {
         ("roles/cloudkms.verifier", "key mac"),
         ("roles/cloudkms.signer", "key tokens"),
         ("roles/cloudkms.publicKeyViewer", "key tokens"),
+        ("roles/cloudkms.viewer", "key tokens"),
+    },
+    "admin_proof": {
+        (USER, "database auth"),
+        ("roles/cloudkms.signerVerifier", "key challenges"),
+        ("roles/cloudkms.viewer", "key challenges"),
+        ("roles/cloudkms.signer", "key proofs"),
+        ("roles/cloudkms.publicKeyViewer", "key proofs"),
+        ("roles/cloudkms.viewer", "key proofs"),
+        ("roles/cloudkms.cryptoKeyDecrypter", "key seal"),
     },
     "status": {(VIEWER, "database control"), (USER, "database usage")},
     "enrol": {(USER, "database control"), (USER, "database auth"), SEALS},
     "operator": {(USER, "database control"), (USER, "database auth"), (VIEWER, "database usage"), SEALS},
     # Who calls them.
-    "allUsers": {(CALLS, f"door {door}") for door in ("client_token", "enrol", "rotate_request", "status")},
+    "allUsers": {(CALLS, f"door {door}") for door in PUBLIC},
     "each of ${var.operators}": {(CALLS, "door operator")},
     "events": {(CALLS, "door on_secret_version"), ("roles/eventarc.eventReceiver", "project")},
     "push": {(CALLS, "door distribute")},
@@ -70,14 +87,17 @@ def test_every_account_may_do_what_the_table_says_and_no_more() -> None:
 
 
 def test_every_door_runs_as_an_account_of_its_own() -> None:
-    assert {name: read().modules[name]["name"] for name in read().modules} == {door: f'"{door}"' for door in DOORS}
+    modules = read().modules
+    assert {name: body["name"] for name, body in modules.items()} == {door: f'"{door}"' for door in modules}
+    assert set(DOORS) <= set(modules)
 
 
 def test_nobody_administers_keys_and_only_distribute_computes_a_mac() -> None:
     on_keys = {grant for grant in grants() if grant.where.startswith("key ")}
     assert not [grant for grant in grants() if grant.role in {"roles/owner", "roles/editor", "roles/cloudkms.admin"}]
     assert {grant.role.rpartition(".")[2] for grant in on_keys} <= {
-        "cryptoKeyEncrypterDecrypter", "publicKeyViewer", "signer", "signerVerifier", "verifier"
+        "cryptoKeyDecrypter", "cryptoKeyEncrypterDecrypter", "publicKeyViewer", "signer", "signerVerifier", "verifier",
+        "viewer",
     }  # fmt: skip
     assert {grant.who for grant in on_keys if grant.where == "key mac" and "sign" in grant.role} == {"distribute"}
     assert not [grant for grant in on_keys if (grant.who, grant.where) == ("grace_sweeper", "key mac")]

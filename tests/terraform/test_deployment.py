@@ -36,9 +36,8 @@ def _of_firebase() -> Composite:
     return {(one["collectionGroup"], tuple(field["fieldPath"] for field in one["fields"])) for one in declared}
 
 
-def _expiring(folder: Folder) -> dict[str, str]:
-    found: dict[str, str] = literals(folder.locals["expiring"])
-    return found
+def _expiring(folder: Folder) -> set[tuple[str, str]]:
+    return {(one["database"], one["collection"]) for one in literals(folder.locals["expiring"]).values()}
 
 
 # --- indexes and expiry -----------------------------------------------------------------------------------------------
@@ -73,7 +72,8 @@ def test_an_index_in_another_order_is_another_index() -> None:
 def test_what_is_swept_by_its_end_expires_by_itself_too() -> None:
     swept = {index.collection for index in INDEXES if index.order_by == "expires_at"}
     field = read().resources["google_firestore_field", "expires_at"]
-    assert swept <= set(_expiring(read()))
+    assert swept <= {collection for _, collection in _expiring(read())}
+    assert len(_expiring(read())) == len(read().locals["expiring"])
     assert (field["for_each"], field["field"]) == ("${local.expiring}", '"expires_at"')
     assert "ttl_config" in field
     assert "index_config" not in field  # it would take away the index that the sweep asks by
@@ -95,6 +95,7 @@ def test_no_key_is_destroyed_and_only_the_sealing_key_turns_by_itself() -> None:
     algorithms = {name: literal(body["version_template"][0]["algorithm"]) for name, body in keys.items()}
     assert algorithms == {
         "mac": "HMAC_SHA256",
+        "challenges": "HMAC_SHA256",
         "seal": "GOOGLE_SYMMETRIC_ENCRYPTION",
         "tokens": "EC_SIGN_P256_SHA256",
         "proofs": "EC_SIGN_P256_SHA256",
@@ -114,9 +115,11 @@ def test_exports_leave_out_whatever_holds_or_opens_group_messages() -> None:
 # --- doors and what wakes them ----------------------------------------------------------------------------------------
 
 
-def test_every_door_is_deployed_from_the_one_archive() -> None:
-    modules = read().modules
-    assert set(modules) == set(DOORS)
+def test_every_door_is_deployed_from_the_one_archive_and_none_that_it_has_not() -> None:
+    modules, variables = read().modules, read().variables
+    asked_for = {name for name, body in modules.items() if "count" in body and not variables[name]["default"]}
+    assert set(modules) - asked_for == set(DOORS) - asked_for
+    assert asked_for <= {"admin_proof"}
     assert {literal(body["source"]) for body in modules.values()} == {"./modules/function"}
     assert {body["build"] for body in modules.values()} == {"${local.build}"}
     name = literal(read().resources["google_storage_bucket_object", "source"]["name"])
