@@ -95,7 +95,7 @@ def test_a_public_message_needs_tag_and_signature() -> None:
     signed = sign(ALICE.state, Remove(2), b"", public=True)
     for tag in (b"", bytes(32)):
         refused(PublicMessage(signed, tag).message(), InvalidTag)
-        with pytest.raises(InvalidTag, match=r"RFC 9420 §6\.2"):
+        with pytest.raises(InvalidTag, match=r"\(RFC 9420 §6\.2\)$"):
             BOB.receive(PublicMessage(signed, tag).message(), now=NOW)
     unsigned = replace(signed, signature=bytes(64))
     refused(PublicMessage.protect(unsigned, CONTEXT, SECRETS.membership_key).message(), InvalidSignature)

@@ -12,12 +12,20 @@ def with_digest(head: bytes) -> bytes:
 
 
 def test_it_holds_what_was_put_in() -> None:
-    assert unpack(MAGIC, pack(MAGIC, b"body")) == b"body"
+    for body in (b"body", b""):
+        assert unpack(MAGIC, pack(MAGIC, body)) == body
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", pack(b"other", b"body"), pack(MAGIC, b"body")[:-1], with_digest(MAGIC), with_digest(MAGIC + b"\x00\x00")],
+    [
+        b"",
+        pack(b"other", b"body"),
+        pack(MAGIC, b"body")[:-1],
+        with_digest(MAGIC),
+        with_digest(MAGIC + b"\x01"),
+        with_digest(MAGIC + b"\x00\x00"),
+    ],
 )
 def test_damage_is_found(data: bytes) -> None:
     with pytest.raises(InvalidState):
