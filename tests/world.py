@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
 from werkzeug.test import Client as HttpClient
 
 from admin.device import Device
@@ -60,6 +61,9 @@ CHEAP = ScryptCost(n=2**4)
 def gateway() -> HttpClient:
     """Return all doors, as `keyturn up` serves them; the suite behind them is the one in use."""
     return HttpClient(open_gateway(TOKEN))
+
+
+EACH_STORE = pytest.mark.parametrize("world", ["memory", "sqlite"], indirect=True)
 
 
 class WorldTransport:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """Run a world that nothing is founded in yet, over each store."""
-    with running(tmp_path, request.param) as world:
+    """Run a world that nothing is founded in yet; over the store that `tests.world.EACH_STORE` names, or in memory."""
+    with running(tmp_path, getattr(request, "param", "memory")) as world:
         yield world

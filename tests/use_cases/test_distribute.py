@@ -19,13 +19,14 @@ from shared.use_cases.clients import Clients
 from shared.use_cases.distribute import Distribute
 from shared.verifier.matching import matches
 from tests.use_cases.faults import Died, Wire
-from tests.world import GROUP
+from tests.world import EACH_STORE, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.world import World
 
+pytestmark = EACH_STORE
 OTHER_GROUP = "second-line-team"
 GROUPS = (GROUP, OTHER_GROUP)
 
