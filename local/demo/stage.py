@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LEAD_SECONDS = 3
-STOP_SECONDS = 15
 PASSPHRASE = "only for the demo's devices"  # noqa: S105 - the devices of a demo have nothing to hide from who runs it
 
 
@@ -72,11 +71,11 @@ def raised(folder: Path) -> Iterator[Stage]:
             env=_environment(folder),
             text=True,
         )
-    try:
-        yield Stage(_address(process), folder, process)
-    finally:
-        process.terminate()
-        process.wait(STOP_SECONDS)
+    with process:
+        try:
+            yield Stage(_address(process), folder, process)
+        finally:
+            process.terminate()
 
 
 def _command(*arguments: str) -> Sequence[str]:

@@ -1,0 +1,103 @@
+"""The demo comes out well, leaves no plaintext anywhere, and what it leaves opens no message that was sent."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local.demo.show import summary
+from local.demo.stage import raised
+from local.demo.story import ADMINS, Story
+from local.doctor import open_folder
+from local.plaintext import forms, search_folder
+from shared.domain.encodings import base64url_decode
+from shared.mls import MlsError
+from shared.ports.groups import GroupError
+from shared.ports.store import Query
+from shared.proofs.nostr import open_event
+from shared.records import paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shared.entry.wiring import Suite
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Story]:
+    folder = tmp_path_factory.mktemp("demo")
+    with raised(folder) as stage:
+        story = Story(stage, lambda _name, _seconds: None)
+        story.run()
+    return folder, story
+
+
+@pytest.fixture(scope="module")
+def kept(told: tuple[Path, Story]) -> Suite:
+    return open_folder(told[0] / "data")
+
+
+def messages(suite: Suite) -> list[dict[str, Any]]:
+    found = suite.databases.control.query(Query(paths.messages("ops"), order_by="index"))
+    return [dict(item.data) for item in found if item.data is not None]
+
+
+def test_it_comes_out_well(told: tuple[Path, Story]) -> None:
+    said = summary(told[1].told)
+    assert [rotation["outcome"] for rotation in said["rotations"]] == ["promoted", "promoted"]
+    assert [{ack["user"] for ack in rotation["acks"]} for rotation in said["rotations"]] == [
+        {"bob", "carol"},
+        {"alice", "carol"},
+    ]
+    assert said["moments_without_an_accepted_secret"] == 0
+    assert said["plaintext_at_rest"] == {"found": 0, "control_found": True}
+    assert said["doctor"]["breaches"] == []
+
+
+def test_its_summary_holds_no_secret(told: tuple[Path, Story]) -> None:
+    said = json.dumps(summary(told[1].told))
+    assert told[1].secrets
+    assert [secret for secret in told[1].secrets.values() if secret in said] == []
+
+
+def test_no_byte_that_it_leaves_is_a_secret_in_any_form(told: tuple[Path, Story]) -> None:
+    folder, story = told
+    files = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert {"up.log", "control.db", "keys.json", "state.sealed"} <= files
+    assert len(story.secrets) == 2
+    assert search_folder(folder, story.secrets.values()) == []
+
+
+@pytest.mark.parametrize("form", list(forms("A" * 43)))
+def test_the_search_finds_a_planted_secret_in_each_form(told: tuple[Path, Story], tmp_path: Path, form: str) -> None:
+    secret = next(iter(told[1].secrets.values()))
+    (tmp_path / "planted").write_bytes(b"before" + forms(secret)[form] + b"after")
+    assert form in {finding.form for finding in search_folder(tmp_path, [secret])}
+
+
+def test_the_kept_database_with_its_keys_opens_no_message_that_was_sent(kept: Suite) -> None:
+    path = paths.group("ops")
+    data = kept.databases.control.get([path])[path].data
+    assert data is not None
+    now = kept.databases.control.get([]).read_time
+    sent = [message for message in messages(kept) if message["kind"] == "notice"]
+    assert len(sent) == 2
+    for message in sent:
+        session = kept.groups.open(data, now)
+        with pytest.raises((GroupError, MlsError)):
+            session.receive(base64url_decode(open_event(message["event"]).content))
+
+
+def test_the_same_database_and_keys_open_what_they_should(kept: Suite, told: tuple[Path, Story]) -> None:
+    """Positive control: the state that opens nothing sent is alive, and its group is the devices' own."""
+    path = paths.group("ops")
+    data = kept.databases.control.get([path])[path].data
+    assert data is not None
+    session = kept.groups.open(data, kept.databases.control.get([]).read_time)
+    assert len(session.members) == len(ADMINS) + 1
+    assert session.encrypt(b"still able to send")
+    assert {leaf.npub for leaf in session.members} >= {
+        recipient["npub"] for rotation in told[1].told.rotations for recipient in rotation["recipients"]
+    }
