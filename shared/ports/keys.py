@@ -71,3 +71,28 @@ class Signer(Protocol):
     def public_keys(self) -> Sequence[PublicKey]:
         """Return every key whose signatures are still good, newest first."""
         ...
+
+
+class NamedKey(Protocol):
+    """One enabled key version."""
+
+    @property
+    def name(self) -> str:
+        """The version's full name; for the MAC key it is the `mac_key_ref`."""
+        ...
+
+
+class KeyRing(Protocol):
+    """What an operator does with key versions; no door may. A purpose is "mac", "seal" or "sign"."""
+
+    def enabled(self, purpose: str) -> Sequence[NamedKey]:
+        """Return the enabled key versions of a purpose, newest first."""
+        ...
+
+    def add_version(self, purpose: str) -> str:
+        """Add a key version, which is the current one from now on; return its name."""
+        ...
+
+    def disable(self, name: str) -> None:
+        """Disable a key version; `KeyRefused` if there is none of that name."""
+        ...

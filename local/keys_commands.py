@@ -1,0 +1,104 @@
+"""The commands for key versions of one machine: `keyturn keys list`, `roll` and `disable`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from admin.options import Json
+from admin.output import print_json, print_note, print_table
+
+if TYPE_CHECKING:
+    from shared.entry.wiring import Suite
+
+Data = Annotated[Path | None, typer.Option(help="The data folder (default: the user's).", metavar="DIR")]
+LAG_SECONDS = 2.0
+"""How long a rotation under way may take from asking for the current key version to its commit, on one machine."""
+
+keys = typer.Typer(no_args_is_help=True, help="Key versions: look at them, add one, disable an old one.")
+
+
+class Purpose(StrEnum):
+    """What a key is for."""
+
+    MAC = "mac"
+    SEAL = "seal"
+    SIGN = "sign"
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.add_typer(keys, name="keys")
+
+
+@keys.command("list")
+def list_keys(*, data: Data = None, json: Json = False) -> None:
+    """List the enabled key versions, newest first, and how many clients have secrets that name one."""
+    from shared.use_cases.disable_key import clients_by_key  # noqa: PLC0415 - the other commands need no store
+
+    suite = _opened(data)
+    counted = clients_by_key(suite.databases.control)
+    listed = [
+        {
+            "version": key.name,
+            "purpose": purpose.value,
+            "current": turn == 0,
+            "clients": counted.get(key.name, 0) if purpose is Purpose.MAC else None,
+        }
+        for purpose in Purpose
+        for turn, key in enumerate(suite.keys.enabled(purpose.value))
+    ]
+    if json:
+        print_json({"keys": listed})
+        return
+    rows = [(key["version"], "yes" if key["current"] else "", key["clients"]) for key in listed]
+    print_table(("VERSION", "CURRENT", "CLIENTS"), rows, empty="There are no enabled keys.")
+
+
+@keys.command("roll")
+def roll(
+    purpose: Annotated[Purpose, typer.Argument(help="What the key is for.")] = Purpose.MAC,
+    *,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Add a key version, which is used from now on; what older ones made goes on working."""
+    name = _opened(data).keys.add_version(purpose.value)
+    if json:
+        print_json({"version": name})
+    else:
+        print_note(f"{name} is the current version.")
+
+
+@keys.command("disable")
+def disable(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="A version of the MAC key.")],
+    *,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Disable an old version of the MAC key; refused while a secret that works, or is about to, names it."""
+    from local.errors import LocalError  # noqa: PLC0415 - the same
+    from shared.domain.errors import Conflict, NotFound  # noqa: PLC0415 - the same
+    from shared.use_cases.disable_key import DisableMacKey  # noqa: PLC0415 - the same
+
+    suite = _opened(data)
+    try:
+        DisableMacKey(suite.databases.control, suite.keys, suite.environment, LAG_SECONDS)(version)
+    except (Conflict, NotFound) as refusal:
+        hint = "`keyturn keys list` shows versions and who needs them; rotate those clients, and let grace pass."
+        raise LocalError(refusal.sentence, hint) from None
+    if json:
+        print_json({"disabled": version})
+    else:
+        print_note(f"{version} is disabled.")
+
+
+def _opened(data: Path | None) -> Suite:
+    from local.commands import default_data  # noqa: PLC0415 - it registers these commands
+    from local.doctor import open_folder  # noqa: PLC0415 - `--help` needs no store
+
+    return open_folder(data or default_data())
