@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.cloud.kms_v1.types import resources, service
 
+from local.kms_names import KmsFault, KmsNames, number_of
 from shared.ports.keys import KeyRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from shared.adapters.key_file import KeyFile, LocalKey
     from shared.adapters.kms_local import LocalKeys
@@ -32,7 +33,6 @@ Method: TypeAlias = "tuple[Callable[[Message], Message], type[Any], type[Any]]"
 LARGEST_BYTES = 64 * 1024
 DEFAULT_PAGE = 100
 DIGEST_BYTES = 32
-_NAME = re.compile(r"(?P<ring>.+)/cryptoKeys/(?P<purpose>mac|seal|sign)(?:/cryptoKeyVersions/(?P<number>[1-9][0-9]*))?")
 _Code = grpc.StatusCode
 _State = resources.CryptoKeyVersion.CryptoKeyVersionState
 _Algorithm = resources.CryptoKeyVersion.CryptoKeyVersionAlgorithm
@@ -45,21 +45,13 @@ _ALGORITHMS = {
 _PURPOSES = {"mac": _Purpose.MAC, "seal": _Purpose.ENCRYPT_DECRYPT, "sign": _Purpose.ASYMMETRIC_SIGN}
 
 
-class KmsFault(Exception):  # noqa: N818 - the answer is a fault, the service works
-    """A call that ends with a gRPC status."""
-
-    def __init__(self, code: grpc.StatusCode) -> None:
-        super().__init__(code.name)
-        self.code = code
-
-
 class KmsOperations:
     """The methods over the keys of one file, under the names of one key ring."""
 
     def __init__(self, keys: LocalKeys, file: KeyFile, ring: str) -> None:
         self._keys = keys
         self._file = file
-        self._ring = ring
+        self._names = KmsNames(file, ring)
 
     def methods(self) -> Mapping[str, Method]:
         """Return each method by its name: what answers, and the types of request and response."""
@@ -91,7 +83,7 @@ class KmsOperations:
     def mac_sign(self, request: service.MacSignRequest) -> service.MacSignResponse:
         """Answer MacSign."""
         verified = _verified(request.data, request.data_crc32c)
-        mac = self._keys.mac.sign(self._enabled(request.name, "mac").name, request.data)
+        mac = self._keys.mac.sign(self._names.enabled(request.name, "mac").name, request.data)
         return service.MacSignResponse(
             name=request.name, mac=mac, mac_crc32c=_crc32c(mac), verified_data_crc32c=verified
         )
@@ -99,7 +91,7 @@ class KmsOperations:
     def mac_verify(self, request: service.MacVerifyRequest) -> service.MacVerifyResponse:
         """Answer MacVerify."""
         verified = _verified(request.data, request.data_crc32c), _verified(request.mac, request.mac_crc32c)
-        success = self._keys.mac.verify(self._enabled(request.name, "mac").name, request.data, request.mac)
+        success = self._keys.mac.verify(self._names.enabled(request.name, "mac").name, request.data, request.mac)
         return service.MacVerifyResponse(
             name=request.name,
             success=success,
@@ -115,10 +107,10 @@ class KmsOperations:
         verified_associated = _verified(associated, request.additional_authenticated_data_crc32c)
         if len(plaintext) + len(associated) > LARGEST_BYTES:
             raise KmsFault(_Code.INVALID_ARGUMENT)
-        primary = self._enabled(self._primary(request.name), "seal")
+        primary = self._names.enabled(self._names.primary(request.name), "seal")
         ciphertext = self._keys.sealer.seal(plaintext, associated)
         return service.EncryptResponse(
-            name=self._name(primary),
+            name=self._names.name_of(primary),
             ciphertext=ciphertext,
             ciphertext_crc32c=_crc32c(ciphertext),
             verified_plaintext_crc32c=verified,
@@ -130,7 +122,7 @@ class KmsOperations:
         ciphertext, associated = request.ciphertext, request.additional_authenticated_data
         _verified(ciphertext, request.ciphertext_crc32c)
         _verified(associated, request.additional_authenticated_data_crc32c)
-        self._purpose(request.name, "seal")
+        self._names.purpose(request.name, "seal")
         if any(not key.enabled and ciphertext[2:].startswith(key.name.encode()) for key in self._file.read()):
             raise KmsFault(_Code.FAILED_PRECONDITION)
         try:
@@ -145,7 +137,7 @@ class KmsOperations:
         verified = _verified(digest, request.digest_crc32c)
         if len(digest) != DIGEST_BYTES:
             raise KmsFault(_Code.INVALID_ARGUMENT)
-        key = _private_key(self._enabled(request.name, "sign"))
+        key = _private_key(self._names.enabled(request.name, "sign"))
         signature = key.sign(digest, ec.ECDSA(utils.Prehashed(SHA256())))
         return service.AsymmetricSignResponse(
             name=request.name,
@@ -156,7 +148,7 @@ class KmsOperations:
 
     def get_public_key(self, request: service.GetPublicKeyRequest) -> resources.PublicKey:
         """Answer GetPublicKey, in PEM."""
-        public = _private_key(self._enabled(request.name, "sign")).public_key()
+        public = _private_key(self._names.enabled(request.name, "sign")).public_key()
         pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return resources.PublicKey(
             name=request.name, pem=pem.decode(), pem_crc32c=_crc32c(pem), algorithm=_ALGORITHMS["sign"]
@@ -166,15 +158,15 @@ class KmsOperations:
 
     def get_crypto_key(self, request: service.GetCryptoKeyRequest) -> resources.CryptoKey:
         """Answer GetCryptoKey."""
-        purpose = self._purpose(request.name)
-        primary = self._version(self._newest(purpose)) if purpose == "seal" else None
+        purpose = self._names.purpose(request.name)
+        primary = self._version(self._names.newest(purpose)) if purpose == "seal" else None
         return resources.CryptoKey(name=request.name, purpose=_PURPOSES[purpose], primary=primary)
 
     def list_versions(self, request: service.ListCryptoKeyVersionsRequest) -> service.ListCryptoKeyVersionsResponse:
         """Answer ListCryptoKeyVersions: all of them, or those of `state=ENABLED`, a page at a time."""
         if request.filter not in {"", "state=ENABLED"} or not re.fullmatch(r"[0-9]*", request.page_token):
             raise KmsFault(_Code.INVALID_ARGUMENT)
-        keys = self._versions(self._purpose(request.parent))
+        keys = self._names.versions(self._names.purpose(request.parent))
         listed = [self._version(key) for key in keys if key.enabled or not request.filter]
         start = int(request.page_token or 0)
         end = start + (request.page_size or DEFAULT_PAGE)
@@ -186,73 +178,28 @@ class KmsOperations:
 
     def create_version(self, request: service.CreateCryptoKeyVersionRequest) -> resources.CryptoKeyVersion:
         """Answer CreateCryptoKeyVersion."""
-        name = self._keys.add_version(self._purpose(request.parent))
+        name = self._keys.add_version(self._names.purpose(request.parent))
         return self._version(next(key for key in self._file.read() if key.name == name))
 
     def update_version(self, request: service.UpdateCryptoKeyVersionRequest) -> resources.CryptoKeyVersion:
         """Answer UpdateCryptoKeyVersion: a version can be disabled, nothing else."""
         if list(request.update_mask.paths) != ["state"] or request.crypto_key_version.state != _State.DISABLED:
             raise KmsFault(_Code.UNIMPLEMENTED)
-        name = self._found(request.crypto_key_version.name).name
+        name = self._names.found(request.crypto_key_version.name).name
         self._keys.disable(name)
-        return self._version(self._found(request.crypto_key_version.name))
+        return self._version(self._names.found(request.crypto_key_version.name))
 
     def update_primary(self, request: service.UpdateCryptoKeyPrimaryVersionRequest) -> resources.CryptoKey:
         """Answer UpdateCryptoKeyPrimaryVersion, for the newest version only."""
-        if request.crypto_key_version_id != _number(self._newest(self._purpose(request.name, "seal"))):
+        if request.crypto_key_version_id != number_of(self._names.newest(self._names.purpose(request.name, "seal"))):
             raise KmsFault(_Code.UNIMPLEMENTED)
         return self.get_crypto_key(service.GetCryptoKeyRequest(name=request.name))
 
-    # --- names -------------------------------------------------------------------------------------------------------
-
-    def _parsed(self, name: str) -> tuple[str, str | None]:
-        found = _NAME.fullmatch(name)
-        if found is None:
-            raise KmsFault(_Code.INVALID_ARGUMENT)
-        if found["ring"] != self._ring:
-            raise KmsFault(_Code.NOT_FOUND)
-        return found["purpose"], found["number"]
-
-    def _purpose(self, name: str, wanted: str | None = None) -> str:
-        purpose, number = self._parsed(name)
-        if number is not None or wanted not in {None, purpose}:
-            raise KmsFault(_Code.INVALID_ARGUMENT)
-        return purpose
-
-    def _found(self, name: str) -> LocalKey:
-        purpose, number = self._parsed(name)
-        if number is None:
-            raise KmsFault(_Code.INVALID_ARGUMENT)
-        for key in self._versions(purpose):
-            if _number(key) == number:
-                return key
-        raise KmsFault(_Code.NOT_FOUND)
-
-    def _enabled(self, name: str, purpose: str) -> LocalKey:
-        key = self._found(name)
-        if key.purpose != purpose or not key.enabled:
-            raise KmsFault(_Code.FAILED_PRECONDITION)
-        return key
-
-    def _primary(self, name: str) -> str:
-        return self._name(self._newest(self._purpose(name, "seal")))
-
-    def _newest(self, purpose: str) -> LocalKey:
-        return self._versions(purpose)[-1]
-
-    def _versions(self, purpose: str) -> Sequence[LocalKey]:
-        return sorted((key for key in self._file.read() if key.purpose == purpose), key=lambda key: int(_number(key)))
-
-    def _name(self, key: LocalKey) -> str:
-        return f"{self._ring}/cryptoKeys/{key.purpose}/cryptoKeyVersions/{_number(key)}"
-
     def _version(self, key: LocalKey) -> resources.CryptoKeyVersion:
         state = _State.ENABLED if key.enabled else _State.DISABLED
-        return resources.CryptoKeyVersion(name=self._name(key), state=state, algorithm=_ALGORITHMS[key.purpose])
-
-
-def _number(key: LocalKey) -> str:
-    return key.name.rpartition("/")[2]
+        return resources.CryptoKeyVersion(
+            name=self._names.name_of(key), state=state, algorithm=_ALGORITHMS[key.purpose]
+        )
 
 
 def _private_key(key: LocalKey) -> ec.EllipticCurvePrivateKey:

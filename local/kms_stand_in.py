@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import grpc
 
-from local.kms_operations import KmsFault, KmsOperations, Message
+from local.kms_names import KmsFault
+from local.kms_operations import KmsOperations, Message
 from shared.adapters.key_file import KeyFile
 from shared.adapters.kms_local import LocalKeys
 from shared.ports.keys import KeyUnavailable

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from shared.adapters.kms_breaker import Patience
+from shared.adapters.kms_versions import CloudKey
 from shared.ports.keys import KeyRefused, KeyUnavailable, PublicKey
 
 if TYPE_CHECKING:
@@ -124,55 +123,6 @@ class CloudKeys:
         return self._keys[purpose]
 
 
-class CloudKey:
-    """One cryptoKey and its enabled versions, which are asked for again after `lag_seconds`. Threads may share it."""
-
-    def __init__(self, rpc: Callable[[], KmsRpc], name: str, clock: Callable[[], float], lag_seconds: float) -> None:
-        self.name = name
-        self._rpc = rpc
-        self._clock = clock
-        self._lag_seconds = lag_seconds
-        self._lock = Lock()
-        self._enabled: tuple[str, ...] = ()
-        self._known_until = float("-inf")
-
-    @property
-    def rpc(self) -> KmsRpc:
-        """The connection, opened on first use."""
-        return self._rpc()
-
-    def has(self, name: str) -> bool:
-        """Return whether `name` has the form of a version of this key."""
-        prefix = f"{self.name}/cryptoKeyVersions/"
-        return name.startswith(prefix) and re.fullmatch(r"[1-9][0-9]{0,9}", name[len(prefix) :]) is not None
-
-    def require(self, name: str) -> None:
-        """Return if `name` has the form of a version of this key; `KeyRefused` if not."""
-        if not self.has(name):
-            raise KeyRefused(_UNKNOWN)
-
-    def enabled(self) -> Sequence[str]:
-        """Return the names of the enabled versions, newest first."""
-        with self._lock:
-            if self._clock() >= self._known_until:
-                asked_at = self._clock()
-                names = (name for name in self.rpc.enabled_versions(self.name) if self.has(name))
-                self._enabled = tuple(sorted(names, key=_number, reverse=True))
-                self._known_until = asked_at + self._lag_seconds
-            return self._enabled
-
-    def current(self) -> str:
-        """Return the newest enabled version; `KeyUnavailable` if there is none."""
-        for name in self.enabled():
-            return name
-        raise KeyUnavailable("every version of this key is disabled")
-
-    def forget(self) -> None:
-        """Ask again at the next use: what was known turned out to be old."""
-        with self._lock:
-            self._known_until = float("-inf")
-
-
 class CloudMacKey:
     """Implement `shared.ports.keys.MacKey`; `mac_key_ref` is the full name of a cryptoKeyVersion (protocol.md §2)."""
 
@@ -260,7 +210,8 @@ class CloudSigner:
 
     def public_keys(self) -> Sequence[PublicKey]:
         """Return every enabled key, newest first."""
-        return tuple(self._public_key(name) for name in self._key.enabled())
+        keys = [self._public_key(name) for name in self._key.enabled()]
+        return tuple(key for key in keys if key is not None)
 
     def _named(self, kid: str) -> str:
         key_id, _, number = kid.rpartition("/")
@@ -270,14 +221,14 @@ class CloudSigner:
         self._key.require(name)
         return name
 
-    def _public_key(self, name: str) -> PublicKey:
+    def _public_key(self, name: str) -> PublicKey | None:
         if name not in self._public:
-            self._public[name] = _point(_kid(name), self._key.rpc.public_key(name))
+            try:
+                self._public[name] = _point(_kid(name), self._key.rpc.public_key(name))
+            except KeyRefused:  # disabled since the versions were asked for
+                self._key.forget()
+                return None
         return self._public[name]
-
-
-def _number(name: str) -> int:
-    return int(name.rpartition("/")[2])
 
 
 def _kid(name: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from local.kms_operations import KmsFault
+from local.kms_names import KmsFault
 from local.kms_stand_in import KmsStandIn, Tap
 from shared.adapters.kms_breaker import Patience
 from shared.adapters.kms_cloud import CloudKeyNames, CloudKeys

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 
-from local.kms_operations import KmsFault
+from local.kms_names import KmsFault
 from shared.adapters.kms_cloud import LAG_SECONDS, CloudKeyNames, CloudKeys
 from shared.ports.keys import KeyRefused, KeyUnavailable
 from tests.adapters.kms_scene import Scene, scene
@@ -306,3 +308,37 @@ def test_sealing_any_size_sends_the_service_a_key_only(kms: Scene, size: int) ->
 def test_nothing_is_opened_before_first_use() -> None:
     keys = CloudKeys(CloudKeyNames("a", "b", "c"), os.urandom, emulator_host="nobody.invalid:1")
     assert "rpc" not in vars(keys)
+
+
+def test_version_disabled_since_it_was_listed_is_not_published(kms: Scene) -> None:
+    kms.stand_in.keys.add_version("sign")
+    newest = kms.keys.signer.current()
+    kms.stand_in.keys.disable("local/sign/2")
+    assert [key.kid for key in kms.keys.signer.public_keys()] == ["sign/1"]
+    assert kms.keys.signer.current() != newest
+
+
+def test_key_that_is_not_there_is_a_fault_of_the_deployment(kms: Scene) -> None:
+    names = CloudKeyNames.of_ring(kms.stand_in.ring.replace("keyturn", "another"))
+    keys = CloudKeys(names, os.urandom, emulator_host=kms.stand_in.host, patience=kms.patience)
+    for attempt in (keys.mac.current, keys.signer.public_keys, lambda: keys.sealer.seal(b"", b"")):
+        with pytest.raises(KeyUnavailable):
+            attempt()
+    keys.rpc.close()
+
+
+def test_errors_and_values_show_nothing_that_was_sent(kms: Scene) -> None:
+    ref = kms.keys.mac.current()
+    kms.tap.failures = [Code.INTERNAL] * 100
+    with pytest.raises(KeyUnavailable) as raised:
+        kms.keys.mac.sign(ref, SECRET)
+    assert SECRET.decode() not in repr(raised.value)
+    assert SECRET.decode() not in repr(vars(kms.keys))
+
+
+@pytest.mark.parametrize("module", ["kms_cloud", "bus_pubsub"])
+def test_importing_it_imports_no_vendor(module: str) -> None:
+    listing = "[name for name in sys.modules if name.split('.')[0] in ('google', 'grpc', 'cryptography')]"
+    program = f"import sys, shared.adapters.{module}; print({listing})"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)  # noqa: S603 - our own words
+    assert told.stdout.strip() == "[]"
