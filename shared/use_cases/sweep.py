@@ -76,7 +76,7 @@ class Sweep:
             raise  # nothing can be settled now
         except Exception as error:  # noqa: BLE001 - one client that cannot be settled holds up no other
             # Not the error's text: it may carry what must not be in a log.
-            _log.error("a client could not be settled: %s", type(error).__name__)  # noqa: TRY400 - the same
+            _log.error("a client could not be settled: %s", type(error).__name__)
             return "failed"
 
     def _settle(self, client_id: str) -> str:
@@ -96,7 +96,7 @@ class Sweep:
 
     def _forget(self, collection: str, now: datetime) -> None:
         query = Query(collection, order_by="expires_at", at_most=now, limit=PAGE)
-        for document in self.clients.store.query(query):
+        for document in pages(self.clients.store, query):
             _delete(self.clients.store, document)
 
 
