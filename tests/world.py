@@ -186,14 +186,19 @@ class World:
         self.control, self.auth, self.usage = (self._store(name) for name in ("control", "auth", "usage"))
         self.bus = QueueBus(self.queue, self.clock)
         self.keys = LocalKeys.open_or_create(self.folder / "keys.json", os.urandom)
-        self.suite = self.new_suite()
-        wiring.use(self.suite)
+        self.serve(self.policy)
 
     def _store(self, name: str) -> WatchedStore:
         store: Store = MemoryStore(self.clock)
         if self.kind == "sqlite":
             store = SqliteStore(self.folder / f"{name}.db", clock=self.clock)
         return WatchedStore(store, self.queue)
+
+    def serve(self, policy: Policy) -> None:
+        """Have the doors served by a new suite, under this policy."""
+        self.policy = policy
+        self.suite = self.new_suite()
+        wiring.use(self.suite)
 
     def new_suite(self) -> Suite:
         """Return a suite over these parts, as another process would have it."""
