@@ -61,7 +61,7 @@ class PatientCalls:
                 return answer[0]
             self._pause(longest * 2.0**turn, until)
             turn += 1
-        raise KeyUnavailable("the key service does not answer")
+        raise KeyUnavailable("the key service gave no answer that can be used")
 
     def once(self, call: Callable[[float], _T]) -> _T:
         """Return `call(seconds)`, which may not be made twice; `KeyRefused` or `KeyUnavailable`."""
