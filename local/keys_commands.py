@@ -13,6 +13,7 @@ from admin.output import print_json, print_note, print_table
 
 if TYPE_CHECKING:
     from shared.entry.wiring import Suite
+    from shared.ports.keys import KeyRing
 
 Data = Annotated[Path | None, typer.Option(help="The data folder (default: the user's).", metavar="DIR")]
 LAG_SECONDS = 2.0
@@ -40,6 +41,7 @@ def list_keys(*, data: Data = None, json: Json = False) -> None:
     from shared.use_cases.disable_key import clients_by_key  # noqa: PLC0415 - the other commands need no store
 
     suite = _opened(data)
+    ring: KeyRing = suite.keys
     counted = clients_by_key(suite.databases.control)
     listed = [
         {
@@ -49,7 +51,7 @@ def list_keys(*, data: Data = None, json: Json = False) -> None:
             "clients": counted.get(key.name, 0) if purpose is Purpose.MAC else None,
         }
         for purpose in Purpose
-        for turn, key in enumerate(suite.keys.enabled(purpose.value))
+        for turn, key in enumerate(ring.enabled(purpose.value))
     ]
     if json:
         print_json({"keys": listed})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from shared.domain.errors import Conflict, NotFound
+from shared.entry import wiring
 from shared.ports.environment import Environment
 from shared.ports.keys import KeyRefused
 from shared.use_cases.disable_key import DisableMacKey, clients_by_key
@@ -33,7 +34,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         if request.param == "cloud":
             keys = stack.enter_context(scene(tmp_path)).keys
             opened.keys = cast("Any", keys)
-            vars(opened.suite).update(keys=keys)
+            opened.suite = opened.new_suite()
+            wiring.use(opened.suite)
         yield opened.found("alice", "bob", policy={"quorum": 1})
 
 
