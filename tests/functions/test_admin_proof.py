@@ -1,0 +1,147 @@
+"""The door `admin_proof` as functions-framework serves it, with real keys and stores, on one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import functions_framework
+import jwt
+import pytest
+from werkzeug.test import Client
+
+from shared.domain.encodings import base64url_encode
+from shared.entry import wiring
+from shared.entry.proof_settings import ProofSettings
+from shared.entry.proof_wiring import ProofSuite
+from shared.entry.settings import Settings, Stage
+from shared.entry.wiring import Suite
+from shared.proofs.nip98 import sign_authorization
+from shared.proofs.statement import Statement
+from tests.proving.stage import Stage as People
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from werkzeug.test import TestResponse
+
+SOURCE = Path(__file__).parents[2] / "functions" / "admin_proof" / "main.py"
+URL = "https://keyturn.example"
+
+
+class Door:
+    """The door, and people who may come to it."""
+
+    def __init__(self, folder: Path, people: People) -> None:
+        self.people = people
+        suite = Suite(Settings(stage=Stage.LOCAL, data=folder, base_url=URL))
+        parts = {"databases": people.databases, "keys": people.keys}
+        vars(suite).update(parts=SimpleNamespace(**parts), **parts)  # what is there already is not built
+        self.proofs = ProofSuite(suite, ProofSettings(identity="local_identity", attestations=("dev_attest",)))
+        vars(suite)["proofs"] = self.proofs
+        self.suite = suite
+        self.client = Client(functions_framework.create_app(target="admin_proof", source=str(SOURCE)))  # type: ignore[no-untyped-call]  # the framework has no types
+
+    def post(self, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> TestResponse:
+        return self.client.post(path, data=body, headers=dict(headers or {}))
+
+    def body(self, changes: Mapping[str, object] | None = None, user: str = "alice") -> dict[str, object]:
+        person, act = self.people.people[user], self.people.act(user)
+        challenge = str(cast("dict[str, Any]", self.post("/challenge").json)["challenge"])
+        about = {"npub": act.npub, "group": act.group, "client_id": act.client_id, "digest": act.digest}
+        signature = person.device_key.sign(Statement(service=URL, challenge=challenge, **about).to_bytes())
+        device = {
+            "kind": "dev_attest",
+            "device_id": person.registered().device_id,
+            "signature": base64url_encode(signature),
+        }
+        return {
+            "challenge": challenge,
+            "id_token": self.proofs.local_authority.issue(f"subject-{user}", self.people.now),
+            "device": device,
+            "totp": person.code(self.people.now),
+            "mls_group": act.group,
+            "client_id": act.client_id,
+            "request_digest": act.digest,
+            **(changes or {}),
+        }
+
+    def prove(self, body: Mapping[str, object], user: str = "alice", url: str = URL) -> TestResponse:
+        sent = json.dumps(body).encode()
+        header = sign_authorization(
+            self.people.people[user].private_key,
+            url=f"{url}/proof",
+            method="POST",
+            body=sent,
+            now=self.people.now,
+            random=os.urandom,
+        )
+        return self.post("/proof", sent, {"Authorization": header})
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    found = Door(tmp_path, People(tmp_path))
+    wiring.use(found.suite)
+    yield found
+    wiring.use(None)
+
+
+def test_a_proof_is_had_by_whoever_proves_everything(door: Door) -> None:
+    answer = door.prove(door.body())
+    assert answer.status_code == 200, answer.text
+    proof = cast("dict[str, Any]", answer.json)["jwt_proof"]
+    keys = jwt.PyJWKSet.from_dict(cast("dict[str, Any]", door.client.get("/.well-known/jwks.json").json))
+    claims = jwt.decode(
+        proof,
+        keys.keys[0],
+        algorithms=["ES256"],
+        audience=f"{URL}/rotate_request",
+        options={"verify_exp": False, "verify_iat": False},
+    )
+    assert claims["sub"] == "alice"
+    event = door.people.event(proof=proof)
+    assert door.people.door(authoriser=door.proofs.authoriser)(event.to_json().encode())["client_id"] == "acme"
+
+
+def test_possession_is_of_the_very_request(door: Door) -> None:
+    body = door.body()
+    assert door.prove(body, url="https://other.example").status_code == 401
+    assert door.post("/proof", json.dumps(body).encode()).status_code == 400
+    signed_by_mallory = door.prove(body, user="mallory")
+    assert (signed_by_mallory.status_code, _reason(signed_by_mallory)) == (401, "proof_refused")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": None},
+        {"device": {"kind": "dev_attest"}},
+        {"totp": 123456},
+        {"request_digest": "short"},
+        {"mls_group": "../x"},
+        {"id_token": "A" * 5000},
+        {"challenge": "A" * 300},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_has_not_the_form_of_a_request_is_invalid(door: Door, change: dict[str, object]) -> None:
+    answer = door.prove(door.body(change))
+    assert (answer.status_code, cast("dict[str, Any]", answer.json)["error"]) == (400, "invalid_request")
+
+
+def test_an_answer_does_not_say_what_was_missing(door: Door) -> None:
+    answers = [
+        door.prove(door.body({"totp": "000000"})),
+        door.prove(door.body({"id_token": "junk"})),
+        door.prove(door.body({"client_id": "nobody"})),
+    ]
+    assert len({answer.get_data() for answer in answers}) == 1
+    assert {answer.status_code for answer in answers} == {401}
+
+
+def _reason(answer: TestResponse) -> str:
+    return str(cast("dict[str, Any]", answer.json)["reason"])
