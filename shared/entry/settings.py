@@ -29,6 +29,23 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Cloud:
+    """A project and what of it is ours: three Firestore databases and three KMS keys, by their full resource names."""
+
+    project: str
+    control: str
+    auth: str
+    usage: str
+    mac_key: str
+    seal_key: str
+    sign_key: str
+    firestore_emulator: str | None = None
+    """`address:port`; the other two likewise. Stage `production` refuses them."""
+    pubsub_emulator: str | None = None
+    kms_emulator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A deployment's settings. `base_url` is where its doors are reached from outside, without a trailing slash."""
 
@@ -40,6 +57,11 @@ class Settings:
     authoriser: str = UNSAFE_AUTHORISER
     policy: Policy = field(default_factory=Policy)
     denied: frozenset[str] = field(default=frozenset())
+    cloud: Cloud | None = None
+    trial_project: str = ""
+    """The one project that may be in stage `trial`."""
+    suspicious: tuple[str, ...] = ()
+    """Names of variables that production must not see: emulators and debug flags."""
 
     @property
     def banner(self) -> str:
@@ -48,15 +70,34 @@ class Settings:
 
     def checked(self) -> Settings:
         """Return these settings if they are safe for their stage; `SettingsError` names everything that is not."""
-        unsafe = []
+        unsafe = list(self.suspicious) if self.stage is Stage.PRODUCTION else []
         if self.stage is Stage.PRODUCTION and self.authoriser.startswith("unsafe"):
             unsafe.append(f"authoriser {self.authoriser}")
         if self.stage is not Stage.LOCAL and self.data is not None:
-            unsafe.append("local store and key file (KEYTURN_DATA)")
+            unsafe.append(f"local store and key file ({PREFIX}DATA)")
+        if self.stage is Stage.TRIAL and (self.cloud is None or self.cloud.project != self.trial_project):
+            unsafe.append(f"any project but the one that {PREFIX}TRIAL_PROJECT lists")
         if unsafe:
             message = f"stage {self.stage.value} refuses: {', '.join(unsafe)}"
             raise SettingsError(message)
         return self
+
+
+_CLOUD = {
+    "PROJECT": "project",
+    "DATABASE_CONTROL": "control",
+    "DATABASE_AUTH": "auth",
+    "DATABASE_USAGE": "usage",
+    "MAC_KEY": "mac_key",
+    "SEAL_KEY": "seal_key",
+    "SIGN_KEY": "sign_key",
+}
+_EMULATORS = {
+    "FIRESTORE_EMULATOR_HOST": "firestore_emulator",
+    "PUBSUB_EMULATOR_HOST": "pubsub_emulator",
+    f"{PREFIX}KMS_EMULATOR_HOST": "kms_emulator",
+}
+_DEBUG = ("FLASK_DEBUG", "FLASK_ENV", "PYTHONDEVMODE", "GRPC_VERBOSITY")
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -72,9 +113,21 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             authoriser=found.get("AUTHORISER", defaults.authoriser),
             policy=_policy(found),
             denied=frozenset(found.get("DENIED", "").split()),
+            cloud=_cloud(found, environment),
+            trial_project=found.get("TRIAL_PROJECT", ""),
+            suspicious=tuple(sorted(name for name in environment if name.endswith("_EMULATOR_HOST") or name in _DEBUG)),
         ).checked()
     except ValueError:
         raise SettingsError("a KEYTURN_ variable is not of its form") from None
+
+
+def _cloud(found: Mapping[str, str], environment: Mapping[str, str]) -> Cloud | None:
+    if "PROJECT" not in found:
+        return None
+    # A door has the keys that it uses and no others: what is not named is asked for in vain.
+    named = {field: found.get(name, "") for name, field in _CLOUD.items()}
+    emulators = {field: environment[name] for name, field in _EMULATORS.items() if environment.get(name)}
+    return Cloud(**named, **emulators)
 
 
 def _policy(found: Mapping[str, str]) -> Policy:
@@ -98,5 +151,12 @@ def to_environment(settings: Settings) -> dict[str, str]:
         f"{PREFIX}BASE_URL": settings.base_url,
         f"{PREFIX}AUDIENCE": settings.audience,
         f"{PREFIX}AUTHORISER": settings.authoriser,
+        **(_cloud_environment(settings.cloud) if settings.cloud else {}),
+        **({f"{PREFIX}TRIAL_PROJECT": settings.trial_project} if settings.trial_project else {}),
         **{f"{PREFIX}POLICY_{name.upper()}": str(int(value)) for name, value in changed.items()},
     }
+
+
+def _cloud_environment(cloud: Cloud) -> dict[str, str]:
+    named = {f"{PREFIX}{name}": getattr(cloud, field) for name, field in _CLOUD.items()}
+    return {**named, **{name: host for name, field in _EMULATORS.items() if (host := getattr(cloud, field))}}

@@ -1,6 +1,6 @@
 """Wiring, by hand: settings in, use cases out. Everything is built on first use and kept; nothing opens at import.
 
-The embedded default is wired here; the cloud's adapters take the same places when settings name no data folder.
+Which store, keys and bus these stand on is parts.py's.
 """
 
 from __future__ import annotations
@@ -14,19 +14,14 @@ from typing import TYPE_CHECKING
 from shared.domain.errors import Unavailable
 from shared.entry.settings import Settings, from_environment
 from shared.ports.environment import Environment
-from shared.ports.keys import KeyUnavailable
-from shared.records.paths import SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
+    from shared.adapters.kms_cloud import CloudKeys
     from shared.adapters.kms_local import LocalKeys
     from shared.adapters.service_identity import ServiceIdentity
-    from shared.adapters.store_sqlite import SqliteStore
+    from shared.entry.parts import CloudParts, FolderParts
     from shared.ports.authorisation import Authoriser
     from shared.ports.bus import Bus
-    from shared.ports.events import Trigger
     from shared.ports.groups import Groups
     from shared.ports.store import Databases
     from shared.use_cases.accept_envelope import AcceptEnvelope
@@ -55,41 +50,30 @@ class Suite:
     # --- ports -------------------------------------------------------------------------------------------------------
 
     @functools.cached_property
-    def databases(self) -> Databases:
-        """The three databases."""
-        from shared.ports.events import TRIGGERS
-        from shared.ports.store import Databases
+    def parts(self) -> FolderParts | CloudParts:
+        """What everything stands on, as settings say."""
+        from shared.entry.parts import CloudParts, FolderParts
 
-        return Databases(self._store("control", TRIGGERS), self._store("auth"), self._store("usage"))
-
-    def _store(self, name: str, triggers: Sequence[Trigger] = ()) -> SqliteStore:
-        from shared.adapters.store_sqlite import SqliteStore
-
-        return SqliteStore(self._data / f"{name}.db", triggers=triggers)
+        if self.settings.cloud is not None:
+            return CloudParts(self.settings.cloud, self.environment.random)
+        if self.settings.data is not None:
+            return FolderParts(self.settings.data, self.environment.random)
+        raise Unavailable("no_store", "This deployment names neither a project nor a data folder.")
 
     @functools.cached_property
-    def keys(self) -> LocalKeys:
+    def databases(self) -> Databases:
+        """The three databases."""
+        return self.parts.databases
+
+    @functools.cached_property
+    def keys(self) -> LocalKeys | CloudKeys:
         """MAC, sealing and signing keys."""
-        from shared.adapters.kms_local import LocalKeys
-
-        path = self._data / "keys.json"
-        if not path.exists() and self.databases.control.get([SERVICE])[SERVICE].exists:
-            # New keys would verify nothing that was issued, and open no group: that is for somebody to decide.
-            raise KeyUnavailable("keys.json is missing beside a store that was written with it")
-        return LocalKeys.open_or_create(path, self.environment.random)
-
-    @property
-    def _data(self) -> Path:
-        if self.settings.data is None:
-            raise Unavailable("no_store", "This deployment names no data folder.")
-        return self.settings.data
+        return self.parts.keys
 
     @functools.cached_property
     def bus(self) -> Bus:
         """The bus."""
-        from shared.adapters.bus_local import LocalBus
-
-        return LocalBus(self.databases.control)  # type: ignore[arg-type]  # the embedded store is its own outbox
+        return self.parts.bus
 
     @functools.cached_property
     def groups(self) -> Groups:
