@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from webauthn.helpers.structs import AttestationFormat
 
 NAME = "webauthn"
-COUNTERLESS = 0
+AAGUID_EXTENSION = "1.3.6.1.4.1.45724.1.1.4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,13 @@ class SecurityKeyAttestation:
             read = parse_attestation_object(base64url_to_bytes(credential["response"]["attestationObject"]))
         except Exception:  # noqa: BLE001 - the library's errors have no family, and quote what was presented
             raise AttestationRefused("malformed_evidence") from None
-        if not self.roots.get(str(read.fmt)) or not read.att_stmt.x5c:
+        if (
+            not self.roots.get(str(read.fmt))
+            or not read.att_stmt.x5c
+            or read.auth_data.attested_credential_data is None
+        ):
             raise AttestationRefused("format_not_allowed")
+        _require_model(read.att_stmt.x5c[0], read.auth_data.attested_credential_data.aaguid)
 
 
 def _credential(evidence: Mapping[str, object]) -> dict[str, Any]:
@@ -100,6 +105,21 @@ def _credential(evidence: Mapping[str, object]) -> dict[str, Any]:
     if not fields or any(isinstance(value, str) and len(value) > LARGEST_FIELD for value in fields):
         raise AttestationRefused("malformed_evidence")
     return cast("dict[str, Any]", credential)
+
+
+def _require_model(leaf: bytes, aaguid: bytes) -> None:
+    """Refuse a certificate that names another model than the authenticator does (WebAuthn §8.2.1)."""
+    from cryptography.x509 import ExtensionNotFound, ObjectIdentifier, load_der_x509_certificate  # noqa: PLC0415 - heavy
+
+    try:
+        found = load_der_x509_certificate(leaf).extensions.get_extension_for_oid(ObjectIdentifier(AAGUID_EXTENSION))
+    except ExtensionNotFound:
+        return
+    except ValueError:
+        raise AttestationRefused("malformed_evidence") from None
+    # The extension's value is an OCTET STRING of the 16 bytes, in DER.
+    if found.value.public_bytes() != b"\x04\x10" + aaguid:
+        raise AttestationRefused("wrong_model")
 
 
 def read_roots(folder: Path) -> dict[str, list[bytes]]:

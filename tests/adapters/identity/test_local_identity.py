@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.adapters.identity.local_identity import LIFETIME, LocalIdentity
+from shared.adapters.kms_local import LocalKeys
+from shared.domain.errors import InvalidRequest
+from shared.ports.identity import IdentityRefused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> LocalIdentity:
+    keys = LocalKeys.open_or_create(tmp_path / "authority.json", os.urandom)
+    return LocalIdentity(keys.signer, "https://here.example/local_identity", "https://here.example/admin_proof")
+
+
+def test_the_authority_is_believed_while_its_token_lasts(identity: LocalIdentity) -> None:
+    token = identity.issue("alice", NOW)
+    assert identity.subject(token, NOW) == "alice"
+    assert identity.subject(token, NOW + LIFETIME - timedelta(seconds=1)) == "alice"
+    with pytest.raises(IdentityRefused):
+        identity.subject(token, NOW + LIFETIME)
+
+
+def test_another_authority_of_the_same_name_is_not(identity: LocalIdentity, tmp_path: Path) -> None:
+    other = LocalKeys.open_or_create(tmp_path / "other.json", os.urandom)
+    with pytest.raises(IdentityRefused) as refusal:
+        identity.subject(replace(identity, signer=other.signer).issue("alice", NOW), NOW)
+    assert str(refusal.value) == "bad_signature"
+
+
+def test_a_subject_is_an_id(identity: LocalIdentity) -> None:
+    with pytest.raises(InvalidRequest):
+        identity.issue("../alice", NOW)
+
+
+def test_its_name_says_what_it_is(identity: LocalIdentity) -> None:
+    assert identity.name == "local_identity"

@@ -1,0 +1,230 @@
+"""One deployment of proofs, in memory: real keys, people, devices, codes and use cases; a clock that a test moves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pyotp
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from shared.adapters.attestation.dev_attest import DevAttestation
+from shared.adapters.authoriser_proof import ProofAuthoriser
+from shared.adapters.identity.local_identity import LocalIdentity
+from shared.adapters.kms_local import LocalKeys
+from shared.adapters.store_memory import MemoryStore
+from shared.adapters.trusted_keys import TrustedKeys
+from shared.domain.encodings import base64url_encode
+from shared.domain.model import Client, ClientKind, ClientState
+from shared.domain.policy import Policy
+from shared.domain.proofs_policy import admin_rule
+from shared.ports.authorisation import Act
+from shared.ports.environment import Environment
+from shared.ports.store import Create, Databases, put
+from shared.proofs.nostr import public_key, sign_event
+from shared.records import paths
+from shared.records.entities import from_data, to_data
+from shared.records.live import client_data
+from shared.use_cases.accept_event import AcceptEvent
+from shared.use_cases.clients import Clients
+from shared.use_cases.control_events import read_intent
+from shared.use_cases.prove_admin import ProveAdmin
+from shared.use_cases.prove_admin_challenge import Challenges
+from shared.use_cases.prove_admin_factors import Asked, Factors
+from shared.use_cases.prove_admin_issue import ProofIssuer
+from shared.use_cases.prove_admin_record import Admin, AdminDevice, AdminStatus, admin_path, seal_seed
+from shared.use_cases.prove_admin_refusals import Refusals
+from shared.use_cases.rosters import Roster, RosterMember
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from shared.ports.attestation import DeviceKey
+    from shared.ports.store import Data, Store
+    from shared.proofs.nostr import Event
+
+URL = "https://keyturn.example"
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ROTATION = "01JNAAAAAAAAAAAAAAAAAAAAAA"
+
+
+@dataclass(frozen=True)
+class Person:
+    """An admin as they are on their own device."""
+
+    user: str
+    private_key: bytes = field(default_factory=lambda: hashlib.sha256(os.urandom(8)).digest())
+    device_key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    seed: bytes = field(default_factory=lambda: os.urandom(20))
+
+    @property
+    def npub(self) -> str:
+        return public_key(self.private_key)
+
+    def registered(self) -> DeviceKey:
+        statement = b"a registration"
+        evidence = {
+            "public_key": base64url_encode(self.device_key.public_key().public_bytes_raw()),
+            "signature": base64url_encode(self.device_key.sign(statement)),
+        }
+        return DevAttestation().register(evidence, statement, START)
+
+    def code(self, at: datetime) -> str:
+        return pyotp.TOTP(base32(self.seed)).at(int(at.timestamp()))
+
+
+def base32(seed: bytes) -> str:
+    import base64
+
+    return base64.b32encode(seed).decode("ascii")
+
+
+class Stage:
+    """Alice and Bob are in group `ops` of client `acme`, Bob and Mallory in `others` of `globex`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = START
+        self.ticks = 0.0
+        self.slept: list[float] = []
+        self.people = {name: Person(name) for name in ("alice", "bob", "mallory")}
+        self.databases = Databases(*(MemoryStore(lambda: self.now) for _ in range(3)))
+        self.keys = LocalKeys.open_or_create(folder / "keys.json", os.urandom)
+        self.authority_keys = LocalKeys.open_or_create(folder / "authority.json", os.urandom)
+        self.authority = LocalIdentity(self.authority_keys.signer, f"{URL}/local_identity", f"{URL}/admin_proof")
+        self.issuer = ProofIssuer(self.keys.signer, f"{URL}/admin_proof", f"{URL}/rotate_request")
+        self.fetch: Callable[[], bytes] = lambda: json.dumps(self.issuer.jwks()).encode()
+        self._write_people()
+
+    def _write_people(self) -> None:
+        groups = {"ops": ("alice", "bob"), "others": ("bob", "mallory")}
+        for group, users in groups.items():
+            members = tuple(RosterMember(user, self.people[user].npub, 1, "", START) for user in users)
+            self.databases.control.commit([Create(paths.roster(group), to_data(Roster(group, members)))])
+        for client_id, group in (("acme", "ops"), ("globex", "others")):
+            client = Client(client_id, ClientKind.OAUTH2_CLIENT_SECRET, (group,), START)
+            data = client_data(ClientState(client), Policy())
+            self.databases.control.commit([Create(paths.client(client_id), data)])
+        for person in self.people.values():
+            sealed = seal_seed(self.keys.sealer, person.user, person.seed)
+            device = AdminDevice(person.npub, person.registered())
+            admin = Admin(person.user, f"subject-{person.user}", AdminStatus.ACTIVE, (device,), sealed)
+            self.databases.auth.commit([Create(admin_path(person.user), to_data(admin))])
+
+    # --- the parts ---------------------------------------------------------------------------------------------------
+
+    @property
+    def environment(self) -> Environment:
+        return Environment(os.urandom, self.slept.append)
+
+    def challenges(self, service: str = URL) -> Challenges:
+        return Challenges(self.keys.mac, os.urandom, service)
+
+    def prover(self, **changes: Any) -> ProveAdmin:  # noqa: ANN401 - the fields of ProveAdmin
+        parts: dict[str, Any] = {
+            "databases": self.databases,
+            "challenges": self.challenges(),
+            "factors": Factors(self.authority, {"dev_attest": DevAttestation()}, URL),
+            "sealer": self.keys.sealer,
+            "issuer": self.issuer,
+            "refusals": Refusals(self.databases.usage, "admin_proof"),
+            "environment": self.environment,
+            "elapsed": lambda: self.ticks,
+        }
+        return ProveAdmin(**{**parts, **changes})
+
+    def authoriser(self, methods: tuple[str, ...] = ("dev_attest",)) -> ProofAuthoriser:
+        keys = TrustedKeys(self.fetch, lambda: self.ticks, fresh_seconds=0, pause_seconds=0)
+        refusals = Refusals(self.databases.usage, "rotate_request")
+        return ProofAuthoriser(keys, f"{URL}/admin_proof", f"{URL}/rotate_request", admin_rule(methods), refusals)
+
+    def door(self, **changes: Any) -> AcceptEvent:  # noqa: ANN401 - the fields of AcceptEvent
+        parts: dict[str, Any] = {
+            "clients": Clients(self.databases.control, Policy()),
+            "authoriser": self.authoriser(),
+            "environment": self.environment,
+        }
+        return AcceptEvent(**{**parts, **changes})
+
+    # --- honest requests, and what changes them -----------------------------------------------------------------------
+
+    def act(self, user: str = "alice", **changes: str) -> Act:
+        person = self.people[user]
+        digest = read_intent(self.event(user)).digest
+        return replace(Act(person.npub, "ops", "acme", digest), **changes)
+
+    def asked(self, user: str = "alice", act: Act | None = None, **changes: Any) -> Asked:  # noqa: ANN401 - the fields of Asked
+        """Return an honest request; then `changes` are made to it."""
+        person = self.people[user]
+        challenge = changes.pop("challenge", None) or str(self.challenges().issue(self.now)["challenge"])
+        asked = Asked(
+            act=act or self.act(user),
+            challenge=challenge,
+            id_token=self.authority.issue(f"subject-{user}", self.now),
+            device_kind="dev_attest",
+            device_id=person.registered().device_id,
+            evidence={},
+            totp=person.code(self.now),
+        )
+        return replace(self.asserted(asked, user), **changes)
+
+    def asserted(self, asked: Asked, by: str) -> Asked:
+        """Return the request with the assertion of somebody's device over it."""
+        signature = self.people[by].device_key.sign(asked.statement(URL))
+        return replace(asked, evidence={"signature": base64url_encode(signature)})
+
+    def proof(self, user: str = "alice", act: Act | None = None) -> str:
+        """Return a proof that was come by honestly; half a minute passes, so that the next code is a fresh one."""
+        proof = str(self.prover()(self.asked(user, act))["jwt_proof"])
+        self.now += timedelta(seconds=30)
+        return proof
+
+    def event(self, user: str = "alice", proof: str = "", seconds: int = 0, **changes: object) -> Event:
+        """Return the request for a rotation as a device signs it; `seconds` shift its created_at."""
+        content: dict[str, object] = {
+            "client_id": "acme",
+            "rotation_id": ROTATION,
+            "rotation_reason": "because it is time",
+            "mls_group": "ops",
+            "jwt_proof": proof,
+            **changes,
+        }
+        names = {"client": "client_id", "mls": "mls_group", "rotation": "rotation_id", "reason": "rotation_reason"}
+        tags = [*((tag, str(content[name])) for tag, name in names.items()), ("nip-kr", "0.1.0")]
+        return sign_event(
+            self.people[user].private_key,
+            kind=40901,
+            tags=tags,
+            content=json.dumps(content),
+            created_at=int(self.now.timestamp()) + seconds,
+            random=os.urandom,
+        )
+
+    # --- what is stored ----------------------------------------------------------------------------------------------
+
+    def admin(self, user: str = "alice") -> Admin:
+        path = admin_path(user)
+        return from_data(Admin, cast("Data", self.databases.auth.get([path])[path].data))
+
+    def change_admin(self, user: str = "alice", **changes: Any) -> None:  # noqa: ANN401 - the fields of Admin
+        self.change(self.databases.auth, admin_path(user), to_data(replace(self.admin(user), **changes)))
+
+    def remove(self, user: str, group: str = "ops") -> None:
+        """Take somebody out of a group's roster."""
+        path = paths.roster(group)
+        roster = from_data(Roster, cast("Data", self.databases.control.get([path])[path].data))
+        members = tuple(member for member in roster.members if member.user != user)
+        self.change(self.databases.control, path, to_data(Roster(group, members)))
+
+    def change(self, store: Store, path: str, data: Data) -> None:
+        store.commit([put(store.get([path])[path], data)])
+
+    def evidence(self) -> list[Mapping[str, Any]]:
+        """Return every refusal that was kept."""
+        usage = cast("MemoryStore", self.databases.usage)
+        found = [item.data for path, item in usage._documents.items() if path.startswith("refusals/")]
+        return [entry for data in found if data for entry in cast("list[Mapping[str, Any]]", data["entries"])]

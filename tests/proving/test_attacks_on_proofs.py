@@ -1,0 +1,258 @@
+"""Attacks on `rotate_request`: each row is refused, with what it lacks in the evidence and nothing in the answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+from shared.domain.errors import Forbidden, InvalidRequest, Unauthenticated, Unavailable
+from shared.domain.proofs_policy import AllOf, AnyOf, Missing, ProofRefused
+from shared.proofs.errors import Unproven
+from shared.proofs.statement import jti_of
+from shared.use_cases.prove_admin_refusals import MOST_ENTRIES
+from tests.proving import forgeries
+from tests.proving.forgeries import with_claims, with_header
+from tests.proving.stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Forge: TypeAlias = "Callable[[Stage, str], str]"
+
+SECONDS = int(Stage.__init__.__globals__["START"].timestamp())
+
+
+@dataclass(frozen=True)
+class Attack:
+    """How an honest proof is turned into what is presented, and what the evidence says of it."""
+
+    name: str
+    forge: Forge
+    missing: Missing
+
+
+def used(stage: Stage, proof: str) -> str:
+    stage.door()(stage.event(proof=proof).to_json().encode())
+    return proof
+
+
+def asked_for(**changes: str) -> Forge:
+    """Return an honest proof for another act of the same admin."""
+    return lambda stage, _proof: stage.proof(act=stage.act(**changes))
+
+
+def of_bob(stage: Stage, _proof: str) -> str:
+    return stage.proof("bob", act=stage.act("bob", digest=stage.act().digest))
+
+
+def for_globex(stage: Stage, proof: str) -> str:
+    return with_claims(client_id="globex")(stage, proof)
+
+
+def late(seconds: float) -> Forge:
+    def wait(stage: Stage, proof: str) -> str:
+        stage.now += timedelta(seconds=seconds)
+        return proof
+
+    return wait
+
+
+def retired_key(stage: Stage, proof: str) -> str:
+    kid = stage.keys.signer.current()
+    stage.keys.add_version("sign")
+    stage.keys.disable(kid)
+    return proof
+
+
+def swapped_set(stage: Stage, proof: str) -> str:
+    """Two keys of one id: whoever adds theirs to the set makes neither of them trusted."""
+    jwks = stage.issuer.jwks()
+    stage.fetch = lambda: json.dumps({"keys": [*jwks["keys"], {**jwks["keys"][0], "x": "AA"}]}).encode()
+    return proof
+
+
+def symmetric_set(stage: Stage, proof: str) -> str:
+    kid = stage.keys.signer.current()
+    stage.fetch = lambda: json.dumps({"keys": [{"kty": "oct", "kid": kid, "k": "AA"}]}).encode()
+    return proof
+
+
+def other_nonce(stage: Stage, proof: str) -> str:
+    return with_claims(nonce="another")(stage, proof)
+
+
+def other_signature(stage: Stage, proof: str) -> str:
+    return proof.rpartition(".")[0] + "." + stage.proof().rpartition(".")[2]
+
+
+def access_token(stage: Stage, proof: str) -> str:
+    return forgeries.signed(stage, forgeries.claims_of(proof), typ="at+jwt")
+
+
+def local_id_token(stage: Stage, _proof: str) -> str:
+    return stage.authority.issue("subject-alice", stage.now)
+
+
+ATTACKS = [
+    Attack("no proof", lambda _stage, _proof: "", Missing.FORM),
+    Attack("junk", lambda _stage, _proof: "not.a.proof", Missing.FORM),
+    Attack("two parts", lambda _stage, proof: proof.rpartition(".")[0], Missing.FORM),
+    Attack("padded", lambda _stage, proof: proof + "=", Missing.SIGNATURE),
+    Attack("a claim twice", forgeries.said_twice, Missing.FORM),
+    Attack("alg none", forgeries.unsigned, Missing.SIGNATURE),
+    Attack("alg none under ES256's name", lambda _stage, proof: proof.rpartition(".")[0] + ".", Missing.SIGNATURE),
+    Attack("HS256 with the public key", forgeries.by_hmac_of_the_public_key, Missing.SIGNATURE),
+    Attack("signed by another key", forgeries.by_another_key, Missing.SIGNATURE),
+    Attack("a key of its own in the header", forgeries.with_its_own_key, Missing.FORM),
+    Attack("the address of a key in the header", with_header(jku="https://other.example/jwks"), Missing.FORM),
+    Attack("a certificate in the header", with_header(x5c=["AA"]), Missing.FORM),
+    Attack("critical extension", with_header(crit=["b64"], b64=False), Missing.FORM),
+    Attack("unknown key id", with_header(kid="local/sign/99"), Missing.SIGNATURE),
+    Attack("key id of another purpose", with_header(kid="local/mac/1"), Missing.SIGNATURE),
+    Attack("key id that is a path", with_header(kid="../../keys.json"), Missing.SIGNATURE),
+    Attack("another proof's signature", other_signature, Missing.SIGNATURE),
+    Attack("an access token of ours", access_token, Missing.SIGNATURE),
+    Attack("an ID token", local_id_token, Missing.SIGNATURE),
+    Attack("retired key", retired_key, Missing.SIGNATURE),
+    Attack("a second key of the same id in the set", swapped_set, Missing.SIGNATURE),
+    Attack("a symmetric key in the set", symmetric_set, Missing.SIGNATURE),
+    Attack("wrong issuer", with_claims(iss="https://other.example/admin_proof"), Missing.ISSUER),
+    Attack("no issuer", with_claims(iss=None), Missing.ISSUER),
+    Attack("wrong audience", with_claims(aud="https://other.example/rotate_request"), Missing.AUDIENCE),
+    Attack("several audiences", with_claims(aud=["https://keyturn.example/rotate_request", "x"]), Missing.AUDIENCE),
+    Attack("expired", late(300), Missing.TIME),
+    Attack("issued in the future", with_claims(iat=SECONDS + 60, exp=SECONDS + 300), Missing.TIME),
+    Attack("good for longer than allowed", with_claims(exp=SECONDS + 301), Missing.LIFETIME),
+    Attack("good for ever", with_claims(exp=None), Missing.LIFETIME),
+    Attack("without an issue time", with_claims(iat=None), Missing.LIFETIME),
+    Attack("ends before it begins", with_claims(exp=SECONDS - 1), Missing.LIFETIME),
+    Attack("times as text", with_claims(exp=str(SECONDS + 300)), Missing.LIFETIME),
+    Attack("times as booleans", with_claims(iat=True), Missing.LIFETIME),
+    Attack("another admin's proof for the same request", of_bob, Missing.NPUB),
+    Attack("no key", with_claims(npub=None), Missing.NPUB),
+    Attack("another group", with_claims(mls_group="others"), Missing.GROUP),
+    Attack("another client", for_globex, Missing.CLIENT),
+    Attack("another request", asked_for(digest="A" * 43), Missing.REQUEST),
+    Attack("no request", with_claims(request_digest=None), Missing.REQUEST),
+    Attack("without presence", with_claims(amr=["dev_attest", "pop"]), Missing.METHOD),
+    Attack("without possession", with_claims(amr=["dev_attest", "totp"]), Missing.METHOD),
+    Attack("without a device", with_claims(amr=["pop", "totp"]), Missing.METHOD),
+    Attack("device of a kind that does not count", with_claims(amr=["hwk", "pop", "totp"]), Missing.METHOD),
+    Attack("methods as text", with_claims(amr="dev_attest pop totp"), Missing.METHOD),
+    Attack("used already", used, Missing.UNUSED),
+    Attack("another nonce with a known id", other_nonce, Missing.FORM),
+    Attack("another id with a known nonce", with_claims(jti=jti_of("another")), Missing.FORM),
+    Attack("no id", with_claims(jti=None), Missing.FORM),
+    Attack("an id that is a path", with_claims(jti="../events/x"), Missing.FORM),
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_attack_is_refused_and_kept_as_evidence(stage: Stage, attack: Attack) -> None:
+    presented = attack.forge(stage, stage.proof())
+    with pytest.raises(ProofRefused) as refusal:
+        # Another second: another event, so that no stored answer can be given.
+        stage.door()(stage.event(proof=presented, seconds=1).to_json().encode())
+    assert refusal.value.missing == (attack.missing,)
+    assert (refusal.value.reason, refusal.value.status) == ("proof_refused", 401)
+    alice = stage.people["alice"].npub
+    kept = [(entry["npub"], entry["client_id"], entry["missing"]) for entry in stage.evidence()]
+    assert kept == [(alice, "acme", (attack.missing.value,))]
+
+
+def test_a_huge_proof_is_no_proof(stage: Stage) -> None:
+    with pytest.raises(InvalidRequest):
+        stage.door()(stage.event(proof="A" * 5000).to_json().encode())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"rotation_reason": "because I say so"}, {"grace_duration_ms": 0}, {"supersede": True}, {"not_before": 0}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_stolen_proof_serves_no_other_request(stage: Stage, change: dict[str, Any]) -> None:
+    event = stage.event(proof=stage.proof(), **change)
+    with pytest.raises(ProofRefused) as refusal:
+        stage.door()(event.to_json().encode())
+    assert refusal.value.missing == (Missing.REQUEST,)
+
+
+def test_a_proof_of_somebody_else_serves_nobody_who_signs_anew(stage: Stage) -> None:
+    with pytest.raises(ProofRefused) as refusal:
+        stage.door()(stage.event("bob", proof=stage.proof()).to_json().encode())
+    assert refusal.value.missing == (Missing.NPUB,)
+
+
+def test_content_or_tags_that_were_changed_break_the_signature(stage: Stage) -> None:
+    event = stage.event(proof=stage.proof())
+    swapped = tuple(("client", "globex") if tag[0] == "client" else tag for tag in event.tags)
+    for changed in (replace(event, content=event.content.replace("time", "spite")), replace(event, tags=swapped)):
+        with pytest.raises(Unproven):
+            stage.door()(changed.to_json().encode())
+
+
+def test_an_event_of_another_time_is_stale_whatever_it_proves(stage: Stage) -> None:
+    for seconds in (-121, 121):
+        with pytest.raises(InvalidRequest) as refusal:
+            stage.door()(stage.event(proof=stage.proof(), seconds=seconds).to_json().encode())
+        assert refusal.value.reason == "stale_event"
+
+
+def test_a_member_removed_since_has_no_use_for_their_proof(stage: Stage) -> None:
+    proof = stage.proof()
+    stage.remove("alice")
+    with pytest.raises(Forbidden):
+        stage.door()(stage.event(proof=proof).to_json().encode())
+
+
+def test_who_is_denied_since_has_no_use_for_their_proof(stage: Stage) -> None:
+    with pytest.raises(Forbidden):
+        stage.door(denied=frozenset({"alice"}))(stage.event(proof=stage.proof()).to_json().encode())
+
+
+def test_without_trusted_keys_nothing_is_accepted_and_nothing_is_held_against_anybody(stage: Stage) -> None:
+    def down() -> bytes:
+        raise OSError
+
+    proof = stage.proof()
+    stage.fetch = down
+    with pytest.raises(Unavailable):
+        stage.door()(stage.event(proof=proof).to_json().encode())
+    assert stage.evidence() == []
+
+
+def test_an_unproven_caller_is_asked_again_and_a_stranger_is_told_nothing(stage: Stage) -> None:
+    with pytest.raises(Forbidden) as stranger:
+        stage.door()(stage.event("mallory", proof="").to_json().encode())
+    assert stranger.value.reason == "not_authorised"
+    assert stage.evidence() == []
+
+
+def test_rules_that_combine_none_refuse(stage: Stage) -> None:
+    proof = stage.proof()
+    for rule in (AllOf(()), AnyOf(())):
+        with pytest.raises(ProofRefused) as refusal:
+            stage.door(authoriser=replace(stage.authoriser(), rule=rule))(stage.event(proof=proof).to_json().encode())
+        assert refusal.value.missing == (Missing.POLICY,)
+        stage.now += timedelta(seconds=10)
+
+
+def test_a_policy_without_devices_accepts_no_proof(stage: Stage) -> None:
+    with pytest.raises(ProofRefused):
+        stage.door(authoriser=stage.authoriser(()))(stage.event(proof=stage.proof()).to_json().encode())
+
+
+def test_evidence_is_bounded_in_rate_and_in_size(stage: Stage) -> None:
+    for _ in range(5):
+        with pytest.raises(Unauthenticated):
+            stage.door()(stage.event(proof="").to_json().encode())
+    assert len(stage.evidence()) == 1
+    for _ in range(MOST_ENTRIES + 5):
+        stage.now += timedelta(seconds=10)
+        with pytest.raises(Unauthenticated):
+            stage.door()(stage.event(proof="").to_json().encode())
+    assert len(stage.evidence()) == MOST_ENTRIES
