@@ -230,6 +230,7 @@ def test_extensions_of_the_group_context_are_taken_over() -> None:
     carol, _ = carol.receive(made.message, now=NOW)
     assert agree([made.group, carol])
     assert carol.state.context.extensions == (Extension(5, b""),)
+    assert (BOB.extensions, carol.extensions) == (b"\x00", b"\x03\x00\x05\x00")
 
 
 def test_an_unmerged_leaf_is_served() -> None:
