@@ -13,6 +13,7 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -200,12 +201,14 @@ class World:
         self.suite = self.new_suite()
         wiring.use(self.suite)
 
-    def new_suite(self) -> Suite:
-        """Return a suite over these parts, as another process would have it."""
+    def new_suite(self, **stores: Store) -> Suite:
+        """Return a suite over these parts, as another process would have it; `stores` take their databases' places."""
         settings = Settings(stage=self.stage, base_url=URL, policy=self.policy, denied=self.denied)
         suite = Suite(settings, Environment(os.urandom, lambda seconds: time.sleep(min(seconds, 0.002))))
-        parts = {"databases": Databases(self.control, self.auth, self.usage), "bus": self.bus, "keys": self.keys}
-        vars(suite).update(parts)  # what is there already, a cached property does not build
+        stores = {"control": self.control, "auth": self.auth, "usage": self.usage, **stores}
+        parts = {"databases": Databases(**stores), "bus": self.bus, "keys": self.keys}
+        # What is there already, a cached property does not build.
+        vars(suite).update(parts=SimpleNamespace(**parts), **parts)
         return suite
 
     # --- the doors ---------------------------------------------------------------------------------------------------
