@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-annotate
 
-.PHONY: demo test lint format bench soak mutants lock clean
+.PHONY: demo test lint format bench soak mutants package lock clean
 
 demo: .venv/.local  ## the main job from nothing to retired, on this machine
 	@$(BIN)/keyturn demo
@@ -20,6 +20,8 @@ lint: .venv/.dev  ## what must pass before every commit
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@if command -v terraform >/dev/null; then terraform fmt -check -recursive terraform; \
+	else echo "terraform fmt: not run (no terraform on this machine)"; test -z "$(REQUIRE_EMULATORS)"; fi
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
@@ -33,6 +35,9 @@ soak: .venv/.dev  ## what takes a while: 10 000 random sequences of MLS operatio
 
 mutants: .venv/.dev  ## mutation score of the MLS library's validating parts
 	$(BIN)/mutmut run && $(BIN)/mutmut results
+
+package: .venv/.local  ## the one archive of all doors; prints where it is
+	@$(BIN)/python -m local.package
 
 lock: .venv/.dev  ## resolve the pins anew
 	$(COMPILE) --group doors --output-file requirements.txt
