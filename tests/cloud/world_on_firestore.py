@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shared.entry.wiring import Suite
-    from shared.ports.store import Document, Query, Snapshot, Write
+    from shared.ports.store import Document, Query, Snapshot, Store, Write
 
 
 class ShiftedClock(Clock):
@@ -77,9 +77,9 @@ class FirestoreWorld(World):
         store = FirestoreStore(self.channel, project=self.project, database=name)
         return WatchedStore(ShiftedStore(store, self.clock), self.queue)
 
-    def new_suite(self) -> Suite:
+    def new_suite(self, **stores: Store) -> Suite:
         """Return a suite that waits between lost races as long as it does in earnest."""
-        suite = super().new_suite()
+        suite = super().new_suite(**stores)
         vars(suite)["environment"] = Environment(os.urandom, time.sleep)
         return suite
 
