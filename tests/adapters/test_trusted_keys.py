@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import json
+import ssl
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from shared.adapters.trusted_keys import (
     FRESH_SECONDS,
+    LARGEST_SET_BYTES,
     PAUSE_SECONDS,
     STALE_SECONDS,
     TrustedKeys,
@@ -15,6 +23,11 @@ from shared.adapters.trusted_keys import (
 )
 from shared.domain.errors import Unavailable
 from shared.proofs.errors import Malformed
+from tests.adapters.attestation.authorities import root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 @dataclass
@@ -101,3 +114,53 @@ def test_keys_without_a_distinct_id_are_left_out() -> None:
 def test_keys_are_fetched_over_https_only(address: str) -> None:
     with pytest.raises(ValueError, match="https"):
         https_fetch(address)
+
+
+class Publisher(BaseHTTPRequestHandler):
+    """An issuer's web server; `body` is what it publishes."""
+
+    body = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_args: object) -> None:
+        """Write nothing."""
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serve over TLS, under a certificate whose root this process trusts for now."""
+    authority, key = root(), ec.generate_private_key(ec.SECP256R1())
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    certificate = authority.issue("localhost", key.public_key(), [(names, False)])
+    (tmp_path / "root.pem").write_bytes(authority.pem)
+    whole = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(
+        Encoding.PEM
+    )
+    (tmp_path / "server.pem").write_bytes(whole)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    with HTTPServer(("127.0.0.1", 0), Publisher) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"https://localhost:{server.server_port}/jwks"
+        server.shutdown()
+
+
+def test_a_set_is_fetched_from_its_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Publisher, "body", b'{"keys": [{"kid": "a"}]}')
+    keys = TrustedKeys(https_fetch(address), lambda: 0.0, pause_seconds=0)
+    assert keys.named("a") == {"kid": "a"}
+
+
+def test_a_set_that_is_too_large_or_not_to_be_trusted_is_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Publisher, "body", b" " * (LARGEST_SET_BYTES + 1))
+    with pytest.raises(OSError, match="too large"):
+        https_fetch(address)()
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(OSError, match="certificate"):
+        https_fetch(address)()

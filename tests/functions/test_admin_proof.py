@@ -38,8 +38,7 @@ class Door:
     def __init__(self, folder: Path, people: People) -> None:
         self.people = people
         suite = Suite(Settings(stage=Stage.LOCAL, data=folder, base_url=URL))
-        parts = {"databases": people.databases, "keys": people.keys}
-        vars(suite).update(parts=SimpleNamespace(**parts), **parts)  # what is there already is not built
+        vars(suite)["parts"] = SimpleNamespace(databases=people.databases, keys=people.keys)  # built already
         self.proofs = ProofSuite(suite, ProofSettings(identity="local_identity", attestations=("dev_attest",)))
         vars(suite)["proofs"] = self.proofs
         self.suite = suite

@@ -43,10 +43,13 @@ from shared.use_cases.rosters import Roster, RosterMember
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import TypeAlias
 
     from shared.ports.attestation import DeviceKey
     from shared.ports.store import Data, Store
     from shared.proofs.nostr import Event
+
+    MakeStore: TypeAlias = Callable[[str, Callable[[], datetime]], Store]
 
 URL = "https://keyturn.example"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -87,12 +90,13 @@ def base32(seed: bytes) -> str:
 class Stage:
     """Alice and Bob are in group `ops` of client `acme`, Bob and Mallory in `others` of `globex`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: MakeStore = lambda _name, clock: MemoryStore(clock)) -> None:
         self.now = START
         self.ticks = 0.0
         self.slept: list[float] = []
         self.people = {name: Person(name) for name in ("alice", "bob", "mallory")}
-        self.databases = Databases(*(MemoryStore(lambda: self.now) for _ in range(3)))
+        names = ("control", "auth", "usage")
+        self.databases = Databases(*(store(name, lambda: self.now) for name in names))
         self.keys = LocalKeys.open_or_create(folder / "keys.json", os.urandom)
         self.authority_keys = LocalKeys.open_or_create(folder / "authority.json", os.urandom)
         self.authority = LocalIdentity(self.authority_keys.signer, f"{URL}/local_identity", f"{URL}/admin_proof")

@@ -1,0 +1,78 @@
+"""Each kind that settings can name is built from what they name."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import firebase_admin  # type: ignore[import-untyped]  # the SDK has no types
+import pytest
+
+from shared.adapters.attestation.app_attest import DEVELOPMENT
+from shared.entry import wiring
+from shared.entry.proof_settings import AMR, ProofSettings
+from shared.entry.proof_wiring import ProofSuite, proofs
+from shared.entry.settings import Settings, Stage
+from shared.entry.wiring import Suite
+from tests.adapters.attestation.authorities import root
+from tests.proving.stage import Stage as People
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def proof_suite(folder: Path, **settings: Any) -> ProofSuite:  # noqa: ANN401 - the fields of ProofSettings
+    suite = Suite(Settings(stage=Stage.LOCAL, data=folder, base_url="https://keyturn.example"))
+    people = People(folder)
+    vars(suite)["parts"] = SimpleNamespace(databases=people.databases, keys=people.keys)
+    return ProofSuite(suite, ProofSettings(**settings))
+
+
+def test_every_kind_of_device_is_built_from_its_settings(tmp_path: Path) -> None:
+    (tmp_path / "apple.pem").write_bytes(root().pem)
+    (tmp_path / "packed.pem").write_bytes(root().pem)
+    built: Any = proof_suite(
+        tmp_path,
+        attestations=tuple(AMR),
+        app_check_project="123",
+        app_check_apps=("app",),
+        app_attest_root=tmp_path / "apple.pem",
+        app_attest_apps=("TEAM.app",),
+        app_attest_environment="development",
+        webauthn_rp_id="keyturn.example",
+        webauthn_origins=("https://keyturn.example",),
+        webauthn_roots=tmp_path,
+    ).attestations
+    assert {kind: found.amr for kind, found in built.items()} == AMR
+    assert built["app_check"].project == "123"
+    assert (built["app_attest"].app_ids, built["app_attest"].aaguid) == (frozenset({"TEAM.app"}), DEVELOPMENT)
+    assert {"apple", "packed"} == set(built["webauthn"].roots)
+
+
+def test_firebase_says_who_where_settings_name_its_project(tmp_path: Path) -> None:
+    built: Any = proof_suite(tmp_path, firebase_project="keyturn-wired").identity
+    assert (built.name, built.app.project_id, built.emulated) == ("firebase", "keyturn-wired", False)
+    firebase_admin.delete_app(built.app)
+
+
+def test_the_local_authority_has_a_key_of_its_own_that_stays(tmp_path: Path) -> None:
+    first, second = (proof_suite(tmp_path, identity="local_identity") for _ in range(2))
+    now = first.suite.databases.control.get([]).read_time
+    assert second.identity.subject(first.local_authority.issue("alice", now), now) == "alice"
+    assert first.suite.keys.signer.public_keys()[0].x != first.local_authority.signer.public_keys()[0].x
+
+
+def test_keys_elsewhere_are_fetched_over_https_only(tmp_path: Path) -> None:
+    assert proof_suite(tmp_path, proof_jwks="https://proofs.example/jwks").authoriser.name == "attested_admin"
+    with pytest.raises(ValueError, match="https"):
+        _ = proof_suite(tmp_path, proof_jwks="http://proofs.example/jwks").authoriser
+
+
+def test_proofs_are_kept_with_their_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYTURN_IDENTITY", "local_identity")
+    wiring.use(proof_suite(tmp_path).suite)
+    first = proofs()
+    assert (first, first.settings.identity) == (proofs(), "local_identity")
+    wiring.use(proof_suite(tmp_path).suite)
+    assert proofs() is not first
+    wiring.use(None)
