@@ -5,35 +5,32 @@ The commands of `keyturn`, the demo and the tests are thin over this one.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from admin import answers
 from admin.clock import utc_now
-from admin.errors import AnotherServiceError
-from admin.events import Signer, ack_event, key_package_event, rotation_event, service_event
+from admin.enrolment import Enrolment
+from admin.events import Signer, ack_event, rotation_event, service_event
+from admin.following import Following, no_progress
+from admin.incidents import Incident
 from admin.mail import GROUP, Mail
+from admin.outbox import OUTGOING, Outbox
 from admin.plan import RotationPlan, Wish, common_group, make_plan
-from admin.seat import Incident, Seat, take_seat
+from admin.renewal import Renewals
+from admin.seat import Lost, Seat
 from admin.server import Server
 from shared.domain.encodings import identifier, rotation_identifier, ulid
-from shared.mls import KeyPackageSecrets, create_key_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from admin.home import Home
+    from admin.home_state import Key
     from admin.http_client import Transport
     from admin.notice import Notice
-
-_ENROLMENT = "enrolment"
-_KEY_PACKAGE_LIFETIME = timedelta(days=90)
-_CLOCK_TOLERANCE = timedelta(hours=1)
-_SEED_BYTES = 32
 
 
 def _ignore(_incident: Incident) -> None:
@@ -44,14 +41,21 @@ class Device:
     """A device with an opened home, in front of one server.
 
     Whatever speaks to the server may raise `ServerRefusedError` or `UnreachableError`, every method a `HomeError`.
-    `observe` is told each incident: what in a group's log was not as it should be.
+    `observe` is told each incident: who came and went, and what was not as it should be. A home that an older copy was
+    put back into is noticed when the device is made: it comes back to its groups with new keys at its next reading.
     """
 
     def __init__(self, home: Home, server: Server, signer: Signer, observe: Callable[[Incident], None]) -> None:
         self._home = home
         self._server = server
         self._signer = signer
-        self._mail = Mail(home, server, signer, observe)
+        self._observe = observe
+        self._mail = Mail(home, signer.now)
+        self._enrolment = Enrolment(home, server, signer, self._mail)
+        self._following = Following(self._mail, self._enrolment, server, signer, observe)
+        self._outbox = Outbox(home, server, signer, self._mail, self._following)
+        self._renewals = Renewals(home, server, signer, self._mail, self._following, observe)
+        self._settle_rollback()
 
     @classmethod
     def open(
@@ -75,21 +79,29 @@ class Device:
 
         `UntrustedMessageError` or `AnotherServiceError` if the Welcome can't be trusted.
         """
-        key_package = self._key_package(code)
-        answer = self._server.enrol(code, key_package_event(self._signer, key_package.key_package))
-        seat = take_seat(answer, key_package, self._signer.now())
-        with self._home.locked():
-            self._check_same_service(seat)
-            self._home.save_all({(GROUP, seat.group_id): seat.to_bytes(), (_ENROLMENT, _enrolment_id(code)): None})
-        return seat
+        return self._enrolment.join(code)
+
+    def rejoin(self, group_id: str) -> Seat:
+        """Come back to a group with a fresh key package; the inbox stays. `DamagedError` if it was never in it."""
+        return self._following.come_back(identifier(group_id))
+
+    def refresh(self, group_id: str) -> Seat:
+        """Replace this device's keys in a group; see `Renewals.refresh`."""
+        return self._renewals.refresh(identifier(group_id))
 
     def seats(self) -> list[Seat]:
         """Return the device's seats, by group; of groups that it was removed from, too."""
         return self._mail.seats()
 
-    def catch_up(self) -> list[Notice]:
-        """Read what is new in all groups' logs and return the notices that came; see `Mail.catch_up`."""
-        return self._mail.catch_up()
+    def catch_up(self, progress: Callable[[str, int, int], None] = no_progress) -> list[Notice]:
+        """Read what is new in all groups' logs and return the notices that came; see `Following.catch_up`.
+
+        Keys of this device that are older than a week are replaced on the way (renewal.py).
+        """
+        known = {notice.rotation_id for notice in self.inbox()}
+        self._following.catch_up(progress)
+        self._renewals.refresh_what_is_due()
+        return [notice for notice in self.inbox() if notice.rotation_id not in known]
 
     # --- the inbox ---------------------------------------------------------------------------------------------------
 
@@ -105,15 +117,17 @@ class Device:
         """Note that a secret was handed over: it will not be again, and goes once it is acknowledged, too."""
         return self._mail.mark_taken(rotation_id)
 
-    def ack(self, rotation_id: str) -> dict[str, object]:
+    def ack(self, rotation_id: str, progress: Callable[[str, int, int], None] = no_progress) -> dict[str, object]:
         """Acknowledge a rotation with a receipt, and return the server's answer.
 
         `NoticeError` if there is no notice of it, or its secret is gone.
         """
         if self._mail.held(rotation_id) is None:
-            self.catch_up()
+            self.catch_up(progress)
         notice = self.notice(rotation_id)
-        answer = self._server.post_event(ack_event(self._signer, notice, notice.held_secret()))
+        answer = self._outbox.send(
+            f"ack:{rotation_id}", notice.group, lambda: ack_event(self._signer, notice, notice.held_secret())
+        )
         self._mail.mark_acked(rotation_id)
         return answer
 
@@ -121,11 +135,14 @@ class Device:
 
     def plan(self, wish: Wish) -> RotationPlan:
         """Return what a rotation would do; `NotEnrolledError` if this device may not ask for it."""
-        return make_plan(wish, self.client(wish.client_id), self.seats(), self._signer.now())
+        return make_plan(wish, self.client(wish.client_id), self._seats_to_send_from(), self._signer.now())
 
     def send(self, plan: RotationPlan) -> dict[str, object]:
         """Ask for the rotation that was planned, and return the server's answer."""
-        return self._server.post_event(rotation_event(self._signer, plan.request))
+        request = plan.request
+        return self._outbox.send(
+            f"rotation:{request.rotation_id}", request.group, lambda: rotation_event(self._signer, request)
+        )
 
     def rotate(
         self,
@@ -152,16 +169,17 @@ class Device:
 
     def command(self, action_type: str, client_id: str, params: Mapping[str, object], reason: str) -> dict[str, object]:
         """Send any other command (protocol.md §8, kind 40910), and return the server's answer."""
-        group = common_group(answers.texts(self.client(client_id), "groups"), self.seats())
+        group = common_group(answers.texts(self.client(client_id), "groups"), self._seats_to_send_from())
+        action_id = self.new_id()
         event = service_event(
             self._signer,
             action_type=action_type,
-            action_id=self.new_id(),
+            action_id=action_id,
             client_id=client_id,
             group=group,
             params={**params, "reason": reason},
         )
-        return self._server.post_event(event)
+        return self._outbox.send(f"action:{action_id}", group, lambda: event)
 
     def client(self, client_id: str) -> dict[str, object]:
         """Return a client as the server shows it to members."""
@@ -177,33 +195,20 @@ class Device:
 
     # --- within ------------------------------------------------------------------------------------------------------
 
-    def _key_package(self, code: str) -> KeyPackageSecrets:
-        # Kept until the Welcome is in: a repeated enrolment must show the same one (docs/http.md, `enrol`).
+    def _seats_to_send_from(self) -> list[Seat]:
+        if any(seat.wants_return for seat in self.seats()):
+            self.catch_up()
+        return self.seats()
+
+    def _settle_rollback(self) -> None:
+        # Keys of an older copy may have encrypted already: nothing is sent with them, and what waited to be sent goes.
+        if not self._home.rolled_back:
+            return
         with self._home.locked():
-            kept = self._home.load(_ENROLMENT, _enrolment_id(code))
-            if kept is not None:
-                return KeyPackageSecrets.from_bytes(kept)
-            fresh = self._fresh_key_package()
-            self._home.save(_ENROLMENT, _enrolment_id(code), fresh.to_bytes())
-        return fresh
-
-    def _fresh_key_package(self) -> KeyPackageSecrets:
-        now, random = self._signer.now(), self._signer.random
-        return create_key_package(
-            bytes.fromhex(self._signer.public_key),
-            random(_SEED_BYTES),
-            not_before=now - _CLOCK_TOLERANCE,
-            not_after=now + _KEY_PACKAGE_LIFETIME,
-            random=random,
-        )
-
-    def _check_same_service(self, seat: Seat) -> None:
-        if seat.group_id in self._home.ids(GROUP) and self._mail.seat(seat.group_id).service != seat.service:
-            raise AnotherServiceError(
-                "A group of that name is known here, under another service's key.",
-                "Use another home for another service: --home.",
-            )
-
-
-def _enrolment_id(code: str) -> str:
-    return hashlib.sha256(code.encode("utf-8")).hexdigest()  # the code itself is not kept
+            given_up = [seat.given_up(Lost.ROLLED_BACK) for seat in self.seats() if seat.lost is not Lost.REMOVED]
+            changes: dict[Key, bytes | None] = {(GROUP, seat.group_id): seat.to_bytes() for seat in given_up}
+            changes |= {(OUTGOING, letter_id): None for letter_id in self._home.ids(OUTGOING)}
+            self._home.settle_rollback(changes)
+        sentence = "An older copy of this device's state was put back: its keys are not used any more."
+        for seat in given_up:
+            self._observe(Incident(seat.group_id, seat.cursor, sentence))

@@ -1,4 +1,4 @@
-"""The commands that a device signs (protocol.md §8): kinds 40901, 40902 and 40910, and its key package as 443.
+"""What a device signs (protocol.md §8): commands of the kinds 40901, 40902 and 40910, key packages, envelopes.
 
 Tags and content say the same, made from the same values.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.domain.encodings import base64url_encode, to_milliseconds
-from shared.proofs.nostr import public_key, sign_event
+from shared.proofs.nostr import PRIVATE_KEY_BYTES, public_key, sign_event
 from shared.proofs.receipts import Ack, sign_receipt
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.proofs.nostr import Event
 
 KEY_PACKAGE = 443
+KEY_PACKAGES = frozenset({KEY_PACKAGE, 30443})
 WELCOME = 444
 GROUP_MESSAGE = 445
 ROTATE_REQUEST = 40901
@@ -152,6 +153,18 @@ def service_event(
 def key_package_event(signer: Signer, key_package: bytes) -> Event:
     """Return the event that offers a key package (RFC 9420 §10) for a Welcome."""
     return signer.sign(KEY_PACKAGE, [], base64url_encode(key_package))
+
+
+def envelope_event(signer: Signer, group_id: str, message: bytes) -> Event:
+    """Return an MLSMessage as a kind-445 event under a key that is used for it alone: the outside shows no sender."""
+    once = Signer(signer.random(PRIVATE_KEY_BYTES), signer.now, signer.random)
+    return once.sign(GROUP_MESSAGE, [("h", group_id)], base64url_encode(message))
+
+
+def said(event: Event) -> bytes:
+    """Return an event as it is said inside MLS, where its sender is the signer: kind, created_at, tags, content."""
+    fields = event.to_dict()
+    return _json({name: fields[name] for name in ("kind", "created_at", "tags", "content")}).encode("utf-8")
 
 
 def _json(content: Mapping[str, object]) -> str:

@@ -7,7 +7,8 @@
 1. Nothing secret is ever in a file unsealed, temporary ones included.
 2. Records that change together are saved together: `save_all` is one replacement of one file.
 3. A read-modify-write stands inside `locked()`: several processes may share a home, one at a time.
-4. The counter rises at each change, so that an older copy put back can be told.
+4. The counter rises at each change, so that an older copy put back can be told: by this process, which refuses it, and
+   by a witness outside of the home, where one is kept (witness.py).
 
 A message can be decrypted once only, its key is then gone. So a received notice is a record of the kind `inbox`, saved
 with the state that read it, and deleted once it was shown and acknowledged, or has expired.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from admin.home_errors import (
@@ -31,6 +33,7 @@ from admin.home_files import check_folder, exclusive, read_private, readable_fai
 from admin.home_header import Header, create_header, parse_header
 from admin.home_sealing import DEFAULT_COST, KEY_BYTES, ScryptCost
 from admin.home_state import Key, State, open_state, seal_state
+from admin.witness import Witness
 from shared.proofs.nostr import PRIVATE_KEY_BYTES, public_key
 from shared.proofs.npub import encode_npub
 
@@ -53,13 +56,22 @@ class Home:
     Each may raise `DamagedError`, `TooOpenError`, `RolledBackError` or `UnreadableError`.
     """
 
-    def __init__(self, path: Path, header: Header, data_key: bytes, random: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: Header,
+        data_key: bytes,
+        random: Callable[[int], bytes],
+        witnesses: Path | None = None,
+    ) -> None:
         self._path = path
         self._header = header
         self._data_key = data_key
         self._random = random
+        self._witness = None if witnesses is None else Witness(witnesses, header.public_key, data_key)
         self._held = 0
         self._seen_counter = 0
+        self._witnessed = 0
 
     @classmethod
     def create(
@@ -70,11 +82,13 @@ class Home:
         random: Callable[[int], bytes] = os.urandom,
         *,
         cost: ScryptCost = DEFAULT_COST,
+        witnesses: Path | None = None,
     ) -> Home:
         """Make a home with a new key in an empty or new folder and return it opened.
 
-        `random(n)` gives n bytes of the operating system's CSPRNG. `AlreadyExistsError`, `TooOpenError`,
-        `InvalidNameError`, `PassphraseError`, `BusyError` or `UnreadableError` if it can't be.
+        `random(n)` gives n bytes of the operating system's CSPRNG; `witnesses` is the folder for a witness.
+        `AlreadyExistsError`, `TooOpenError`, `InvalidNameError`, `PassphraseError`, `BusyError` or `UnreadableError` if
+        it can't be.
         """
         _check_name(name)
         if not passphrase:
@@ -82,22 +96,33 @@ class Home:
         private_key, data_key = random(PRIVATE_KEY_BYTES), random(KEY_BYTES)
         pubkey = public_key(private_key)
         header = create_header(name, pubkey, passphrase=passphrase, data_key=data_key, cost=cost, random=random)
-        home = cls(path, header, data_key, random)
+        home = cls(path, header, data_key, random, witnesses)
         with readable_failures():
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             home._settle_in(State(1, private_key, {}))
         return home
 
     @classmethod
-    def open(cls, path: Path, passphrase: str, random: Callable[[int], bytes] = os.urandom) -> Home:
-        """Open a home; `NotAHomeError`, `WrongPassphraseError`, or what reading raises."""
+    def open(
+        cls,
+        path: Path,
+        passphrase: str,
+        random: Callable[[int], bytes] = os.urandom,
+        *,
+        witnesses: Path | None = None,
+    ) -> Home:
+        """Open a home; `NotAHomeError`, `WrongPassphraseError`, or what reading raises.
+
+        `witnesses` is the folder where its witness is kept: `rolled_back` says what it knows.
+        """
         with readable_failures():
             check_folder(path)
             data = read_private(path / _HEADER)
         if data is None:
             raise NotAHomeError
         header = parse_header(data)
-        home = cls(path, header, header.data_key(passphrase), random)
+        home = cls(path, header, header.data_key(passphrase), random, witnesses)
+        home._ask_witness()
         home._read()
         return home
 
@@ -120,6 +145,11 @@ class Home:
     def counter(self) -> int:
         """How many times the state has changed: it only rises, unless an older copy was put back."""
         return self._read().counter
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether the witness has seen a later state than the one that is here."""
+        return self._witnessed > self.counter
 
     def private_key(self) -> bytes:
         """Return the device's Nostr private key (`bytes, 32`)."""
@@ -145,6 +175,12 @@ class Home:
         """Save several records, by (kind, id), all or none; None deletes."""
         with self.locked(), readable_failures():
             self._write(self._read().changed(changes))
+
+    def settle_rollback(self, changes: Mapping[Key, bytes | None]) -> None:
+        """Save what follows from an older copy having been put back; from then on, it is the state that counts."""
+        with self.locked(), readable_failures():
+            counter = max(self._read().counter, self._witnessed)
+            self._write(replace(self._read(), counter=counter).changed(changes))
 
     @contextmanager
     def locked(self, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
@@ -183,6 +219,15 @@ class Home:
         sealed = seal_state(state, self._data_key, self._header.public_key, self._random)
         replace_private(self._path / _STATE, sealed)
         self._seen_counter = state.counter
+        if self._witness is not None and state.counter > self._witnessed:
+            self._witness.note(state.counter)
+            self._witnessed = state.counter
+
+    def _ask_witness(self) -> None:
+        # Before the state is read: another command may save between the two, and the state is then the later one.
+        if self._witness is not None:
+            with readable_failures():
+                self._witnessed = self._witness.counter()
 
 
 def _check_name(name: str) -> None:

@@ -6,7 +6,7 @@
     ├── TooOpenError            others on this machine could read it
     ├── NewerVersionError       a later keyturn wrote it
     ├── DamagedError            it can't be what we wrote
-    ├── RolledBackError         an older copy stands where a newer one was
+    ├── RolledBackError         an older copy was put back while a command was running
     ├── BusyError               another command holds it
     ├── InvalidNameError        a device can't be called that
     ├── UnreadableError         the operating system refuses
@@ -78,7 +78,7 @@ class RolledBackError(HomeError):
 
     code = "rolled_back"
     sentence = "This device's state is older than one that was read before."
-    hint = "Do not restore a device from a copy: enrol a new one, and have this one removed from its groups."
+    hint = "Run the command again: the device then comes back to its groups with new keys."
 
 
 class BusyError(HomeError):

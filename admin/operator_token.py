@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from admin.errors import NoOperatorTokenError
+from admin.state_folder import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 def token_path(url: str, environment: Mapping[str, str]) -> Path:
     """Return where the token for a base URL (no trailing slash) is kept, under `XDG_STATE_HOME` or ~/.local/state."""
-    state = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     name = hashlib.sha256(url.encode("utf-8")).hexdigest()[:16]
-    return Path(state) / "keyturn" / f"operator-{name}.token"
+    return state_folder(environment) / f"operator-{name}.token"
 
 
 def read_token(url: str, environment: Mapping[str, str]) -> str:

@@ -93,7 +93,7 @@ def make_plan(wish: Wish, client: Mapping[str, object], seats: Sequence[Seat], n
 
 def common_group(groups: Sequence[str], seats: Sequence[Seat]) -> str:
     """Return the first of a client's groups that this device is in; `NotEnrolledError` if it is in none."""
-    own = {seat.group_id for seat in seats if seat.group.is_active}
+    own = {seat.group_id for seat in seats if seat.is_usable}
     shared = [group for group in groups if group in own]
     if not shared:
         raise NotEnrolledError(

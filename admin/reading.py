@@ -5,24 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from admin.entries import Found, read_entry
 from admin.errors import DeviceError
-from admin.seat import Incident, Seat, read_entry
+from admin.incidents import Change, Incident
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from admin.notice import Notice
+    from admin.seat import Seat
 
 
 @dataclass(slots=True)
 class Reading:
-    """What a page came to: the seat after it, new notices, incidents, and what stopped the reading, if anything."""
+    """What was read came to: the seat after it, notices, incidents, who came and went, and what stopped it, if any."""
 
     seat: Seat
     notices: list[Notice] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
     failure: DeviceError | None = None
+
+    def followed_by(self, later: Reading) -> Reading:
+        """Return both as one."""
+        return Reading(
+            later.seat,
+            self.notices + later.notices,
+            self.incidents + later.incidents,
+            self.changes + later.changes,
+            later.failure,
+        )
 
 
 def read_page(
@@ -36,16 +49,19 @@ def read_page(
     try:
         for entry in entries:
             reading.seat, found = read_entry(reading.seat, entry, now)
-            _file(reading, found, held)
+            for item in found:
+                _file(reading, item, held)
     except DeviceError as stopped:
         reading.failure = stopped
     return reading
 
 
-def _file(reading: Reading, found: Notice | Incident | None, held: Callable[[str], Notice | None]) -> None:
+def _file(reading: Reading, found: Found, held: Callable[[str], Notice | None]) -> None:
     if isinstance(found, Incident):
         reading.incidents.append(found)
-    elif found is not None:
+    elif isinstance(found, Change):
+        reading.changes.append(found)
+    else:
         _file_notice(reading, found, held(found.rotation_id) or _just_read(reading, found.rotation_id))
 
 

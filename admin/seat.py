@@ -1,26 +1,24 @@
 """A device's seat in one group: its MLS state, how far it has read the group's log, and whose service it trusts.
 
 1. The service's key is learnt once, at joining: it signs the Welcome, and is a member of the group under that key.
-2. From then on, only what that key signed for this group is looked at.
-3. Only the service may change who is in the group. The members are compared before and after each commit, and a commit
-   of anybody else that changes them is refused: the state stays as it was.
-4. Only what the service sends is a notice.
+2. A commit of this device's own waits in its seat, with the state after it, until the log shows which commit won.
+3. A seat may be lost: nothing is sent from it any more, and the device comes back with a fresh key package.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
 
 from admin import answers
-from admin.errors import AnotherServiceError, LostStepError, MembershipError, UntrustedMessageError
-from admin.events import GROUP_MESSAGE, WELCOME
+from admin.errors import AnotherServiceError, UntrustedMessageError
+from admin.events import WELCOME
 from admin.home_errors import DamagedError
-from admin.notice import Notice, parse_notice
-from shared.domain.encodings import base64url_decode, base64url_encode, identifier
+from shared.domain.encodings import base64url_decode, base64url_encode, identifier, to_milliseconds
 from shared.domain.errors import Refusal
-from shared.mls import ApplicationReceived, CommitReceived, Group, InvalidState, MlsError
+from shared.mls import Group, InvalidState, MlsError
 from shared.proofs.nostr import open_event
 from shared.proofs.npub import encode_npub
 from shared.proofs.strict_json import load_object
@@ -29,29 +27,55 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from shared.mls import Event, KeyPackageSecrets
+    from shared.mls import KeyPackageSecrets
 
-_ENROL_AGAIN = "Have this device removed from the group, and enrol it anew with a new invite."
+
+class Lost(StrEnum):
+    """Why a seat can't be used."""
+
+    ASTRAY = "astray"
+    """The group went on where this device can't follow, or without it."""
+    ROLLED_BACK = "rolled_back"
+    """An older copy of the device's state was put back: what it would encrypt with may have been used."""
+    REMOVED = "removed"
+    """The group does not know this device any more: only a new invite brings it back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Incident:
-    """Something in a group's log that is not as it should be, and was left out; `index` is its place."""
+class Renewal:
+    """A path update of this device's own (an MLSMessage), the envelope that carries it (JSON), the state after it."""
 
-    group_id: str
-    index: int
-    sentence: str
+    message: bytes = field(repr=False)
+    envelope: str = field(repr=False)
+    after: Group = field(repr=False)
+
+    def to_record(self) -> dict[str, str]:
+        """Return the record; it holds the group's keys."""
+        message, after = base64url_encode(self.message), base64url_encode(self.after.to_bytes())
+        return {"message": message, "envelope": self.envelope, "after": after}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, object]) -> Self:
+        """Return the renewal of a record; `InvalidState`, `Refusal` or `KeyError` if it is none."""
+        after = Group.from_bytes(base64url_decode(str(record["after"])))
+        return cls(base64url_decode(str(record["message"])), str(record["envelope"]), after)
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A place in a group; `service` is the service's public key (64 hex digits), `cursor` the last index read."""
+    """A place in a group; `service` is the service's public key (64 hex digits), `cursor` the last index read.
+
+    `renewed_at` (Unix milliseconds) is when the device last replaced its own keys, joining included.
+    """
 
     group_id: str
     user: str
     service: str
     cursor: int
     group: Group = field(repr=False)
+    renewed_at: int = 0
+    renewal: Renewal | None = field(default=None, repr=False)
+    lost: Lost | None = None
 
     @property
     def npubs(self) -> tuple[str, ...]:
@@ -59,10 +83,35 @@ class Seat:
         identities = [member.identity.hex() for member in self.group.members]
         return tuple(encode_npub(identity) for identity in identities if identity != self.service)
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether this device may send from here."""
+        return self.group.is_active and self.lost is None
+
+    @property
+    def wants_return(self) -> bool:
+        """Whether the device has to come back with a fresh key package, and may."""
+        return not self.is_usable and self.lost is not Lost.REMOVED
+
+    def given_up(self, lost: Lost) -> Seat:
+        """Return the seat as one that nothing is sent from any more."""
+        return replace(self, lost=lost, renewal=None)
+
+    def adopted(self, renewal: Renewal, now: datetime) -> Seat:
+        """Return the seat after its own path update was seen in the log."""
+        return replace(self, group=renewal.after.expire(now), renewal=None, renewed_at=to_milliseconds(now))
+
     def to_bytes(self) -> bytes:
         """Return the record; it holds the group's keys, and is for the sealed home only."""
-        state = base64url_encode(self.group.to_bytes())
-        record = {"user": self.user, "service": self.service, "cursor": self.cursor, "state": state}
+        record = {
+            "user": self.user,
+            "service": self.service,
+            "cursor": self.cursor,
+            "state": base64url_encode(self.group.to_bytes()),
+            "renewed_at": self.renewed_at,
+            "renewal": self.renewal and self.renewal.to_record(),
+            "lost": self.lost,
+        }
         return json.dumps(record).encode("ascii")
 
     @classmethod
@@ -70,8 +119,17 @@ class Seat:
         """Return the seat of a record; `DamagedError` if it is none."""
         try:
             record = load_object(data)
-            group = Group.from_bytes(base64url_decode(str(record["state"])))
-            return cls(group_id, str(record["user"]), str(record["service"]), int(str(record["cursor"])), group)
+            renewal = record.get("renewal")
+            return cls(
+                group_id,
+                str(record["user"]),
+                str(record["service"]),
+                int(str(record["cursor"])),
+                Group.from_bytes(base64url_decode(str(record["state"]))),
+                int(str(record.get("renewed_at", 0))),
+                Renewal.from_record(renewal) if isinstance(renewal, dict) else None,
+                Lost(str(record["lost"])) if record.get("lost") else None,
+            )
         except (Refusal, InvalidState, KeyError, ValueError):
             raise DamagedError from None
 
@@ -83,52 +141,35 @@ def take_seat(answer: Mapping[str, object], key_package: KeyPackageSecrets, now:
     signed it is no member.
     """
     group_id, event = _group_id(answers.text(answer, "group")), answers.mapping(answer, "event")
-    signed_by, tags, message = _opened(event, WELCOME, group_id)
+    signed_by, tags, message = opened(event, WELCOME, group_id)
     try:
         group = Group.join(message, key_package, now=now)
     except MlsError:
-        raise _untrusted() from None
+        raise untrusted() from None
     if group.group_id != group_id.encode("utf-8"):
-        raise _untrusted()
+        raise untrusted()
     if signed_by not in {member.identity.hex() for member in group.members}:
         raise AnotherServiceError(
             "Whoever signed the Welcome is no member of the group.", "Check --url, and ask for a new invite."
         )
-    return Seat(group_id, answers.text(answer, "user"), signed_by, _index(tags.get("after")), group)
+    user, cursor = answers.text(answer, "user"), _index(tags.get("after"))
+    return Seat(group_id, user, signed_by, cursor, group, to_milliseconds(now))
 
 
-def read_entry(seat: Seat, entry: Mapping[str, object], now: datetime) -> tuple[Seat, Notice | Incident | None]:
-    """Return the seat after one entry of the log, and the notice or the incident that it was, if any.
-
-    `UntrustedMessageError`, `MembershipError` or `LostStepError` if the log can't be followed past this entry.
-    """
-    index = answers.integer(entry, "index")
-    if index <= seat.cursor or not seat.group.is_active:
-        return seat, None
-    signed_by, _, message = _opened(answers.mapping(entry, "event"), GROUP_MESSAGE, seat.group_id)
-    if signed_by != seat.service:
-        raise AnotherServiceError("The log's entry is signed by another service.", _ENROL_AGAIN)
-    moved = replace(seat, cursor=index)
-    try:
-        group, event = seat.group.receive(message, now=now)
-    except MlsError as refused:
-        return moved, _unreadable(moved, answers.text(entry, "kind"), refused)
-    _check_membership(seat, group, event)
-    return replace(moved, group=group), _found(moved, event, now)
-
-
-def _opened(fields: Mapping[str, object], kind: int, group_id: str) -> tuple[str, dict[str, str], bytes]:
+def opened(fields: Mapping[str, object], kind: int, group_id: str) -> tuple[str, dict[str, str], bytes]:
+    """Return who signed an event, its tags and its message; `UntrustedMessageError` unless it is for the group."""
     try:
         event = open_event(fields)
         message = base64url_decode(event.content)
     except Refusal:
-        raise _untrusted() from None
+        raise untrusted() from None
     if event.kind != kind or event.tag("h") != group_id or event.tag_count("h") != 1:
-        raise _untrusted()
+        raise untrusted()
     return event.pubkey, {tag[0]: tag[1] for tag in event.tags if len(tag) > 1}, message
 
 
-def _untrusted() -> UntrustedMessageError:
+def untrusted() -> UntrustedMessageError:
+    """Return the error for what the service did not sign for this group."""
     return UntrustedMessageError("The server showed a message that is not signed for this group.", "Check --url.")
 
 
@@ -136,46 +177,10 @@ def _group_id(text: str) -> str:
     try:
         return identifier(text)  # it will stand in addresses
     except Refusal:
-        raise _untrusted() from None
+        raise untrusted() from None
 
 
 def _index(value: str | None) -> int:
     if value is None or not value.isascii() or not value.isdigit():
-        raise _untrusted()
+        raise untrusted()
     return int(value)
-
-
-def _unreadable(seat: Seat, kind: str, refused: MlsError) -> Incident:
-    # A notice that does not open is left out, or it would be in the way of every later one. A commit is not: without
-    # it nothing later opens, and what is in its way (this machine's clock, say) may pass.
-    if kind != "notice":
-        sentence = f"A change of the group can't be followed: {refused}"
-        raise LostStepError(sentence, _ENROL_AGAIN) from None
-    return Incident(seat.group_id, seat.cursor, f"A notice could not be opened: {refused}")
-
-
-def _roster(group: Group) -> dict[int, bytes]:
-    return {member.leaf_index: member.identity for member in group.members}
-
-
-def _check_membership(seat: Seat, group: Group, event: Event) -> None:
-    if not isinstance(event, CommitReceived) or event.committer.identity.hex() == seat.service:
-        return
-    if event.self_removed or _roster(seat.group) != _roster(group):
-        raise MembershipError(
-            "A member tried to change who is in the group. Only the service may: the change is refused.",
-            "Tell whoever operates the service, before anything is rotated through this group.",
-        )
-
-
-def _found(seat: Seat, event: Event, now: datetime) -> Notice | Incident | None:
-    if isinstance(event, CommitReceived) and event.self_removed:
-        return Incident(seat.group_id, seat.cursor, "This device was removed from the group.")
-    if not isinstance(event, ApplicationReceived):
-        return None
-    if event.sender.identity.hex() != seat.service:
-        return Incident(seat.group_id, seat.cursor, "A member other than the service sent a message: ignored.")
-    try:
-        return parse_notice(event.plaintext, group=seat.group_id, epoch=event.epoch, sender=seat.service, now=now)
-    except Refusal:
-        return Incident(seat.group_id, seat.cursor, "The service sent something that is no notice: ignored.")

@@ -40,8 +40,12 @@ class Server:
         self._sleep = sleep
 
     def post_event(self, event: Event) -> dict[str, object]:
-        """Send a command to `rotate_request` and return its answer."""
-        body = event.to_json().encode("utf-8")
+        """Send a command or an envelope to `rotate_request` and return its answer."""
+        return self.post_envelope(event.to_json())
+
+    def post_envelope(self, envelope: str) -> dict[str, object]:
+        """Send the very bytes of an event that was stored before."""
+        body = envelope.encode("utf-8")
         return self._persistently(lambda: self._call("POST", "/rotate_request/", {}, body))
 
     def status(self, signer: Signer, path: str) -> dict[str, object]:
@@ -56,14 +60,21 @@ class Server:
         """Return a client; `InvalidRequest` if that is no id."""
         return self.status(signer, f"/clients/{identifier(client_id)}")
 
+    def group(self, signer: Signer, group_id: str) -> dict[str, object]:
+        """Return a group's members and epoch."""
+        return self.status(signer, f"/groups/{identifier(group_id)}")
+
     def messages(self, signer: Signer, group_id: str, after: int) -> dict[str, object]:
         """Return a page of a group's log, from the index after `after` on."""
         return self.status(signer, f"/groups/{identifier(group_id)}/messages?after={after}")
 
     def enrol(self, code: str, event: Event) -> dict[str, object]:
         """Show an invite's code and a key package; the same two get the same answer."""
-        body = json.dumps({"code": code, "event": event.to_dict()}).encode("utf-8")
-        return self._persistently(lambda: self._call("POST", "/enrol/", {}, body))
+        return self._enrol({"code": code, "event": event.to_dict()})
+
+    def enrol_again(self, group_id: str, event: Event) -> dict[str, object]:
+        """Show a key package to a group that knows this device; the same one gets the same answer."""
+        return self._enrol({"group": identifier(group_id), "event": event.to_dict()})
 
     def operator(
         self, method: Literal["GET", "POST"], path: str, token: str, fields: Mapping[str, object] | None = None
@@ -86,6 +97,10 @@ class Server:
         if fields.get("accepted") is not True:
             raise UnreachableError("The answer is no verdict.", "Check --url.")
         return fields
+
+    def _enrol(self, fields: Mapping[str, object]) -> dict[str, object]:
+        body = json.dumps(fields).encode("utf-8")
+        return self._persistently(lambda: self._call("POST", "/enrol/", {}, body))
 
     def _proof(self, signer: Signer, path: str) -> dict[str, str]:
         url = f"{self.url}/status{path}"

@@ -14,8 +14,9 @@ from admin.clock import utc_now
 from admin.errors import UsageError
 from admin.home_errors import PassphraseError
 from admin.home_sealing import DEFAULT_COST, ScryptCost
-from admin.output import print_warning
+from admin.output import print_note, print_warning
 from admin.passphrase import read_passphrase
+from admin.state_folder import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from admin.device import Device
     from admin.home import Home
     from admin.http_client import Transport
-    from admin.seat import Incident
+    from admin.incidents import Incident
     from admin.server import Server
 
 
@@ -74,8 +75,8 @@ class Session:
         from admin.device import Device  # noqa: PLC0415 - MLS is loaded for those commands that use a device
         from admin.home import Home  # noqa: PLC0415 - the same
 
-        home = Home.open(self.home, self._passphrase(self._ask), self.ports.random)
         ports = self.ports
+        home = Home.open(self.home, self._passphrase(self._ask), ports.random, witnesses=self._witnesses())
         return Device.open(
             home,
             self.url,
@@ -83,7 +84,7 @@ class Session:
             now=ports.now,
             random=ports.random,
             sleep=ports.sleep,
-            observe=_warn,
+            observe=_tell,
         )
 
     def create_home(self, name: str) -> Home:
@@ -91,7 +92,13 @@ class Session:
         from admin.home import Home  # noqa: PLC0415 - as above
 
         passphrase = self._passphrase(self._ask_twice)
-        return Home.create(self.home, name, passphrase, self.ports.random, cost=self.ports.passphrase_cost)
+        ports = self.ports
+        return Home.create(
+            self.home, name, passphrase, ports.random, cost=ports.passphrase_cost, witnesses=self._witnesses()
+        )
+
+    def _witnesses(self) -> Path:
+        return state_folder(self.ports.environment)
 
     def _passphrase(self, ask: Callable[[], str]) -> str:
         return read_passphrase(self.passphrase_file, self.ports.environment, ask)
@@ -122,5 +129,8 @@ def default_home(environment: Mapping[str, str]) -> Path:
     return Path(data) / "keyturn" / "device"
 
 
-def _warn(incident: Incident) -> None:
-    print_warning(f"{incident.group_id}, message {incident.index}: {incident.sentence}")
+def _tell(incident: Incident) -> None:
+    if incident.is_fault:
+        print_warning(f"{incident.group_id}, message {incident.index}: {incident.sentence}")
+    else:
+        print_note(f"{incident.group_id}: {incident.sentence}", err=True)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,14 +14,22 @@ from urllib.parse import parse_qs, urlsplit
 from admin.http_client import Answer, Call
 from shared.domain.encodings import base64url_decode, base64url_encode, to_milliseconds, ulid
 from shared.domain.errors import Refusal
-from shared.mls import Group, create_key_package, read_key_package
+from shared.mls import (
+    ApplicationReceived,
+    CommitReceived,
+    Group,
+    MlsError,
+    WrongEpoch,
+    create_key_package,
+    read_key_package,
+)
 from shared.proofs.nip98 import check_authorization
-from shared.proofs.nostr import Event, open_event, public_key, sign_event
+from shared.proofs.nostr import Event, canonical, open_event, parse_event, public_key, sign_event
 from shared.proofs.npub import encode_npub
 from shared.proofs.receipts import Ack, receipt_key, verify_receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 URL = "http://127.0.0.1:8787"
 TOKEN = "operator-token"
@@ -59,6 +67,7 @@ class FakeGroup:
     mls: Group
     log: list[dict[str, Any]] = field(default_factory=list)
     users: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -84,6 +93,14 @@ class FakeServer:
     welcome_group: str | None = None
     welcome_after: str | None = None
     closed: set[str] = field(default_factory=set)
+    envelopes: list[str] = field(default_factory=list)
+    """All that came as kind 445, as it came."""
+    before_envelope: list[Callable[[], None]] = field(default_factory=list)
+    """What happens, once, between two devices' sending and the server's looking."""
+    readmits: bool = True
+    refuse: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Clients that no rotation is opened for: error and reason."""
+    canceled: list[str] = field(default_factory=list)
 
     def send(self, call: Call) -> Answer:
         self.calls.append(call)
@@ -113,7 +130,7 @@ class FakeServer:
     def _route(self, call: Call, path: list[str]) -> dict[str, Any]:
         match [call.method, *path]:
             case ["POST", "rotate_request", ""]:
-                return self._command(open_event(call.body or b""))
+                return self._envelope(call.body or b"")
             case ["POST", "enrol", ""]:
                 return self._enrol(json.loads(call.body or b""))
             case ["GET", "status", kind, *rest]:
@@ -135,11 +152,8 @@ class FakeServer:
     def _operator(self, call: Call, path: list[str]) -> dict[str, Any]:
         fields = json.loads(call.body) if call.body else {}
         match [call.method, *path]:
-            case ["POST", "groups"]:
-                self.create_group(fields["group_id"])
-                return self.group_view(fields["group_id"])
-            case ["GET", "groups", group_id]:
-                return self.group_view(group_id)
+            case [_, "groups", *rest]:
+                return self._operator_group([call.method, *rest], fields)
             case ["POST", "clients"]:
                 return self.add_client(fields["client_id"], fields["groups"], fields["kind"], **fields["policy"])
             case ["GET", "clients"]:
@@ -152,15 +166,30 @@ class FakeServer:
                 return {"code": code, "user": fields["user"], "group_id": fields["group_id"], "expires_at": until}
         raise Problem(404, "not_found", "nothing_here")
 
+    def _operator_group(self, path: list[str], fields: dict[str, Any]) -> dict[str, Any]:
+        match path:
+            case ["POST"]:
+                self.create_group(fields["group_id"])
+                return self.group_view(fields["group_id"])
+            case ["GET", group_id]:
+                return self.group_view(group_id)
+            case ["POST", group_id, "remove"]:
+                return self._remove_user(group_id, fields["user"])
+        raise Problem(404, "not_found", "nothing_here")
+
     def _status(self, call: Call, kind: str, rest: list[str]) -> dict[str, Any]:
         header = call.headers["Authorization"]
-        check_authorization(header, url=call.url, method="GET", body=None, now=self.clock.now())
+        npub = check_authorization(header, url=call.url, method="GET", body=None, now=self.clock.now()).pubkey
         match [kind, *rest]:
             case ["clients", client_id]:
                 return self._client(client_id)
             case ["rotations", rotation_id]:
                 return self._rotation(rotation_id)
+            case ["groups", group_id] if group_id not in self.closed:
+                self._members_only(group_id, npub)
+                return self.group_view(group_id)
             case ["groups", group_id, "messages"] if group_id not in self.closed:
+                self._members_only(group_id, npub)
                 after = int(parse_qs(urlsplit(call.url).query)["after"][0])
                 later = [entry for entry in self.groups[group_id].log if entry["index"] > after]
                 page = later[: self.page_size]
@@ -180,13 +209,25 @@ class FakeServer:
         )
         self.groups[group_id] = FakeGroup(Group.create(group_id.encode(), own, random=os.urandom, now=now))
 
+    def _members_only(self, group_id: str, npub: str) -> None:
+        group = self.groups[group_id]
+        if npub in group.absent:
+            raise Problem(409, "conflict", "absent")
+        if npub not in group.users:
+            raise Problem(403, "unauthorized_request", "not_in_group")
+
     def group_view(self, group_id: str) -> dict[str, Any]:
         group = self.groups[group_id]
-        members = [
-            {"user": user, "npub": encode_npub(pubkey), "leaf": leaf, "joined_at": to_milliseconds(START)}
-            for leaf, (pubkey, user) in enumerate(group.users.items(), 1)
-        ]
-        return {"group_id": group_id, "epoch": group.mls.epoch, "members": members}
+        leaves = {member.identity.hex(): member.leaf_index for member in group.mls.members}
+        members, absent = (
+            [
+                {"user": user, "npub": pubkey, "leaf": leaves.get(pubkey, 0), "joined_at": to_milliseconds(START)}
+                | {"updated_at": to_milliseconds(START), "seen_at": None}
+                for pubkey, user in people.items()
+            ]
+            for people in (group.users, group.absent)
+        )
+        return {"group_id": group_id, "epoch": group.mls.epoch, "members": members, "absent": absent}
 
     def invite(self, user: str, group_id: str) -> str:
         code = "-" + base64.urlsafe_b64encode(os.urandom(9)).decode()  # base64url has dashes, and one may come first
@@ -196,24 +237,39 @@ class FakeServer:
     def _enrol(self, body: dict[str, Any]) -> dict[str, Any]:
         event = open_event(body["event"])
         package = base64url_decode(event.content)
-        if body["code"] in self.enrolled:
-            shown, answer = self.enrolled[body["code"]]
+        code = body.get("code") or f"{body['group']} {event.pubkey} {hashlib.sha256(package).hexdigest()}"
+        if code in self.enrolled:
+            shown, answer = self.enrolled[code]
             if shown != package:
                 raise Problem(409, "conflict", "code_used")
             return answer
-        if body["code"] not in self.invites:
-            raise Problem(404, "not_found", "no_invite", "There is no such invite.")
-        user, group_id = self.invites[body["code"]]
-        answer = {"user": user, "group": group_id, "event": self._admit(user, group_id, package, event.pubkey)}
-        self.enrolled[body["code"]] = (package, answer)
+        user, group_id = self._place(body, event.pubkey)
+        answer = {"user": user, "group": group_id, "event": self._admit(user, group_id, package, event)}
+        self.enrolled[code] = (package, answer)
         return answer
 
-    def _admit(self, user: str, group_id: str, package: bytes, pubkey: str) -> dict[str, Any]:
+    def _place(self, body: dict[str, Any], pubkey: str) -> tuple[str, str]:
+        if "code" in body:
+            if body["code"] not in self.invites:
+                raise Problem(404, "not_found", "no_invite", "There is no such invite.")
+            return self.invites[body["code"]]
+        if not self.readmits:
+            raise Problem(503, "unavailable", "frozen")
+        group = self.groups[body["group"]]
+        user = group.users.get(pubkey) or group.absent.get(pubkey)
+        if user is None:
+            raise Problem(403, "unauthorized_request", "not_in_group")
+        return user, body["group"]
+
+    def _admit(self, user: str, group_id: str, package: bytes, event: Event) -> dict[str, Any]:
         group, now = self.groups[group_id], self.clock.now()
-        assert read_key_package(package, now=now).identity.hex() == pubkey
+        assert read_key_package(package, now=now).identity.hex() == event.pubkey
+        if event.pubkey in {member.identity.hex() for member in group.mls.members}:
+            self.remove(group_id, event.pubkey)
         commit = group.mls.commit(random=os.urandom, now=now, add=[package])
-        group.mls, group.users[pubkey] = commit.group, user
-        index = self.append(group_id, "commit", commit.message)
+        group.mls, group.users[event.pubkey] = commit.group, user
+        group.absent.pop(event.pubkey, None)
+        index = self.append(group_id, "commit", commit.message, joined=event)
         assert commit.welcome is not None
         tags = [
             ["h", self.welcome_group or group_id],
@@ -227,12 +283,23 @@ class FakeServer:
         group.mls = commit.group
         self.append(group_id, "commit", commit.message)
 
-    def remove(self, group_id: str, pubkey: str) -> None:
+    def remove(self, group_id: str, pubkey: str, *, for_good: bool = True) -> None:
         group = self.groups[group_id]
         leaf = next(item.leaf_index for item in group.mls.members if item.identity.hex() == pubkey)
         commit = group.mls.commit(random=os.urandom, now=self.clock.now(), remove=[leaf])
-        group.mls = commit.group
+        group.mls, user = commit.group, group.users.pop(pubkey)
+        if not for_good:
+            group.absent[pubkey] = user
         self.append(group_id, "commit", commit.message)
+
+    def _remove_user(self, group_id: str, user: str) -> dict[str, Any]:
+        gone = [pubkey for pubkey, name in self.groups[group_id].users.items() if name == user]
+        if not gone:
+            raise Problem(404, "not_found", "unknown_user", "The group has no such user.")
+        for pubkey in gone:
+            self.remove(group_id, pubkey)
+        received = [name for name, client in self.clients.items() if group_id in client["groups"]]
+        return {"devices": gone, "canceled": self.canceled, "received": received}
 
     def notify(self, group_id: str, notice: dict[str, Any]) -> None:
         group = self.groups[group_id]
@@ -240,10 +307,13 @@ class FakeServer:
         group.mls, message = group.mls.encrypt(json.dumps({**notice, **place}).encode(), random=os.urandom)
         self.append(group_id, "notice", message)
 
-    def append(self, group_id: str, kind: str, message: bytes, key: bytes | None = None) -> int:
+    def append(
+        self, group_id: str, kind: str, message: bytes, key: bytes | None = None, joined: Event | None = None
+    ) -> int:
         log = self.groups[group_id].log
         event = self.sign(445, [["h", group_id]], message, key)
-        log.append({"index": len(log) + 1, "kind": kind, "event": event.to_dict()})
+        shown = {} if joined is None else {"joined": joined.to_dict()}
+        log.append({"index": len(log) + 1, "kind": kind, "event": event.to_dict(), **shown})
         return len(log)
 
     def sign(self, kind: int, tags: Sequence[Sequence[str]], message: bytes, key: bytes | None = None) -> Event:
@@ -289,8 +359,46 @@ class FakeServer:
             raise Problem(404, "not_found", "no_rotation", "There is no such rotation.")
         return self.rotations[rotation_id]
 
+    def _envelope(self, body: bytes) -> dict[str, Any]:
+        event = open_event(body)
+        if event.kind != 445:
+            return self._command(event)
+        self.envelopes.append(body.decode())
+        for happens in self.before_envelope[:1]:
+            del self.before_envelope[0]
+            happens()
+        if event.id in self.answers:
+            return self.answers[event.id]
+        group_id = event.tag("h") or ""
+        group, message = self.groups[group_id], base64url_decode(event.content)
+        try:
+            mls, received = group.mls.receive(message, now=self.clock.now())
+        except WrongEpoch:
+            raise Problem(409, "conflict", "stale_epoch") from None
+        except MlsError:
+            raise Problem(400, "invalid_request", "bad_message") from None
+        if isinstance(received, CommitReceived):
+            group.mls = mls
+            index = self.append(group_id, "commit", message)
+            self.answers[event.id] = {"group_id": group_id, "epoch": mls.epoch, "index": index}
+            return self.answers[event.id]
+        assert isinstance(received, ApplicationReceived)
+        return self._said(group, mls, received)
+
+    def _said(self, group: FakeGroup, mls: Group, received: ApplicationReceived) -> dict[str, Any]:
+        unsigned = {"id": "0" * 64, "pubkey": received.sender.identity.hex(), "sig": "0" * 128}
+        said = parse_event({**unsigned, **json.loads(received.plaintext)})
+        before, group.mls = group.mls, mls
+        try:
+            return self._command(replace(said, id=hashlib.sha256(canonical(said)).hexdigest()))
+        except Problem:
+            group.mls = before
+            raise
+
     def _command(self, event: Event) -> dict[str, Any]:
         if event.id not in self.answers:
+            if abs(event.created_at - self.clock.now().timestamp()) > 120:
+                raise Problem(400, "invalid_request", "stale_event")
             self.commands.append(event)
             self.answers[event.id] = self._carry_out(event, json.loads(event.content))
         return self.answers[event.id]
@@ -308,6 +416,8 @@ class FakeServer:
 
     def _rotate(self, event: Event, content: dict[str, Any]) -> dict[str, Any]:
         client = self.clients[content["client_id"]]
+        if content["client_id"] in self.refuse:
+            raise Problem(422, *self.refuse[content["client_id"]])
         if client["previous_version"] and not content.get("supersede"):
             raise Problem(409, "conflict", "grace_in_progress", "The previous version is still in grace.")
         now = to_milliseconds(self.clock.now())

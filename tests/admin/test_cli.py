@@ -205,7 +205,7 @@ def test_without_an_operator_token_there_is_a_hint(keyturn: Shell) -> None:
 
 
 def test_without_an_operator_token_a_member_sees_the_client(enrolled: Shell) -> None:
-    (token,) = (enrolled.folder / "state" / "keyturn").iterdir()
+    (token,) = (enrolled.folder / "state" / "keyturn").glob("*.token")
     token.unlink()
     assert enrolled.json("client", "show", "acme")["client_id"] == "acme"
 
@@ -261,9 +261,28 @@ def test_the_plan_knows_who_joined_since(enrolled: Shell, server: FakeServer) ->
 
 def test_a_log_that_can_not_be_followed_does_not_keep_from_rotating(enrolled: Shell, server: FakeServer) -> None:
     server.append("ops", "commit", b"nonsense")
+    server.readmits = False
     result = enrolled("rotate", "acme", "--reason", "routine", "--emergency", "--yes")
     assert result.exit_code == 0
     assert result.stderr.startswith("warning: A change of the group can't be followed")
+
+
+def test_a_command_goes_out_signed_when_the_way_to_the_present_epoch_is_lost(
+    enrolled: Shell, server: FakeServer
+) -> None:
+    for _ in range(4):
+        server.update("ops")
+    server.groups["ops"].log[1]["event"] = server.sign(445, [["h", "ops"]], b"nonsense").to_dict()
+    server.readmits = False
+    assert enrolled("rotate", "acme", "--reason", "routine", "--emergency", "--yes").exit_code == 0
+    assert [command.sig != "0" * 128 for command in server.commands] == [True]
+
+
+def test_a_device_that_can_not_follow_comes_back_by_itself_and_says_so(enrolled: Shell, server: FakeServer) -> None:
+    server.append("ops", "commit", b"nonsense")
+    result = enrolled("rotate", "acme", "--reason", "routine", "--yes")
+    assert result.exit_code == 0
+    assert "came back with new keys" in result.stderr
 
 
 def test_the_inbox_opens_though_a_log_can_not_be_followed(enrolled: Shell, server: FakeServer) -> None:

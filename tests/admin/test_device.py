@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from admin.seat import Incident
+    from admin.incidents import Incident
 
 ROTATION = "01JNM0000000000000000000A1"
 
@@ -258,6 +258,7 @@ def test_a_commit_that_can_not_be_followed_stops_the_reading_and_can_be_tried_ag
     server.update("ops")
     whole = server.groups["ops"].log[-1]
     server.groups["ops"].log[-1] = {**whole, "event": server.sign(445, [["h", "ops"]], b"nonsense").to_dict()}
+    server.readmits = False
     with pytest.raises(LostStepError):
         alice.catch_up()
     server.groups["ops"].log[-1] = whole

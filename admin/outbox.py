@@ -1,0 +1,142 @@
+"""Commands and acknowledgements on their way, inside MLS: only the group sees who sends what (protocol.md §8, 445).
+
+    sign ─▶ encrypt ─▶ SAVE group and letter, as one ─▶ send ─▶ answered: the letter goes
+
+1. The group whose key was used up is saved before a byte leaves: no generation is used twice, whenever this dies.
+2. What was sent is kept until it is answered, and a resend is the very same bytes.
+3. A letter of a past epoch is answered `stale_epoch`: the device catches up and encrypts the same command anew. So is
+   one that the server has opened before and no longer can. The command's event id stays: it counts once.
+4. Without a usable seat in the group, or when the way to the present epoch can't be found, the signed event goes out
+   as it is: an emergency does not wait for a group to be mended. A group that somebody tampers with is used in no way.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from admin.errors import LostStepError, ServerRefusedError
+from admin.events import envelope_event, said
+from admin.home_errors import DamagedError
+from admin.mail import GROUP
+from shared.domain.errors import Refusal
+from shared.proofs.nostr import parse_event
+from shared.proofs.strict_json import load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from admin.events import Signer
+    from admin.following import Following
+    from admin.home import Home
+    from admin.mail import Mail
+    from admin.server import Server
+    from shared.proofs.nostr import Event
+
+OUTGOING = "outgoing"
+_ATTEMPTS = 4
+_BLOCK = 256
+"""Plaintexts are padded to a multiple of it (RFC 9420 §6.3.1): lengths tell one command from another."""
+_AUTHENTICATION_BYTES = 68
+"""What stands behind the plaintext: an Ed25519 signature and its length (RFC 9420 §6.3.1)."""
+_STALE_EPOCH = "stale_epoch"
+_OPENED_BEFORE = "bad_message"
+_TOO_OLD = "stale_event"
+UNANSWERED = {429, *range(500, 600)}
+"""Statuses that say nothing about the command: its letter is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A command and the envelope (JSON) that carries it from an epoch of a group."""
+
+    group_id: str
+    epoch: int
+    command: Event
+    envelope: str = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        """Return the record."""
+        fields = {"group": self.group_id, "epoch": self.epoch, "command": self.command.to_dict()}
+        return json.dumps({**fields, "envelope": self.envelope}).encode("ascii")
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Letter:
+        """Return the letter of a record; `DamagedError` if it is none."""
+        try:
+            record = load_object(data)
+            command = parse_event(json.dumps(record["command"]))
+            return cls(str(record["group"]), int(str(record["epoch"])), command, str(record["envelope"]))
+        except (Refusal, KeyError, ValueError):
+            raise DamagedError from None
+
+
+class Outbox:
+    """Sends what a device says to the service; the answer comes back."""
+
+    def __init__(self, home: Home, server: Server, signer: Signer, mail: Mail, following: Following) -> None:
+        self._home = home
+        self._server = server
+        self._signer = signer
+        self._mail = mail
+        self._following = following
+
+    def send(self, letter_id: str, group_id: str, make: Callable[[], Event]) -> dict[str, object]:
+        """Send what `make` signs through a group; a letter of that id which was not answered yet goes again."""
+        if self._mail.usable_seat(group_id) is None:
+            return self._server.post_event(make())
+        kept = self._kept(letter_id)
+        try:
+            return self._send(letter_id, group_id, kept.command if kept else make())
+        except ServerRefusedError as refused:
+            if kept is None or refused.reason != _TOO_OLD:
+                raise
+        return self._send(letter_id, group_id, make())  # the one that was kept never arrived in time
+
+    def _send(self, letter_id: str, group_id: str, command: Event) -> dict[str, object]:
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            letter = self._sealed(letter_id, group_id, command)
+            try:
+                answer = self._server.post_envelope(letter.envelope)
+            except ServerRefusedError as refused:
+                if refused.status in UNANSWERED:
+                    raise
+                self._home.delete(OUTGOING, letter_id)
+                if not attempts_left or refused.reason not in {_STALE_EPOCH, _OPENED_BEFORE}:
+                    raise
+                if refused.reason == _STALE_EPOCH and not self._advance(letter):
+                    return self._server.post_event(command)
+            else:
+                self._home.delete(OUTGOING, letter_id)
+                return answer
+        raise AssertionError("the last attempt returns or raises")
+
+    def _sealed(self, letter_id: str, group_id: str, command: Event) -> Letter:
+        with self._home.locked():
+            kept = self._kept(letter_id)
+            if kept is not None and kept.command == command:
+                return kept
+            seat = self._mail.seat(group_id)
+            plaintext = said(command)
+            padding = -(len(plaintext) + _AUTHENTICATION_BYTES) % _BLOCK
+            group, message = seat.group.encrypt(plaintext, random=self._signer.random, padding=padding)
+            envelope = envelope_event(self._signer, group_id, message).to_json()
+            letter = Letter(group_id, seat.group.epoch, command, envelope)
+            after = replace(seat, group=group).to_bytes()
+            self._home.save_all({(GROUP, group_id): after, (OUTGOING, letter_id): letter.to_bytes()})
+        return letter
+
+    def _advance(self, letter: Letter) -> bool:
+        try:
+            seat = self._following.follow(letter.group_id)
+            if seat.is_usable and seat.group.epoch == letter.epoch:
+                # The service is elsewhere, and its log knows no way there: it was restored from a copy, say.
+                seat = self._following.come_back(letter.group_id)
+        except (LostStepError, ServerRefusedError):
+            return False
+        return seat.is_usable
+
+    def _kept(self, letter_id: str) -> Letter | None:
+        record = self._home.load(OUTGOING, letter_id)
+        return None if record is None else Letter.from_bytes(record)
