@@ -87,6 +87,8 @@ class ProofSettings:
 def proofs_from_environment(environment: Mapping[str, str], stage: Stage) -> ProofSettings:
     """Return the settings that the variables give; `SettingsError` for a missing or unsafe one."""
     found = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}
+    if stage is Stage.LOCAL:
+        found = {**_ONE_MACHINE, **found}
     texts = {name: found[name.upper()] for name in _TEXTS if name.upper() in found}
     lists = {name: tuple(found.get(name.upper(), "").split()) for name in _LISTS}
     root, roots = (Path(found[name]) if name in found else None for name in ("APP_ATTEST_ROOT", "WEBAUTHN_ROOTS"))
@@ -95,6 +97,8 @@ def proofs_from_environment(environment: Mapping[str, str], stage: Stage) -> Pro
     return given.checked(stage)
 
 
+_ONE_MACHINE = {"IDENTITY": local_identity.NAME, "ATTESTATIONS": dev_attest.NAME}
+"""What stage `local` has where nothing else is set: whole proofs, without anybody else's service."""
 _TEXTS = (
     "identity",
     "firebase_project",

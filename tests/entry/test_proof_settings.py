@@ -23,8 +23,9 @@ def test_what_is_safe_and_whole_is_taken() -> None:
     assert found.device_methods == ("app_attest",)
 
 
-def test_one_machine_may_prove_without_google() -> None:
-    found = proofs_from_environment(LOCAL, Stage.LOCAL)
+def test_one_machine_proves_without_google_and_without_a_setting() -> None:
+    assert proofs_from_environment({}, Stage.LOCAL) == proofs_from_environment(LOCAL, Stage.LOCAL)
+    found = proofs_from_environment({}, Stage.LOCAL)
     assert (found.identity, found.device_methods) == ("local_identity", ("dev_attest",))
 
 
@@ -61,7 +62,7 @@ def test_production_refuses_the_unsafe_by_name(environment: dict[str, str], name
 )
 def test_what_is_missing_or_unknown_is_named(environment: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
-        proofs_from_environment(environment, Stage.LOCAL)
+        proofs_from_environment(environment, Stage.TRIAL)
 
 
 def test_every_kind_of_device_has_a_row_and_says_the_same_in_its_proofs() -> None:
