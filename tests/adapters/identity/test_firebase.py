@@ -163,6 +163,14 @@ def test_without_certificates_nothing_is_judged(identity: FirebaseIdentity, goog
         identity.subject(token(), NOW)
 
 
+def test_an_emulators_tokens_count_only_where_it_was_built_for_one(
+    identity: FirebaseIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(EMULATOR_VARIABLE, "127.0.0.1:9099")
+    app = identity.app
+    assert FirebaseIdentity(app, emulated=True).subject(token(), NOW) == "uid-alice"
+
+
 def test_unsigned_tokens_are_refused_whatever_the_environment_says(
     identity: FirebaseIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,61 @@
+"""Evidence is no part of a decision, and nobody's junk is kept."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from shared.domain.proofs_policy import Missing
+from shared.ports.store import StoreUnavailable
+from shared.use_cases.prove_admin_refusals import KEPT, Refusals, refusals_path
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.proving.stage import Stage
+
+LACKS = (Missing.DEVICE, Missing.IDENTITY)
+
+
+def test_what_somebody_known_lacked_is_kept_with_what_they_asked_for(stage: Stage) -> None:
+    act = stage.act()
+    Refusals(stage.databases.usage, "a door").keep(act, "alice", LACKS, stage.now)
+    path = refusals_path(act.npub, stage.now)
+    data = dict(stage.databases.usage.get([path])[path].data or {})
+    assert data["expires_at"] == stage.now + KEPT
+    assert [dict(entry) for entry in stage.evidence()] == [
+        {
+            "at": stage.now,
+            "door": "a door",
+            "user": "alice",
+            "npub": act.npub,
+            "client_id": "acme",
+            "group": "ops",
+            "missing": ("device", "identity"),
+        }
+    ]
+
+
+def test_a_stranger_is_counted_in_the_log_and_nothing_of_theirs_is_in_it(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    act = stage.act(npub="ab" * 32)
+    with caplog.at_level(logging.INFO, "keyturn"):
+        Refusals(stage.databases.usage, "a door").keep(act, None, LACKS, stage.now)
+    assert stage.evidence() == []
+    assert [record.getMessage() for record in caplog.records] == ["a door refused a stranger: device identity"]
+
+
+def test_a_store_that_is_down_changes_no_refusal(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    class Down:
+        def get(self, paths: object) -> object:
+            raise StoreUnavailable
+
+    Refusals(Down(), "a door").keep(stage.act(), "alice", LACKS, stage.now)  # type: ignore[arg-type]  # a store that only fails
+    assert [record.getMessage() for record in caplog.records] == ["a door could not keep evidence of a refusal"]
+
+
+def test_the_evidence_of_a_day_is_spread_over_sixteen_documents(stage: Stage) -> None:
+    paths = {refusals_path(f"{number:064x}", stage.now) for number in range(400)}
+    assert len(paths) == 16
+    assert all(path.startswith("refusals/20260301-") for path in paths)
