@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from shared.entry.proof_settings import ENVIRONMENTS, ProofSettings, proofs_from_environment
+from shared.entry.settings import SettingsError
 from shared.entry.wiring import suite
 
 if TYPE_CHECKING:
@@ -63,11 +64,13 @@ class ProofSuite:
     @functools.cached_property
     def local_authority(self) -> LocalIdentity:
         """The test authority of one machine; its key is no key of the service's."""
-        from shared.adapters.identity.local_identity import LocalIdentity  # noqa: PLC0415 - as above
+        from shared.adapters.identity.local_identity import NAME, LocalIdentity  # noqa: PLC0415 - as above
         from shared.adapters.kms_local import LocalKeys  # noqa: PLC0415 - as above
 
-        folder = cast("Path", self.suite.settings.data)
-        keys = LocalKeys.open_or_create(folder / "local_identity.json", self.suite.environment.random)
+        folder = self.suite.settings.data
+        if folder is None:
+            raise SettingsError(f"{NAME} needs a data folder: it is for one machine")
+        keys = LocalKeys.open_or_create(folder / f"{NAME}.json", self.suite.environment.random)
         return LocalIdentity(keys.signer, f"{self.suite.settings.base_url}/local_identity", self._address)
 
     @functools.cached_property

@@ -12,7 +12,7 @@ from shared.adapters.attestation.app_attest import DEVELOPMENT
 from shared.entry import wiring
 from shared.entry.proof_settings import AMR, ProofSettings
 from shared.entry.proof_wiring import ProofSuite, proofs
-from shared.entry.settings import Settings, Stage
+from shared.entry.settings import Settings, SettingsError, Stage
 from shared.entry.wiring import Suite
 from tests.adapters.attestation.authorities import root
 from tests.proving.stage import Stage as People
@@ -60,6 +60,13 @@ def test_the_local_authority_has_a_key_of_its_own_that_stays(tmp_path: Path) -> 
     now = first.suite.databases.control.get([]).read_time
     assert second.identity.subject(first.local_authority.issue("alice", now), now) == "alice"
     assert first.suite.keys.signer.public_keys()[0].x != first.local_authority.signer.public_keys()[0].x
+
+
+def test_the_local_authority_is_for_one_machine(tmp_path: Path) -> None:
+    whole = proof_suite(tmp_path, identity="local_identity")
+    elsewhere = ProofSuite(Suite(Settings(stage=Stage.TRIAL)), whole.settings)
+    with pytest.raises(SettingsError, match="local_identity"):
+        _ = elsewhere.identity
 
 
 def test_keys_elsewhere_are_fetched_over_https_only(tmp_path: Path) -> None:

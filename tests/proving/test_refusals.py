@@ -48,7 +48,7 @@ def test_a_stranger_is_counted_in_the_log_and_nothing_of_theirs_is_in_it(
 
 def test_a_store_that_is_down_changes_no_refusal(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     class Down:
-        def get(self, paths: object) -> object:
+        def get(self, _paths: object) -> object:
             raise StoreUnavailable
 
     Refusals(Down(), "a door").keep(stage.act(), "alice", LACKS, stage.now)  # type: ignore[arg-type]  # a store that only fails
