@@ -13,7 +13,7 @@ demo: .venv/.local  ## the main job from nothing to retired, on this machine
 	@$(BIN)/keyturn demo
 
 test: .venv/.dev  ## all tests; tiers whose real parts are missing are named (REQUIRE_EMULATORS=1: they fail)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.dev  ## what must pass before every commit
 	$(BIN)/ruff check .
