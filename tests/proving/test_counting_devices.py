@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,7 +26,7 @@ def with_phone(stage: Stage) -> tuple[Phone, ProveAdmin]:
     return phone, stage.prover(factors=Factors(stage.authority, {"app_attest": KIND}, URL))
 
 
-def asserted(stage: Stage, phone: Phone, **changes: str) -> Asked:
+def asserted(stage: Stage, phone: Phone, **changes: Any) -> Asked:  # noqa: ANN401 - the fields of Asked
     asked = stage.asked(**changes)
     evidence = phone.assertion(asked.statement(URL))
     return replace(asked, device_kind="app_attest", device_id=registered(phone).device_id, evidence=evidence)
