@@ -93,6 +93,10 @@ class Device:
         """Return the device's seats, by group; of groups that it was removed from, too."""
         return self._mail.seats()
 
+    def refresh_all(self) -> list[Seat]:
+        """Replace this device's keys in each of its groups."""
+        return [self.refresh(seat.group_id) for seat in self.seats() if seat.lost is not Lost.REMOVED]
+
     def catch_up(self, progress: Callable[[str, int, int], None] = no_progress) -> list[Notice]:
         """Read what is new in all groups' logs and return the notices that came; see `Following.catch_up`.
 
@@ -184,6 +188,10 @@ class Device:
     def client(self, client_id: str) -> dict[str, object]:
         """Return a client as the server shows it to members."""
         return self._server.client(self._signer, identifier(client_id))
+
+    def group(self, group_id: str) -> dict[str, object]:
+        """Return a group as the server shows it to members."""
+        return self._server.group(self._signer, group_id)
 
     def rotation(self, rotation_id: str) -> dict[str, object]:
         """Return a rotation as the server shows it to members."""

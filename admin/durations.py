@@ -31,6 +31,13 @@ def format_duration(duration: timedelta) -> str:
     return f"{seconds // size}{unit}"
 
 
+def format_age(duration: timedelta) -> str:
+    """Return how long ago something was: the largest unit of which at least one has passed, rounded down."""
+    seconds = max(duration // _SECOND, 0)
+    unit, size = next(((unit, size) for unit, size in _SECONDS.items() if seconds >= size), ("s", 1))
+    return f"{seconds // size}{unit}"
+
+
 def milliseconds(duration: timedelta) -> int:
     """Return whole milliseconds, rounded down."""
     return duration // timedelta(milliseconds=1)

@@ -87,6 +87,27 @@ def waiting(sentence: str) -> Iterator[Callable[[str], None]]:
         yield lambda changed: status.update(Text(clean(changed)))
 
 
+@contextmanager
+def fetching() -> Iterator[Callable[[str, int, int], None]]:
+    """Show that messages are fetched, if stderr is a terminal; what is yielded is told group, epoch and last epoch."""
+    console = _console(err=True)
+    if not console.is_terminal:
+        yield lambda _group_id, _epoch, _last: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn  # noqa: PLC0415 - few need it
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(group_id: str, epoch: int, last: int) -> None:
+            if group_id not in tasks:
+                tasks[group_id] = bars.add_task(f"Fetching messages of {clean(group_id)}")
+            bars.update(tasks[group_id], completed=epoch, total=max(last, epoch))
+
+        yield tell
+
+
 def clean(value: object) -> str:
     """Return a value as text that a terminal only shows: no control, format or line-ending characters."""
     text = "-" if value is None or value == "" else "yes" if value is True else "no" if value is False else str(value)

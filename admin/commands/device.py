@@ -1,13 +1,16 @@
 """`keyturn device`: this device, and invites for others."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from admin.options import Json
-from admin.output import moment, print_facts, print_json, print_note, waiting
+from admin.options import GroupId, Json
+from admin.output import moment, print_facts, print_json, print_note, print_table, waiting
 from admin.session import session_of
 from shared.domain.encodings import identifier
+
+if TYPE_CHECKING:
+    from admin.seat import Seat
 
 app = typer.Typer(no_args_is_help=True, help="Devices: what an admin receives, acknowledges and signs with.")
 
@@ -64,3 +67,34 @@ def join(
         print_json({"user": seat.user, "group": seat.group_id, "epoch": seat.group.epoch, "members": list(seat.npubs)})
         return
     print_facts([("user", seat.user), ("group", seat.group_id), ("members", len(seat.npubs))])
+
+
+@app.command()
+def refresh(
+    context: typer.Context,
+    *,
+    group: Annotated[str | None, typer.Option(help="Only in this group; otherwise in all of them.")] = None,
+    json: Json = False,
+) -> None:
+    """Replace this device's keys in its groups, so that who once copied them reads no further."""
+    device = session_of(context).device()
+    with waiting("Replacing keys"):
+        seats = [device.refresh(group)] if group else device.refresh_all()
+    _report_seats(seats, as_json=json)
+
+
+@app.command()
+def rejoin(context: typer.Context, group: GroupId, *, json: Json = False) -> None:
+    """Come back to a group with a fresh key package; the inbox stays."""
+    device = session_of(context).device()
+    with waiting("Coming back"):
+        seat = device.rejoin(group)
+    _report_seats([seat], as_json=json)
+
+
+def _report_seats(seats: list["Seat"], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"groups": [{"group": seat.group_id, "epoch": seat.group.epoch} for seat in seats]})
+        return
+    rows = ([seat.group_id, seat.group.epoch, moment(seat.renewed_at)] for seat in seats)
+    print_table(("GROUP", "EPOCH", "KEYS OF"), rows, empty="This device is in no group.")

@@ -8,7 +8,7 @@ import typer
 from admin.errors import DeviceError, UsageError
 from admin.handover import run_with_secret, write_secret
 from admin.options import Json
-from admin.output import moment, print_facts, print_json, print_note, print_table, print_warning, waiting
+from admin.output import fetching, moment, print_facts, print_json, print_note, print_table, print_warning
 from admin.session import session_of
 from shared.domain.encodings import rotation_identifier
 
@@ -52,8 +52,8 @@ def _check_usage(rotation: str | None, *, reveal: bool, out: Path | None, comman
 
 def _catch_up(device: "Device") -> None:
     try:
-        with waiting("Fetching messages"):
-            device.catch_up()
+        with fetching() as progress:
+            device.catch_up(progress)
     except DeviceError as stopped:  # what is here already was checked when it came, and needs no server
         print_warning(f"{stopped} What is listed came before. {stopped.hint}")
 

@@ -11,7 +11,7 @@ from admin.commands.preflight import confirm, show_plan
 from admin.durations import parse_duration
 from admin.errors import DeviceError, EndedOtherwiseError, MembershipError, UnreachableError
 from admin.options import ClientId, Grace, Json, Reason, RotationId
-from admin.output import moment, print_facts, print_json, print_note, print_table, print_warning, waiting
+from admin.output import fetching, moment, print_facts, print_json, print_note, print_table, print_warning, waiting
 from admin.people import key, person
 from admin.plan import RotationPlan, Wish
 from admin.session import session_of
@@ -70,8 +70,8 @@ def rotate(
 def ack(context: typer.Context, rotation_id: RotationId, *, json: Json = False) -> None:
     """Acknowledge a rotation: prove that this device holds its secret."""
     device = session_of(context).device()
-    with waiting("Acknowledging"):
-        answer = device.ack(rotation_identifier(rotation_id))
+    with fetching() as progress:
+        answer = device.ack(rotation_identifier(rotation_id), progress)
     if json:
         print_json(answer)
         return
@@ -111,8 +111,8 @@ def _catch_up(device: "Device") -> None:
     # So that the plan names those who are in the group now. Reading may fail where rotating still has to work, in an
     # emergency most of all; but nothing goes through a group that somebody tampers with.
     try:
-        with waiting("Fetching messages"):
-            device.catch_up()
+        with fetching() as progress:
+            device.catch_up(progress)
     except MembershipError:
         raise
     except DeviceError as stopped:
