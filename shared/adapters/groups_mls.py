@@ -116,10 +116,13 @@ def _kept(group: mls.Group) -> object:
 class MlsGroups:
     """Implements `Groups`; the service's identity is read on first use."""
 
-    def __init__(self, identity: Callable[[], ServiceIdentity], sealer: Sealer, random: Random) -> None:
+    def __init__(
+        self, identity: Callable[[], ServiceIdentity], sealer: Sealer, random: Random, *, relayed: bool = False
+    ) -> None:
         self._load_identity = identity
         self.sealer = sealer
         self.random = random
+        self.relayed = relayed
 
     @functools.cached_property
     def _identity(self) -> ServiceIdentity:

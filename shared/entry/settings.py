@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from shared.adapters.authoriser_unsafe import NAME as UNSAFE_AUTHORISER
 from shared.domain.policy import Policy
@@ -58,6 +60,8 @@ class Settings:
     policy: Policy = field(default_factory=Policy)
     denied: frozenset[str] = field(default=frozenset())
     cloud: Cloud | None = None
+    relays: tuple[str, ...] = ()
+    """Addresses (ws://, wss://) of outside Nostr relays that what the service says is published at, too."""
     trial_project: str = ""
     """The one project that may be in stage `trial`."""
     suspicious: tuple[str, ...] = ()
@@ -77,6 +81,8 @@ class Settings:
             unsafe.append(f"local store and key file ({PREFIX}DATA)")
         if self.stage is Stage.TRIAL and (self.cloud is None or self.cloud.project != self.trial_project):
             unsafe.append(f"any project but the one that {PREFIX}TRIAL_PROJECT lists")
+        if self.stage is Stage.PRODUCTION and any(not url.startswith("wss://") for url in self.relays):
+            unsafe.append(f"relays without TLS ({PREFIX}RELAYS)")
         if unsafe:
             message = f"stage {self.stage.value} refuses: {', '.join(unsafe)}"
             raise SettingsError(message)
@@ -114,6 +120,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             policy=_policy(found),
             denied=frozenset(found.get("DENIED", "").split()),
             cloud=_cloud(found, environment),
+            relays=_relays(found),
             trial_project=found.get("TRIAL_PROJECT", ""),
             suspicious=tuple(sorted(name for name in environment if name.endswith("_EMULATOR_HOST") or name in _DEBUG)),
         ).checked()
@@ -128,6 +135,16 @@ def _cloud(found: Mapping[str, str], environment: Mapping[str, str]) -> Cloud | 
     named = {field: found.get(name, "") for name, field in _CLOUD.items()}
     emulators = {field: environment[name] for name, field in _EMULATORS.items() if environment.get(name)}
     return Cloud(**named, **emulators)
+
+
+def _relays(found: Mapping[str, str]) -> tuple[str, ...]:
+    urls = tuple(found.get("RELAYS", "").split())
+    parts = [urlsplit(url) for url in urls]
+    if not all(part.scheme in {"ws", "wss"} and part.hostname and "@" not in part.netloc for part in parts):
+        raise SettingsError(f"{PREFIX}RELAYS is not a list of ws:// or wss:// addresses, without names and passwords")
+    if urls and importlib.util.find_spec("nostr_sdk") is None:
+        raise SettingsError(f"{PREFIX}RELAYS needs nostr-sdk, which is not installed: pip install 'keyturn[relay]'")
+    return urls
 
 
 def _policy(found: Mapping[str, str]) -> Policy:
@@ -152,6 +169,7 @@ def to_environment(settings: Settings) -> dict[str, str]:
         f"{PREFIX}AUDIENCE": settings.audience,
         f"{PREFIX}AUTHORISER": settings.authoriser,
         **(_cloud_environment(settings.cloud) if settings.cloud else {}),
+        **({f"{PREFIX}RELAYS": " ".join(settings.relays)} if settings.relays else {}),
         **({f"{PREFIX}TRIAL_PROJECT": settings.trial_project} if settings.trial_project else {}),
         **{f"{PREFIX}POLICY_{name.upper()}": str(int(value)) for name, value in changed.items()},
     }

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shared.use_cases.freeze import Freeze
     from shared.use_cases.operate import Operate
     from shared.use_cases.publish import Publish
+    from shared.use_cases.publish_log import PublishLog
     from shared.use_cases.read_status import ReadStatus
     from shared.use_cases.remove_user import RemoveUser
     from shared.use_cases.sweep import Sweep
@@ -84,7 +85,8 @@ class Suite:
         def identity() -> ServiceIdentity:
             return load_identity(self.databases.control, self.keys.sealer, self.environment.random)
 
-        return MlsGroups(identity, self.keys.sealer, self.environment.random)
+        relayed = bool(self.settings.relays)
+        return MlsGroups(identity, self.keys.sealer, self.environment.random, relayed=relayed)
 
     @functools.cached_property
     def authoriser(self) -> Authoriser:
@@ -128,14 +130,24 @@ class Suite:
         """Behind `distribute`."""
         from shared.use_cases.distribute import Distribute
 
-        return Distribute(self.clients, self.groups, self.keys.mac, self.environment)
+        return Distribute(self.clients, self.groups, self.keys.mac, self.environment, self.publish_log)
+
+    @functools.cached_property
+    def publish_log(self) -> PublishLog | None:
+        """Behind `distribute` and `grace_sweeper`, where settings name relays: publishes what the service said."""
+        if not self.settings.relays:
+            return None
+        from shared.adapters.relay_nostr import NostrRelays
+        from shared.use_cases.publish_log import PublishLog
+
+        return PublishLog(self.databases.control, NostrRelays(self.settings.relays))
 
     @functools.cached_property
     def sweep(self) -> Sweep:
         """Behind `grace_sweeper`."""
         from shared.use_cases.sweep import Sweep
 
-        return Sweep(self.clients, self.bus, self.environment, self.upkeep)
+        return Sweep(self.clients, self.bus, self.environment, self.upkeep, self.publish_log)
 
     @functools.cached_property
     def upkeep(self) -> Upkeep:

@@ -104,6 +104,11 @@ class Groups(Protocol):
         """The service member's Nostr key, 64 lower-case hex digits."""
         ...
 
+    @property
+    def relayed(self) -> bool:
+        """Whether what the service says goes to outside relays, too (use_cases/publish_log.py)."""
+        ...
+
     def create(self, group_id: str, now: datetime) -> GroupSession:
         """Start a group with the service as its only member."""
         ...

@@ -26,6 +26,7 @@ KEY_PACKAGES_BY_GROUP = Index("key_packages", (), "group_id")
 WELCOMES_BY_GROUP = Index("welcomes", (), "group_id")
 CLIENTS_OF_GROUP = Index("mls_groups/{group}/clients", (), "client_id")
 UPKEEP_BY_TIME = Index("group_upkeep", (), "due_at")
+RELAY_POSTS_BY_TIME = Index("relay_outbox", (), "due_at")
 INVITES_BY_END = Index("invites", (), "expires_at")
 
 ANSWERS_BY_END = Index("events", (), "expires_at")
@@ -43,6 +44,7 @@ INDEXES = (
     WELCOMES_BY_GROUP,
     CLIENTS_OF_GROUP,
     UPKEEP_BY_TIME,
+    RELAY_POSTS_BY_TIME,
     INVITES_BY_END,
     ANSWERS_BY_END,
     RATES_BY_END,

@@ -93,6 +93,7 @@ _ROSTER_MEMBER = Shape(_plain("user", "npub", "leaf", "key_package_event", "join
 _ROTATION = Shape({**shape_of(Rotation).required, "waiting_for": None})
 _ROSTER = Shape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_MEMBER})
 _MESSAGE = Shape(_plain("index", "kind", "event", "rotation_id", "at"), _plain("joined"))
+_POST = Shape(_plain("source", "at", "due_at", "attempts", "accepted", "refused", "dead"))
 _LIVE = Shape({**dict.fromkeys(("current", "previous", "pending"), shape_of(Version)), "rotation": shape_of(Rotation)})
 _CLIENT = Shape({**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard")})
 _IDS = Shape(optional=_plain("client_id", "rotation_id", "version_id", "npub", "group_id", "user", "event_id"))
@@ -126,6 +127,7 @@ KINDS = (
     Kind("mls_groups/{group}/clients/{client}", "administrations", Shape(_plain("client_id")), alone=True),
     Kind("group_upkeep/{group}", "upkeep", Shape(_plain("group_id", "due_at")), alone=True),
     Kind("group_seen/{group}/devices/{npub}", "sightings", Shape(_plain("seen_at")), alone=True),
+    Kind("relay_outbox/{event}", "relay posts", _POST, alone=True),
     Kind("service/frozen", "freezes", Shape(_plain("since", "because")), alone=True),
     Kind("key_packages/{reference}", "key packages", Shape(_plain("group_id", "npub", "event", "at"))),
     Kind("welcomes/{reference}", "welcomes", Shape(_plain("npub", "group_id", "event", "at"))),

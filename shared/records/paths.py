@@ -11,6 +11,7 @@ SERVICE: Final = "service/identity"
 FROZEN: Final = "service/frozen"
 """There is such a document while nothing may be sent: the store is a copy, or was restored (use_cases/freeze.py)."""
 UPKEEP: Final = "group_upkeep"
+RELAY_OUTBOX: Final = "relay_outbox"
 
 
 def client(client_id: str) -> str:
@@ -86,6 +87,11 @@ def key_package(reference: str) -> str:
 def welcome(reference: str) -> str:
     """Return the path of the Welcome that answers a key package."""
     return f"welcomes/{reference}"
+
+
+def relay_post(event_id: str) -> str:
+    """Return the path that says that an event is to be published at relays (use_cases/publish_log.py)."""
+    return f"{RELAY_OUTBOX}/{event_id}"
 
 
 def event(event_id: str) -> str:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from shared.ports.keys import MacKey
     from shared.ports.store import Data, Document, Snapshot
     from shared.use_cases.clients import Clients, Reading
+    from shared.use_cases.publish_log import PublishLog
     from shared.use_cases.waiting import Waiting
 
 TOPIC = "secret-distribution"
@@ -60,6 +61,8 @@ class Distribute:
     groups: Groups
     mac_key: MacKey
     environment: Environment
+    publish_log: PublishLog | None = None
+    """What is sent goes to relays, too, once its commit is won; None where settings name none."""
 
     def __call__(self, client_id: str, rotation_id: str) -> bool:
         """Send a rotation's secret, and those that wait with it, unless it was sent or is not to be sent any more.
@@ -96,6 +99,8 @@ class Distribute:
             log.say("commit", log.session.update())
         decided = [(item.reading, self._decided(item, logs)) for item in sending]
         self.clients.commit_together(decided, also=[write for log in logs for write in log.writes()])
+        if self.publish_log is not None:
+            self.publish_log()
 
     def _decided(self, item: Sending, logs: Sequence[GroupLog]) -> Decision:
         secret = new_secret(self.environment.random(SECRET_BYTES))

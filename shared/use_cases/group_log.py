@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from shared.ports.store import Create, put
 from shared.records import paths
+from shared.use_cases.publish_log import post
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -68,6 +69,11 @@ class GroupLog:
         if joined:
             entry = {**entry, "joined": joined}
         self.entries.append(Create(paths.message(self.group_id, index), entry))
+        self.entries.extend(self.relayed(event, paths.message(self.group_id, index)))
+
+    def relayed(self, event: str, source: str) -> list[Write]:
+        """Return what has an event, stored at `source` by the same commit, published at relays; nothing without any."""
+        return [post(event, source, self.now)] if self.groups.relayed else []
 
     def writes(self) -> list[Write]:
         """Return the writes: the group's new state (only over the one that was read) and all that was said."""

@@ -101,6 +101,8 @@ class Membership:
         common: Data = {"group_id": self.log.group_id, "npub": offered.npub, "at": self.log.now}
         self.also.append(Create(paths.key_package(offered.reference), {**common, "event": event.to_json()}))
         self.also.append(Create(paths.welcome(offered.reference), {**common, "event": welcome}))
+        self.also.extend(self.log.relayed(event.to_json(), paths.key_package(offered.reference)))
+        self.also.extend(self.log.relayed(welcome, paths.welcome(offered.reference)))
 
     def _note(self, action: str, actor: str, npub: str, event_id: str, leaf: int, user: str = "") -> None:
         ids = {"group_id": self.log.group_id, "npub": npub, "event_id": event_id, "user": user or actor}

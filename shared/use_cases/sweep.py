@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shared.ports.environment import Environment
     from shared.ports.store import Document, Store
     from shared.use_cases.clients import Clients
+    from shared.use_cases.publish_log import PublishLog
     from shared.use_cases.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
@@ -53,25 +54,28 @@ class Sweep:
     bus: Bus
     environment: Environment
     upkeep: Upkeep
+    publish_log: PublishLog | None = None
 
     def __call__(self) -> Swept:
         """Look once at everything that is due."""
         now = self.clients.store.get([]).read_time
-        due = [client_id for shard in range(SHARDS) for client_id in self._due(shard, now)]
-        done = [self._one(client_id) for client_id in due]
+        due = [document for shard in range(SHARDS) for document in self._due(shard, now)]
+        done = [self._one(document) for document in due]
         for collection in EXPIRING:
             self._forget(collection, now)
         self.upkeep(now)
+        if self.publish_log is not None:
+            self.publish_log()
         return Swept(done.count("settled"), done.count("republished"), done.count("failed"))
 
-    def _due(self, shard: int, now: datetime) -> Iterator[str]:
+    def _due(self, shard: int, now: datetime) -> Iterator[Document]:
         query = Query(paths.CLIENTS, order_by="next_due_at", equal=(("due_shard", shard),), at_most=now, limit=PAGE)
-        for document in pages(self.clients.store, query):
-            yield cast("str", (document.data or {})["client_id"])
+        return pages(self.clients.store, query)
 
-    def _one(self, client_id: str) -> str:
+    def _one(self, document: Document) -> str:
+        found = [document]  # what the query gave is the first look; after a lost race, look anew
         try:
-            return until_won(lambda: self._settle(client_id), self.environment)
+            return until_won(lambda: self._settle(document.path, found.pop() if found else None), self.environment)
         except StoreUnavailable:
             raise  # nothing can be settled now
         except Exception as error:  # noqa: BLE001 - one client that cannot be settled holds up no other
@@ -79,9 +83,10 @@ class Sweep:
             _log.error("a client could not be settled: %s", type(error).__name__)
             return "failed"
 
-    def _settle(self, client_id: str) -> str:
+    def _settle(self, path: str, found: Document | None) -> str:
+        client_id = path.rpartition("/")[2]
         try:
-            reading = self.clients.read(client_id)
+            reading = self.clients.read(client_id, found=found)
         except NotFound:
             return "gone"
         decision = lifecycle.settle(reading.state, reading.policy, reading.now)
