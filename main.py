@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import flask
 
 DOORS = (
+    "admin_proof",
     "client_token",
     "distribute",
     "enrol",

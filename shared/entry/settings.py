@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from shared.adapters.authoriser_proof import NAME as PROOF_AUTHORISER
 from shared.adapters.authoriser_unsafe import NAME as UNSAFE_AUTHORISER
 from shared.domain.policy import Policy
 
@@ -74,6 +75,8 @@ class Settings:
 
     def checked(self) -> Settings:
         """Return these settings if they are safe for their stage; `SettingsError` names everything that is not."""
+        if self.authoriser not in {UNSAFE_AUTHORISER, PROOF_AUTHORISER}:
+            raise SettingsError(f"{PREFIX}AUTHORISER names no authoriser")
         unsafe = list(self.suspicious) if self.stage is Stage.PRODUCTION else []
         if self.stage is Stage.PRODUCTION and self.authoriser.startswith("unsafe"):
             unsafe.append(f"authoriser {self.authoriser}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shared.adapters.kms_local import LocalKeys
     from shared.adapters.service_identity import ServiceIdentity
     from shared.entry.parts import CloudParts, FolderParts
+    from shared.entry.proof_wiring import ProofSuite
     from shared.ports.authorisation import Authoriser
     from shared.ports.bus import Bus
     from shared.ports.groups import Groups
@@ -91,9 +92,17 @@ class Suite:
     @functools.cached_property
     def authoriser(self) -> Authoriser:
         """What judges the proof that comes with an act."""
-        from shared.adapters.authoriser_unsafe import UnsafeAuthoriser
+        from shared.adapters.authoriser_unsafe import NAME, UnsafeAuthoriser
 
-        return UnsafeAuthoriser()
+        return UnsafeAuthoriser() if self.settings.authoriser == NAME else self.proofs.authoriser
+
+    @functools.cached_property
+    def proofs(self) -> ProofSuite:
+        """Behind `admin_proof`, and the authoriser that believes it."""
+        from shared.entry.proof_settings import proofs_from_environment
+        from shared.entry.proof_wiring import ProofSuite
+
+        return ProofSuite(self, proofs_from_environment(os.environ, self.settings.stage))
 
     # --- use cases ---------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,9 @@ INVITES_BY_END = Index("invites", (), "expires_at")
 
 ANSWERS_BY_END = Index("events", (), "expires_at")
 RATES_BY_END = Index("rates", (), "expires_at")
+PROOFS_BY_END = Index("proofs", (), "expires_at")
+CHALLENGES_BY_END = Index("challenges", (), "expires_at")
+REFUSALS_BY_END = Index("refusals", (), "expires_at")
 
 INDEXES = (
     DUE_CLIENTS,
@@ -48,5 +51,8 @@ INDEXES = (
     INVITES_BY_END,
     ANSWERS_BY_END,
     RATES_BY_END,
+    PROOFS_BY_END,
+    CHALLENGES_BY_END,
+    REFUSALS_BY_END,
 )
 """A `{name}` in a collection stands for any one id: the index covers the collection of every parent."""

@@ -132,6 +132,7 @@ KINDS = (
     Kind("key_packages/{reference}", "key packages", Shape(_plain("group_id", "npub", "event", "at"))),
     Kind("welcomes/{reference}", "welcomes", Shape(_plain("npub", "group_id", "event", "at"))),
     Kind("events/{event}", "answers", Shape({"answer": _ANSWER, "expires_at": None})),
+    Kind("proofs/{jti}", "used proofs", Shape(_plain("npub", "client_id", "at", "expires_at")), alone=True),
     Kind("rates/{npub}", "rates", Shape(_plain("recent", "expires_at"))),
     Kind("service/identity", "service identities", Shape(_plain("npub", "sealed"))),
     Kind("invites/{code}", "invites", Shape(_plain("user", "group_id", "created_at", "expires_at", "used_by"))),

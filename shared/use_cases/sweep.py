@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 SHARDS = 16
 PAGE = 100
-EXPIRING = ("events", "rates")
+EXPIRING = ("events", "rates", "proofs")
 """Collections whose documents say in `expires_at` when they may go (on Firestore its TTL does it)."""
 
 

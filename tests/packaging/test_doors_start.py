@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("packaging")
 
 REQUESTS = {
+    "admin_proof": ("GET", "/.well-known/jwks.json", 200),
     "client_token": ("GET", "/.well-known/jwks.json", 200),
     "distribute": ("POST", "/", 400),
     "enrol": ("POST", "/", 400),
