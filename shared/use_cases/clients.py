@@ -77,15 +77,18 @@ class Clients:
         client_id: str,
         also: Iterable[str] = (),
         belonging: Callable[[Data], Iterable[str]] = lambda _client: (),
+        found: Document | None = None,
     ) -> Reading:
         """Read a client, the paths `also`, and what `belonging` derives from the client; `NotFound` without one.
 
-        `LostRace` when the client changed between the two reads.
+        `found` is the client's document where a query gave it just now: then one read is enough. `LostRace` when the
+        client changed between the two reads.
         """
-        found = self.read_together([client_id], also, belonging)
-        if not found:
+        first = {found.path: found} if found else self.store.get([paths.client(client_id)]).documents
+        readings = self._read_on(first, also, belonging)
+        if not readings:
             raise NotFound("unknown_client", "There is no such client.")
-        return found[0]
+        return readings[0]
 
     def read_together(
         self,
@@ -94,8 +97,12 @@ class Clients:
         belonging: Callable[[Data], Iterable[str]] = lambda _client: (),
     ) -> list[Reading]:
         """Read those of several clients that there are, as they were together at one instant; else as `read`."""
-        first = self.store.get(map(paths.client, client_ids))
-        clients = {path: item.data for path, item in first.documents.items() if item.data and "client_id" in item.data}
+        return self._read_on(self.store.get(map(paths.client, client_ids)).documents, also, belonging)
+
+    def _read_on(
+        self, first: Mapping[str, Document], also: Iterable[str], belonging: Callable[[Data], Iterable[str]]
+    ) -> list[Reading]:
+        clients = {path: item.data for path, item in first.items() if item.data and "client_id" in item.data}
         named = {path: _named(data) for path, data in clients.items()}
         wanted = [path for data in clients.values() for path in belonging(data)]
         snapshot = self.store.get(dict.fromkeys([*clients, *also, *wanted, *chain.from_iterable(named.values())]))
