@@ -15,6 +15,7 @@ from admin.operator_token import read_token
 from admin.server import Server
 from bench.watched_store import WatchedStore
 from local.machine import running
+from shared.adapters.bus_local import LocalBus
 from shared.adapters.outbox import Outbox
 from shared.domain.policy import Policy
 from shared.entry import wiring
@@ -118,6 +119,7 @@ def raised(folder: Path) -> Iterator[RotationStage]:
         watched = WatchedStore(cast("SqliteStore", databases.control).file.path)
         # No use case is wired before the first request: all of them get the watched store.
         vars(suite)["databases"] = Databases(watched, databases.auth, databases.usage)
+        vars(suite)["bus"] = LocalBus(watched)
         token = read_token(suite.settings.base_url, os.environ)
         Server(suite.settings.base_url).operator("POST", "/groups", token, {"group_id": GROUP})
         devices = [_enrolled(folder / "devices" / user, user, suite.settings.base_url, token) for user in ADMINS]

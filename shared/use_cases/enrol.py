@@ -57,12 +57,18 @@ class Enrol:
         invite = _invite(snapshot[path], offered, event, snapshot.read_time)
         group_id, user = cast("str", invite["group_id"]), cast("str", invite["user"])
         membership, answered = self._open(group_id, offered)
-        if answered and invite["used_by"] is None:  # RFC 9420 §10: a key package is used once
+        if answered and not self._took(path, offered):  # RFC 9420 §10: a key package is used once
             raise Conflict("key_package_used", "The key package was used already.")
         if not answered and membership.roster.member(offered.npub):
             raise Conflict("already_member", "This device is in the group already.")
         taken = put(snapshot[path], {**invite, "used_by": offered.reference})
-        return self._answer(membership, answered, user, offered, event, () if invite["used_by"] else (taken,))
+        new = not answered and invite["used_by"] is None
+        return self._answer(membership, answered, user, offered, event, (taken,) if new else ())
+
+    def _took(self, path: str, offered: KeyPackage) -> bool:
+        # Looked at after the Welcome was: the same call beside this one takes the invite first.
+        invite = self.databases.auth.get([path])[path].data
+        return invite is not None and invite["used_by"] == offered.reference
 
     def _rejoin(self, group_id: str, event: Event) -> Data:
         offered = self._offered(event, self.databases.control.get([]).read_time)

@@ -255,7 +255,8 @@ def test_a_malformed_event_is_refused_as_object_and_as_text(mutation: Callable[[
     fields = signed().to_dict()
     mutation(fields)
     assert isinstance(check_refused(fields, "malformed_event"), InvalidRequest)
-    check_refused(json.dumps(fields), "malformed_event")
+    # A text with a lone surrogate is no JSON that can be read in one way, whatever is in it.
+    check_refused(json.dumps(fields), "malformed_json" if "\\ud" in json.dumps(fields) else "malformed_event")
 
 
 @pytest.mark.parametrize(("mutation", "reason"), UNPROVEN.values(), ids=UNPROVEN.keys())
