@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from admin.errors import ServerRefusedError
+from admin.errors import DeviceError, ServerRefusedError
 from admin.server import Server
 from local.demo.stage import LEAD_SECONDS
 from local.demo.timeline import Timeline
@@ -73,8 +74,11 @@ class Story:
             self._back_and_forth(first, second, timeline)
             self._refusals(second)
             self._grace_ends(first, second, timeline)
+            self._leave(second, timeline)
         finally:
             timeline.stop()
+        if timeline.gaps:
+            raise DemoError("There was a moment without an accepted secret.", REPORT)
         self._examine()
         self.told.seconds = time.monotonic() - began
         return self.told
@@ -152,16 +156,39 @@ class Story:
             timeline.happened("grace over")
             self._expect(second, "current")
             time.sleep(0.5)  # long enough to be seen in the timeline
-        if timeline.gaps():
-            raise DemoError(
-                "There was a moment without an accepted secret.", "This must never happen: please report it."
-            )
+
+    def _leave(self, second: str, timeline: Timeline) -> None:
+        with self._step("carol leaves: an emergency rotation replaces at once the secret that she knows"):
+            removed = self.stage.operate("POST", f"/groups/{GROUP}/remove", {"user": "carol"})
+            if removed["received"] != [CLIENT]:
+                raise DemoError("It is not known which live secrets carol received.", REPORT)
+            asked = self.devices["alice"].rotate(CLIENT, "carol left", emergency=True, grace=timedelta(0))
+            third = str(asked["rotation_id"])
+            self._acknowledged(third, "bob")
+            timeline.watch("v3", self.secrets[third])
+            self._completed(third)
+            timeline.happened("carol left")
+            self._expect(third, "current")
+            self._expect(second, "refused")
+        with self._step("her device is sent nothing, and her acknowledgement is refused"):
+            self._gets_nothing("carol", third)
+            time.sleep(0.5)  # long enough to be seen in the timeline
+
+    def _gets_nothing(self, user: str, rotation_id: str) -> None:
+        device = self.devices[user]
+        try:
+            device.ack(rotation_id)
+        except DeviceError:
+            if not _holds(device, rotation_id):
+                return
+        raise DemoError("A removed device got a notice, or its acknowledgement counted.", REPORT)
 
     def _examine(self) -> None:
         with self._step("audit chain, every invariant, and no plaintext at rest"):
             status, self.told.doctor = self.stage.keyturn("doctor", "--data", str(self.stage.data))
             if status:
                 raise DemoError("`keyturn doctor` found something.", "Run it on the folder of --keep DIR.")
+            self.stage.keep_documents()
             self.told.plaintext_found = len(search_folder(self.stage.folder, self.secrets.values()))
             control = b"..." + next(iter(self.secrets.values())).encode() + b"..."
             self.told.control_found = bool(list(search(control, self.secrets.values())))
@@ -209,6 +236,10 @@ class Story:
 
 def _received(device: Device, rotation_id: str) -> bool:
     device.catch_up()
+    return _holds(device, rotation_id)
+
+
+def _holds(device: Device, rotation_id: str) -> bool:
     return rotation_id in {notice.rotation_id for notice in device.inbox()}
 
 

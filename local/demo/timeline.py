@@ -36,6 +36,8 @@ class Timeline:
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     moments: list[tuple[float, str]] = field(default_factory=list)
     unanswered: int = 0
+    gaps: int = 0
+    """Rounds in which no version at all was accepted."""
     _secrets: dict[str, str] = field(default_factory=dict, repr=False)
     _began: float = field(default_factory=time.monotonic)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -64,22 +66,18 @@ class Timeline:
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_SECONDS):
-            for name, secret in list(self._secrets.items()):
-                self._ask(name, secret)
+            states = [self._ask(name, secret) for name, secret in list(self._secrets.items())]
+            self.gaps += set(states) == {"refused"}
 
-    def _ask(self, name: str, secret: str) -> None:
+    def _ask(self, name: str, secret: str) -> str:
         try:
             verdict = self.server.check(self.client_id, secret)
         except UnreachableError:
             self.unanswered += 1
-            return
+            return "unanswered"
         state = str(verdict["state"]) if verdict["accepted"] else "refused"
         self.samples[name].append(Sample(time.monotonic() - self._began, state))
-
-    def gaps(self) -> int:
-        """Return how many rounds there were in which no version at all was accepted."""
-        rounds = zip(*self.samples.values(), strict=False)
-        return sum(all(sample.state == "refused" for sample in together) for together in rounds)
+        return state
 
     def drawn(self, total_seconds: float) -> Text:
         """Return the picture: a row a version, and what happened when below."""
