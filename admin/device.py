@@ -82,7 +82,7 @@ class Device:
         return self._enrolment.join(code)
 
     def rejoin(self, group_id: str) -> Seat:
-        """Come back to a group with a fresh key package; the inbox stays. `DamagedError` if it was never in it."""
+        """Come back to a group with a fresh key package; the inbox stays. `NotEnrolledError` if it was never in it."""
         return self._following.come_back(identifier(group_id))
 
     def refresh(self, group_id: str) -> Seat:

@@ -73,7 +73,7 @@ class Following:
 
     def follow(self, group_id: str) -> Seat:
         """Read what is new in one group's log, and return the seat after it; raises as `catch_up` does."""
-        seat = self._mail.seat(group_id)
+        seat = self._mail.known_seat(group_id)
         if seat.lost is Lost.REMOVED:
             return seat
         reading = self._follow(seat, no_progress)
@@ -83,7 +83,8 @@ class Following:
         return reading.seat
 
     def come_back(self, group_id: str, lost: Lost = Lost.ASTRAY) -> Seat:
-        """Take a new seat in a group with a fresh key package, and say so."""
+        """Take a new seat in a group with a fresh key package, and say so; `NotEnrolledError` if it never had one."""
+        self._mail.known_seat(group_id)
         seat = self._mail.give_up(group_id, lost)
         reading = self._returned(Reading(seat), None)
         self._tell(reading)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from admin.errors import NoticeError
+from admin.errors import NotEnrolledError, NoticeError
 from admin.notice import Notice
 from admin.reading import Reading, read_page
 from admin.seat import Lost, Seat
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 GROUP = "group"
 INBOX = "inbox"
+NOT_INVITED = "Have it invited: `keyturn device invite`, then `device join`."
 
 
 class Mail:
@@ -41,6 +42,12 @@ class Mail:
     def seat(self, group_id: str) -> Seat:
         """Return the seat in a group; `DamagedError` if there is none."""
         return Seat.from_bytes(group_id, self._home.load(GROUP, group_id) or b"")
+
+    def known_seat(self, group_id: str) -> Seat:
+        """Return the seat in a group; `NotEnrolledError` if this device never had one."""
+        if group_id not in self._home.ids(GROUP):
+            raise NotEnrolledError("This device has no seat in that group.", NOT_INVITED)
+        return self.seat(group_id)
 
     def usable_seat(self, group_id: str) -> Seat | None:
         """Return the seat in a group if this device may send from it."""

@@ -19,7 +19,7 @@ from admin.durations import milliseconds
 from admin.errors import DeviceError, LostStepError, NotEnrolledError, ServerRefusedError
 from admin.events import envelope_event
 from admin.incidents import Incident
-from admin.mail import GROUP
+from admin.mail import GROUP, NOT_INVITED
 from admin.outbox import UNANSWERED
 from admin.seat import Renewal
 from shared.domain.encodings import to_milliseconds
@@ -94,7 +94,7 @@ class Renewals:
         with self._home.locked():
             seat = self._mail.usable_seat(group_id)
             if seat is None:
-                raise NotEnrolledError("This device has no seat in that group.", "Have it invited: `device invite`.")
+                raise NotEnrolledError("This device has no seat in that group.", NOT_INVITED)
             if seat.renewal is not None:
                 return seat.renewal
             made = seat.group.commit(random=self._signer.random, now=self._signer.now(), include_pending=False)

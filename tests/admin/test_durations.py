@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admin.durations import format_duration, milliseconds, parse_duration
+from admin.durations import format_age, format_duration, milliseconds, parse_duration
 from admin.errors import UsageError
 
 
@@ -51,3 +51,10 @@ def test_what_is_written_reads_back(seconds: int) -> None:
     duration = timedelta(seconds=seconds)
     assert parse_duration(format_duration(duration)) == duration
     assert milliseconds(duration) == seconds * 1000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"), [(0, "0s"), (-5, "0s"), (59, "59s"), (119, "1m"), (7_199, "1h"), (8 * 86_400 + 5, "8d")]
+)
+def test_ages_are_in_the_largest_unit_that_has_passed(seconds: int, age: str) -> None:
+    assert format_age(timedelta(seconds=seconds)) == age

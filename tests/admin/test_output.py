@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
 from admin import answers
 from admin.errors import UnreachableError
 from admin.operator_token import token_path
-from admin.output import clean, moment, print_facts, print_json, print_table, waiting
+from admin.output import clean, fetching, moment, print_facts, print_json, print_table, waiting
 from admin.people import key, person
 from admin.session import default_home
 
@@ -57,6 +59,25 @@ def test_an_object_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_progress_is_not_for_pipes(capsys: pytest.CaptureFixture[str]) -> None:
     with waiting("Waiting") as tell:
         tell("Still waiting")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_long_log_is_fetched_with_a_bar_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr("admin.output._console", lambda *, err: console if err else None)
+    with fetching() as tell:
+        tell("ops", 120, 200)
+        tell("ops", 200, 0)
+    shown = screen.getvalue()
+    assert "Fetching messages of ops" in shown
+    assert "200/200" in shown
+    assert "epochs" in shown
+
+
+def test_a_long_log_is_fetched_silently_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with fetching() as tell:
+        tell("ops", 120, 200)
     assert capsys.readouterr() == ("", "")
 
 

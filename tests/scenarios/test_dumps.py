@@ -100,6 +100,8 @@ def test_dumps_of_store_and_keys_from_before_and_after_a_send_open_no_notice(wor
     bob = Person(world, "bob").join()
     dumps = [Dump.taken(world, "0")]
     start = len(alice.log())
+    alice.device.catch_up()
+    (member,) = (seat.group for seat in alice.device.seats())
     secrets = []
     for turn in range(3):
         world.clock.advance(minutes=2)
@@ -114,6 +116,8 @@ def test_dumps_of_store_and_keys_from_before_and_after_a_send_open_no_notice(wor
     assert len(set(secrets)) == 3
     said = [plaintext for dump in dumps for plaintext in attack(dump.group(world), [m for _, m in messages], world)]
     assert said == []
+    control = b"".join(attack(member, [m for _, m in messages], world))  # what a member has, opens them all
+    assert [secret for secret in secrets if secret.encode() in control] == secrets
     for dump in dumps:
         everything = b"".join(path.read_bytes() for path in sorted(dump.folder.iterdir()) if path.is_file())
         assert not [secret for secret in secrets if secret.encode() in everything]
