@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from local.demo.story import Told
 
-TOTAL_SECONDS = 18.0
+TOTAL_SECONDS = 20.0
 """What the timeline is drawn for: a little longer than the story takes."""
 
 
@@ -42,7 +42,7 @@ class Screen:
             return
         self._done[-1] = (name, seconds)
         if not self._console.is_terminal:
-            self._console.print(_line(name, seconds))
+            self._console.print(_line(name, seconds), soft_wrap=True)
 
     def __rich__(self) -> Group:
         """Return what stands on the screen now."""
@@ -98,7 +98,7 @@ def summary(told: Told) -> Mapping[str, Any]:
             for item in told.rotations
         ],
         "steps": [{"step": name, "seconds": round(seconds, 3)} for name, seconds in told.steps],
-        "moments_without_an_accepted_secret": told.timeline.gaps() if told.timeline else None,
+        "moments_without_an_accepted_secret": told.timeline.gaps if told.timeline else None,
         "plaintext_at_rest": {"found": told.plaintext_found, "control_found": told.control_found},
         "doctor": told.doctor,
         "seconds": round(told.seconds, 3),
