@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROMISED = {
+    "group_batch_commits": 1.2,
     "mls_encrypt_time_200_vs_3": 1.2,
     "mls_encrypt_bytes_200_vs_3": 1.0,
     "mls_update_200_vs_add_200_rfc9420": 1.0,

@@ -1,0 +1,192 @@
+"""The stage of the group row: one group, three devices, several `distribute` workers that are killed at random.
+
+The store, its outbox and the workers' processes are real; a message whose worker was killed is delivered again when its
+lease has run out.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import cycle
+from random import Random
+from typing import TYPE_CHECKING, cast
+
+from bench.light_device import LightDevice, agree
+from shared.adapters.outbox import Outbox, Patience
+from shared.domain.model import ClientKind
+from shared.domain.policy import Policy
+from shared.entry.settings import Settings, Stage
+from shared.entry.wiring import Suite
+from shared.ports.store import Query
+from shared.records import paths
+from shared.use_cases.sweep import pages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from shared.adapters.outbox import Depth
+    from shared.adapters.store_sqlite import SqliteStore
+
+GROUP = "ops"
+PEOPLE = ("alice", "bob", "carol")
+PATIENCE = Patience(lease_seconds=4.0, longest_delay_seconds=1.0)
+POLICY = Policy(minimum_not_before_seconds=0, requests_per_hour_per_client=1000, requests_per_hour_per_requester=1000)
+WAIT_SECONDS = 120.0
+POLL_SECONDS = 0.01
+WINDOW = 12
+"""How many messages may wait while more rotations are asked for: enough for all workers to want the group at once."""
+
+
+class UnfinishedError(Exception):
+    """What was asked for was not all sent in time."""
+
+
+def settings(folder: Path) -> Settings:
+    """Return the settings of the stage and of its workers."""
+    return Settings(Stage.LOCAL, folder, policy=POLICY)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What it came to; `attempted` commits of the group's state by the workers, `batches` that won, `kills`.
+
+    `opened` counts, by device, how often it opened the notice of each rotation.
+    """
+
+    asked: frozenset[str]
+    opened: tuple[Counter[str], ...]
+    attempted: int
+    batches: int
+    kills: int
+    dead: int
+    agree: bool
+
+    @property
+    def each_once(self) -> bool:
+        """Whether each device opened one notice of each rotation, and no other."""
+        return all(opened == Counter(self.asked) for opened in self.opened)
+
+    @property
+    def commits_a_batch(self) -> float:
+        """How many commits of the group's state were attempted for each that won."""
+        return self.attempted / self.batches
+
+
+@dataclass
+class Workers:
+    """The workers' processes; `counted` is the folder with what they count."""
+
+    data: Path
+    counted: Path
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    started: int = 0
+
+    def start(self) -> None:
+        """Start one more."""
+        self.started += 1
+        command = [
+            sys.executable,
+            "-m",
+            "bench.distribute_worker",
+            *map(str, (self.data, self.counted / str(self.started))),
+        ]
+        self.running.append(subprocess.Popen(command))  # noqa: S603 - this very package
+
+    def kill(self, number: int) -> None:
+        """Kill one (SIGKILL), whatever it is doing."""
+        worker = self.running.pop(number)
+        worker.kill()
+        worker.wait()
+
+    @property
+    def attempted(self) -> int:
+        """How many commits of the group all of them attempted."""
+        return sum(file.stat().st_size for file in self.counted.iterdir())
+
+
+@contextmanager
+def at_work(data: Path, counted: Path, count: int) -> Iterator[Workers]:
+    """Run so many workers while the context lasts."""
+    counted.mkdir()
+    workers = Workers(data, counted)
+    try:
+        for _ in range(count):
+            workers.start()
+        yield workers
+    finally:
+        while workers.running:
+            workers.kill(0)
+
+
+def send(folder: Path, *, rotations: int, workers: int, kills: int, seed: int) -> Sent:
+    """Rotate so many clients of one group, a few at a time, while workers are killed and replaced at random."""
+    (folder / "data").mkdir(mode=0o700)
+    suite = Suite(settings(folder / "data"))
+    devices = _founded(suite)
+    clients = [f"client-{number:05d}" for number in range(rotations)]
+    for client_id in clients:
+        suite.operate.add_client(client_id, ClientKind.X_API_KEY, [GROUP], {})
+    before = suite.databases.control.get([paths.group(GROUP)])[paths.group(GROUP)].data or {}
+    killing = Random(seed).sample(range(rotations), kills)  # noqa: S311 - which worker dies when, repeatably
+    with at_work(folder / "data", folder / "counted", workers) as running:
+        asked = _asked(suite, devices, clients, running, frozenset(killing))
+        _wait_until(suite, at_most=0)
+    for device in devices:
+        device.catch_up(suite)
+    return Sent(
+        asked=frozenset(asked),
+        opened=tuple(Counter(device.opened) for device in devices),
+        attempted=running.attempted,
+        batches=_commits(suite, cast("int", before["next_index"])),
+        kills=kills,
+        dead=_depth(suite).dead,
+        agree=agree(devices),
+    )
+
+
+def _founded(suite: Suite) -> list[LightDevice]:
+    suite.operate.create_group(GROUP)
+    devices = [LightDevice(GROUP) for _ in PEOPLE]
+    for user, device in zip(PEOPLE, devices, strict=True):
+        device.join(suite, user)
+        device.catch_up(suite)
+    return devices
+
+
+def _asked(
+    suite: Suite, devices: list[LightDevice], clients: list[str], workers: Workers, killing: frozenset[int]
+) -> list[str]:
+    asked = []
+    for number, (client_id, device) in enumerate(zip(clients, cycle(devices), strict=False)):
+        rotation_id, event = device.request(client_id)
+        suite.accept_event(event)
+        asked.append(rotation_id)
+        if number in killing:
+            workers.kill(number % len(workers.running))
+            workers.start()
+        _wait_until(suite, at_most=WINDOW)
+    return asked
+
+
+def _wait_until(suite: Suite, *, at_most: int) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (depth := _depth(suite)).waiting + depth.leased > at_most:
+        if time.monotonic() > deadline:
+            raise UnfinishedError
+        time.sleep(POLL_SECONDS)
+
+
+def _depth(suite: Suite) -> Depth:
+    return Outbox(cast("SqliteStore", suite.databases.control).file).depth()
+
+
+def _commits(suite: Suite, since: int) -> int:
+    query = Query(paths.messages(GROUP), order_by="index", at_least=since)
+    found: list[Mapping[str, object]] = [item.data or {} for item in pages(suite.databases.control, query)]
+    return sum(entry["kind"] == "commit" for entry in found)

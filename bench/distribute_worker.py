@@ -1,0 +1,77 @@
+"""A worker of the group row, a process of its own: takes what the outbox has, a message at a time, until it is killed.
+
+`python -m bench.distribute_worker DATA COUNTED`: each commit of a group's state that it attempts is one byte more in
+the file COUNTED, written before the store is asked.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from bench.distribute_stage import PATIENCE, settings
+from shared.adapters.outbox import Outbox
+from shared.entry.wiring import Suite
+from shared.ports.store import Databases, Update
+from shared.records import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from shared.adapters.outbox import Event
+    from shared.adapters.store_sqlite import SqliteStore
+    from shared.ports.store import Write
+
+IDLE_SECONDS = 0.005
+
+
+class CountingStore:
+    """The control store; counts the commits that would change a group."""
+
+    def __init__(self, store: SqliteStore, counted: Path) -> None:
+        self.get = store.get
+        self.query = store.query
+        self._store = store
+        self._counted = os.open(counted, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        """Commit, as the store does."""
+        if any(isinstance(write, Update) and write.path.startswith(f"{paths.GROUPS}/") for write in writes):
+            os.write(self._counted, b".")
+        return self._store.commit(writes)
+
+
+def main(folder: Path, counted: Path) -> None:
+    """Work until killed."""
+    suite = Suite(settings(folder))
+    control = cast("SqliteStore", suite.databases.control)
+    _ = suite.bus  # it stands on the store itself
+    counting = CountingStore(control, counted)
+    vars(suite)["databases"] = Databases(counting, suite.databases.auth, suite.databases.usage)
+    outbox = Outbox(control.file, patience=PATIENCE)
+    with outbox.attended():
+        while True:
+            for event in outbox.claim(1):
+                _deliver(suite, outbox, event)
+            time.sleep(IDLE_SECONDS)
+
+
+def _deliver(suite: Suite, outbox: Outbox, event: Event) -> None:
+    try:
+        if event.door == "on_secret_version":
+            _, client_id, _, version_id = event.subject.split("/")
+            suite.publish(client_id, version_id)
+        else:
+            suite.distribute(event.attributes["client_id"], event.attributes["rotation_id"])
+    except Exception as error:  # noqa: BLE001 - as a door does: whatever failed is delivered again
+        outbox.failed(event, type(error).__name__)
+    else:
+        outbox.done(event)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

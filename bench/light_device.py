@@ -1,0 +1,86 @@
+"""A device without a home or a network: a key, its end of one group, and reading the group's log as it is stored."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+from admin.events import RotationRequest, Signer, key_package_event, rotation_event
+from shared import mls
+from shared.domain.encodings import base64url_decode, ulid
+from shared.ports.store import Query
+from shared.proofs.nostr import parse_event
+from shared.records import paths
+from shared.use_cases.sweep import pages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.entry.wiring import Suite
+    from shared.ports.store import Data
+
+_LEAF_LASTS = timedelta(days=30)
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class LightDevice:
+    """A person's device in one group; `opened` has the rotation of each notice that it opened, in order."""
+
+    group_id: str
+    signer: Signer = field(default_factory=lambda: Signer(os.urandom(32), utc_now, os.urandom), repr=False)
+    group: mls.Group | None = field(default=None, repr=False)
+    cursor: int = 0
+    opened: list[str] = field(default_factory=list)
+
+    def join(self, suite: Suite, user: str) -> None:
+        """Enrol by an invite of this suite."""
+        code = cast("str", suite.operate.invite(user, self.group_id)["code"])
+        now, seed = utc_now(), os.urandom(32)
+        identity = bytes.fromhex(self.signer.public_key)
+        offered = mls.create_key_package(
+            identity, seed, not_before=now - _LEAF_LASTS, not_after=now + _LEAF_LASTS, random=os.urandom
+        )
+        answer = suite.enrol(code, key_package_event(self.signer, offered.key_package).to_dict())
+        welcome = parse_event(cast("str", answer["event"]))
+        self.group = mls.Group.join(base64url_decode(welcome.content), offered, now=now)
+        self.cursor = int(welcome.tag("after") or 0)
+
+    def request(self, client_id: str) -> tuple[str, bytes]:
+        """Return a new rotation's id, and the signed event that asks for it."""
+        rotation_id = ulid(utc_now(), os.urandom(10))
+        asked = RotationRequest(
+            client_id=client_id,
+            rotation_id=rotation_id,
+            reason="because it is time",
+            group=self.group_id,
+            grace_milliseconds=0,
+        )
+        return rotation_id, rotation_event(self.signer, asked).to_json().encode()
+
+    def catch_up(self, suite: Suite) -> None:
+        """Read the log to its end; the `MlsError` of what can't be opened: a generation that was used before, say."""
+        query = Query(paths.messages(self.group_id), order_by="index", at_least=self.cursor + 1)
+        for document in pages(suite.databases.control, query):
+            data = cast("Data", document.data)
+            self._read(base64url_decode(parse_event(cast("str", data["event"])).content))
+            self.cursor = cast("int", data["index"])
+
+    def _read(self, message: bytes) -> None:
+        group = cast("mls.Group", self.group)
+        self.group, event = group.receive(message, now=utc_now())
+        if isinstance(event, mls.ApplicationReceived):
+            self.opened.append(json.loads(event.plaintext)["rotation_id"])
+
+
+def agree(devices: Sequence[LightDevice]) -> bool:
+    """Return whether all are in the same epoch, down to its secrets (RFC 9420 §8.7)."""
+    groups = [cast("mls.Group", device.group) for device in devices]
+    return len({(group.epoch, group.epoch_authenticator) for group in groups}) == 1

@@ -1,0 +1,102 @@
+"""Four `distribute` workers on one group, processes of their own, killed at random: the bench row's stage, smaller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench.distribute_stage import Sent, send
+from shared.domain.model import Rotation
+from shared.ports.environment import Environment
+from shared.records import paths
+from shared.records.live import group_key
+from shared.use_cases.waiting import PATIENCE_SECONDS, STAGGER_SECONDS, Waiting, WaitingRoom
+from tests.world import GROUP
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.world import World
+
+ROTATIONS = 120
+KILLS = 8
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Sent:
+    folder: Path = tmp_path_factory.mktemp("workers")
+    return send(folder, rotations=ROTATIONS, workers=4, kills=KILLS, seed=4)
+
+
+def test_each_device_opens_one_notice_of_each_rotation(sent: Sent) -> None:
+    """A generation that was used twice would be refused by a device: it opens each message of the log once."""
+    assert len(sent.asked) == ROTATIONS
+    assert [sum(opened.values()) for opened in sent.opened] == [ROTATIONS] * 3
+    assert sent.each_once
+
+
+def test_no_message_is_dead(sent: Sent) -> None:
+    assert sent.dead == 0
+
+
+def test_devices_end_in_the_same_epoch_with_the_same_keys(sent: Sent) -> None:
+    assert sent.agree
+
+
+def test_hardly_a_commit_is_in_vain(sent: Sent) -> None:
+    assert sent.batches > 4
+    assert sent.attempted - sent.batches <= KILLS  # a message whose worker was killed may be led by two for a moment
+
+
+# --- who leads -------------------------------------------------------------------------------------------------------
+
+
+def waiting_rotations(world: World, count: int) -> list[Rotation]:
+    """Ask for rotations of so many clients, and deliver none; the oldest first."""
+    from shared.records.entities import from_data
+
+    found = []
+    for number in range(count):
+        world.add_client(f"client-{number}")
+        answer = world.send(world.admins["alice"].rotation(client_id=f"client-{number}"))
+        world.clock.advance(seconds=1)
+        assert answer.status_code == 200
+        path = paths.rotation(str(answer.json["rotation_id"]))  # type: ignore[index]  # an object
+        found.append(from_data(Rotation, world.document(path)))
+    return found
+
+
+def seconds_until_led(world: World, rotation: Rotation) -> tuple[float, int]:
+    """Return how long a message waits before it leads, while nobody else does anything, and how much it then sends."""
+    slept: list[float] = []
+    led = WaitingRoom(world.control, Environment(bytes, slept.append)).led(rotation)
+    return sum(slept), len(led)
+
+
+def test_the_oldest_leads_at_once_and_later_ones_one_after_the_other(world: World) -> None:
+    rotations = waiting_rotations(world.found("alice"), 4)
+    waits = [seconds_until_led(world, rotation) for rotation in rotations]
+    assert waits[0] == (0.0, 4)
+    assert [count for _, count in waits] == [4] * 4
+    for place in (1, 2, 3):
+        assert waits[place][0] >= PATIENCE_SECONDS + place * STAGGER_SECONDS
+        assert waits[place][0] > waits[place - 1][0]
+
+
+def test_progress_of_others_starts_the_wait_anew_and_being_sent_along_ends_it(world: World) -> None:
+    first, second = waiting_rotations(world.found("alice"), 2)
+
+    def meanwhile(_seconds: float) -> None:
+        world.suite.distribute(first.client_id, first.rotation_id)
+
+    assert WaitingRoom(world.control, Environment(bytes, meanwhile)).led(second) == []
+
+
+def test_a_rotation_beyond_the_batch_takes_itself_along(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.use_cases.waiting.BATCH", 2)
+    rotations = waiting_rotations(world.found("alice"), 3)
+    led = WaitingRoom(world.control, Environment(bytes, lambda _seconds: None)).led(rotations[2])
+    assert led[0] == Waiting(rotations[2].rotation_id, "client-2")
+    assert len(led) == 2
+    assert world.document(paths.rotation(rotations[2].rotation_id))["waiting_for"] == group_key([GROUP])
