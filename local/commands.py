@@ -9,17 +9,24 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from admin.durations import parse_duration
 from admin.options import Json
 from admin.output import print_facts, print_json, print_note, print_warning
+from local import keys_commands
+from local.errors import LocalError
 from shared.domain.policy import Policy
 from shared.entry.settings import Settings, Stage
 
+if TYPE_CHECKING:
+    from local.machine import Ground
+    from shared.entry.settings import Cloud
+
 Duration = Annotated[timedelta | None, typer.Option(parser=parse_duration, metavar="10m")]
+Emulators = Annotated[bool, typer.Option("--emulators", help="On Google's emulators instead of a data folder.")]
 Data = Annotated[Path | None, typer.Option(help="The data folder (default: the user's).", metavar="DIR")]
 
 
@@ -42,6 +49,7 @@ def register(root: typer.Typer) -> None:
     root.command("thaw")(thaw)
     root.add_typer(dead_letters, name="dead-letters")
     root.command("demo")(demo)
+    keys_commands.register(root)
 
 
 def default_data() -> Path:
@@ -57,20 +65,42 @@ def up(
     min_not_before: Duration = None,
     min_interval: Duration = None,
     quick: Annotated[bool, typer.Option(help="Lead 10 s, grace 2 min, no interval: to try things out.")] = False,
+    emulators: Emulators = False,
     json: Json = False,
 ) -> None:
-    """Run the whole suite here, each door at /<door>, until Ctrl-C."""
-    from local.machine import running  # noqa: PLC0415 - the other commands need no server
+    """Run the whole suite here, each door at /<door>, until Ctrl-C.
+
+    With --emulators it stands on Google's: those that `FIRESTORE_EMULATOR_HOST` and `PUBSUB_EMULATOR_HOST` name, else
+    its own, with a stand-in for Cloud KMS. A given Firestore emulator must have been started with
+    `--functions_emulator 127.0.0.1:PORT` of this suite. All but the keys is in the emulators' memory.
+    """
+    from local.machine import standing_on  # noqa: PLC0415 - the other commands need no server
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    folder, policy = data or default_data(), _policy(min_not_before, min_interval, quick=quick)
+    policy = _policy(min_not_before, min_interval, quick=quick)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    every = sweep_every or timedelta(seconds=1 if quick else 60)
-    with running(port, every.total_seconds(), lambda url: Settings(Stage.LOCAL, folder, url, policy=policy)) as suite:
+    every = (sweep_every or timedelta(seconds=1 if quick else 60)).total_seconds()
+    ground = _emulated(data, policy) if emulators else _folder(data, policy, every)
+    with standing_on(ground, port, every) as suite:
         _announce(suite.settings, suite.freeze.frozen_because(), json=json)
         stopped.wait()
+
+
+def _folder(data: Path | None, policy: Policy, sweep_every_seconds: float) -> Ground:
+    from local.machine import FolderGround  # noqa: PLC0415 - the other commands need no server
+
+    folder = data or default_data()
+    return FolderGround(lambda url: Settings(Stage.LOCAL, folder, url, policy=policy), sweep_every_seconds)
+
+
+def _emulated(data: Path | None, policy: Policy) -> Ground:
+    try:
+        from local.cloud_machine import EmulatorGround  # noqa: PLC0415 - Google's clients, which one machine needs not
+    except ModuleNotFoundError:
+        raise LocalError("Google's clients are not installed.", "`make test` sets up all that is needed.") from None
+    return EmulatorGround(data or default_data() / "emulators", policy, dict(os.environ))
 
 
 def _policy(min_not_before: timedelta | None, min_interval: timedelta | None, *, quick: bool) -> Policy:
@@ -86,7 +116,8 @@ def _announce(settings: Settings, frozen_because: str, *, json: bool) -> None:
     facts: dict[str, Any] = {
         "url": settings.base_url,
         "stage": settings.stage.value,
-        "data": str(settings.data),
+        **({"data": str(settings.data)} if settings.data else {}),
+        **(_emulator_facts(settings.cloud) if settings.cloud else {}),
         "authoriser": settings.authoriser,
         **({"frozen": frozen_because} if frozen_because else {}),
     }
@@ -96,18 +127,30 @@ def _announce(settings: Settings, frozen_because: str, *, json: bool) -> None:
         print_json(facts)
         return
     print_note("keyturn is up; Ctrl-C stops it.")
+    if settings.cloud:
+        print_warning("The data is in the emulators' memory: it is gone when they stop. The keys stay.")
     print_facts([*facts.items(), ("next", "keyturn group create ops")])
+
+
+def _emulator_facts(cloud: Cloud) -> dict[str, str | None]:
+    return {
+        "project": cloud.project,
+        "firestore": cloud.firestore_emulator,
+        "pubsub": cloud.pubsub_emulator,
+        "kms": cloud.kms_emulator,
+    }
 
 
 def demo(
     *,
+    emulators: Emulators = False,
     json: Json = False,
     keep: Annotated[Path | None, typer.Option(help="A new folder that stays afterwards.", metavar="DIR")] = None,
 ) -> None:
     """Run the main job from nothing to retired, with real processes, in about half a minute."""
     from local.demo.show import run  # noqa: PLC0415 - the other commands need none of it
 
-    run(keep, as_json=json)
+    run(keep, as_json=json, emulators=emulators)
 
 
 def doctor(*, data: Data = None, json: Json = False) -> None:

@@ -9,15 +9,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
-from http.client import HTTPConnection, HTTPException
+from contextlib import closing, contextmanager
 from logging import getLogger
 from threading import Event as Flag
 from threading import Semaphore
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
 
 from local.cloud_events import request_of
+from local.doors import Doors
 from shared.ports.store import StoreError
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.015
 STORE_PAUSE_SECONDS = 1.0
 _LOG = getLogger(__name__)
-_SUCCESS = range(200, 300)
 
 
 class Delivery:
@@ -51,7 +49,7 @@ class Delivery:
         if timeout_seconds >= outbox.patience.lease_seconds:
             raise ValueError("a call ends before its lease does")
         self._outbox = outbox
-        self._doors = _Doors(base_url, timeout_seconds, headers or {})
+        self._doors = Doors(base_url, timeout_seconds, headers or {})
         self._workers = workers
         self._free = Semaphore(workers)
 
@@ -125,7 +123,7 @@ class Delivery:
 
     def _deliver(self, event: Event) -> None:
         try:
-            problem = self._doors.call(event)
+            problem = self._doors.call(event.door, *request_of(event))
             if problem is None:
                 self._outbox.done(event)
             else:
@@ -134,49 +132,3 @@ class Delivery:
             _LOG.warning("delivery of %s is left to its lease: %s", event.event_id, type(error).__name__)
         finally:
             self._free.release()
-
-
-class _Doors:
-    """The doors behind one address; connections are kept alive and used by one call at a time."""
-
-    def __init__(self, base_url: str, timeout_seconds: float, headers: Mapping[str, str]) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme != "http" or parts.hostname is None:
-            raise ValueError("the doors' address is an http URL: delivery stays on one machine")
-        self._address = (parts.hostname, parts.port or 80)
-        self._root = parts.path.rstrip("/")
-        self._timeout_seconds = timeout_seconds
-        self._headers = dict(headers)
-        self._idle: list[HTTPConnection] = []
-
-    def call(self, event: Event) -> str | None:
-        """Return None when the door took the event, and else why not, in words that hold nothing of the answer."""
-        try:
-            status = self._post(event)
-        except (OSError, HTTPException, ValueError) as error:
-            return type(error).__name__
-        return None if status in _SUCCESS else f"HTTP {status}"
-
-    def close(self) -> None:
-        """Close the connections that no call uses."""
-        while self._idle:
-            self._idle.pop().close()
-
-    def _post(self, event: Event) -> int:
-        if self._idle:
-            # The door's server may have closed an idle connection: that is no answer to this call, so call anew.
-            with suppress(ConnectionError, IndexError):
-                return self._exchange(self._idle.pop(), event)
-        return self._exchange(HTTPConnection(*self._address, timeout=self._timeout_seconds), event)
-
-    def _exchange(self, connection: HTTPConnection, event: Event) -> int:
-        headers, body = request_of(event)
-        try:
-            connection.request("POST", f"{self._root}/{quote(event.door)}/", body, {**self._headers, **headers})
-            response = connection.getresponse()
-            response.read()
-        except BaseException:
-            connection.close()
-            raise
-        self._idle.append(connection)
-        return response.status

@@ -1,8 +1,10 @@
 """The doctor: opens a data folder, running or stopped, and names every broken invariant; it mends nothing.
 
-Beside what every deployment is examined for, the folder shows all documents that there are: one that nothing examined
+Beside what every deployment is examined for, one machine shows all documents that there are: one that nothing examined
 leads to is held against its kind, and named if it does not stand alone. In a running store such a one may be younger
 than the look that missed it: only what two whole examinations missed counts.
+
+The folder of `keyturn up --emulators` has the keys and says where the emulators are; their store has no outbox.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from local.cloud_addresses import known_cloud
 from local.errors import LocalError
+from local.firestore_control import all_documents
 from shared.adapters.message_heads_mls import read_head
 from shared.adapters.outbox import Depth, Outbox
 from shared.domain.policy import Policy
@@ -36,24 +40,30 @@ _PATHS = "SELECT path FROM documents"
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What an examination of a data folder came to; `depth` is the outbox's."""
+    """What an examination of a data folder came to; `depth` is the outbox's, None where the store has none."""
 
     breaches: tuple[Breach, ...]
     examination: Examination
-    depth: Depth
+    depth: Depth | None
     frozen_because: str = ""
     """`copied` or `restored` while nothing may be sent, else nothing."""
 
 
 def open_folder(folder: Path) -> Suite:
     """Return the suite over a data folder that is there; `LocalError` if it is none, or cannot be used."""
+    cloud = known_cloud(folder)
+    if cloud is not None:
+        return _reached(Suite(Settings(Stage.LOCAL, policy=Policy(), cloud=cloud)))
     missing = [name for name in (*(f"{name}.db" for name in _NAMES), "keys.json") if not (folder / name).is_file()]
     if missing:
         raise LocalError(
             f"This is no data folder of keyturn: {', '.join(missing)} is missing.",
             "Give the folder that `keyturn up` prints, with --data.",
         )
-    suite = Suite(Settings(Stage.LOCAL, folder, policy=Policy()))
+    return _reached(Suite(Settings(Stage.LOCAL, folder, policy=Policy())))
+
+
+def _reached(suite: Suite) -> Suite:
     try:
         _ = suite.databases, suite.keys.enabled("mac")
     except (StoreUnavailable, KeyUnavailable) as error:
@@ -62,7 +72,11 @@ def open_folder(folder: Path) -> Suite:
 
 
 def outbox_of(suite: Suite) -> Outbox:
-    """Return the outbox of a suite over a data folder."""
+    """Return the outbox of a suite over a data folder; `LocalError` if it is over emulators, which keep their own."""
+    if suite.settings.cloud:
+        raise LocalError(
+            "A suite on emulators keeps no dead letters here.", "They are in Pub/Sub's subscription `distribute-dead`."
+        )
     return Outbox(_file(suite, "control"))
 
 
@@ -75,7 +89,8 @@ def diagnose(suite: Suite) -> Diagnosis:
             examination = _examine(suite)()
             strangers &= _strangers(suite, examination)
         met = [breach for path, store in sorted(strangers) for breach in _met(path, getattr(suite.databases, store))]
-        depth, frozen = outbox_of(suite).depth(), suite.freeze.frozen_because()
+        depth = None if suite.settings.cloud else outbox_of(suite).depth()
+        frozen = suite.freeze.frozen_because()
     except (StoreUnavailable, KeyUnavailable) as error:
         raise _unusable(error) from None
     return Diagnosis((*examination.breaches, *met), examination, depth, frozen)
@@ -104,12 +119,19 @@ def _strangers(suite: Suite, examination: Examination) -> set[tuple[str, str]]:
     """Return path and database of what nothing examined leads to, but for what was not examined for lack of rest."""
     found: set[tuple[str, str]] = set()
     for name in _NAMES:
-        with _file(suite, name).reading() as connection:
-            found |= {(str(path), name) for (path,) in connection.execute(_PATHS)}
+        found |= {(path, name) for path in _paths(suite, name)}
     restless = {subject.partition(" ")[2] for subject in examination.restless}
     return {
         (path, name) for path, name in found if path not in examination.seen and not restless & set(path.split("/"))
     }
+
+
+def _paths(suite: Suite, name: str) -> set[str]:
+    cloud = suite.settings.cloud
+    if cloud is not None:
+        return set(all_documents(cloud.firestore_emulator or "", cloud.project, database=getattr(cloud, name)))
+    with _file(suite, name).reading() as connection:
+        return {str(path) for (path,) in connection.execute(_PATHS)}
 
 
 def _is_stray(path: str) -> bool:

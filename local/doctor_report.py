@@ -9,6 +9,7 @@ from shared.domain.encodings import to_milliseconds
 
 if TYPE_CHECKING:
     from local.doctor import Diagnosis
+    from shared.adapters.outbox import Depth
 
 _HINT = (
     "Stop `keyturn up`, keep a copy of the data folder as it is, and look at what stands there; nothing was mended. "
@@ -44,24 +45,29 @@ def fields(diagnosis: Diagnosis) -> dict[str, object]:
         "checked": dict(diagnosis.examination.counts),
         "not_checked": list(diagnosis.examination.restless),
         "frozen": diagnosis.frozen_because or None,
-        "outbox": {
-            "waiting": depth.waiting,
-            "in_delivery": depth.leased,
-            "dead_letters": depth.dead,
-            "oldest": to_milliseconds(depth.oldest) if depth.oldest else None,
-        },
+        "outbox": _outbox_fields(depth) if depth else None,
+    }
+
+
+def _outbox_fields(depth: Depth) -> dict[str, object]:
+    return {
+        "waiting": depth.waiting,
+        "in_delivery": depth.leased,
+        "dead_letters": depth.dead,
+        "oldest": to_milliseconds(depth.oldest) if depth.oldest else None,
     }
 
 
 def _print_notes(diagnosis: Diagnosis) -> None:
     counts, depth = diagnosis.examination.counts, diagnosis.depth
     print_note("checked: " + ", ".join(f"{count} {noun}" for noun, count in counts.items()))
-    print_note(f"outbox: {depth.waiting} waiting, {depth.leased} in delivery, {depth.dead} dead letters")
+    if depth:
+        print_note(f"outbox: {depth.waiting} waiting, {depth.leased} in delivery, {depth.dead} dead letters")
     if diagnosis.frozen_because:
         print_warning(
             f"This folder was {diagnosis.frozen_because}: nothing is sent until `keyturn thaw` (see its --help)."
         )
-    if depth.dead:
+    if depth and depth.dead:
         print_warning("There are dead letters: see `keyturn dead-letters list`.")
     for subject in diagnosis.examination.restless:
         print_warning(f"Not checked, it changed all the time: {subject}.")

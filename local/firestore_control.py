@@ -51,14 +51,23 @@ def rule_coverage(host: str, project: str, *, database: str = "(default)") -> di
 
     The emulator reports expressions only: a literal `false` is none.
     """
-    return _told(host, "GET", f"{_database(project, database)}:ruleCoverage")
+    return cast("dict[str, Any]", _told(host, "GET", f"{_database(project, database)}:ruleCoverage"))
+
+
+def all_documents(host: str, project: str, *, database: str = "(default)") -> dict[str, dict[str, Any]]:
+    """Return every document of one database by its path, its fields as Firestore's REST interface says them."""
+    query = {"structuredQuery": {"from": [{"allDescendants": True}]}}
+    root = f"projects/{project}/databases/{database}/documents"
+    told = cast("list[dict[str, Any]]", _told(host, "POST", f"/v1/{root}:runQuery", query))
+    found = (item["document"] for item in told if "document" in item)
+    return {item["name"].removeprefix(f"{root}/"): item.get("fields", {}) for item in found}
 
 
 def _database(project: str, database: str) -> str:
     return f"/emulator/v1/projects/{project}/databases/{database}"
 
 
-def _told(host: str, method: str, path: str, body: object = None) -> dict[str, Any]:
+def _told(host: str, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - what json.loads gives
     text = None if body is None else json.dumps(body)
     connection = http.client.HTTPConnection(host, timeout=_TIMEOUT_SECONDS)
     try:
@@ -67,7 +76,7 @@ def _told(host: str, method: str, path: str, body: object = None) -> dict[str, A
         said = answer.read()
         if answer.status != http.HTTPStatus.OK:
             raise LocalError("The Firestore emulator refused.", _HINT)
-        return cast("dict[str, Any]", json.loads(said or b"{}"))
+        return json.loads(said or b"{}")
     except (OSError, http.client.HTTPException, ValueError):
         raise LocalError("The Firestore emulator does not answer as one.", _HINT) from None
     finally:

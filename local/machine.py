@@ -1,7 +1,9 @@
 """The whole suite on one machine: gateway, delivery of events, scheduler; until it is stopped.
 
-Order at start: bind the port, open the data, then answer; so that a port in use, or data that cannot be read, changes
-nothing. Nothing that must survive lives in this process: kill it at any line.
+Order at start: bind the port, open what the suite stands on, then answer; so that a port in use, or data that cannot be
+read, changes nothing. Nothing that must survive lives in this process: kill it at any line.
+
+What the suite stands on is a `Ground`: a data folder (here) or Google's emulators (cloud_machine.py).
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import os
 import secrets
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from admin.operator_token import token_path
@@ -28,46 +32,102 @@ from shared.ports.keys import KeyUnavailable
 from shared.ports.store import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
+    from wsgiref.types import WSGIApplication
 
     from shared.adapters.store_sqlite import SqliteStore
     from shared.entry.settings import Settings
     from shared.entry.wiring import Suite
 
+Worker: TypeAlias = "Callable[[threading.Event], None]"
+"""Something that runs in a thread of its own until the event is set."""
+
 _log = logging.getLogger(__name__)
 _SWEEP_TIMEOUT_SECONDS = 60
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A suite whose store and keys were reached, and what must run beside it."""
+
+    suite: Suite
+    workers: Sequence[Worker]
+
+
+class Ground(Protocol):
+    """What a suite on this machine stands on, and how events come back to its doors."""
+
+    def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
+        """Return what answers at the address: the gateway, with or without something in front; `token` opens it."""
+        ...
+
+    def opened(self, url: str, token: str) -> AbstractContextManager[Opened]:
+        """Open everything for a suite at `url`, while the context lasts; `LocalError` if it cannot be used."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FolderGround:
+    """A data folder: embedded store, key file, outbox; `settings_at` gives the settings at an address."""
+
+    settings_at: Callable[[str], Settings]
+    sweep_every_seconds: float
+
+    def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
+        """Return the gateway as it is: what delivers here has the token."""
+        del token
+        return gateway
+
+    @contextmanager
+    def opened(self, url: str, token: str) -> Iterator[Opened]:
+        """Open the folder; `LocalError` if it cannot be used."""
+        suite = open_suite(self.settings_at(url), "The data folder")
+        placement = place(suite, os.environ)
+        witnessing = partial(_witness, placement, suite, self.sweep_every_seconds)
+        try:
+            yield Opened(suite, [partial(_deliver, suite, url, token), witnessing])
+        finally:
+            placement.witness(suite)
+
+
 @contextmanager
 def running(port: int, sweep_every_seconds: float, settings_at: Callable[[str], Settings]) -> Iterator[Suite]:
-    """Run the suite while the context lasts; `settings_at` gives its settings at its URL. `LocalError` says why not."""
-    token = secrets.token_urlsafe(32)
-    server = Server(port, open_gateway(token))
-    suite = _opened(settings_at(server.url))
-    placement = place(suite, os.environ)
-    token_file = _write_token(server.url, token)
-    stop = threading.Event()
-    workers = [
-        threading.Thread(target=_deliver, args=(suite, server.url, token, stop)),
-        threading.Thread(target=_sweep, args=(server.url, token, sweep_every_seconds, stop)),
-        threading.Thread(target=_witness, args=(placement, suite, sweep_every_seconds, stop)),
-    ]
-    server.start()
-    for worker in workers:
-        worker.start()
-    try:
+    """Run a suite over a data folder while the context lasts; else as `standing_on`."""
+    with standing_on(FolderGround(settings_at, sweep_every_seconds), port, sweep_every_seconds) as suite:
         yield suite
+
+
+@contextmanager
+def standing_on(ground: Ground, port: int, sweep_every_seconds: float) -> Iterator[Suite]:
+    """Run the suite while the context lasts; 0 takes a free port. `LocalError` says why not."""
+    token = secrets.token_urlsafe(32)
+    server = Server(port, ground.entrance(open_gateway(token), token))
+    with ground.opened(server.url, token) as opened, _token_file(server.url, token):
+        sweeping = partial(_sweep, server.url, token, sweep_every_seconds)
+        with _at_work(server, [*opened.workers, sweeping]):
+            yield opened.suite
+
+
+@contextmanager
+def _at_work(server: Server, workers: Sequence[Worker]) -> Iterator[None]:
+    stop = threading.Event()
+    threads = [threading.Thread(target=worker, args=(stop,)) for worker in workers]
+    server.start()
+    for thread in threads:
+        thread.start()
+    try:
+        yield
     finally:
         stop.set()
-        for worker in workers:
-            worker.join()
+        for thread in threads:
+            thread.join()
         server.stop()
-        placement.witness(suite)
-        token_file.unlink(missing_ok=True)
 
 
-def _opened(settings: Settings) -> Suite:
+def open_suite(settings: Settings, what: str) -> Suite:
+    """Return this process's suite, its store and keys reached; `LocalError` names `what` cannot be used."""
     os.environ.update(to_environment(settings))  # what the doors read; nothing in it is a secret
     wiring.suite.cache_clear()
     try:
@@ -77,19 +137,28 @@ def _opened(settings: Settings) -> Suite:
         raise LocalError(str(error), "Change the setting that it names.") from None
     except (StoreUnavailable, KeyUnavailable) as error:
         raise LocalError(
-            f"The data folder cannot be used: {error}.", "Nothing was changed. Choose another --data, or restore it."
+            f"{what} cannot be used: {error}.", "Nothing was changed. Choose another --data, or restore it."
         ) from None
     return suite
 
 
-def _write_token(url: str, token: str) -> Path:
+@contextmanager
+def _token_file(url: str, token: str) -> Iterator[None]:
     path = token_path(url, os.environ)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_secret(path, token)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a line that only its owner may read, in place of what was there."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(token + "\n")
-    return path
+        file.write(text + "\n")
 
 
 def _deliver(suite: Suite, url: str, token: str, stop: threading.Event) -> None:

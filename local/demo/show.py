@@ -57,12 +57,12 @@ def _line(name: str, seconds: float | None) -> Text:
     return Text.assemble(("  ✓ ", "green"), name, (f"  {seconds:.2f} s", "dim"))
 
 
-def run(keep: Path | None, *, as_json: bool) -> None:
+def run(keep: Path | None, *, as_json: bool, emulators: bool = False) -> None:
     """Run the demo; `keep` is a new or empty folder that stays. `LocalError` if it does not come out well."""
     console = Console(stderr=as_json, highlight=False)
     if not as_json:
         console.print(Text("\nkeyturn demo: an API credential turned over without downtime\n", style="bold"))
-    with _folder(keep) as folder, raised(Path(folder)) as stage:
+    with _folder(keep) as folder, raised(Path(folder), emulators=emulators) as stage:
         screen = Screen(console)
         screen.story = Story(stage, screen.observe)
         with Live(screen, console=console, refresh_per_second=8) if _lively(console, as_json) else nullcontext():

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from base64 import b64decode
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ from admin.device import Device
 from admin.home import Home
 from admin.operator_token import read_token
 from admin.server import Server
+from local.cloud_addresses import known_cloud
 from local.errors import LocalError
+from local.firestore_control import all_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,6 +53,15 @@ class Stage:
         device.join(code)
         return device
 
+    def keep_documents(self) -> None:
+        """Write what emulators hold beside the rest of the folder, so that it is searched like any file."""
+        cloud = known_cloud(self.data)
+        if cloud is None:
+            return
+        for database in (cloud.control, cloud.auth, cloud.usage):
+            found = all_documents(cloud.firestore_emulator or "", cloud.project, database=database)
+            (self.folder / f"firestore-{database}.json").write_bytes(json.dumps(found).encode() + _bytes_in(found))
+
     def keyturn(self, *arguments: str) -> tuple[int, dict[str, object]]:
         """Run a command of `keyturn` with --json; its exit status and what it printed."""
         done = subprocess.run(  # noqa: S603 - our own program and arguments of ours
@@ -59,13 +71,13 @@ class Stage:
 
 
 @contextmanager
-def raised(folder: Path) -> Iterator[Stage]:
-    """Start the suite in `folder` and stop it in the end; its log is `folder`/up.log."""
+def raised(folder: Path, *, emulators: bool = False) -> Iterator[Stage]:
+    """Start the suite in `folder`, or on Google's emulators, and stop it in the end; its log is `folder`/up.log."""
     options = ["--port", "0", "--data", str(folder / "data"), "--sweep-every", "1s"]
     windows = ["--min-not-before", f"{LEAD_SECONDS}s", "--min-interval", "0s"]
     with (folder / "up.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(  # noqa: S603 - our own program and arguments of ours
-            _command("up", *options, *windows, "--json"),
+            _command("up", *options, *windows, *(["--emulators"] if emulators else []), "--json"),
             stdout=subprocess.PIPE,
             stderr=log,
             env=_environment(folder),
@@ -76,6 +88,16 @@ def raised(folder: Path) -> Iterator[Stage]:
             yield Stage(_address(process), folder, process)
         finally:
             process.terminate()
+
+
+def _bytes_in(value: object) -> bytes:
+    """Return all bytes that stand in documents in base64, as they are."""
+    if isinstance(value, list):
+        return b"".join(map(_bytes_in, value))
+    if not isinstance(value, dict):
+        return b""
+    found = value.get("bytesValue")
+    return b64decode(found) if isinstance(found, str) else b"".join(map(_bytes_in, value.values()))
 
 
 def _command(*arguments: str) -> Sequence[str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.cloud_events import request_of
+from local.cloud_events import request_of
 from local.delivery import Delivery
 from shared.adapters.bus_local import LocalBus
 from shared.adapters.documents import utc_now
@@ -251,9 +252,9 @@ def test_connection_that_the_server_closed_meanwhile_costs_no_attempt(
     delivery = Delivery(outbox, doors.base_url, timeout_seconds=5)
     store.commit([Create(SECRET, {}), Create("oauth2_clients/b/secrets/1", {})])
     first, second = outbox.claim(2)
-    assert delivery._doors.call(first) is None
+    assert delivery._doors.call(first.door, *request_of(first)) is None
     doors.answers.append(None)
-    assert delivery._doors.call(second) is None
+    assert delivery._doors.call(second.door, *request_of(second)) is None
     assert doors.ids() == [first.event_id, second.event_id, second.event_id]
     delivery._doors.close()
 
@@ -285,6 +286,7 @@ SqliteStore(pathlib.Path(sys.argv[1]), triggers=TRIGGERS).commit([Create("oauth2
 
 DYING = """
 import sys, pathlib, os, threading, time
+from local.cloud_events import request_of
 from local.delivery import Delivery
 from shared.adapters.outbox import Outbox, Patience
 from shared.adapters.store_sqlite import SqliteStore

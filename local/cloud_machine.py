@@ -1,0 +1,79 @@
+"""The suite on Google's emulators, on one machine: the same doors, over Firestore, Pub/Sub and Cloud KMS's interface.
+
+    write ─▶ Firestore ─▶ entrance ─▶ redelivery ─▶ on_secret_version ─▶ Pub/Sub ─▶ entrance ─▶ distribute
+
+The scheduler is the machine's own. A trigger's event that this process loses is published again by the sweeper, which
+is told to wait less for it than in the cloud, where Eventarc keeps what a door did not take.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from local.cloud_emulators import emulators, entrance_secret
+from local.cloud_entrance import PUSHED_PATH, CloudEntrance
+from local.cloud_redelivery import Redelivery
+from local.cloud_topics import CloudTopics
+from local.doors import Doors
+from local.errors import LocalError
+from local.firestore_control import register_trigger
+from local.machine import Opened, open_suite
+from shared.entry.settings import Settings, Stage
+from shared.ports.events import TRIGGERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from wsgiref.types import WSGIApplication
+
+    from shared.domain.policy import Policy
+    from shared.entry.settings import Cloud
+
+REPUBLISH_SECONDS = 5
+CALL_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class EmulatorGround:
+    """Emulators, started or given by `environment`; keys and the way in are kept in `folder`."""
+
+    folder: Path
+    policy: Policy
+    environment: Mapping[str, str]
+    redelivery: Redelivery = field(default_factory=Redelivery)
+
+    def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
+        """Return the gateway with the emulators' way in before it."""
+        return CloudEntrance(gateway, self.redelivery.take, token, lambda: self._secret)
+
+    @contextmanager
+    def opened(self, url: str, token: str) -> Iterator[Opened]:
+        """Open emulators, triggers, topics and the suite over them; `LocalError` if something cannot be used."""
+        with emulators(self.folder, urlsplit(url).netloc, self.environment) as cloud:
+            self._connect(cloud, url)
+            policy = replace(self.policy, republish_seconds=REPUBLISH_SECONDS)
+            suite = open_suite(Settings(Stage.LOCAL, base_url=url, policy=policy, cloud=cloud), "The project")
+            doors = Doors(url, CALL_SECONDS, {"Authorization": f"Bearer {token}"})
+            yield Opened(suite, [partial(self.redelivery.run, doors)])
+
+    def _connect(self, cloud: Cloud, url: str) -> None:
+        for trigger in TRIGGERS:
+            name = f"{trigger.door}-{self._secret}"
+            register_trigger(
+                cloud.firestore_emulator or "", cloud.project, name, trigger.pattern, database=cloud.control
+            )
+        address = f"{url}{PUSHED_PATH}{self._secret}"
+        CloudTopics(cloud.pubsub_emulator or "", cloud.project, lambda door: f"{address}/{door}").make()
+
+    @cached_property
+    def _secret(self) -> str:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (self.folder / "control.db").exists():
+            raise LocalError(
+                "That folder holds the data of a suite without emulators.", "Give another one, with --data."
+            )
+        return entrance_secret(self.folder)
