@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 BODY_LIMIT_BYTES = 256 * 1024
 
+_NOT_WHOLE = "The request is not whole, or no HTTP that this door takes."
+
 Handler: TypeAlias = "Callable[..., Mapping[str, Any] | flask.Response]"
 
 
@@ -36,6 +39,12 @@ class Routes:
 
     def answer(self, request: flask.Request) -> flask.Response:
         """Return the answer of the route that the request names, or the problem that came of it."""
+        answer = self._answer(request)
+        # The framework reads what is left of a body into memory before it answers, however long or broken that is.
+        request.stream = io.BytesIO()
+        return answer
+
+    def _answer(self, request: flask.Request) -> flask.Response:
         try:
             # An empty path is the door's own address without its slash.
             matched, values = self._map.bind("").match(request.path or "/", request.method)
@@ -54,7 +63,7 @@ def _unrouted(error: HTTPException) -> Exception:
         return TooLarge("too_large", "The body is over 256 KiB.")
     if isinstance(error, (RoutingNotFound, RequestRedirect)):
         return NotFound("unknown_path", "There is nothing at this path.")
-    return InvalidRequest("bad_http", "The request is not whole, or no HTTP that this door takes.")
+    return InvalidRequest("bad_http", _NOT_WHOLE)
 
 
 def problem_answer(error: Exception) -> flask.Response:
@@ -88,9 +97,14 @@ def _banner() -> str:
 
 
 def body_of(request: flask.Request) -> bytes:
-    """Return the body; `TooLarge` over 256 KiB, without reading on."""
-    body = request.stream.read(BODY_LIMIT_BYTES + 1)
-    if len(body) > BODY_LIMIT_BYTES or (request.content_length or 0) > BODY_LIMIT_BYTES:
+    """Return the body; `TooLarge` over 256 KiB, without reading on; `InvalidRequest` if it does not come whole."""
+    if (request.content_length or 0) > BODY_LIMIT_BYTES:
+        raise TooLarge("too_large", "The body is over 256 KiB.")
+    try:
+        body = request.stream.read(BODY_LIMIT_BYTES + 1)
+    except OSError:  # a chunk that is none, or a sender that fell silent
+        raise InvalidRequest("bad_http", _NOT_WHOLE) from None
+    if len(body) > BODY_LIMIT_BYTES:
         raise TooLarge("too_large", "The body is over 256 KiB.")
     return body
 
