@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 HOST = "127.0.0.1"
+_LAST_PORT = 65_535
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -27,12 +30,8 @@ class Server:
     """A bound socket; `application` answers once `start` was called."""
 
     def __init__(self, port: int, application: WSGIApplication) -> None:
-        try:
-            self._server = ThreadedWSGIServer(HOST, port, application, _QuietHandler)
-        except (OSError, SystemExit):  # the base class prints and exits on an address in use
-            raise LocalError(
-                f"Port {port} is in use.", "Stop what listens there (another `keyturn up`?), or choose another --port."
-            ) from None
+        with closing(_listening(port)) as bound:
+            self._server = ThreadedWSGIServer(HOST, port, application, _QuietHandler, fd=bound.fileno())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -50,3 +49,17 @@ class Server:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _listening(port: int) -> socket.socket:
+    # Bound here: the base class prints sentences of its own when it can't, and takes 65536 more as the same port.
+    if not 0 <= port <= _LAST_PORT:
+        raise LocalError("That is no port.", "Ports are 1 to 65535; 0 takes a free one.")
+    try:
+        return socket.create_server((HOST, port), backlog=ThreadedWSGIServer.request_queue_size)
+    except PermissionError:
+        raise LocalError(f"Port {port} is not this user's to take.", "Choose another --port, above 1023.") from None
+    except OSError:
+        raise LocalError(
+            f"Port {port} is in use.", "Stop what listens there (another `keyturn up`?), or choose another --port."
+        ) from None

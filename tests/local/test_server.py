@@ -1,0 +1,47 @@
+"""The server of one machine: what it says, and says alone, about a port that it can't have."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.errors import LocalError
+from local.server import HOST, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+
+def nothing(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("204 No Content", [])
+    return []
+
+
+def test_a_port_in_use_is_told_once(capfd: pytest.CaptureFixture[str]) -> None:
+    with closing(socket.create_server((HOST, 0))) as taken, pytest.raises(LocalError, match="is in use") as refused:
+        Server(taken.getsockname()[1], nothing)
+    assert refused.value.hint
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999, 1 << 40])
+def test_what_is_no_port_is_refused(port: int) -> None:
+    with pytest.raises(LocalError, match="no port"):
+        Server(port, nothing)
+
+
+def test_zero_takes_a_free_port_and_a_stopped_server_gives_it_back() -> None:
+    server = Server(0, nothing)
+    server.start()
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection((HOST, port), timeout=5) as caller:
+        caller.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert caller.recv(100).startswith(b"HTTP/1.1 204")
+    server.stop()
+    again = Server(port, nothing)
+    again.start()
+    again.stop()
