@@ -65,6 +65,9 @@ class Machine:
     process: subprocess.Popen[bytes] | None = None
     lost: threading.Event = field(default_factory=threading.Event)
     """Set when it could not be started again: nobody waits for it any more."""
+    options: Sequence[str] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What `keyturn up` is given besides."""
 
     @property
     def url(self) -> str:
@@ -76,10 +79,11 @@ class Machine:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        return {**os.environ, "XDG_STATE_HOME": str(self.folder / "state")}
+        return {**os.environ, "XDG_STATE_HOME": str(self.folder / "state"), **self.variables}
 
     def start(self) -> None:
         options = ["--quick", "--min-not-before", "0s", "--port", str(self.port), "--data", str(self.data)]
+        options += self.options
         with (self.folder / "up.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-c", _PROGRAM, "up", *options],

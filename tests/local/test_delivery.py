@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.cloud_events import request_of
-from local.cloud_events import request_of
 from local.delivery import Delivery
 from shared.adapters.bus_local import LocalBus
 from shared.adapters.documents import utc_now

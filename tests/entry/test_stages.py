@@ -1,0 +1,70 @@
+"""What each stage refuses to start with, named; the same variables are fine where they belong."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.entry.settings import SettingsError, Stage, from_environment
+
+SAFE = {"KEYTURN_STAGE": "production", "KEYTURN_PROJECT": "keyturn-prod", "KEYTURN_AUTHORISER": "attested_admin"}
+TRIAL = {**SAFE, "KEYTURN_STAGE": "trial", "KEYTURN_AUTHORISER": "unsafe_no_attestation"}
+LISTED = {"KEYTURN_TRIAL_PROJECT": "keyturn-prod"}
+
+UNSAFE = {
+    "Firestore's emulator": ({"FIRESTORE_EMULATOR_HOST": "127.0.0.1:1"}, "FIRESTORE_EMULATOR_HOST"),
+    "Pub/Sub's emulator": ({"PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}, "PUBSUB_EMULATOR_HOST"),
+    "the stand-in for KMS": ({"KEYTURN_KMS_EMULATOR_HOST": "127.0.0.1:1"}, "KEYTURN_KMS_EMULATOR_HOST"),
+    "Auth's emulator": ({"FIREBASE_AUTH_EMULATOR_HOST": "127.0.0.1:1"}, "FIREBASE_AUTH_EMULATOR_HOST"),
+    "an emulator not born yet": ({"SPANNER_EMULATOR_HOST": "127.0.0.1:1"}, "SPANNER_EMULATOR_HOST"),
+    "the unsafe authoriser": ({"KEYTURN_AUTHORISER": "unsafe_no_attestation"}, "unsafe_no_attestation"),
+    "a local key file": ({"KEYTURN_DATA": "/var/lib/keyturn"}, "KEYTURN_DATA"),
+    "Flask's debugger": ({"FLASK_DEBUG": "1"}, "FLASK_DEBUG"),
+    "Flask's older switch": ({"FLASK_ENV": "development"}, "FLASK_ENV"),
+    "Python's development mode": ({"PYTHONDEVMODE": "1"}, "PYTHONDEVMODE"),
+    "talkative gRPC": ({"GRPC_VERBOSITY": "debug"}, "GRPC_VERBOSITY"),
+}
+
+
+def test_production_takes_what_is_safe() -> None:
+    assert from_environment(SAFE).stage is Stage.PRODUCTION
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_production_refuses_by_name_and_echoes_no_value(name: str) -> None:
+    given, named = UNSAFE[name]
+    with pytest.raises(SettingsError) as refused:
+        from_environment({**SAFE, **given})
+    assert named in str(refused.value)
+    assert not [value for value in given.values() if len(value) > 2 and value != named and value in str(refused.value)]
+
+
+def test_production_names_everything_at_once() -> None:
+    together = {name: value for given, _ in UNSAFE.values() for name, value in given.items()}
+    with pytest.raises(SettingsError) as refused:
+        from_environment({**SAFE, **together})
+    assert [named for _, named in UNSAFE.values() if named not in str(refused.value)] == []
+
+
+def test_no_stage_is_production() -> None:
+    unnamed = {name: value for name, value in SAFE.items() if name != "KEYTURN_STAGE"}
+    assert from_environment(unnamed).stage is Stage.PRODUCTION
+    with pytest.raises(SettingsError, match="FIRESTORE_EMULATOR_HOST"):
+        from_environment({**unnamed, "FIRESTORE_EMULATOR_HOST": "127.0.0.1:1"})
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_one_machine_takes_them_all(name: str) -> None:
+    given, _ = UNSAFE[name]
+    assert from_environment({**SAFE, **given, "KEYTURN_STAGE": "local"}).stage is Stage.LOCAL
+
+
+def test_a_trial_is_for_the_one_project_that_is_listed() -> None:
+    assert from_environment({**TRIAL, **LISTED}).banner == "TRIAL: unsafe_no_attestation"
+    for listed in ({}, {"KEYTURN_TRIAL_PROJECT": "another"}):
+        with pytest.raises(SettingsError, match="KEYTURN_TRIAL_PROJECT"):
+            from_environment({**TRIAL, **listed})
+
+
+def test_a_trial_has_no_data_folder() -> None:
+    with pytest.raises(SettingsError, match="KEYTURN_DATA"):
+        from_environment({**TRIAL, **LISTED, "KEYTURN_DATA": "/var/lib/keyturn"})
