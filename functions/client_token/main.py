@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import functions_framework
 
 from shared.entry.http import Routes, json_answer
-from shared.entry.oauth import token_answer
+from shared.entry.oauth import source, token_answer
 from shared.entry.views import verdict_view
 from shared.entry.wiring import suite
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def _check(request: flask.Request) -> flask.Response:
-    verdict = suite().verifier.check(request.headers.get("X-Client-Id", ""), request.headers.get("X-API-Key", ""))
+    presented = request.headers.get("X-Client-Id", ""), request.headers.get("X-API-Key", "")
+    verdict = suite().verifier.check(*presented, source=source(request))
     return json_answer(verdict_view(verdict), 200 if verdict.accepted else 401)
 
 

@@ -7,10 +7,12 @@ import binascii
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_plus
 
-from shared.domain.errors import InvalidRequest
+from shared.domain.errors import InvalidRequest, RateLimited
 from shared.domain.model import ClientKind
 from shared.entry.http import body_of, json_answer
 from shared.entry.problems import UNAVAILABLE
+from shared.entry.wiring import suite
+from shared.verifier.budgets import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,16 +39,26 @@ def token_answer(request: flask.Request, verifier: Verifier, tokens: Tokens) -> 
         return _error(error.code, request)
     except InvalidRequest:
         return _error("invalid_request", request)
+    except RateLimited as error:
+        return _limited(error)
     except UNAVAILABLE:
         return json_answer({"error": "temporarily_unavailable"}, 503)
     return json_answer({"access_token": token, "token_type": "Bearer", "expires_in": seconds})
+
+
+def source(request: flask.Request) -> str:
+    """Return whose failure budget a request is charged to: the address that it came from."""
+    if suite().settings.cloud is None:
+        return source_of(request.remote_addr)
+    # Google's front end appends the caller's address; whatever stands before it the caller wrote.
+    return source_of(request.headers.get("X-Forwarded-For", "").rpartition(",")[2])
 
 
 def _authenticated(request: flask.Request, verifier: Verifier) -> Verdict:
     form = _form(request)
     if form.get("grant_type") != "client_credentials":
         raise OAuthError("unsupported_grant_type" if form.get("grant_type") else "invalid_request")
-    verdict = verifier.check(*_credentials(request, form))
+    verdict = verifier.check(*_credentials(request, form), source=source(request))
     if not verdict.accepted:
         raise OAuthError("invalid_client")
     if verdict.kind is not ClientKind.OAUTH2_CLIENT_SECRET:
@@ -88,6 +100,13 @@ def _basic(header: str) -> tuple[str, str]:
     if scheme.lower() != "basic" or not colon:
         raise OAuthError("invalid_client")
     return unquote_plus(client_id), unquote_plus(secret)
+
+
+def _limited(error: RateLimited) -> flask.Response:
+    # RFC 6749 has no code for it; RFC 6585 §4 has the status, and Retry-After says when.
+    answer = json_answer({"error": "temporarily_unavailable"}, 429)
+    answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    return answer
 
 
 def _error(code: str, request: flask.Request) -> flask.Response:

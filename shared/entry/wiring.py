@@ -182,9 +182,13 @@ class Suite:
     @functools.cached_property
     def verifier(self) -> Verifier:
         """Behind `client_token`: checks credentials."""
-        from shared.verifier.verifier import Verifier
+        from shared.verifier.budgets import Budgets
+        from shared.verifier.verifier import Caching, Verifier, monotonic
 
-        return Verifier(self.databases.control, self.keys.mac, self.settings.policy)
+        policy = self.settings.policy
+        # On one machine a read costs next to nothing, and what a command did shows at once (docs/verifier.md).
+        caching = Caching() if self.settings.cloud is not None and policy.staleness_seconds else None
+        return Verifier(self.databases.control, self.keys.mac, policy, caching=caching, budgets=Budgets(monotonic))
 
     @functools.cached_property
     def tokens(self) -> Tokens:

@@ -1,82 +1,189 @@
-"""Verify a credential: one read, equal work for every refusal, at most one MAC call (protocol.md §10).
+"""Verify a credential (protocol.md §10).
 
 1. What time alone brought is applied to what is read: a sweeper that sleeps changes no answer.
 2. The receipt key is derived for current and for previous, always both, dummies included; only a match goes to the MAC.
 3. Unknown client, wrong secret, retired and suspended end in the same refusal, by the same path.
+4. Without caching every verdict rests on a read begun after the request came. With it, a yes may be as old as the
+   staleness bound, and is proven to be no older (cache.py, changes.py); a no may be one second old; what can't be
+   shown is `StoreUnavailable`, never a stale yes.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
 from shared.domain import lifecycle
 from shared.domain.encodings import base64url_encode, identifier
 from shared.domain.errors import InvalidRequest
-from shared.domain.model import ClientKind, ClientStatus, Version
+from shared.domain.model import ClientStatus, Version, VersionState
 from shared.domain.policy import WINDOW_TOLERANCE
-from shared.records import paths
+from shared.ports.store import StoreUnavailable
 from shared.records.live import live_state
 from shared.verifier import matching
+from shared.verifier.cache import VerdictCache
+from shared.verifier.changes import Changes, in_thread
+from shared.verifier.reading import Reads
+from shared.verifier.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from shared.domain.model import ClientState
     from shared.domain.policy import Policy
     from shared.ports.keys import MacKey
-    from shared.ports.store import Document, Store
+    from shared.ports.store import Store
+    from shared.verifier.budgets import Budgets
+    from shared.verifier.reading import Read
 
+__all__ = ["Caching", "Reason", "Verdict", "Verifier", "monotonic"]
+
+SHARE_SECONDS: Final = 1.0
+"""With caching, how old the read may be that a refusal rests on: nobody makes us read a client more often."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _DUMMY_ID = "0" * 26
 _DUMMY_SECRET = "A" * 43
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of a check; a refusal says nothing else. `not_after` is None for a version without an end."""
+def monotonic() -> float:
+    """Return seconds of a clock that never goes back and, where there is one, goes on while the machine sleeps."""
+    # On Linux CLOCK_MONOTONIC stands still during suspend: what was kept would look fresh afterwards.
+    return time.clock_gettime(_CLOCK) if _CLOCK is not None else time.monotonic()
 
-    accepted: bool
-    now: datetime
-    client_id: str = ""
-    kind: ClientKind | None = None
-    version_id: str = ""
-    state: str = ""
-    not_after: datetime | None = None
-    access_token_seconds: int = 0
+
+_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 @dataclass(frozen=True, slots=True)
+class Caching:
+    """How a verifier keeps verdicts; the bound is the policy's `staleness_seconds`."""
+
+    monotonic: Callable[[], float] = monotonic
+    random: Callable[[int], bytes] = os.urandom
+    background: Callable[[Callable[[], None]], None] = in_thread
+    """Runs a poll beside the request that noticed that it is time for one."""
+
+
 class Verifier:
-    """Checks credentials against the store's `live` records."""
+    """Checks credentials against the store's `live` records. Any number of threads may share it."""
 
-    store: Store
-    mac_key: MacKey
-    policy: Policy
+    def __init__(
+        self,
+        store: Store,
+        mac_key: MacKey,
+        policy: Policy,
+        *,
+        caching: Caching | None = None,
+        budgets: Budgets | None = None,
+    ) -> None:
+        self._mac_key = mac_key
+        self._policy = policy
+        self._budgets = budgets
+        self._monotonic = caching.monotonic if caching else monotonic
+        self._reads = Reads(store, self._monotonic, SHARE_SECONDS if caching else 0.0)
+        self._cache: VerdictCache | None = None
+        if caching:
+            bound = float(policy.staleness_seconds)
+            self._cache = VerdictCache(bound, caching.monotonic, caching.random)
+            self._changes = Changes(store, self._cache, bound / 2, caching.monotonic, caching.background)
 
-    def check(self, client_id: str, secret: str) -> Verdict:
-        """Return the verdict on a presented credential; `StoreUnavailable` or `KeyUnavailable` when there is none."""
-        path = paths.client(_known_form(client_id))
-        snapshot = self.store.get([path])
-        state = self._settled(snapshot[path], snapshot.read_time)
-        candidates = _candidates(state, snapshot.read_time)
+    def check(self, client_id: str, secret: str, now: datetime | None = None, *, source: str = "") -> Verdict:
+        """Return the verdict on a presented credential.
+
+        `now` puts another time in the place of the store's, and then nothing kept is used. `source` is whose failure
+        budget a refusal is charged to (`budgets.source_of`). `StoreUnavailable`, `KeyUnavailable` or `KeyRefused` when
+        there is no verdict; `RateLimited` for a source whose budget is spent.
+        """
+        cache = self._cache
+        if cache is not None and now is None:
+            self._changes.look()
+            kept = cache.found(client_id, secret)
+            if kept is not None:
+                return kept
+        return self._charged(source, lambda: self._checked(client_id, secret, now))
+
+    def check_version(self, client_id: str, version_id: str) -> Verdict:
+        """Return whether a version verifies now: what a token of it rests on. Errors as `check`."""
+        read = self._read(_known_form(client_id))
+        now = self._time(read)
+        state = self._settled(read, now)
+        verifies = state is not None and state.client.status is ClientStatus.ACTIVE
+        live = [item for item in _live(state, now) if item.version_id == version_id] if verifies else []
+        if state is None or not live:
+            return Verdict(accepted=False, now=now, reason=_why(state))
+        return self._accepted(state, live[0], now)
+
+    def poll(self) -> None:
+        """Look now for what changed, in the caller's thread; `StoreUnavailable`. Nothing to do without caching."""
+        if self._cache is not None:
+            self._changes.poll()
+
+    def _charged(self, source: str, checked: Callable[[], Verdict]) -> Verdict:
+        if self._budgets is None:
+            return checked()
+        self._budgets.admit(source)
+        verdict = checked()
+        if not verdict.accepted:
+            self._budgets.failed(source)
+        return verdict
+
+    def _checked(self, client_id: str, secret: str, given: datetime | None) -> Verdict:
+        read = self._read(_known_form(client_id))
+        now = given or self._time(read)
+        state = self._settled(read, now)
         presented = secret if matching.well_formed(secret) else _DUMMY_SECRET
+        candidates = _candidates(state, now)
         resembling = [version for version in candidates if matching.resembles(presented, version)]
         if state is None or presented != secret or not resembling:
-            return Verdict(accepted=False, now=snapshot.read_time)
+            return Verdict(accepted=False, now=now, reason=_why(state))
         version = resembling[0]
-        if not matching.confirmed(secret, version, self.mac_key):
-            return Verdict(accepted=False, now=snapshot.read_time)
-        return self._accepted(state, version, snapshot.read_time)
+        if not matching.confirmed(secret, version, self._mac_key):
+            return Verdict(accepted=False, now=now, reason=Reason.MAC_REFUSED)
+        verdict = self._accepted(state, version, now)
+        if given is None:
+            self._kept(secret, verdict, read, state)
+        return verdict
 
-    def _settled(self, document: Document, now: datetime) -> ClientState | None:
-        if document.data is None or "client_id" not in document.data:
+    def _read(self, client_id: str) -> Read:
+        read = self._reads.read(client_id)
+        if self._learned(client_id, read):
+            return read
+        # Somebody else's later read, or a poll, was faster: a read of one's own shows at least as much.
+        read = self._reads.read(client_id, anew=True)
+        if self._learned(client_id, read):
+            return read
+        raise StoreUnavailable("the store shows less than it showed before")
+
+    def _learned(self, client_id: str, read: Read) -> bool:
+        if self._cache is None or read.data is None:
+            return True
+        final = read.data.get("status") == ClientStatus.REVOKED.value
+        return self._cache.learn(client_id, read, final=final)
+
+    def _time(self, read: Read) -> datetime:
+        # A read of one's own says the time itself; one that is shared has grown older since it ended.
+        age = self._monotonic() - read.ended if self._cache is not None else 0.0
+        return read.read_time + timedelta(seconds=max(0.0, age))
+
+    def _settled(self, read: Read, now: datetime) -> ClientState | None:
+        if read.data is None or "client_id" not in read.data:
             return None
-        state = live_state(document.data)
-        return lifecycle.settle(state, self.policy.overridden(state.client.policy), now).state
+        state = live_state(read.data)
+        return lifecycle.settle(state, self._policy.overridden(state.client.policy), now).state
+
+    def _kept(self, secret: str, verdict: Verdict, read: Read, state: ClientState) -> None:
+        if self._cache is None:
+            return
+        if self._monotonic() - read.began > self._policy.staleness_seconds:
+            raise StoreUnavailable("the verdict took longer than a verdict may be old")
+        upcoming = lifecycle.due(state, self._policy.overridden(state.client.policy))
+        self._cache.keep(verdict.client_id, secret, verdict, read, upcoming.at if upcoming else None)
 
     def _accepted(self, state: ClientState, version: Version, now: datetime) -> Verdict:
+        old = version.state is VersionState.GRACE
         return Verdict(
             accepted=True,
             now=now,
@@ -85,7 +192,9 @@ class Verifier:
             version_id=version.version_id,
             state=version.state.value,
             not_after=version.not_after,
-            access_token_seconds=self.policy.overridden(state.client.policy).access_token_seconds,
+            access_token_seconds=self._policy.overridden(state.client.policy).access_token_seconds,
+            reason=Reason.ACCEPTED,
+            deprecated_at=state.client.last_promoted_at if old else None,
         )
 
 
@@ -96,11 +205,23 @@ def _known_form(client_id: str) -> str:
         return "-"  # an id that no client has, so that a malformed one takes the same path
 
 
+def _live(state: ClientState | None, now: datetime) -> Sequence[Version]:
+    live = state.live if state else ()
+    return [version for version in live if version.not_before <= now + WINDOW_TOLERANCE]
+
+
 def _candidates(state: ClientState | None, now: datetime) -> Sequence[Version]:
     """Return exactly two versions: current and previous, each a dummy where it may not verify."""
     verifies = state is not None and state.client.status is ClientStatus.ACTIVE
-    pair = (state.current, state.previous) if state and verifies else (None, None)
-    return [version if version and version.not_before <= now + WINDOW_TOLERANCE else _DUMMY for version in pair]
+    live = _live(state, now) if verifies else ()
+    return [*live, _DUMMY, _DUMMY][:2]
+
+
+def _why(state: ClientState | None) -> Reason:
+    if state is None:
+        return Reason.UNKNOWN_CLIENT
+    by_status = {ClientStatus.SUSPENDED: Reason.SUSPENDED, ClientStatus.REVOKED: Reason.REVOKED}
+    return by_status.get(state.client.status, Reason.NO_MATCH)
 
 
 _DUMMY = Version(

@@ -1,0 +1,44 @@
+"""Verdicts: what came of a check. Inside they say why; outside a refusal says nothing but that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from shared.domain.model import ClientKind
+
+
+class Reason(StrEnum):
+    """Why; for whoever runs the verifier, never for its callers (protocol.md §10: refusals are alike)."""
+
+    ACCEPTED = "accepted"
+    UNKNOWN_CLIENT = "unknown_client"
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
+    NO_MATCH = "no_match"
+    """The value is no live secret of the client: wrong, retired, or not started yet."""
+    MAC_REFUSED = "mac_refused"
+    """The receipt key matched and the MAC did not: the stored version is damaged or forged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a check. `now` is store time, at most a second old; the rest is empty for a refusal.
+
+    `not_after` is None for a version without an end; for one in grace `deprecated_at` is when its successor came.
+    """
+
+    accepted: bool
+    now: datetime
+    client_id: str = ""
+    kind: ClientKind | None = None
+    version_id: str = ""
+    state: str = ""
+    not_after: datetime | None = None
+    access_token_seconds: int = 0
+    reason: Reason = Reason.NO_MATCH
+    deprecated_at: datetime | None = None
