@@ -39,7 +39,7 @@ def in_thread(act: Callable[[], None]) -> None:
 
 
 class Changes:
-    """Polls one store for a cache; `half_bound_seconds` is how often."""
+    """Polls one store for a cache, every `half_bound_seconds`; `jumped` is called when the clocks no longer agree."""
 
     def __init__(
         self,
@@ -48,12 +48,14 @@ class Changes:
         half_bound_seconds: float,
         monotonic: Callable[[], float],
         background: Callable[[Callable[[], None]], None],
+        jumped: Callable[[], None],
     ) -> None:
         self._store = store
         self._cache = cache
         self._half_bound = half_bound_seconds
         self._monotonic = monotonic
         self._background = background
+        self._jumped = jumped
         self._one_at_a_time = threading.Lock()
         self._due = _NEVER
         self._offset: tuple[float, datetime] | None = None
@@ -95,7 +97,7 @@ class Changes:
             moved = (read_time - before[1]).total_seconds() - (began - before[0])
             if abs(moved) > OFFSET_SECONDS:
                 self._complete_to = None
-                self._cache.forget()
+                self._jumped()
         return True
 
     def _beginning(self, read_time: datetime) -> datetime:

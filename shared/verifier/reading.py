@@ -55,6 +55,11 @@ class Reads:
             self._fulfil(client_id, future, mine)
         return future.result()
 
+    def forget(self) -> None:
+        """Share nothing that was read until now."""
+        with self._lock:
+            self._shared.clear()
+
     def _claimed(self, client_id: str) -> tuple[Future[Read], float | None]:
         with self._lock:
             now = self._monotonic()

@@ -86,9 +86,10 @@ class Verifier:
         self._reads = Reads(store, self._monotonic, SHARE_SECONDS if caching else 0.0)
         self._cache: VerdictCache | None = None
         if caching:
-            bound = float(policy.staleness_seconds)
-            self._cache = VerdictCache(bound, caching.monotonic, caching.random)
-            self._changes = Changes(store, self._cache, bound / 2, caching.monotonic, caching.background)
+            half = policy.staleness_seconds / 2
+            self._cache = VerdictCache(2 * half, caching.monotonic, caching.random)
+            on_clock = (caching.monotonic, caching.background, self._forget)
+            self._changes = Changes(store, self._cache, half, *on_clock)
 
     def check(self, client_id: str, secret: str, now: datetime | None = None, *, source: str = "") -> Verdict:
         """Return the verdict on a presented credential.
@@ -120,6 +121,11 @@ class Verifier:
         """Look now for what changed, in the caller's thread; `StoreUnavailable`. Nothing to do without caching."""
         if self._cache is not None:
             self._changes.poll()
+
+    def _forget(self) -> None:
+        self._reads.forget()
+        if self._cache is not None:
+            self._cache.forget()
 
     def _charged(self, source: str, checked: Callable[[], Verdict]) -> Verdict:
         if self._budgets is None:

@@ -1,0 +1,122 @@
+"""Failure budgets: who guesses waits, who is known passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.domain.errors import RateLimited
+from shared.verifier import budgets
+from shared.verifier.budgets import Budgets, source_of
+from shared.verifier.verifier import Caching, Verifier
+from tests.verifier.stage import CountedMac, Stage
+from tests.world import CLIENT, gateway
+
+if TYPE_CHECKING:
+    from werkzeug.test import TestResponse
+
+    from tests.world import World
+
+GUESS = "A" * 43
+HERE, THERE = "203.0.113.9", "198.51.100.7"
+
+
+class Hands:
+    """A process's clock, moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_a_budget_is_a_burst_and_then_one_a_second() -> None:
+    clock = Hands()
+    budget = Budgets(clock, burst=3)
+    for _ in range(3):
+        budget.admit(HERE)
+        budget.failed(HERE)
+    with pytest.raises(RateLimited) as refused:
+        budget.admit(HERE)
+    assert refused.value.retry_after_seconds == 1
+    budget.admit(THERE)
+    clock.seconds += 1
+    budget.admit(HERE)
+    clock.seconds += 10_000
+    for _ in range(3):
+        budget.admit(HERE)
+        budget.failed(HERE)
+
+
+def test_no_source_has_no_budget() -> None:
+    budget = Budgets(Hands(), burst=1)
+    for _ in range(3):
+        budget.failed("")
+        budget.admit("")
+
+
+def test_the_oldest_source_is_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "MOST_SOURCES", 2)
+    budget = Budgets(Hands(), burst=1)
+    for source in ("a", "b", "c"):
+        budget.failed(source)
+    budget.admit("a")
+    for source in ("b", "c"):
+        with pytest.raises(RateLimited):
+            budget.admit(source)
+
+
+SOURCES = {
+    "203.0.113.9": "203.0.113.9",
+    " 203.0.113.9 ": "203.0.113.9",
+    "::ffff:203.0.113.9": "203.0.113.9",
+    "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+    "127.0.0.1": "",
+    "::1": "",
+    "::ffff:127.0.0.1": "",
+    "": "",
+    "not an address": "",
+}
+
+
+@pytest.mark.parametrize("address", SOURCES)
+def test_the_source_of_an_address(address: str) -> None:
+    assert source_of(address) == SOURCES[address]
+
+
+def test_kept_verdicts_pass_while_guesses_from_the_same_source_wait() -> None:
+    stage = Stage()
+    secret, clock = stage.promote("acme"), Hands()
+    verifier = Verifier(
+        stage.store,
+        CountedMac(),
+        stage.policy,
+        caching=Caching(clock, background=lambda _poll: None),
+        budgets=Budgets(clock, burst=2),
+    )
+    assert verifier.check("acme", secret, source=HERE).accepted
+    for _ in range(2):
+        assert not verifier.check("acme", GUESS, source=HERE).accepted
+    with pytest.raises(RateLimited):
+        verifier.check("acme", GUESS, source=HERE)
+    assert verifier.check("acme", secret, source=HERE).accepted
+    assert not verifier.check("acme", GUESS, source=THERE).accepted
+
+
+def guess(path: str, data: bytes, headers: dict[str, str]) -> TestResponse:
+    return gateway().post(f"/client_token{path}", data=data, headers=headers, environ_base={"REMOTE_ADDR": HERE})
+
+
+def test_both_doors_answer_429_and_say_when_to_come_back(world: World) -> None:
+    secret = world.issue("alice", "bob")
+    headers = {"X-Client-Id": CLIENT, "X-API-Key": GUESS}
+    statuses = [guess("/check", b"", headers).status_code for _ in range(budgets.BURST + 5)]
+    assert set(statuses[: budgets.BURST]) == {401}
+    last = guess("/check", b"", headers)
+    assert (last.status_code, last.headers["Retry-After"], last.json["error"]) == (429, "1", "rate_limited")  # type: ignore[index]  # an object
+    form = f"grant_type=client_credentials&client_id={CLIENT}&client_secret={GUESS}".encode()
+    token = guess("/token", form, {"Content-Type": "application/x-www-form-urlencoded"})
+    assert (token.status_code, token.json) == (429, {"error": "temporarily_unavailable"})
+    assert world.check(secret)["accepted"]

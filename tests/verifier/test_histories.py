@@ -1,0 +1,144 @@
+"""Random histories of a client before four verifiers: none says yes later than the bound allows, none no for long.
+
+What happens: checks of every secret that there ever was, promotions (with grace, without, scheduled by their windows),
+rollbacks, retirements, suspensions, commits that arrive late, polls that are delayed or dropped, stores that cannot be
+reached, time that passes; the processes' clocks are ten minutes apart. VERIFIER_HISTORIES sets how many are played.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.domain.model import ClientStatus
+from shared.ports.store import StoreUnavailable
+from tests.verifier.stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tests.verifier.stage import Process
+
+HISTORIES = int(os.environ.get("VERIFIER_HISTORIES", "2000"))
+PARTS = 4
+STEPS = 14
+BOUND, SHARED, TICK = 5.0, 1.0, 0.4
+OFFSETS = (0.0, 600.0, -600.0, 7.0)
+
+
+@dataclass
+class History:
+    """One client, four verifiers, and when each secret was last and first live, in seconds of store time."""
+
+    random: Random
+    stage: Stage = field(default_factory=Stage)
+    ever: list[str] = field(default_factory=list)
+    last_live: dict[str, float] = field(default_factory=dict)
+    live_since: dict[str, float] = field(default_factory=dict)
+    yes: int = 0
+    no: int = 0
+    unavailable: int = 0
+
+    def __post_init__(self) -> None:
+        self.processes = [self.stage.process(offset) for offset in OFFSETS]
+        self.promote()
+
+    def play(self) -> None:
+        acts: list[Callable[[], None]] = [
+            *(self.check_all,) * 6,
+            *(self.wait,) * 4,
+            *(self.poll,) * 3,
+            *(self.outage,) * 2,
+            *(self.promote,) * 2,
+            self.rollback,
+            self.retire,
+            self.stand,
+        ]
+        for _ in range(STEPS):
+            self.random.choice(acts)()
+            self.note()
+        self.check_all()
+
+    def note(self) -> None:
+        """Note what is live now, and since when without a break."""
+        live, now = self.stage.live("acme"), self.stage.clock.seconds
+        self.live_since = {secret: self.live_since.get(secret, now) for secret in live}
+        self.last_live.update(dict.fromkeys(live, now))
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def promote(self) -> None:
+        self.ever.append(self.stage.promote("acme", self.random.choice((0, 3, 30)), read_at=self._read_at()))
+        self.note()
+
+    def rollback(self) -> None:
+        self.stage.rollback("acme")
+
+    def retire(self) -> None:
+        self.stage.retire("acme", read_at=self._read_at())
+
+    def stand(self) -> None:
+        active = self.stage.state("acme").client.status is ClientStatus.ACTIVE
+        self.stage.stand("acme", ClientStatus.SUSPENDED if active else ClientStatus.ACTIVE)
+
+    def _read_at(self) -> datetime:
+        return self.stage.clock() - timedelta(seconds=self.random.choice((0, 0, 1, 8, 29)))
+
+    def outage(self) -> None:
+        process = self.random.choice(self.processes)
+        process.store.down = not process.store.down
+
+    def poll(self) -> None:
+        process = self.random.choice(self.processes)
+        if self.random.random() < 0.2:
+            process.waiting.clear()
+        else:
+            process.poll()
+
+    def wait(self) -> None:
+        """Let time pass in small steps, so that what time alone brings is noted when it comes."""
+        for _ in range(self.random.choice((1, 3, 12, 30))):
+            self.stage.clock.seconds += self.random.choice((0.2, 0.4))
+            self.note()
+
+    # --- what must hold ----------------------------------------------------------------------------------------------
+
+    def check_all(self) -> None:
+        for process in self.processes:
+            for secret in self.ever[-4:]:
+                self.check(process, secret)
+
+    def check(self, process: Process, secret: str) -> None:
+        self.note()
+        now = self.stage.clock.seconds
+        try:
+            accepted = process.verifier.check("acme", secret).accepted
+        except StoreUnavailable:
+            self.unavailable += 1
+            assert process.store.down
+            return
+        if accepted:
+            self.yes += 1
+            assert now - self.last_live.get(secret, float("-inf")) <= BOUND + TICK
+        else:
+            self.no += 1
+            assert now - self.live_since.get(secret, now) <= SHARED + TICK
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_yes_past_the_bound_and_no_long_no(part: int) -> None:
+    counted = [0, 0, 0]
+    for seed in range(part, HISTORIES, PARTS):
+        history = History(Random(seed))
+        try:
+            history.play()
+        except AssertionError:
+            pytest.fail(f"history {seed}")
+        counted = [a + b for a, b in zip(counted, (history.yes, history.no, history.unavailable), strict=True)]
+    assert min(counted) > HISTORIES // PARTS
