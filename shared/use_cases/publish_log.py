@@ -9,7 +9,7 @@
    again (mls.md, "State and concurrency").
 3. Taking a post moves its due time, in a commit: of several workers one publishes it, and one that dies in between
    leaves it to be due again.
-4. What every relay refuses, and what none has taken for a week, is kept as a dead note for 30 days and not tried again.
+4. What every relay refuses, and what one has not answered for 30 days, is kept as a dead note for 30 more and not tried again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ PAGE = 100
 TAKEN_LASTS = timedelta(minutes=5)
 FIRST_PAUSE = timedelta(seconds=10)
 LONGEST_PAUSE = timedelta(hours=1)
-TRIED_FOR = timedelta(days=7)
+TRIED_FOR = timedelta(days=30)
+"""As long as commits stay in the log (upkeep.py): a device that reads at a relay may have been away as long."""
 NOTE_LASTS = timedelta(days=30)
 
 

@@ -145,7 +145,7 @@ def test_what_one_relay_refuses_and_another_takes_is_done(world: World) -> None:
     assert waiting(world) == {}
 
 
-def test_what_no_relay_answers_for_a_week_is_given_up(world: World) -> None:
+def test_what_no_relay_answers_for_a_month_is_given_up(world: World) -> None:
     relays = Answering({NEAR: Outcome.UNKNOWN})
     publish_log = relayed(world, relays)
     world.found("alice")
