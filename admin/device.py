@@ -105,6 +105,7 @@ class Device:
         known = {notice.rotation_id for notice in self.inbox()}
         self._following.catch_up(progress)
         self._renewals.refresh_what_is_due()
+        self._outbox.tidy()
         return [notice for notice in self.inbox() if notice.rotation_id not in known]
 
     # --- the inbox ---------------------------------------------------------------------------------------------------

@@ -110,10 +110,11 @@ class Following:
             cursor = reading.seat.cursor
             try:
                 page = self._server.messages(self._signer, seat.group_id, cursor)
-            except ServerRefusedError as refused:  # of this group, and perhaps of no other
-                reading.failure = refused
+                entries = answers.mappings(page, "messages")
+            except DeviceError as stopped:  # of this group, and perhaps of no other; what was read before is told
+                reading.failure = stopped
                 return reading
-            reading = reading.followed_by(self._mail.take_in(seat.group_id, answers.mappings(page, "messages")))
+            reading = reading.followed_by(self._mail.take_in(seat.group_id, entries))
             if page.get("next") is None or reading.failure is not None or reading.seat.cursor <= cursor:
                 return reading
             last = last or self._last_epoch(seat.group_id)
@@ -125,10 +126,10 @@ class Following:
         group_id, lost = reading.seat.group_id, reading.seat.lost or Lost.ASTRAY
         try:
             seat = self._enrolment.again(group_id)
-        except ServerRefusedError as refused:
-            if refused.reason == _NOT_IN_GROUP:
+        except DeviceError as stopped:
+            if _reason(stopped) == _NOT_IN_GROUP:
                 return self._removed(reading)
-            reading.failure = failure or refused
+            reading.failure = failure or stopped
             return reading
         sentence = f"{_WHY[lost]}: it came back with new keys, and can't open what was sent meanwhile."
         return reading.followed_by(Reading(seat, incidents=[Incident(group_id, seat.cursor, sentence)]))

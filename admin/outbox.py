@@ -13,7 +13,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from admin.errors import LostStepError, ServerRefusedError
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from shared.proofs.nostr import Event
 
 OUTGOING = "outgoing"
+LETTERS_LAST = timedelta(hours=24)
+"""As long as the server keeps an answer (docs/http.md: the same event, the same answer)."""
 _ATTEMPTS = 4
 _BLOCK = 256
 """Plaintexts are padded to a multiple of it (RFC 9420 §6.3.1): lengths tell one command from another."""
@@ -84,7 +88,7 @@ class Outbox:
 
     def send(self, letter_id: str, group_id: str, make: Callable[[], Event]) -> dict[str, object]:
         """Send what `make` signs through a group; a letter of that id which was not answered yet goes again."""
-        if self._mail.usable_seat(group_id) is None:
+        if not self._is_seated(group_id):
             return self._server.post_event(make())
         kept = self._kept(letter_id)
         try:
@@ -93,6 +97,22 @@ class Outbox:
             if kept is None or refused.reason != _TOO_OLD:
                 raise
         return self._send(letter_id, group_id, make())  # the one that was kept never arrived in time
+
+    def tidy(self) -> None:
+        """Let go of letters that nobody would answer any more."""
+        oldest = self._signer.now() - LETTERS_LAST
+        with self._home.locked():
+            letters = {letter_id: self._kept(letter_id) for letter_id in self._home.ids(OUTGOING)}
+            over = [name for name, item in letters.items() if item and item.command.created_at < oldest.timestamp()]
+            if over:
+                self._home.save_all({(OUTGOING, letter_id): None for letter_id in over})
+
+    def _is_seated(self, group_id: str) -> bool:
+        seats = {seat.group_id: seat for seat in self._mail.seats()}
+        if group_id in seats and seats[group_id].wants_return:
+            with suppress(LostStepError, ServerRefusedError):
+                return self._following.follow(group_id).is_usable
+        return group_id in seats and seats[group_id].is_usable
 
     def _send(self, letter_id: str, group_id: str, command: Event) -> dict[str, object]:
         for attempts_left in reversed(range(_ATTEMPTS)):

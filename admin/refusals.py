@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from admin.http_client import Answer
 
 _BY_REASON = {
+    "absent": "`keyturn inbox` brings this device back with new keys.",
     "already_acknowledged": "Nothing is left for you to do: `keyturn rotation show` tells how far it is.",
+    "frozen": "Whoever operates the service has to thaw it: `keyturn doctor` says how.",
     "grace_in_progress": "Wait until that window ends, or add --supersede to end it when the new version takes over.",
     "interval_too_short": "Schedule it later with --not-before, or use --emergency if it can't wait.",
+    "not_in_group": "Have this device invited: `keyturn device invite`, then `device join`.",
     "not_before_too_early": "Give a later --not-before, or leave it out.",
     "nothing_in_grace": "There is no version to go back to: rotate instead.",
     "quorum_unreachable": "Enrol more people with `keyturn device invite`, or lower the client's quorum.",
     "rotation_active": "Wait for it, or end it with `keyturn rotation cancel`.",
+    "stale_epoch": "The group changes fast: try again in a moment.",
+    "stale_event": "Set this machine's clock: a command holds for two minutes only.",
     "wrong_time": "Set this machine's clock: a proof holds for a minute or two only.",
 }
 _BY_ERROR = {

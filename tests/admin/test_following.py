@@ -9,7 +9,7 @@ import pytest
 
 from admin.device import Device
 from admin.enrolment import Enrolment
-from admin.errors import MembershipError
+from admin.errors import DeviceError, MembershipError, ServerRefusedError
 from admin.events import Signer, key_package_event
 from admin.home import Home
 from admin.seat import Lost
@@ -294,3 +294,27 @@ def test_a_witness_that_is_not_ours_says_nothing(
     witness.write_bytes(line)
     again = Watched(tmp_path / "home", server, clock, tmp_path / "state")
     assert again.told == []
+
+
+def test_who_came_is_told_though_another_group_can_not_be_reached(
+    watched: Watched, new_device: Callable[[str], Device], server: FakeServer
+) -> None:
+    server.create_group("zone")
+    watched.device.join(server.invite("alice", "zone"))
+    new_device("bob").join(server.invite("bob", "ops"))
+    server.closed = {"zone"}
+    with pytest.raises(ServerRefusedError):
+        watched.device.catch_up()
+    assert [sentence for sentence in watched.told if sentence.endswith("joined.")]
+
+
+@pytest.mark.parametrize("key", [b"\x11" * 32, None])
+def test_a_welcome_back_that_can_not_be_trusted_is_refused_and_the_seat_stays_lost(
+    watched: Watched, server: FakeServer, key: bytes | None
+) -> None:
+    server.remove("ops", npub_of(server, "alice"), for_good=False)
+    server.welcome_key, server.welcome_group = key, None if key else "other"
+    with pytest.raises(DeviceError):
+        watched.device.catch_up()
+    server.welcome_key = server.welcome_group = None
+    assert "came back with new keys" not in " ".join(watched.told)

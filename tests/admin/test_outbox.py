@@ -11,6 +11,7 @@ from admin.device import Device
 from admin.errors import ServerRefusedError, UnreachableError
 from admin.home import Home
 from admin.outbox import OUTGOING, Letter
+from admin.seat import Lost
 from shared.domain.encodings import base64url_decode
 from tests.admin.fake_server import URL, Clock, FakeServer
 
@@ -187,3 +188,29 @@ def test_no_envelope_is_in_a_letters_repr(alice: Device, server: FakeServer, clo
         over(DeadLine(server, arrives=False), tmp_path, clock).command("suspend", "acme", {}, "incident")
     (letter,) = kept(tmp_path).values()
     assert letter.envelope not in repr(letter)
+
+
+def test_letters_that_nobody_would_answer_any_more_go(
+    alice: Device, server: FakeServer, clock: Clock, tmp_path: Path
+) -> None:
+    with pytest.raises(UnreachableError):
+        over(DeadLine(server, arrives=False), tmp_path, clock).command("suspend", "acme", {}, "incident")
+    clock.advance(hours=23)
+    alice.catch_up()
+    assert len(kept(tmp_path)) == 1
+    clock.advance(hours=2)
+    alice.catch_up()
+    assert kept(tmp_path) == {}
+
+
+@pytest.mark.parametrize("readmits", [True, False])
+def test_an_ack_from_a_lost_seat_comes_back_first_or_goes_out_signed(
+    alice: Device, server: FakeServer, *, readmits: bool
+) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    alice.catch_up()
+    alice._mail.give_up("ops", Lost.ASTRAY)
+    server.readmits = readmits
+    assert alice.ack(ROTATION)["acks"] == 1
+    assert len(server.envelopes) == 1 + readmits
+    assert alice.seats()[0].is_usable is readmits
