@@ -1,4 +1,4 @@
-"""Door: integrators' credentials in; an access token or a verdict out (protocol.md §10, RFC 6749 §4.4)."""
+"""Door: integrators' credentials in; an access token or a verdict out (protocol.md §10, RFC 6749 §4.4, RFC 7662)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import functions_framework
 
 from shared.entry.http import Routes, json_answer
-from shared.entry.oauth import source, token_answer
+from shared.entry.oauth import introspection_answer, metadata, source, token_answer
 from shared.entry.views import verdict_view
 from shared.entry.wiring import suite
 
@@ -24,6 +24,8 @@ def _check(request: flask.Request) -> flask.Response:
 ROUTES = Routes({
     ("POST", "/token"): lambda request: token_answer(request, suite().verifier, suite().tokens),
     ("POST", "/check"): _check,
+    ("POST", "/introspect"): lambda request: introspection_answer(request, suite().verifier, suite().token_checker),
+    ("GET", "/.well-known/oauth-authorization-server"): lambda _request: metadata(suite().tokens.issuer),
     ("GET", "/.well-known/jwks.json"): lambda _request: suite().tokens.jwks(),
 })  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""OAuth2 token requests as HTTP: client authentication (RFC 6749 §2.3.1), answers and errors (§5.1, §5.2)."""
+"""OAuth2 as HTTP: client authentication (RFC 6749 §2.3.1), tokens and errors (§5.1, §5.2), introspection (RFC 7662)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from shared.entry.wiring import suite
 from shared.verifier.budgets import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import flask
 
-    from shared.verifier.tokens import Tokens
+    from shared.verifier.tokens import TokenChecker, Tokens
     from shared.verifier.verifier import Verdict, Verifier
 
 
@@ -33,8 +33,32 @@ class OAuthError(Exception):
 
 def token_answer(request: flask.Request, verifier: Verifier, tokens: Tokens) -> flask.Response:
     """Return the answer of the token endpoint."""
+    return _answered(request, lambda form: _token(request, form, verifier, tokens))
+
+
+def introspection_answer(request: flask.Request, verifier: Verifier, checker: TokenChecker) -> flask.Response:
+    """Return the answer of the introspection endpoint (RFC 7662 §2); who asks is any client with a good credential."""
+    return _answered(request, lambda form: _introspection(request, form, verifier, checker))
+
+
+def metadata(issuer: str) -> Mapping[str, object]:
+    """Return what the authorization server says of itself (RFC 8414 §2)."""
+    methods = ["client_secret_basic", "client_secret_post"]
+    return {
+        "issuer": issuer,
+        "token_endpoint": f"{issuer}/token",
+        "introspection_endpoint": f"{issuer}/introspect",
+        "jwks_uri": f"{issuer}/.well-known/jwks.json",
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": methods,
+    }
+
+
+def _answered(request: flask.Request, answer: Callable[[Mapping[str, str]], Mapping[str, object]]) -> flask.Response:
     try:
-        token, seconds = tokens.issue(_authenticated(request, verifier))
+        return json_answer(answer(_form(request)))
     except OAuthError as error:
         return _error(error.code, request)
     except InvalidRequest:
@@ -43,7 +67,28 @@ def token_answer(request: flask.Request, verifier: Verifier, tokens: Tokens) -> 
         return _limited(error)
     except UNAVAILABLE:
         return json_answer({"error": "temporarily_unavailable"}, 503)
-    return json_answer({"access_token": token, "token_type": "Bearer", "expires_in": seconds})
+
+
+def _token(request: flask.Request, form: Mapping[str, str], verifier: Verifier, tokens: Tokens) -> Mapping[str, object]:
+    if form.get("grant_type") != "client_credentials":
+        raise OAuthError("unsupported_grant_type" if form.get("grant_type") else "invalid_request")
+    verdict = _authenticated(request, form, verifier)
+    if verdict.kind is not ClientKind.OAUTH2_CLIENT_SECRET:
+        raise OAuthError("unauthorized_client")
+    token, seconds = tokens.issue(verdict)
+    return {"access_token": token, "token_type": "Bearer", "expires_in": seconds}
+
+
+def _introspection(
+    request: flask.Request, form: Mapping[str, str], verifier: Verifier, checker: TokenChecker
+) -> Mapping[str, object]:
+    _authenticated(request, form, verifier)
+    if "token" not in form:
+        raise OAuthError("invalid_request")
+    checked = checker.check(form["token"])
+    if not checked.verdict.accepted:
+        return {"active": False}  # RFC 7662 §2.2: and nothing more, whatever the reason
+    return {"active": True, "token_type": "Bearer", **checked.claims}
 
 
 def source(request: flask.Request) -> str:
@@ -54,15 +99,10 @@ def source(request: flask.Request) -> str:
     return source_of(request.headers.get("X-Forwarded-For", "").rpartition(",")[2])
 
 
-def _authenticated(request: flask.Request, verifier: Verifier) -> Verdict:
-    form = _form(request)
-    if form.get("grant_type") != "client_credentials":
-        raise OAuthError("unsupported_grant_type" if form.get("grant_type") else "invalid_request")
+def _authenticated(request: flask.Request, form: Mapping[str, str], verifier: Verifier) -> Verdict:
     verdict = verifier.check(*_credentials(request, form), source=source(request))
     if not verdict.accepted:
         raise OAuthError("invalid_client")
-    if verdict.kind is not ClientKind.OAUTH2_CLIENT_SECRET:
-        raise OAuthError("unauthorized_client")
     return verdict
 
 

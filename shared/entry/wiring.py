@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from shared.use_cases.remove_user import RemoveUser
     from shared.use_cases.sweep import Sweep
     from shared.use_cases.upkeep import Upkeep
-    from shared.verifier.tokens import Tokens
+    from shared.verifier.tokens import TokenChecker, Tokens
     from shared.verifier.verifier import Verifier
 
 
@@ -197,6 +197,14 @@ class Suite:
 
         issuer = f"{self.settings.base_url}/client_token"
         return Tokens(self.keys.signer, issuer, self.settings.audience, self.environment.random)
+
+    @functools.cached_property
+    def token_checker(self) -> TokenChecker:
+        """Behind `client_token`, too: checks tokens."""
+        from shared.verifier.tokens import TokenChecker
+
+        tokens = self.tokens
+        return TokenChecker(self.verifier, lambda: tokens.jwks()["keys"], tokens.issuer, tokens.audience)
 
     @functools.cached_property
     def status(self) -> ReadStatus:

@@ -1,19 +1,32 @@
-"""Access tokens: JWTs (RFC 9068), signed with ES256, that say which version of the client's secret they rest on."""
+"""Access tokens: JWTs (RFC 9068), signed with ES256, that say which version of the client's secret they rest on.
+
+1. A token says for how long it may be believed at most; whether it still is, its version says: once that no longer
+   verifies, all its tokens are dead, whatever their `exp` (protocol.md §4).
+2. No token outlives its version's end, so a version that is retired because its grace elapsed leaves no token behind.
+3. Who checks a token needs the public keys and what a verifier knows of the clients, and no word with who issued it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from shared.domain.encodings import base64url_encode
-from shared.proofs.jws import compact, es256_jwk
+from shared.domain.errors import Refusal
+from shared.proofs.jws import ES256, compact, es256_jwk, read_unverified, verified_claims
+from shared.verifier.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from shared.ports.environment import Random
     from shared.ports.keys import Signer
-    from shared.verifier.verifier import Verdict
+    from shared.verifier.verifier import Verifier
+
+TYPE: Final = "at+jwt"
+"""The header's `typ` (RFC 9068 §2.1): no other token of ours is taken for one of these."""
+TOLERANCE_SECONDS: Final = 2
+"""How far ahead of the store's clock `iat` may be: what a window's edge tolerates (protocol.md §6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +58,52 @@ class Tokens:
 
     def _signed(self, claims: Mapping[str, object]) -> str:
         kid = self.signer.current()
-        return compact(claims, kid=kid, typ="at+jwt", sign=lambda data: self.signer.sign(kid, data))
+        return compact(claims, kid=kid, typ=TYPE, sign=lambda data: self.signer.sign(kid, data))
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """Return the keys that tokens verify with (RFC 7517)."""
         return {"keys": [es256_jwk(key.kid, key.x, key.y) for key in self.signer.public_keys()]}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedToken:
+    """What came of checking a token: the verdict on the version that it rests on, and its claims where accepted."""
+
+    verdict: Verdict
+    claims: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChecker:
+    """Checks tokens wherever a verifier runs: `keys` gives the public JWKs, fetched once and again when it likes."""
+
+    verifier: Verifier
+    keys: Callable[[], Sequence[Mapping[str, str]]]
+    issuer: str
+    audience: str
+
+    def check(self, token: str) -> CheckedToken:
+        """Return whether a token is good now; errors as `Verifier.check` when that can't be known."""
+        claims = self._signed_claims(token)
+        # Whatever is wrong with a token, a version is looked up: a refusal looks the same from outside.
+        named = [str(claims.get(name, "")) for name in ("client_id", "client_version_id")]
+        verdict = self.verifier.check_version(named[0], named[1])
+        if not verdict.accepted or not self._holds(claims, verdict):
+            reason = Reason.BAD_TOKEN if verdict.accepted or not claims else verdict.reason
+            return CheckedToken(Verdict(accepted=False, now=verdict.now, reason=reason))
+        return CheckedToken(verdict, claims)
+
+    def _signed_claims(self, token: str) -> Mapping[str, object]:
+        try:
+            kid = read_unverified(token).header["kid"]
+            key = next((key for key in self.keys() if key.get("kid") == kid), None)
+            return verified_claims(token, key, algorithm=ES256, typ=TYPE)
+        except Refusal:
+            return {}
+
+    def _holds(self, claims: Mapping[str, object], verdict: Verdict) -> bool:
+        now, begins, ends = verdict.now.timestamp(), claims.get("iat"), claims.get("exp")
+        if type(begins) is not int or type(ends) is not int:
+            return False
+        named = claims.get("iss") == self.issuer and claims.get("aud") == self.audience
+        return named and begins <= now + TOLERANCE_SECONDS and now < ends

@@ -23,6 +23,8 @@ class Reason(StrEnum):
     """The value is no live secret of the client: wrong, retired, or not started yet."""
     MAC_REFUSED = "mac_refused"
     """The receipt key matched and the MAC did not: the stored version is damaged or forged."""
+    BAD_TOKEN = "bad_token"  # noqa: S105 - a reason's name
+    """A token that is not ours, not for us, not of now, or of no version that verifies."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,9 @@ class Stage:
     policy: Policy = POLICY
     clock: Clock = field(default_factory=Clock)
     mac: CountedMac = field(default_factory=CountedMac)
-    secrets: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    read: dict[str, ClientState] = field(default_factory=dict, repr=False)
+    """States by the version of the document that they were read from: histories ask for them all the time."""
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
@@ -136,10 +138,12 @@ class Stage:
         return Process(reach, mac, Verifier(reach, mac, self.policy, caching=caching), waiting)
 
     def state(self, client_id: str) -> ClientState:
-        data = self.store.get([paths.client(client_id)])[paths.client(client_id)].data
-        if data is None:
+        document = self.store.get([paths.client(client_id)])[paths.client(client_id)]
+        if document.data is None or document.version is None:
             return ClientState(Client(client_id, ClientKind.X_API_KEY, ("ops",), self.clock()))
-        return settle(live_state(data), self.policy, self.clock()).state
+        if document.version not in self.read:
+            self.read[document.version] = live_state(document.data)
+        return settle(self.read[document.version], self.policy, self.clock()).state
 
     def write(self, state: ClientState, *, read_at: datetime | None = None) -> None:
         """Commit a client, as a command whose read was at `read_at` (now) does."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.verifier.stage import Process
 
-HISTORIES = int(os.environ.get("VERIFIER_HISTORIES", "2000"))
+HISTORIES = int(os.environ.get("VERIFIER_HISTORIES", "1000"))
 PARTS = 4
 STEPS = 14
 BOUND, SHARED, TICK = 5.0, 1.0, 0.4
@@ -111,7 +111,7 @@ class History:
 
     def check_all(self) -> None:
         for process in self.processes:
-            for secret in self.ever[-4:]:
+            for secret in self.ever[-3:]:
                 self.check(process, secret)
 
     def check(self, process: Process, secret: str) -> None:
