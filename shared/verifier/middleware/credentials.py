@@ -1,0 +1,120 @@
+"""Credentials as requests carry them, and what a response says about them: the same under WSGI, ASGI and FastAPI.
+
+Taken: `Authorization: Bearer` (RFC 6750 §2.1), `Authorization: Basic` (RFC 7617; id and secret form-encoded, RFC 6749
+§2.3.1), `X-Client-Id` with `X-API-Key`, and a form's `client_id` with `client_secret`. A request that carries two of
+them is refused: nobody may guess which one counted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, unquote_plus
+
+from shared.domain.errors import RateLimited, Refusal
+from shared.ports.keys import KeyRefused, KeyUnavailable
+from shared.ports.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.verifier.tokens import TokenChecker
+    from shared.verifier.verdict import Verdict
+    from shared.verifier.verifier import Verifier
+
+FORM: Final = "application/x-www-form-urlencoded"
+FORM_LIMIT_BYTES: Final = 16 * 1024
+"""How much of a form is read in search of credentials; a longer one has none."""
+_MOST_FIELDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What a request carries: a client's id and secret, or a token (`bearer`)."""
+
+    client_id: str = ""
+    secret: str = field(default="", repr=False)
+    bearer: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Why a request goes no further: status, headers of the answer, and the one word in its body."""
+
+    status: int
+    error: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Decides on requests: `verifier` for credentials, `tokens` for bearer tokens where they are taken."""
+
+    verifier: Verifier
+    tokens: TokenChecker | None = None
+    realm: str = "keyturn"
+
+    def decide(self, headers: Mapping[str, str], form: bytes = b"", source: str = "") -> Verdict | Denied:
+        """Return the verdict on an accepted request, or why it is denied; `headers` by lower-case name."""
+        found = presented(headers, form)
+        if len(found) != 1:
+            return self._unauthorized()
+        try:
+            verdict = self._verdict(found[0], source)
+        except RateLimited as error:
+            return Denied(429, "rate_limited", (("Retry-After", str(error.retry_after_seconds)),))
+        except (StoreError, KeyUnavailable, KeyRefused, Refusal):
+            return Denied(503, "unavailable")
+        return verdict if verdict is not None and verdict.accepted else self._unauthorized()
+
+    def _verdict(self, found: Presented, source: str) -> Verdict | None:
+        if not found.bearer:
+            return self.verifier.check(found.client_id, found.secret, source=source)
+        return self.tokens.check(found.bearer).verdict if self.tokens is not None else None
+
+    def _unauthorized(self) -> Denied:
+        offered = [f'Basic realm="{self.realm}"']
+        if self.tokens is not None:
+            offered.append(f'Bearer realm="{self.realm}"')
+        return Denied(401, "unauthorized_request", tuple(("WWW-Authenticate", one) for one in offered))
+
+
+def presented(headers: Mapping[str, str], form: bytes = b"") -> list[Presented]:
+    """Return every credential that a request carries; what can't be read counts as an empty one."""
+    found = [_authorization(headers["authorization"])] if "authorization" in headers else []
+    if "x-api-key" in headers:
+        found.append(Presented(headers.get("x-client-id", ""), headers["x-api-key"]))
+    fields = _fields(form)
+    if "client_secret" in fields:
+        found.append(Presented(fields.get("client_id", ""), fields["client_secret"]))
+    return found
+
+
+def takes_form(method: str, content_type: str, content_length: int) -> bool:
+    """Return whether credentials may stand in a request's body."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return method == "POST" and kind == FORM and 0 < content_length <= FORM_LIMIT_BYTES
+
+
+def _authorization(header: str) -> Presented:
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return Presented(bearer=value.strip() or "-")
+    text = ""
+    if scheme.lower() == "basic":
+        try:
+            text = base64.b64decode(value.strip(), validate=True).decode("utf-8")
+        except (binascii.Error, ValueError):
+            text = ""
+    client_id, _, secret = text.partition(":")
+    return Presented(unquote_plus(client_id), unquote_plus(secret))
+
+
+def _fields(form: bytes) -> Mapping[str, str]:
+    try:
+        pairs = parse_qsl(form.decode("utf-8"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return {}
+    return dict(pairs) if len(dict(pairs)) == len(pairs) else {}
