@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 LOOKS = 20
+REFOUND = "refound_group"
 _DAMAGE = (Broken, Refusal, LookupError, TypeError, ValueError, AttributeError)
 """What a rule stumbles with over a value of a type that no writer of ours stored."""
 PAUSE_SECONDS = 0.05
@@ -67,6 +68,8 @@ class _Notes:
     seen: set[str] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
     """Paths of the groups that clients name."""
+    refounded: Mapping[str, int] = field(default_factory=dict)
+    """When (Unix milliseconds) a group was last founded anew, by its id: its log began again then."""
 
     def add(self, subject: str, documents: Iterable[Document], findings: Iterable[Finding]) -> None:
         for document in documents:
@@ -98,7 +101,7 @@ class Examine:
 
     def __call__(self) -> Examination:
         """Look at everything once; `StoreUnavailable` or `KeyUnavailable` when that can't be."""
-        notes = _Notes()
+        notes = _Notes(refounded=self._refounded())
         npub = self._service(notes)
         for client in pages(self._control, Query(paths.CLIENTS, order_by="client_id")):
             self._client(notes, client.path)
@@ -146,7 +149,7 @@ class Examine:
 
     def _client(self, notes: _Notes, path: str) -> None:
         subject = f"client {path.rpartition('/')[2]}"
-        found = self._standing(path, self._client_documents)
+        found = self._standing(path, lambda client: self._client_documents(client, notes.refounded))
         if found is None:
             notes.restless.append(subject)
             return
@@ -154,7 +157,7 @@ class Examine:
         named = cast("Sequence[str]", cast("Data", found.client.data).get("admin_groups", ()))
         notes.groups |= {paths.group(group_id) for group_id in named}
 
-    def _client_documents(self, client: Document) -> ClientDocuments:
+    def _client_documents(self, client: Document, refounded: Mapping[str, int]) -> ClientDocuments:
         own_id = client.path.rpartition("/")[2]
         rotations = self._all(Query(paths.ROTATIONS, order_by="rotation_id", equal=(("client_id", own_id),)))
         return ClientDocuments(
@@ -164,6 +167,7 @@ class Examine:
             self._all(Query(paths.audit(own_id), order_by="seq")),
             self._notices(rotations),
             self._control.get([]).read_time,
+            refounded,
         )
 
     def _notices(self, rotations: Sequence[Document]) -> Mapping[str, Document]:
@@ -190,6 +194,12 @@ class Examine:
         notes.add(subject, found.own, examiner.findings(found, now))
         members = cast("Sequence[Data]", (found.roster.data or {}).get("members", ()))
         return [cast("str", member.get("key_package_event")) for member in members]
+
+    def _refounded(self) -> Mapping[str, int]:
+        """Return when groups were last founded anew (freeze.py); what damage makes unreadable, other rules find."""
+        chain = self._all(Query(paths.audit(audit.SYSTEM_CHAIN), "seq"))
+        told = [(cast("Data", entry.data).get("at"), *_told(cast("Data", entry.data))) for entry in chain]
+        return {str(group_id): at for at, action, group_id in told if action == REFOUND and isinstance(at, int)}
 
     def _known_groups(self) -> set[str]:
         """Return the paths of all groups that were founded: their chain tells, and no collection is listed for it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -49,6 +49,8 @@ class ClientDocuments:
     notices: Mapping[str, Document]
     now: datetime
     """The store's time of the reading."""
+    refounded: Mapping[str, int] = field(default_factory=dict)
+    """When (Unix milliseconds) a group's log began again after a restore, by its id."""
 
     @property
     def own(self) -> Sequence[Document]:
@@ -155,6 +157,9 @@ def _promoted_in_time(rotation: Rotation) -> bool:
 def _was_sent(found: ClientDocuments, rotation: Rotation) -> bool:
     notice, ended = found.notices[rotation.rotation_id].data, rotation.completed_at
     may_be_gone = ended is not None and ended + NOTICES_LAST <= found.now
+    sent_at = to_milliseconds(cast("datetime", rotation.distributed_at))
+    if sent_at <= found.refounded.get(rotation.mls_group, -1):  # it went with the log that was before
+        return True
     if notice is None or (notice["kind"] != "notice" and may_be_gone):
         return may_be_gone
     return (notice["kind"], notice["rotation_id"]) == ("notice", rotation.rotation_id)

@@ -9,7 +9,8 @@
    again (mls.md, "State and concurrency").
 3. Taking a post moves its due time, in a commit: of several workers one publishes it, and one that dies in between
    leaves it to be due again.
-4. What every relay refuses, and what one has not answered for 30 days, is kept as a dead note for 30 more and not tried again.
+4. What every relay refuses, and what one has not answered for 30 days, is not tried again: a dead note of it stays for
+   30 days more.
 """
 
 from __future__ import annotations
