@@ -1,0 +1,115 @@
+"""A device reads its group's log from a relay: in order, without gaps, and nothing that the service did not sign."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from admin.errors import UnreachableError
+from admin.relay_inbox import RelayInbox, ordered
+from shared.adapters.relay_nostr import NostrRelays
+from shared.ports.store import Query
+from shared.records import paths
+from tests.adapters.relay_process import RelayProcess
+from tests.scenarios.people import Person
+from tests.world import CLIENT, GROUP, World, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with running(tmp_path) as world:
+        yield world.found()
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[RelayProcess]:
+    process = RelayProcess(tmp_path)
+    yield process
+    process.kill()
+
+
+def stored(world: World, collection: str, order_by: str) -> list[dict[str, object]]:
+    found = world.control.inner.query(Query(collection, order_by=order_by))
+    return [json.loads(str((item.data or {})["event"])) for item in found]
+
+
+def log(world: World) -> list[dict[str, object]]:
+    return stored(world, paths.messages(GROUP), "index")
+
+
+def offers(world: World, npub: str) -> list[dict[str, object]]:
+    return [event for event in stored(world, "key_packages", "group_id") if event["pubkey"] == npub]
+
+
+def history(world: World) -> tuple[Person, str]:
+    """Alice, who has read nothing since she joined; then Bob came, and two rotations; the id of the last."""
+    alice = Person(world, "alice").join()
+    bob = Person(world, "bob").join()
+    world.add_client("second-client")
+    for client_id in (CLIENT, "second-client"):
+        world.clock.advance(seconds=5)
+        last = str(bob.device.rotate(client_id, "because it is time")["rotation_id"])
+        world.pump()
+    return alice, last
+
+
+def test_shuffled_and_doubled_events_come_in_the_logs_own_order(world: World) -> None:
+    alice, last = history(world)
+    events = log(world)
+    shuffled = random.Random(3).sample(events * 2, 2 * len(events))
+    entries = ordered(alice.seat, shuffled, lambda npub: offers(world, npub), world.clock())
+    on_server = alice.log(alice.seat.cursor)
+    assert [entry["index"] for entry in entries] == [entry["index"] for entry in on_server]
+    assert [entry["event"] for entry in entries] == [entry["event"] for entry in on_server]
+    assert [entry["kind"] for entry in entries] == [entry["kind"] for entry in on_server]
+    reading = alice.device._mail.take_in(GROUP, entries)
+    assert reading.failure is None
+    assert reading.notices[-1].rotation_id == last
+    assert alice.device.catch_up() == []  # the server goes on where the relay ended
+
+
+def test_what_comes_after_a_gap_is_left_for_the_server(world: World) -> None:
+    alice, last = history(world)
+    commits_and_last = [event for event in log(world) if event != log(world)[-3]]
+    entries = ordered(alice.seat, commits_and_last, lambda npub: offers(world, npub), world.clock())
+    assert [entry["kind"] for entry in entries] == []
+    assert last in {notice.rotation_id for notice in alice.device.catch_up()}
+
+
+def test_commits_that_no_notice_follows_yet_are_left(world: World) -> None:
+    alice, _ = history(world)
+    without_the_last = log(world)[:-1]
+    entries = ordered(alice.seat, without_the_last, lambda npub: offers(world, npub), world.clock())
+    assert entries[-1]["kind"] == "notice"
+    assert entries[-1]["event"] == log(world)[-3]
+
+
+def test_what_another_key_signed_and_what_is_no_message_is_left_out(world: World) -> None:
+    alice, _ = history(world)
+    strangers = [json.loads(alice.device._signer.sign(445, [("h", GROUP)], str(log(world)[-1]["content"])).to_json())]
+    broken: list[dict[str, object]] = [{}, {"id": "x"}, {**log(world)[-1], "content": "AAAA", "id": "y"}]
+    entries = ordered(alice.seat, [*strangers, *broken, *log(world)], lambda npub: offers(world, npub), world.clock())
+    assert len(entries) == len(alice.log(alice.seat.cursor))
+
+
+def test_from_a_real_relay_that_was_killed_in_between(world: World, relay: RelayProcess) -> None:
+    alice, last = history(world)
+    relay.start()
+    everything = [json.dumps(event) for event in [*log(world), *stored(world, "key_packages", "group_id")]]
+    NostrRelays([relay.url]).publish(relay.url, everything)
+    relay.kill()
+    inbox = RelayInbox(relay.url, timeout_seconds=3)
+    with pytest.raises(UnreachableError):
+        inbox.entries(alice.seat, world.clock())
+    relay.start()
+    reading = alice.device._mail.take_in(GROUP, inbox.entries(alice.seat, world.clock()))
+    assert reading.failure is None
+    assert [notice.rotation_id for notice in reading.notices][-1] == last
+    assert cast("str", alice.device.notice(last).secret)
