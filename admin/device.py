@@ -14,7 +14,7 @@ from admin.clock import utc_now
 from admin.enrolment import Enrolment
 from admin.events import Signer, ack_event, rotation_event, service_event
 from admin.following import Following, no_progress
-from admin.incidents import Incident
+from admin.incidents import Incident, told
 from admin.mail import GROUP, Mail
 from admin.outbox import OUTGOING, Outbox
 from admin.plan import RotationPlan, Wish, common_group, make_plan
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from admin.home_state import Key
     from admin.http_client import Transport
     from admin.notice import Notice
+    from admin.relay_inbox import RelayInbox
 
 
 def _ignore(_incident: Incident) -> None:
@@ -107,6 +108,21 @@ class Device:
         self._renewals.refresh_what_is_due()
         self._outbox.tidy()
         return [notice for notice in self.inbox() if notice.rotation_id not in known]
+
+    def read_relay(self, relay: RelayInbox) -> list[Notice]:
+        """Read what a relay has of the groups' logs, without the server, and return the notices that came.
+
+        `UnreachableError`, or what keeps a log from being followed (`Following.catch_up`).
+        """
+        notices: list[Notice] = []
+        for seat in [seat for seat in self._mail.seats() if seat.is_usable]:
+            reading = self._mail.take_in(seat.group_id, relay.entries(seat, self._signer.now()))
+            for incident in (*reading.incidents, *told(reading.changes, {})):
+                self._observe(incident)
+            if reading.failure is not None:
+                raise reading.failure
+            notices += reading.notices
+        return notices
 
     # --- the inbox ---------------------------------------------------------------------------------------------------
 

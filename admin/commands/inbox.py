@@ -1,5 +1,6 @@
 """`keyturn inbox`: what came, and handing a secret over, once."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from shared.domain.encodings import rotation_identifier
 if TYPE_CHECKING:
     from admin.device import Device
     from admin.notice import Notice
+    from admin.relay_inbox import RelayInbox
 
 
 def inbox(
@@ -26,12 +28,15 @@ def inbox(
     command: Annotated[
         str | None, typer.Option("--exec", metavar="CMD", help="Run CMD with the secret on its standard input.")
     ] = None,
+    relay: Annotated[
+        str | None, typer.Option(metavar="URL", help="Read from this Nostr relay (ws://, wss://), not the server.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the notices that came, or hand a secret over: shown, to a file or to a program."""
     _check_usage(rotation, reveal=reveal, out=out, command=command)
     device = session_of(context).device()
-    _catch_up(device)
+    _catch_up(device, relay)
     notices = device.inbox() if rotation is None else [device.notice(rotation_identifier(rotation))]
     if out is not None:
         _write(device, notices[0], out, as_json=json)
@@ -50,12 +55,24 @@ def _check_usage(rotation: str | None, *, reveal: bool, out: Path | None, comman
         raise UsageError("It is not said which rotation's secret.", "Add --rotation ID; `keyturn inbox` lists them.")
 
 
-def _catch_up(device: "Device") -> None:
+def _catch_up(device: "Device", relay: str | None) -> None:
     try:
         with fetching() as progress:
-            device.catch_up(progress)
+            if relay is None:
+                device.catch_up(progress)
+            else:
+                device.read_relay(relay_inbox(relay))
     except DeviceError as stopped:  # what is here already was checked when it came, and needs no server
         print_warning(f"{stopped} What is listed came before. {stopped.hint}")
+
+
+def relay_inbox(url: str) -> "RelayInbox":
+    """Return the relay at an address; `UsageError` without what speaks to relays."""
+    if find_spec("nostr_sdk") is None:
+        raise UsageError("Reading from a relay needs nostr-sdk.", "Install it: pip install 'keyturn[relay]'")
+    from admin.relay_inbox import RelayInbox  # noqa: PLC0415 - only who reads from a relay
+
+    return RelayInbox(url)
 
 
 def _list(notices: list["Notice"], *, named: bool, as_json: bool) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from admin.errors import UnreachableError
+from admin.commands.inbox import relay_inbox
+from admin.errors import UnreachableError, UsageError
 from admin.relay_inbox import RelayInbox, ordered
 from shared.adapters.relay_nostr import NostrRelays
 from shared.ports.store import Query
@@ -109,7 +110,14 @@ def test_from_a_real_relay_that_was_killed_in_between(world: World, relay: Relay
     with pytest.raises(UnreachableError):
         inbox.entries(alice.seat, world.clock())
     relay.start()
-    reading = alice.device._mail.take_in(GROUP, inbox.entries(alice.seat, world.clock()))
-    assert reading.failure is None
-    assert [notice.rotation_id for notice in reading.notices][-1] == last
+    assert alice.device.read_relay(inbox)[-1].rotation_id == last
+    assert [sentence.endswith(" joined.") for sentence in alice.told] == [True]
+    assert alice.device.read_relay(inbox) == []
     assert cast("str", alice.device.notice(last).secret)
+
+
+def test_a_command_that_reads_from_a_relay_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert relay_inbox("wss://relay.example").url == "wss://relay.example"
+    monkeypatch.setattr("admin.commands.inbox.find_spec", lambda _name: None)
+    with pytest.raises(UsageError, match="nostr-sdk"):
+        relay_inbox("wss://relay.example")
