@@ -124,7 +124,10 @@ class SecretTree:
         if (leaf, APPLICATION) in self.ratchets:
             return self
         nodes = dict(self.nodes)
-        top = next(node for node in (2 * leaf, *tree_math.direct_path(leaf, self.leaf_count)) if node in nodes)
+        above = (2 * leaf, *tree_math.direct_path(leaf, self.leaf_count))
+        top = next((node for node in above if node in nodes), None)
+        if top is None:
+            raise InvalidState("the secrets of this leaf are gone", "RFC 9420 §9.2")
         secret = nodes.pop(top)
         while top != 2 * leaf:
             sides = tree_math.left(top), tree_math.right(top)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from shared.domain.audit import Transition
@@ -26,8 +27,10 @@ from shared.use_cases.group_log import ENVELOPE
 from shared.use_cases.membership import Membership, wanted
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from shared.ports.groups import Groups
-    from shared.ports.store import Data, Store
+    from shared.ports.store import Data, Store, Write
     from shared.proofs.nostr import Event
     from shared.use_cases.accept_event import AcceptEvent
 
@@ -62,7 +65,8 @@ class AcceptEnvelope:
         received = self._received(membership, message)
         if received.plaintext is None:
             return self._updated(membership, event, message, received.npub)
-        return self.accept_event.accept(_said(received.npub, received.plaintext), carried=membership.log.writes())
+        said = _said(received.npub, received.plaintext)
+        return self.accept_event.accept(said, carried=partial(_carried, membership, paths.event(event.id)))
 
     @property
     def _store(self) -> Store:
@@ -95,6 +99,12 @@ class AcceptEnvelope:
         done = Transition("refuse_commit", member.user if member else npub, ids)
         banner = self.accept_event.clients.banner
         self._store.commit(system_writes(membership.snapshot, [done], membership.log.now, banner))
+
+
+def _carried(membership: Membership, outer: str, answer: Data, now: datetime) -> list[Write]:
+    """Return the group without the message's key, and the answer for whoever sends the same envelope again."""
+    stored: Data = {"answer": answer, "expires_at": now + ANSWERS_LAST}
+    return [*membership.log.writes(), put(membership.snapshot[outer], stored)]
 
 
 def _said(npub: str, plaintext: bytes) -> Event:

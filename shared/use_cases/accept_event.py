@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from shared.domain import guards, lifecycle
 from shared.domain.encodings import ulid
@@ -26,7 +26,7 @@ from shared.use_cases.attempts import until_won
 from shared.use_cases.control_events import ACK, read_intent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from shared.domain.commands import Command
     from shared.ports.authorisation import Authoriser
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from shared.proofs.nostr import Event
     from shared.use_cases.clients import Clients, Reading
     from shared.use_cases.control_events import Intent
+
+Carried: TypeAlias = "Callable[[Data, datetime], Sequence[Write]]"
 
 CREATED_AT_TOLERANCE = timedelta(seconds=120)
 ANSWERS_LAST = timedelta(hours=24)
@@ -55,8 +57,11 @@ class AcceptEvent:
         event = open_event(body)
         return until_won(lambda: self.accept(event), self.environment)
 
-    def accept(self, event: Event, carried: Sequence[Write] = ()) -> Data:
-        """Return the answer to an event of a known signer; its commit carries these writes, too. `LostRace` as well."""
+    def accept(self, event: Event, carried: Carried = lambda _answer, _now: ()) -> Data:
+        """Return the answer to an event of a known signer; its commit carries further writes, too. `LostRace` as well.
+
+        `carried` makes them from the answer and the store's now.
+        """
         intent = read_intent(event)
         proven_by = self.authoriser.reads(intent.proof) if intent.action != ACK else ()
         reading = self.clients.read(intent.client_id, also=[*_also(event, intent), *proven_by])
@@ -69,7 +74,7 @@ class AcceptEvent:
         repeated = _repeated(intent, actor, reading)
         if repeated:
             return rotation_answer(repeated)
-        return self._carry_out(event, intent, actor, reading, [*carried, *used_up])
+        return self._carry_out(event, intent, actor, reading, lambda answer, now: [*carried(answer, now), *used_up])
 
     def _authorised(self, event: Event, intent: Intent, reading: Reading) -> Sequence[Write]:
         if intent.action == ACK:
@@ -85,13 +90,13 @@ class AcceptEvent:
             raise Forbidden("denied", "This admin or client is on a denylist.")
         return Person(user, event.pubkey)
 
-    def _carry_out(
-        self, event: Event, intent: Intent, actor: Person, reading: Reading, carried: Sequence[Write]
-    ) -> Data:
+    def _carry_out(self, event: Event, intent: Intent, actor: Person, reading: Reading, carried: Carried) -> Data:
         command = self._command(event, intent, actor, reading)
         decision = lifecycle.decide(reading.state, command, reading.policy, reading.now)
         answer = command_answer(intent, decision, reading.policy)
-        self.clients.commit(reading, decision, also=[*_records(event, intent, reading, answer), *carried])
+        self.clients.commit(
+            reading, decision, also=[*_records(event, intent, reading, answer), *carried(answer, reading.now)]
+        )
         return answer
 
     def _command(self, event: Event, intent: Intent, actor: Person, reading: Reading) -> Command:

@@ -95,3 +95,11 @@ def test_secrets_are_not_shown() -> None:
     assert repr(TREE) == "SecretTree(leaf_count=8)"
     assert repr(Ratchet(bytes(32))) == "Ratchet(generation=0)"
     assert repr(MessageKey(1, b"k", b"n")) == "MessageKey(generation=1)"
+
+
+def test_a_forgotten_leaf_has_no_keys_any_more() -> None:
+    forgotten = TREE.without(0)
+    with pytest.raises(InvalidState, match="are gone"):
+        forgotten.take(0, APPLICATION, 0)
+    with pytest.raises(InvalidState, match="are gone"):
+        forgotten.next(0, HANDSHAKE)

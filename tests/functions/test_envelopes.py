@@ -1,0 +1,85 @@
+"""Envelopes at the door: a command inside MLS counts once, and is answered as often as it is sent."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.domain.encodings import base64url_encode
+from shared.proofs.nostr import sign_event
+from tests.world import GROUP, World, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from shared.proofs.nostr import Event
+    from tests.world import Admin
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with running(tmp_path) as found:
+        yield found.found("alice", "bob", "carol")
+
+
+def envelope(world: World, content: bytes, group: str = GROUP) -> Event:
+    """Put an MLSMessage in an envelope of a key that nobody knows."""
+    return sign_event(
+        os.urandom(32),
+        kind=445,
+        tags=[["h", group]],
+        content=base64url_encode(content),
+        created_at=int(world.clock().timestamp()),
+        random=os.urandom,
+    )
+
+
+def inside(admin: Admin, event: Event) -> bytes:
+    """Say an event as a member says it: without its signature, encrypted to the group."""
+    admin.device.catch_up()
+    fields = event.to_dict()
+    said = {name: fields[name] for name in ("kind", "created_at", "tags", "content")}
+    _, message = admin.device.seats()[0].group.encrypt(json.dumps(said).encode(), random=os.urandom)
+    return message
+
+
+def answered(world: World, event: Event) -> dict[str, Any]:
+    answer = world.send(event)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json or {})
+
+
+def test_the_same_envelope_again_gets_the_same_answer(world: World) -> None:
+    alice = world.admins["alice"]
+    sent = envelope(world, inside(alice, alice.rotation()))
+    first = answered(world, sent)
+    world.pump()
+    assert answered(world, sent) == first
+
+
+def test_the_same_message_in_another_envelope_counts_no_second_time(world: World) -> None:
+    alice = world.admins["alice"]
+    message = inside(alice, alice.rotation())
+    answered(world, envelope(world, message))
+    again = world.send(envelope(world, message))
+    assert (again.status_code, (again.json or {})["reason"]) == (400, "bad_message")
+
+
+def test_a_message_for_another_group_is_refused(world: World) -> None:
+    world.operator("/groups", {"group_id": "others"})
+    alice = world.admins["alice"]
+    refused = world.send(envelope(world, inside(alice, alice.rotation()), group="others"))
+    assert (refused.status_code, (refused.json or {})["reason"]) == (400, "bad_message")
+
+
+def test_what_is_refused_consumes_nothing(world: World) -> None:
+    alice = world.admins["alice"]
+    sent = envelope(world, inside(alice, alice.rotation(client_id="nobody")))
+    before = world.dump()
+    refused = world.send(sent)
+    assert refused.status_code == 404
+    assert world.dump() == before
