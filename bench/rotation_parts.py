@@ -30,11 +30,11 @@ from shared.ports.store import Check, Create, Delete, Update, put
 from shared.records import paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from shared.entry.wiring import Suite
-    from shared.ports.store import Data, Snapshot, Write
+    from shared.ports.store import Data, Snapshot, Store, Write
 
 HOPS = 2
 """on_secret_version, distribute."""
@@ -56,7 +56,7 @@ class Parts:
         """Return each part's milliseconds, as often as a rotation does it; `writes` are its last commit's."""
         return {
             **self._outbox_times(),
-            "commit": COMMITS * self._commit(writes),
+            "commit": COMMITS * milliseconds(commit_again(self.store, writes)),
             "hops": sum(milliseconds(self._hop) for _ in range(HOPS)),
             "mac": milliseconds(self._mac),
             **self._mls(_group_document(writes)),
@@ -75,17 +75,6 @@ class Parts:
         while events := outbox.claim(100):
             for event in events:
                 outbox.done(event)
-
-    def _commit(self, writes: Sequence[Write]) -> float:
-        """Commit the same documents over the same ones, put there before the clock runs."""
-        touched = [write.path for write in writes]
-        before = [write for write in writes if not isinstance(write, Create)]
-        found = self.store.get(touched)
-        old = [put(found[write.path], _data(write)) for write in before if not _is_absence(write)]
-        self.store.commit(old)
-        rests_on = self.store.get(touched)
-        again = [_replayed(write, rests_on) for write in writes]
-        return milliseconds(lambda: self.store.commit(again))
 
     def _hop(self) -> None:
         headers, body = request_of(_EVENT)
@@ -130,6 +119,17 @@ def parts(suite: Suite, folder: Path) -> Iterator[Parts]:
     finally:
         store.close()
         server.stop()
+
+
+def commit_again(store: Store, writes: Sequence[Write]) -> Callable[[], object]:
+    """Return an act that commits the same documents to another store, over the same ones, which are put there now."""
+    touched = [write.path for write in writes]
+    before = [write for write in writes if not isinstance(write, Create)]
+    found = store.get(touched)
+    store.commit([put(found[write.path], _data(write)) for write in before if not _is_absence(write)])
+    rests_on = store.get(touched)
+    again = [_replayed(write, rests_on) for write in writes]
+    return lambda: store.commit(again)
 
 
 def _is_absence(write: Write) -> bool:

@@ -114,7 +114,7 @@ class RotationStage:
 @contextmanager
 def raised(folder: Path) -> Iterator[RotationStage]:
     """Run the suite in `folder`, with three devices in one group, while the context lasts."""
-    with _own_environment(folder / "state"), running(0, NEVER_SECONDS, lambda url: _settings(folder, url)) as suite:
+    with own_environment(folder / "state"), running(0, NEVER_SECONDS, lambda url: _settings(folder, url)) as suite:
         databases = suite.databases
         watched = WatchedStore(cast("SqliteStore", databases.control).file.path)
         # No use case is wired before the first request: all of them get the watched store.
@@ -122,7 +122,7 @@ def raised(folder: Path) -> Iterator[RotationStage]:
         vars(suite)["bus"] = LocalBus(watched)
         token = read_token(suite.settings.base_url, os.environ)
         Server(suite.settings.base_url).operator("POST", "/groups", token, {"group_id": GROUP})
-        devices = [_enrolled(folder / "devices" / user, user, suite.settings.base_url, token) for user in ADMINS]
+        devices = [enrolled(folder / "devices" / user, user, suite.settings.base_url, token) for user in ADMINS]
         yield RotationStage(suite, watched, devices[0], token)
 
 
@@ -131,7 +131,8 @@ def _settings(folder: Path, url: str) -> Settings:
 
 
 @contextmanager
-def _own_environment(state: Path) -> Iterator[None]:
+def own_environment(state: Path) -> Iterator[None]:
+    """Have a state folder of the bench's own; all variables are as before in the end."""
     before = dict(os.environ)
     os.environ["XDG_STATE_HOME"] = str(state)
     try:
@@ -142,7 +143,8 @@ def _own_environment(state: Path) -> Iterator[None]:
         wiring.suite.cache_clear()
 
 
-def _enrolled(folder: Path, user: str, url: str, token: str) -> Device:
+def enrolled(folder: Path, user: str, url: str, token: str) -> Device:
+    """Invite a person, and return their device, a member of the group."""
     invite = Server(url).operator("POST", "/invites", token, {"user": user, "group_id": GROUP})
     device = Device.open(Home.create(folder, user, "only for the bench", cost=CHEAP), url)
     device.join(str(invite["code"]))

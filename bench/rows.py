@@ -21,9 +21,16 @@ class Measured:
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
+class NotRunError(Exception):
+    """A row needs something that is not on this machine; the text says what."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: `measure` gets an empty folder of its own; `exact` demands that the ratio equals the limit."""
+    """One row: `measure` gets an empty folder of its own; `exact` demands that the ratio equals the limit.
+
+    `measure` may raise `NotRunError`: then the row neither holds nor breaks, and says why.
+    """
 
     name: str
     limit: float

@@ -1,4 +1,7 @@
-"""Runs the rows, prints them as a table, and writes them as JSON: name → ratio, limit, holds, and what was measured."""
+"""Runs the rows, prints them as a table, and writes them as JSON: name → ratio, limit, holds, and what was measured.
+
+A row that cannot run here is written with `not_run`, the reason, and neither `ratio` nor `holds`.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +9,42 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
+
+from bench.rows import NotRunError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bench.rows import Row
 
+Found: TypeAlias = "dict[str, float | bool | str]"
+"""What came of one row, by name."""
+
 
 def main(rows: Sequence[Row], result: Path, console: Console | None = None) -> int:
-    """Run all rows, show them, write `result`; return the exit status: 0 if all hold, 1 if one does not."""
+    """Run all rows, show them, write `result`; return the exit status: 1 if one that ran does not hold, else 0."""
     console = console or Console()
-    found: dict[str, dict[str, float | bool]] = {}
+    found: dict[str, Found] = {}
     for row in rows:
         with console.status(row.name):
             found[row.name] = _run(row)
     result.parent.mkdir(parents=True, exist_ok=True)
     result.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     console.print(_table(found))
-    return 0 if all(item["holds"] for item in found.values()) else 1
+    return 0 if all(item.get("holds", True) for item in found.values()) else 1
 
 
-def _run(row: Row) -> dict[str, float | bool]:
+def _run(row: Row) -> Found:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="keyturn-bench-") as folder:
-        measured = row.measure(Path(folder))
+        try:
+            measured = row.measure(Path(folder))
+        except NotRunError as reason:
+            return {"limit": row.limit, "not_run": str(reason)}
     return {
         "ratio": measured.ratio,
         "limit": row.limit,
@@ -43,12 +54,19 @@ def _run(row: Row) -> dict[str, float | bool]:
     }
 
 
-def _table(found: Mapping[str, Mapping[str, float | bool]]) -> Table:
+def _table(found: Mapping[str, Found]) -> Table:
     table = Table("", "ratio", "limit", "holds", "measured", title="keyturn bench")
     for name, item in found.items():
-        rest = {key: value for key, value in item.items() if key not in {"ratio", "limit", "holds"}}
-        holds = "[green]yes[/]" if item["holds"] else "[red]no[/]"
-        parts = "\n".join(f"{key} {value:,.4g}" if value % 1 else f"{key} {value:,.0f}" for key, value in rest.items())
-        table.add_row(name, f"{item['ratio']:.3f}", f"{item['limit']:g}", holds, parts)
+        table.add_row(name, *_cells(item))
         table.add_section()
     return table
+
+
+def _cells(item: Found) -> tuple[str, str, str, str]:
+    limit = f"{item['limit']:g}"
+    if "not_run" in item:
+        return "", limit, "[yellow]not run[/]", str(item["not_run"])
+    rest = {key: float(value) for key, value in item.items() if key not in {"ratio", "limit", "holds"}}
+    holds = "[green]yes[/]" if item["holds"] else "[red]no[/]"
+    parts = "\n".join(f"{key} {value:,.4g}" if value % 1 else f"{key} {value:,.0f}" for key, value in rest.items())
+    return f"{item['ratio']:.3f}", limit, holds, parts

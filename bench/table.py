@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench.cloud_rotation import emulator_rotation_vs_floor
+from bench.door_import import door_import_vs_floor
 from bench.group_batch import group_batch_commits
 from bench.mls_bytes import bytes_against_wrapping
 from bench.mls_encrypt import encrypt_bytes, encrypt_time
@@ -13,6 +15,8 @@ from bench.sweep import sweep_reads, sweep_time
 ROWS = (
     Row("rotation_vs_floor", 1.5, rotation_vs_floor),
     Row("group_batch_commits", 1.2, group_batch_commits),
+    Row("emulator_rotation_vs_floor", 1.5, emulator_rotation_vs_floor),
+    Row("door_import_vs_floor", 1.15, door_import_vs_floor),
     Row("mls_encrypt_time_200_vs_3", 1.2, encrypt_time),
     Row("mls_encrypt_bytes_200_vs_3", 1.0, encrypt_bytes, exact=True),
     Row("mls_update_200_vs_add_200_rfc9420", 1.0, update_against_founding),

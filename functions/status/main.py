@@ -9,7 +9,6 @@ import functions_framework
 from shared.entry import views
 from shared.entry.http import Routes, caller_of
 from shared.entry.wiring import suite
-from shared.use_cases.read_status import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 
 def _messages(request: flask.Request, group_id: str) -> Mapping[str, object]:
     after = request.args.get("after", "0")
-    return views.messages_view(suite().status.messages(caller_of(request), group_id, after), PAGE)
+    reader = suite().status
+    return views.messages_view(reader.messages(caller_of(request), group_id, after), reader.page)
 
 
 ROUTES = Routes({

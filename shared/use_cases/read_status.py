@@ -47,6 +47,8 @@ class ReadStatus:
     clients: Clients
     usage: Store
     environment: Environment
+    page: int = PAGE
+    """How many messages are told at once."""
 
     def client(self, npub: str | None, client_id: str) -> ClientView:
         """Return a client; `NotFound` also for those who may not see it."""
@@ -71,10 +73,10 @@ class ReadStatus:
         return view.state.rotations.get(rotation_id, latest)
 
     def messages(self, npub: str, group_id: str, after: str) -> list[Data]:
-        """Return at most PAGE messages of a group's log that follow the message id `after`."""
+        """Return at most a page of the messages of a group's log that follow the message id `after`."""
         self._roster(npub, group_id)
         self._saw(npub, group_id)
-        query = Query(paths.messages(group_id), order_by="index", at_least=_index(after) + 1, limit=PAGE)
+        query = Query(paths.messages(group_id), order_by="index", at_least=_index(after) + 1, limit=self.page)
         return [item.data for item in self.clients.store.query(query) if item.data is not None]
 
     def group(self, npub: str, group_id: str) -> tuple[Roster, int, Mapping[str, datetime]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench.rows import Measured, Row
+from bench.rows import Measured, NotRunError, Row
 from bench.run import main
 from bench.table import ROWS
 
@@ -20,6 +20,8 @@ PROMISED = {
     "mls_update_200_vs_add_200_rfc9420": 1.0,
     "mls_bytes_200_vs_pyrage": 1.0,
     "rotation_vs_floor": 1.5,
+    "emulator_rotation_vs_floor": 1.5,
+    "door_import_vs_floor": 1.15,
     "sweep_reads_100k_vs_1k": 1.0,
     "sweep_time_100k_vs_1k": 1.2,
 }
@@ -65,6 +67,18 @@ def test_a_limit_that_is_broken_is_exit_status_1(tmp_path: Path) -> None:
     assert status == 1
     assert written["kept"]["holds"] is True
     assert written["broken"]["holds"] is False
+
+
+def test_a_row_that_cannot_run_says_why_and_breaks_nothing(tmp_path: Path) -> None:
+    def measure(_folder: Path) -> Measured:
+        raise NotRunError("There is no java on this machine.")
+
+    result = tmp_path / "bench.json"
+    status, shown = run([row("kept", 1.0), Row("elsewhere", 1.5, measure)], result)
+    written = json.loads(result.read_text("utf-8"))
+    assert status == 0
+    assert written["elsewhere"] == {"limit": 1.5, "not_run": "There is no java on this machine."}
+    assert "not run" in shown
 
 
 def test_exact_holds_neither_above_nor_below() -> None:

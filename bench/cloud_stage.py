@@ -1,0 +1,199 @@
+"""The stage of the emulators' row: the real machine on Google's emulators in this process, an empty door beside it.
+
+The empty door gets its events from the same emulators as the suite, one of each kind: a written document of a database
+of its own, a message of a topic of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import grpc
+from google.pubsub_v1.services.publisher import PublisherClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber import SubscriberClient
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+from werkzeug.wrappers import Response
+
+from admin.operator_token import read_token
+from admin.server import Server
+from bench.cloud_calls import CloudCall, Noted
+from bench.rotation_stage import (
+    ADMINS,
+    GROUP,
+    NEVER_SECONDS,
+    PATIENCE_SECONDS,
+    POLICY,
+    TooLateError,
+    enrolled,
+    own_environment,
+)
+from local.cloud_machine import EmulatorGround
+from local.firestore_control import register_trigger
+from local.machine import standing_on
+from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from shared.ports.store import Create, Databases
+from shared.records import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from admin.device import Device
+    from shared.entry.settings import Cloud
+    from shared.entry.wiring import Suite
+
+EMPTY = "empty-door"
+QUIET_SECONDS = 0.15
+
+
+@dataclass
+class EmptyDoor:
+    """Answers what it is called with at once, and tells when it was."""
+
+    called: threading.Event = field(default_factory=threading.Event)
+    at: float = 0.0
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one delivery."""
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        self.at = time.perf_counter()
+        self.called.set()
+        return Response(status=204)(environ, start_response)
+
+    def wait(self) -> float:
+        """Return when it was called (time.perf_counter, seconds); `TooLateError` if it is not."""
+        if not self.called.wait(PATIENCE_SECONDS):
+            raise TooLateError
+        self.called.clear()
+        return self.at
+
+
+@dataclass(frozen=True)
+class BenchGround(EmulatorGround):
+    """Emulators, and an empty door in front of everything else."""
+
+    empty: EmptyDoor = field(default_factory=EmptyDoor)
+
+    def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
+        """Return what answers: the empty door where it is asked for, else the suite."""
+        suite = super().entrance(gateway, token)
+
+        def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            wanted = self.empty if EMPTY in environ["PATH_INFO"] else suite
+            return wanted(environ, start_response)
+
+        return answer
+
+
+@dataclass(frozen=True)
+class CloudStage:
+    """A running suite whose calls are noted, the first admin's device, and the bare parts beside it."""
+
+    suite: Suite
+    calls: list[CloudCall]
+    device: Device
+    token: str
+    empty: EmptyDoor
+    store: FirestoreStore
+    """A database of the bench's own, on the same emulator."""
+
+    def add(self, client_id: str) -> None:
+        """Add a client."""
+        fields: dict[str, object] = {"client_id": client_id, "groups": [GROUP]}
+        Server(self.suite.settings.base_url).operator("POST", "/clients", self.token, fields)
+
+    def rotate(self, client_id: str) -> list[CloudCall]:
+        """Ask for a client's first secret; the calls from the commit that accepted to the one that made it readable."""
+        self.calls.clear()
+        rotation_id = str(self.device.rotate(client_id, "bench")["rotation_id"])
+        end = self._readable()
+        calls = list(self.calls)
+        start = next(n for n, call in enumerate(calls) if paths.rotation(rotation_id) in _written(call))
+        self._settle()
+        if rotation_id not in {notice.rotation_id for notice in self.device.catch_up()}:
+            raise TooLateError
+        return calls[start : end + 1]
+
+    def written(self) -> float:
+        """Write a document, and return how long after the commit the empty door was called, in milliseconds.
+
+        It may be less than nothing: the emulator posts the event beside its answer, as it does in a rotation.
+        """
+        self.store.commit([Create(f"{EMPTY}s/{time.monotonic_ns()}", {})])
+        began = time.perf_counter()
+        return (self.empty.wait() - began) * 1000
+
+    def published(self) -> float:
+        """Publish a message, and return how long that took until the empty door was called, in milliseconds."""
+        began = time.perf_counter()
+        self.suite.parts.bus.publish(EMPTY, {"client_id": "client-000", "rotation_id": "01" + "A" * 24})
+        return (self.empty.wait() - began) * 1000
+
+    def _readable(self) -> int:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            for place, call in enumerate(list(self.calls)):
+                if any(path.startswith(paths.messages(GROUP)) for path in _written(call)):
+                    return place
+            time.sleep(0.002)
+        raise TooLateError
+
+    def _settle(self) -> None:
+        """Wait until nothing more is called."""
+        seen = -1
+        while seen != len(self.calls):
+            seen = len(self.calls)
+            time.sleep(QUIET_SECONDS)
+
+
+@contextmanager
+def raised(folder: Path) -> Iterator[CloudStage]:
+    """Run the suite on emulators of its own, with three devices in one group, while the context lasts."""
+    ground = BenchGround(folder / "data", POLICY, {})
+    with own_environment(folder / "state"), standing_on(ground, 0, NEVER_SECONDS) as suite:
+        cloud, url, calls = suite.settings.cloud, suite.settings.base_url, list[CloudCall]()
+        if cloud is None:
+            raise TooLateError
+        _note(suite, calls)
+        token = read_token(url, os.environ)
+        Server(url).operator("POST", "/groups", token, {"group_id": GROUP})
+        devices = [enrolled(folder / "devices" / user, user, url, token) for user in ADMINS]
+        channel = FirestoreChannel(emulator_host=cloud.firestore_emulator)
+        _connect_empty(cloud, url)
+        store = FirestoreStore(channel, project=cloud.project, database="bench")
+        yield CloudStage(suite, calls, devices[0], token, ground.empty, store)
+        channel.close()
+
+
+def _note(suite: Suite, calls: list[CloudCall]) -> None:
+    # No use case is wired before the first request: all of them get what notes.
+    databases = suite.databases
+    noted = Databases(Noted(databases.control, calls), databases.auth, databases.usage)
+    vars(suite)["databases"] = noted
+    vars(suite)["bus"] = Noted(suite.bus, calls)
+    vars(suite.keys)["rpc"] = Noted(suite.keys.rpc, calls)  # type: ignore[union-attr]  # the cloud's keys
+
+
+def _connect_empty(cloud: Cloud, url: str) -> None:
+    register_trigger(cloud.firestore_emulator or "", cloud.project, EMPTY, f"{EMPTY}s/{{id}}", database="bench")
+    with grpc.insecure_channel(cloud.pubsub_emulator or "") as channel:
+        topic = f"projects/{cloud.project}/topics/{EMPTY}"
+        PublisherClient(transport=PublisherGrpcTransport(channel=channel)).create_topic(name=topic)
+        SubscriberClient(transport=SubscriberGrpcTransport(channel=channel)).create_subscription(
+            request={
+                "name": f"projects/{cloud.project}/subscriptions/{EMPTY}",
+                "topic": topic,
+                "push_config": {"push_endpoint": f"{url}/{EMPTY}/{topic}"},
+            }
+        )
+
+
+def _written(call: CloudCall) -> set[str]:
+    return {write.path for write in call.arguments[0]} if call.name == "commit" else set()

@@ -1,0 +1,135 @@
+"""Row: what importing a door adds to functions-framework plus exactly the vendor clients that it uses; the worst door.
+
+Each door in a process of its own, five times, in turns; processor time, which a busy machine bends least. First the
+framework and the clients of CLIENTS are imported, then the door: both shares are of one process, so that noise hits
+both. Then all is wired that its requests need, and `ready` says what that comes to. A door that by then has loaded a
+client which CLIENTS does not name, or lacks one of them, is an `UnlikeClientsError`: the floor would be another one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import main as doors
+from bench.rows import Measured
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROUNDS = 5
+ROOT = Path(__file__).parent.parent
+FIRESTORE = "google.cloud.firestore_v1.services.firestore"
+KMS = "google.cloud.kms_v1.services.key_management_service"
+PUBSUB = "google.pubsub_v1.services.publisher"
+_ALL = (FIRESTORE, KMS, PUBSUB, "firebase_admin", "google.cloud.storage", "google.cloud.secretmanager")
+_READ = "suite().databases.control._channel.rpc"
+_KEYS = "suite().keys.rpc"
+
+
+class UnlikeClientsError(Exception):
+    """A door loads other vendor clients than it is said to use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The vendor clients that a door's requests need, and what wires them."""
+
+    clients: tuple[str, ...]
+    wiring: str
+
+
+CLIENTS: Mapping[str, Ready] = {
+    "client_token": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().verifier; suite().tokens"),
+    "distribute": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().distribute"),
+    "enrol": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().enrol"),
+    "grace_sweeper": Ready((FIRESTORE, KMS, PUBSUB), f"{_READ}; {_KEYS}; suite().bus._client; suite().sweep"),
+    "on_secret_version": Ready((FIRESTORE, PUBSUB), f"{_READ}; suite().bus._client; suite().publish"),
+    "operator": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().operate; suite().remove_user; suite().status"),
+    "rotate_request": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().accept"),
+    "status": Ready((FIRESTORE,), f"{_READ}; suite().status"),
+}
+"""By door. `admin_proof` is not measured: which of its clients it uses, its settings say."""
+_PROGRAM = """
+import json, sys, time
+marks = [time.process_time()]
+import functions_framework
+{clients}
+marks.append(time.process_time())
+import functions.{door}.main
+marks.append(time.process_time())
+from shared.entry.wiring import suite
+{wiring}
+marks.append(time.process_time())
+print(json.dumps([marks, [name for name in {known} if name in sys.modules]]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Processor time of one process, in milliseconds: the floor, the door's import, the wiring of what it needs."""
+
+    floor: float
+    door: float
+    wiring: float
+
+
+def door_import_vs_floor(_folder: Path) -> Measured:
+    """Return the worst door's import over the floor; each door's is reported, and what being ready comes to."""
+    if set(CLIENTS) != set(doors.DOORS) - {"admin_proof"}:
+        raise UnlikeClientsError
+    for door in CLIENTS:
+        clients_of(door)
+        imported(door)  # writes what Python keeps of compiled modules
+    found = {door: [imported(door) for _ in range(ROUNDS)] for door in CLIENTS}
+    ratios = {door: median((it.floor + it.door) / it.floor for it in runs) for door, runs in found.items()}
+    ready = {door: median((it.floor + it.door + it.wiring) / it.floor for it in runs) for door, runs in found.items()}
+    parts = {f"{door}_ratio": ratio for door, ratio in ratios.items()}
+    worst = max(ready, key=lambda door: ready[door])
+    return Measured(max(ratios.values()), {**parts, f"worst_ready_ratio_{worst}": ready[worst]})
+
+
+def imported(door: str) -> Shares:
+    """Import a door in a new process, after the clients that it uses."""
+    marks = _run(door, CLIENTS[door].clients)[0]
+    return Shares(*((later - earlier) * 1000 for earlier, later in pairwise(marks)))
+
+
+def clients_of(door: str) -> frozenset[str]:
+    """Return the vendor clients that a door loads by itself until it is ready; `UnlikeClientsError` for others."""
+    loaded = frozenset(_run(door, ())[1])
+    if loaded != frozenset(CLIENTS[door].clients):
+        raise UnlikeClientsError(door)
+    return loaded
+
+
+def _run(door: str, clients: tuple[str, ...]) -> tuple[list[float], list[str]]:
+    known = CLIENTS[door]
+    program = _PROGRAM.format(
+        clients="\n".join(f"import {name}, {name}.transports" for name in clients),
+        door=door,
+        wiring=known.wiring,
+        known=_ALL,
+    )
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", program], cwd=ROOT, env=_environment(), capture_output=True, check=True, text=True
+    )
+    marks, loaded = json.loads(done.stdout)
+    return marks, loaded
+
+
+def _environment() -> Mapping[str, str]:
+    """Return settings as a deployed door has them, at addresses where nobody is: importing asks nobody."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    ring = "projects/p/locations/l/keyRings/r/cryptoKeys"
+    keys = {f"KEYTURN_{name.upper()}_KEY": f"{ring}/{name}" for name in ("mac", "seal", "sign")}
+    hosts = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "KEYTURN_KMS_EMULATOR_HOST")
+    addresses = dict.fromkeys(hosts, "127.0.0.1:1")
+    return {**kept, **keys, **addresses, "KEYTURN_STAGE": "local", "KEYTURN_PROJECT": "p"}
