@@ -53,14 +53,16 @@ class Known:
     final: bool
     over: bool = False
     """A newer revision was seen: nothing that rests on this one holds."""
-    keys: list[bytes] = field(default_factory=list, repr=False)
+    keys: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)
 class _Entry:
     known: Known
     verdict: Verdict = field(repr=False)
-    read: tuple[float, datetime]
+    began: float
+    """When the read that it rests on began: the store's clock then showed `read_time` at the latest."""
+    read_time: datetime
     until: float
     renew_at: float
 
@@ -110,9 +112,10 @@ class VerdictCache:
             if known is not None and not known.over and known.revision == revision_of(read):
                 key = self._named(client_id, presented)
                 if key not in self._entries:
-                    known.keys.append(key)
+                    known.keys = (*known.keys, key)
                     self._make_room()
-                self._entries[key] = _Entry(known, verdict, (read.began, read.read_time), until, now + RENEWED_SECONDS)
+                renew_at = now + RENEWED_SECONDS
+                self._entries[key] = _Entry(known, verdict, read.began, read.read_time, until, renew_at)
 
     def learn(self, client_id: str, read: Read, *, final: bool) -> bool:
         """Take note of the revision that a read shows; False if more than that was seen before: no evidence then."""
@@ -152,8 +155,7 @@ class VerdictCache:
         return blake2b(data, key=self._key, digest_size=16).digest()
 
     def _renewed(self, entry: _Entry, now: float) -> Verdict:
-        began, read_time = entry.read
-        entry.verdict = replace(entry.verdict, now=read_time + timedelta(seconds=now - began))
+        entry.verdict = replace(entry.verdict, now=entry.read_time + timedelta(seconds=now - entry.began))
         entry.renew_at = now + RENEWED_SECONDS
         return entry.verdict
 
@@ -172,7 +174,8 @@ class VerdictCache:
     def _make_room(self) -> None:
         if len(self._entries) >= MOST_VERDICTS:
             key = next(iter(self._entries))
-            self._entries.pop(key).known.keys.remove(key)
+            known = self._entries.pop(key).known
+            known.keys = tuple(other for other in known.keys if other != key)
 
 
 def revision_of(read: Read) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from shared.ports.store import Data, Store
 
-MOST_SHARED = 4096
+MOST_SHARED = 1024
 """Reads that are remembered at once: past that the oldest is forgotten, and its client read again."""
 
 

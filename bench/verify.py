@@ -1,0 +1,168 @@
+"""Rows: what a check of a kept credential costs, against one bare HMAC; what a first one asks; what keeping takes.
+
+The HMAC is the one that the MAC key computes: SHA-256 over the same canonical input, through `hmac.digest`. Clients are
+made up as they are read, so that a process's memory is the verifier's alone.
+"""
+
+from __future__ import annotations
+
+import gc
+import hmac
+import os
+import time
+import tracemalloc
+from datetime import UTC, datetime
+from statistics import median
+from typing import TYPE_CHECKING
+
+from bench.rows import Measured
+from bench.timing import samples
+from shared.domain.encodings import base64url_encode, canonical_input
+from shared.domain.model import Client, ClientKind, ClientState, Version, VersionState
+from shared.domain.policy import Policy
+from shared.ports.store import Document, Snapshot
+from shared.proofs.receipts import receipt_key
+from shared.records.live import client_data
+from shared.verifier.verifier import Caching, Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from shared.ports.store import Data, Query, Write
+
+CLIENTS = 100_000
+LIMIT_BYTES = 100 * 1024 * 1024
+_FIRST, _SECOND = 5_000, 10_000
+_CHECKS = 2_000
+_VERSION, _ROTATION = "01" + "A" * 24, "01" + "B" * 24
+_SECRET = "b" * 43
+_KEY = b"k" * 32
+_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class MadeUp:
+    """A store of every client that is asked for, each with the same secret; and the MAC key, both counted."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.macs = 0
+
+    def get(self, paths: Iterable[str]) -> Snapshot:
+        """Make up the clients."""
+        found = {path: Document(path, _client(path.rpartition("/")[2]), "1") for path in paths}
+        self.reads += bool(found)  # a poll asks for the time and no document
+        return Snapshot(found, datetime.now(UTC))
+
+    def query(self, query: Query) -> Sequence[Document]:
+        """Find nothing: none of them changes."""
+        return [][: query.limit]
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        """Refuse: a verifier writes nothing."""
+        raise ValueError(f"{len(writes)} writes")
+
+    def current(self) -> str:
+        """Return the name of the only key."""
+        return "key-1"
+
+    def sign(self, mac_key_ref: str, data: bytes) -> bytes:
+        """Return the tag; nobody asks for another key."""
+        return hmac.digest(_KEY if mac_key_ref == "key-1" else b"", data, "sha256")
+
+    def verify(self, mac_key_ref: str, data: bytes, tag: bytes) -> bool:
+        """Return whether a tag is right."""
+        self.macs += 1
+        return hmac.compare_digest(self.sign(mac_key_ref, data), tag)
+
+
+def hot_against_hmac(_folder: Path) -> Measured:
+    """Return the time of a check of a kept credential over that of the bare HMAC: medians of alternating batches."""
+    verifier = _verifier(MadeUp())
+    data = canonical_input("client-000000", _VERSION, _SECRET)
+    key = os.urandom(32)
+    verifier.check("client-000000", _SECRET)
+
+    def hot() -> float:
+        began = time.perf_counter()
+        for _ in range(_CHECKS):
+            verifier.check("client-000000", _SECRET)
+        return time.perf_counter() - began
+
+    def bare() -> float:
+        began = time.perf_counter()
+        for _ in range(_CHECKS):
+            hmac.digest(key, data, "sha256")
+        return time.perf_counter() - began
+
+    found = {name: median(times) for name, times in samples({"hot": hot, "hmac": bare}, rounds=41, warm_up=5).items()}
+    parts = {f"{name}_ms": seconds * 1000 / _CHECKS for name, seconds in found.items()}
+    return Measured(found["hot"] / found["hmac"], parts)
+
+
+def calls_of_a_first_check(_folder: Path) -> Measured:
+    """Return reads and MAC calls of a first right secret, repeated ones and a wrong one, over the two there may be."""
+    made = MadeUp()
+    verifier = _verifier(made)
+    verifier.check("client-000000", _SECRET)
+    first = (made.reads, made.macs)
+    for _ in range(100):
+        verifier.check("client-000000", _SECRET)
+    repeated = (made.reads - first[0], made.macs - first[1])
+    before = made.macs
+    verifier.check("client-000001", "c" * 43)
+    wrong = made.macs - before
+    parts = {"first_reads": first[0], "first_macs": first[1], "repeated_calls": sum(repeated), "wrong_macs": wrong}
+    return Measured((sum(first) + sum(repeated) + wrong) / 2, parts)
+
+
+def memory_of_100k(_folder: Path) -> Measured:
+    """Return the memory that 100 000 kept clients take over 100 MiB, from what the second 5 000 of 10 000 added."""
+    verifier = _verifier(MadeUp())
+    tracemalloc.start()
+    try:
+        base = _held()
+        _check(verifier, 0, _FIRST)
+        first = _held() - base
+        _check(verifier, _FIRST, _SECOND)
+        second = _held() - base
+    finally:
+        tracemalloc.stop()
+    each = (second - first) / (_SECOND - _FIRST)
+    whole = second + each * (CLIENTS - _SECOND)
+    return Measured(whole / LIMIT_BYTES, {"whole_bytes": whole, "each_bytes": each})
+
+
+def _verifier(made: MadeUp) -> Verifier:
+    return Verifier(made, made, Policy(), caching=Caching())
+
+
+def _check(verifier: Verifier, start: int, stop: int) -> None:
+    for number in range(start, stop):
+        if not verifier.check(f"client-{number:06d}", _SECRET).accepted:
+            raise ValueError("a right secret was refused")
+
+
+def _held() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def _client(client_id: str) -> Data:
+    key = receipt_key(_SECRET, client_id=client_id, version_id=_VERSION, rotation_id=_ROTATION)
+    tag = hmac.digest(_KEY, canonical_input(client_id, _VERSION, _SECRET), "sha256")
+    version = Version(
+        client_id=client_id,
+        version_id=str(bytearray(_VERSION, "ascii"), "ascii"),  # one of its own, as a store gives it
+        created_at=_SINCE,
+        not_before=_SINCE,
+        rotation_id=_ROTATION,
+        rotated_by="0" * 64,
+        rotation_reason="quarterly",
+        state=VersionState.CURRENT,
+        secret_hash=base64url_encode(tag),
+        mac_key_ref="key-1",
+        receipt_key=base64url_encode(key),
+    )
+    client = Client(client_id, ClientKind.X_API_KEY, ("ops",), _SINCE, current_version=_VERSION, revision=1)
+    return client_data(ClientState(client, {_VERSION: version}), Policy())
