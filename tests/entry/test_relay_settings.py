@@ -6,6 +6,7 @@ import importlib.util
 
 import pytest
 
+from shared.adapters.authoriser_proof import NAME as PROOF_AUTHORISER
 from shared.entry.settings import SettingsError, from_environment, to_environment
 from shared.entry.wiring import Suite
 
@@ -37,7 +38,7 @@ def test_what_is_no_address_is_refused_and_not_echoed(value: str) -> None:
 
 
 def test_production_wants_tls() -> None:
-    production = {"KEYTURN_STAGE": "production", "KEYTURN_AUTHORISER": "proof"}
+    production = {"KEYTURN_STAGE": "production", "KEYTURN_AUTHORISER": PROOF_AUTHORISER}
     assert from_environment({**production, "KEYTURN_RELAYS": FAR}).relays == (FAR,)
     with pytest.raises(SettingsError, match="relays without TLS"):
         from_environment({**production, "KEYTURN_RELAYS": NEAR})

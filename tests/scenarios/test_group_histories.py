@@ -361,7 +361,7 @@ def test_groups_hold_in_every_order_of_events() -> None:
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=EXAMPLES or 12,
+            max_examples=EXAMPLES or 20,
             derandomize=not EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,
