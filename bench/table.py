@@ -11,6 +11,7 @@ from bench.mls_update import update_against_founding
 from bench.rotation import rotation_vs_floor
 from bench.rows import Row
 from bench.sweep import sweep_reads, sweep_time
+from bench.verify import calls_of_a_first_check, hot_against_hmac, memory_of_100k
 
 ROWS = (
     Row("rotation_vs_floor", 1.5, rotation_vs_floor),
@@ -23,4 +24,7 @@ ROWS = (
     Row("mls_bytes_200_vs_pyrage", 1.0, bytes_against_wrapping),
     Row("sweep_reads_100k_vs_1k", 1.0, sweep_reads, exact=True),
     Row("sweep_time_100k_vs_1k", 1.2, sweep_time),
+    Row("verify_hot_vs_hmac", 4.0, hot_against_hmac),
+    Row("verify_first_calls_vs_two", 1.0, calls_of_a_first_check, exact=True),
+    Row("verify_memory_100k_vs_100mib", 1.0, memory_of_100k),
 )
