@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.domain.errors import Unavailable
-from shared.entry.settings import Settings, from_environment
+from shared.entry.settings import Settings, Stage, from_environment
 from shared.ports.environment import Environment
 
 if TYPE_CHECKING:
@@ -187,7 +187,8 @@ class Suite:
 
         policy = self.settings.policy
         # On one machine a read costs next to nothing, and what a command did shows at once (docs/verifier.md).
-        caching = Caching() if self.settings.cloud is not None and policy.staleness_seconds else None
+        many = self.settings.cloud is not None and self.settings.stage is not Stage.LOCAL
+        caching = Caching() if many and policy.staleness_seconds else None
         return Verifier(self.databases.control, self.keys.mac, policy, caching=caching, budgets=Budgets(monotonic))
 
     @functools.cached_property
