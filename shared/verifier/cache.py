@@ -130,11 +130,13 @@ class VerdictCache:
                 known.read_at = max(known.read_at, read.began)
             return True
 
-    def changed(self, client_id: str, revision: int, *, final: bool) -> None:
-        """Take note of a revision that a poll found: what rests on an older one is over."""
+    def changed(self, client_id: str, revision: int | None, *, final: bool) -> None:
+        """Take note of a revision that a poll found: what rests on an older one is over; on any, where it is None."""
         with self._lock:
             known = self._known.get(client_id)
-            if known is not None and revision > known.revision:
+            if revision is None:
+                self._end(known)
+            elif known is not None and revision > known.revision:
                 # Nothing is kept under the new revision before a read of our own has shown it.
                 self._replace(client_id, Known(revision, _NEVER, self._monotonic(), final or known.final))
 

@@ -120,4 +120,4 @@ class Changes:
         revision = data.get("revision")
         final = data.get("status") == ClientStatus.REVOKED.value
         client_id = document.path.rpartition("/")[2]
-        self._cache.changed(client_id, revision if isinstance(revision, int) else 0, final=final)
+        self._cache.changed(client_id, revision if isinstance(revision, int) else None, final=final)

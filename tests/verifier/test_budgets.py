@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import flask
 import pytest
+from werkzeug.test import EnvironBuilder
 
 from shared.domain.errors import RateLimited
+from shared.entry import oauth, wiring
+from shared.entry.settings import Cloud
+from shared.entry.wiring import Suite
 from shared.verifier import budgets
 from shared.verifier.budgets import Budgets, source_of
 from shared.verifier.verifier import Caching, Verifier
@@ -120,3 +126,13 @@ def test_both_doors_answer_429_and_say_when_to_come_back(world: World) -> None:
     token = guess("/token", form, {"Content-Type": "application/x-www-form-urlencoded"})
     assert (token.status_code, token.json) == (429, {"error": "temporarily_unavailable"})
     assert world.check(secret)["accepted"]
+
+
+def test_in_the_cloud_the_source_is_what_the_front_end_appended(world: World) -> None:
+    environ = {"REMOTE_ADDR": "169.254.1.1", "HTTP_X_FORWARDED_FOR": f"{THERE}, {HERE}"}
+    request = flask.Request(EnvironBuilder(environ_overrides=environ).get_environ())
+    assert oauth.source(request) == "169.254.1.1"
+    keys = {"mac_key": "m", "seal_key": "s", "sign_key": "t"}
+    cloud = Cloud(project="p", control="c", auth="a", usage="u", **keys)
+    wiring.use(Suite(replace(world.suite.settings, cloud=cloud)))
+    assert oauth.source(request) == HERE

@@ -1,8 +1,8 @@
 """Random histories of a client before four verifiers: none says yes later than the bound allows, none no for long.
 
-What happens: checks of every secret that there ever was, promotions (with grace, without, scheduled by their windows),
-rollbacks, retirements, suspensions, commits that arrive late, polls that are delayed or dropped, stores that cannot be
-reached, time that passes; the processes' clocks are ten minutes apart. VERIFIER_HISTORIES sets how many are played.
+What happens: checks of the last three secrets, promotions (with grace or without), rollbacks, retirements, suspensions,
+commits that arrive late, polls that are delayed or dropped, stores that cannot be reached, time that passes; the
+processes' clocks are ten minutes apart. VERIFIER_HISTORIES sets how many are played.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -11,11 +13,16 @@ from shared.domain.model import ClientStatus
 from shared.ports.keys import KeyUnavailable
 from shared.ports.store import StoreUnavailable, put
 from shared.records import paths
+from shared.verifier import cache, reading
 from shared.verifier.verdict import Reason
+from shared.verifier.verifier import Caching, Verifier
 from tests.verifier.stage import Process, Stage
+from tests.world import CLIENT, START
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.world import World
 
 WRONG = "A" * 43
 
@@ -255,3 +262,79 @@ def test_nothing_shows_a_key_or_a_secret() -> None:
     shown = repr([process.verifier, cache, entry, verdict])
     assert secret not in shown
     assert repr(cache._key) not in shown
+
+
+def test_what_time_alone_brings_ends_what_was_kept_at_that_instant(world: World) -> None:
+    def seconds() -> float:
+        return (world.clock.now - START).total_seconds()
+
+    caching = Caching(seconds, background=lambda _poll: None)
+    verifier = Verifier(world.control, world.keys.mac, world.policy, caching=caching)
+    first = world.issue("alice", "bob")
+    second = world.issue("alice", "bob", not_before=world.milliseconds(hours=1))
+    world.clock.advance(minutes=59, seconds=57)
+    assert verifier.check(CLIENT, first).state == "current"
+    assert not verifier.check(CLIENT, second).accepted
+    world.clock.advance(seconds=3)
+    assert [verifier.check(CLIENT, secret).state for secret in (first, second)] == ["grace", "current"]
+    world.control.calls.clear()
+    verifier.check(CLIENT, first)
+    assert world.control.calls == []
+    world.clock.advance(minutes=59, seconds=58)
+    assert verifier.check(CLIENT, first).accepted
+    world.clock.advance(seconds=2)
+    assert not verifier.check(CLIENT, first).accepted
+
+
+def test_many_threads_get_right_answers_and_share_one_read() -> None:
+    stage = Stage()
+    process, secret = stage.process(), stage.promote("acme")
+    together = Barrier(8)
+
+    def ask(number: int) -> list[bool]:
+        together.wait()
+        return [process.verifier.check("acme", secret if number % 2 else WRONG).accepted for _ in range(200)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(8)))
+    assert [set(found) for found in answers] == [{False}, {True}] * 4
+    assert process.store.calls == ["get"]
+
+
+def test_those_who_wait_for_a_read_hear_that_it_failed() -> None:
+    stage = Stage()
+    process, secret = stage.process(), stage.promote("acme")
+    process.store.down = True
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            process.verifier.check("acme", secret)
+    process.store.down = False
+    assert process.verifier.check("acme", secret).accepted
+
+
+def test_room_is_made_by_forgetting_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MOST_CLIENTS", 2)
+    monkeypatch.setattr(cache, "MOST_VERDICTS", 2)
+    monkeypatch.setattr(reading, "MOST_SHARED", 1)
+    stage = Stage()
+    process = stage.process()
+    secrets = {name: stage.promote(name) for name in ("acme", "beta", "gamma")}
+    for name, secret in secrets.items():
+        assert spent(process, secret, name) == (True, ["get"], 1)
+    assert [spent(process, secrets[name], name)[2] for name in ("gamma", "beta", "acme")] == [0, 0, 1]
+
+
+def test_a_damaged_record_that_a_poll_finds_ends_what_was_kept() -> None:
+    stage = Stage()
+    process, secret = stage.process(), stage.promote("acme")
+    path = paths.client("acme")
+    assert spent(process, secret)[0]
+    found = stage.store.get([path])[path]
+    damaged = {**cast("Any", found.data), "revision": "many", "updated_at": stage.clock()}
+    stage.store.commit([put(found, damaged)])
+    process.verifier.poll()
+    stage.clock.seconds += 1.01
+    process.store.calls.clear()
+    with pytest.raises(StoreUnavailable):
+        process.verifier.check("acme", secret)
+    assert process.store.calls == ["get", "get"]
