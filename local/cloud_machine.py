@@ -53,21 +53,13 @@ class EmulatorGround:
     @contextmanager
     def opened(self, url: str, token: str) -> Iterator[Opened]:
         """Open emulators, triggers, topics and the suite over them; `LocalError` if something cannot be used."""
+        secret = self._secret  # first of all: a folder of another kind is left as it is
         with emulators(self.folder, urlsplit(url).netloc, self.environment) as cloud:
-            self._connect(cloud, url)
+            _connect(cloud, url, secret)
             policy = replace(self.policy, republish_seconds=REPUBLISH_SECONDS)
             suite = open_suite(Settings(Stage.LOCAL, base_url=url, policy=policy, cloud=cloud), "The project")
             doors = Doors(url, CALL_SECONDS, {"Authorization": f"Bearer {token}"})
             yield Opened(suite, [partial(self.redelivery.run, doors)])
-
-    def _connect(self, cloud: Cloud, url: str) -> None:
-        for trigger in TRIGGERS:
-            name = f"{trigger.door}-{self._secret}"
-            register_trigger(
-                cloud.firestore_emulator or "", cloud.project, name, trigger.pattern, database=cloud.control
-            )
-        address = f"{url}{PUSHED_PATH}{self._secret}"
-        CloudTopics(cloud.pubsub_emulator or "", cloud.project, lambda door: f"{address}/{door}").make()
 
     @cached_property
     def _secret(self) -> str:
@@ -77,3 +69,12 @@ class EmulatorGround:
                 "That folder holds the data of a suite without emulators.", "Give another one, with --data."
             )
         return entrance_secret(self.folder)
+
+
+def _connect(cloud: Cloud, url: str, secret: str) -> None:
+    firestore = cloud.firestore_emulator or ""
+    for trigger in TRIGGERS:
+        name = f"{trigger.door}-{secret}"
+        register_trigger(firestore, cloud.project, name, trigger.pattern, database=cloud.control)
+    address = f"{url}{PUSHED_PATH}{secret}"
+    CloudTopics(cloud.pubsub_emulator or "", cloud.project, lambda door: f"{address}/{door}").make()

@@ -104,10 +104,13 @@ def standing_on(ground: Ground, port: int, sweep_every_seconds: float) -> Iterat
     """Run the suite while the context lasts; 0 takes a free port. `LocalError` says why not."""
     token = secrets.token_urlsafe(32)
     server = Server(port, ground.entrance(open_gateway(token), token))
-    with ground.opened(server.url, token) as opened, _token_file(server.url, token):
-        sweeping = partial(_sweep, server.url, token, sweep_every_seconds)
-        with _at_work(server, [*opened.workers, sweeping]):
-            yield opened.suite
+    try:
+        with ground.opened(server.url, token) as opened, _token_file(server.url, token):
+            sweeping = partial(_sweep, server.url, token, sweep_every_seconds)
+            with _at_work(server, [*opened.workers, sweeping]):
+                yield opened.suite
+    finally:
+        server.stop()
 
 
 @contextmanager
@@ -123,7 +126,7 @@ def _at_work(server: Server, workers: Sequence[Worker]) -> Iterator[None]:
         stop.set()
         for thread in threads:
             thread.join()
-        server.stop()
+        server.stop()  # before what the doors stand on is closed
 
 
 def open_suite(settings: Settings, what: str) -> Suite:

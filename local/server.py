@@ -45,10 +45,11 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop answering."""
-        self._server.shutdown()
+        """Stop answering, and let go of the port; also if it never was started."""
+        if self._thread.is_alive():
+            self._server.shutdown()  # would wait for ever for what never ran
+            self._thread.join()
         self._server.server_close()
-        self._thread.join()
 
 
 def _listening(port: int) -> socket.socket:

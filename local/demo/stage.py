@@ -60,7 +60,9 @@ class Stage:
             return
         for database in (cloud.control, cloud.auth, cloud.usage):
             found = all_documents(cloud.firestore_emulator or "", cloud.project, database=database)
-            (self.folder / f"firestore-{database}.json").write_bytes(json.dumps(found).encode() + _bytes_in(found))
+            (self.folder / f"firestore-{database}.json").write_bytes(
+                json.dumps(found).encode() + b"\n" + _bytes_in(found)
+            )
 
     def keyturn(self, *arguments: str) -> tuple[int, dict[str, object]]:
         """Run a command of `keyturn` with --json; its exit status and what it printed."""

@@ -1,0 +1,55 @@
+"""`keyturn demo --emulators`: the same story to the same summary, and no plaintext in files or in Firestore."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.demo.show import summary
+from local.demo.stage import raised
+from local.demo.story import Story
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.tier("java"), pytest.mark.xdist_group("machine_on_emulators")]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Story]:
+    folder = tmp_path_factory.mktemp("demo")
+    with raised(folder, emulators=True) as stage:
+        story = Story(stage, lambda _name, _seconds: None)
+        story.run()
+    return folder, story
+
+
+def test_it_comes_out_as_without_emulators(told: tuple[Path, Story]) -> None:
+    said = summary(told[1].told)
+    assert {rotation["outcome"] for rotation in said["rotations"]} == {"promoted"}
+    assert [{ack["user"] for ack in rotation["acks"]} for rotation in said["rotations"][:2]] == [
+        {"bob", "carol"},
+        {"alice", "carol"},
+    ]
+    assert said["plaintext_at_rest"] == {"found": 0, "control_found": True}
+    assert said["doctor"]["breaches"] == []
+    assert said["doctor"]["checked"]["clients"] == 1
+    assert said["doctor"]["outbox"] is None
+    assert said["steps"]
+
+
+def test_firestore_was_searched_too(told: tuple[Path, Story]) -> None:
+    folder, story = told
+    documents = json.loads((folder / "firestore-control.json").read_bytes().partition(b"\n")[0])
+    assert "oauth2_clients/acme-billing" in documents
+    assert {path.name for path in folder.glob("firestore-*.json")} == {
+        f"firestore-{name}.json" for name in ("control", "auth", "usage")
+    }
+    assert [secret for secret in story.secrets.values() if secret in str(documents)] == []
+
+
+def test_nothing_of_it_runs_on_afterwards(told: tuple[Path, Story]) -> None:
+    assert not (told[0] / "data" / "emulators.json").exists()
+    assert {path.name for path in (told[0] / "data").iterdir()} == {"keys.json", "entrance.secret"}

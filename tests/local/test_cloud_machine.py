@@ -1,0 +1,84 @@
+"""`keyturn up --emulators` says why it does not start, and changes nothing then."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.cloud_addresses import known_cloud, told
+from local.cloud_emulators import entrance_secret, local_cloud
+from local.cloud_machine import EmulatorGround
+from local.errors import LocalError
+from local.machine import standing_on
+from shared.domain.policy import Policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOBODY = {"FIRESTORE_EMULATOR_HOST": "127.0.0.1:1", "PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def refusal(folder: Path, port: int = 0) -> LocalError:
+    with (
+        pytest.raises(LocalError) as refused,
+        standing_on(EmulatorGround(folder, Policy(), NOBODY), port, 60),
+    ):
+        pass
+    return refused.value
+
+
+def test_a_port_in_use_is_named_and_nothing_is_changed(tmp_path: Path) -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"Port {port} is in use" in str(refusal(tmp_path / "data", port))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_the_embedded_suite_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "control.db").write_bytes(b"somebody's")
+    assert "without emulators" in str(refusal(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["control.db"]
+
+
+def test_damaged_keys_are_named_and_left_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_bytes(b"no longer what it was")
+    (tmp_path / "keys.json").chmod(0o600)
+    assert "key file" in str(refusal(tmp_path))
+    assert (tmp_path / "keys.json").read_bytes() == b"no longer what it was"
+
+
+def test_an_emulator_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    assert "Firestore emulator does not answer" in str(refusal(tmp_path))
+    assert not (tmp_path / "emulators.json").exists()
+
+
+def test_the_secret_of_the_way_in_stays_and_is_its_owners(tmp_path: Path) -> None:
+    first = entrance_secret(tmp_path)
+    assert len(first) == 48
+    assert entrance_secret(tmp_path) == first
+    assert (tmp_path / "entrance.secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_addresses_are_told_while_they_hold(tmp_path: Path) -> None:
+    cloud = local_cloud("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
+    assert known_cloud(tmp_path) is None
+    with told(tmp_path, cloud):
+        assert known_cloud(tmp_path) == cloud
+    assert known_cloud(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"project": "p", "surprise": 1}', "{"])
+def test_damaged_addresses_are_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "emulators.json").write_text(content, encoding="ascii")
+    with pytest.raises(LocalError, match="damaged"):
+        known_cloud(tmp_path)
