@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-annotate
 
-.PHONY: demo test lint format bench soak mutants package lock clean
+.PHONY: demo test lint format bench coverage soak mutants package lock clean
 
 demo: .venv/.local  ## the main job from nothing to retired, on this machine
 	@$(BIN)/keyturn demo
@@ -29,6 +29,10 @@ format: .venv/.dev
 
 bench: .venv/.dev  ## ratios in one run; writes build/bench.json
 	@$(BIN)/python -m bench
+
+coverage: .venv/.dev  ## branch coverage of the MLS library, at least 95 %
+	@$(BIN)/coverage run --source shared/mls -m pytest -q tests/mls -p no:cacheprovider --ignore tests/mls/test_machine.py
+	@$(BIN)/coverage report --fail-under 95
 
 soak: .venv/.dev  ## what takes a while: 10 000 random sequences of MLS operations
 	MLS_SEQUENCES=10000 $(BIN)/python -m pytest tests/mls/test_machine.py
