@@ -164,8 +164,9 @@ class Story:
                 raise DemoError("It is not known which live secrets carol received.", REPORT)
             asked = self.devices["alice"].rotate(CLIENT, "carol left", emergency=True, grace=timedelta(0))
             third = str(asked["rotation_id"])
+            self._received(third, "bob")
+            timeline.watch("v3", self.secrets[third])  # before bob acknowledges: at that moment it replaces the second
             self._acknowledged(third, "bob")
-            timeline.watch("v3", self.secrets[third])
             self._completed(third)
             timeline.happened("carol left")
             self._expect(third, "current")
@@ -207,10 +208,13 @@ class Story:
 
     def _acknowledged(self, rotation_id: str, *users: str) -> None:
         for user in users:
-            device = self.devices[user]
-            self._until(partial(_received, device, rotation_id), "the notice")
-            self.secrets[rotation_id] = device.notice(rotation_id).held_secret()
-            device.ack(rotation_id)
+            self._received(rotation_id, user)
+            self.devices[user].ack(rotation_id)
+
+    def _received(self, rotation_id: str, user: str) -> None:
+        device = self.devices[user]
+        self._until(partial(_received, device, rotation_id), "the notice")
+        self.secrets[rotation_id] = device.notice(rotation_id).held_secret()
 
     def _completed(self, rotation_id: str) -> None:
         reader = self.devices["alice"]

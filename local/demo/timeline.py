@@ -66,8 +66,10 @@ class Timeline:
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_SECONDS):
-            states = [self._ask(name, secret) for name, secret in list(self._secrets.items())]
-            self.gaps += set(states) == {"refused"}
+            watched = list(self._secrets.items())
+            states = [self._ask(name, secret) for name, secret in watched]
+            # A round in which a version was added asked for too few: the new one may have replaced the rest meanwhile.
+            self.gaps += len(watched) == len(self._secrets) and set(states) == {"refused"}
 
     def _ask(self, name: str, secret: str) -> str:
         try:
