@@ -95,7 +95,7 @@ class VerdictCache:
         if known.over:
             return None
         bound = self._bound
-        if now >= read_at + bound and (known.kept_at > polled or now >= polled + bound):
+        if now >= read_at + bound and (known.kept_at >= polled or now >= polled + bound):
             return None
         return entry.verdict if now < entry.renew_at else self._renewed(entry, now)
 

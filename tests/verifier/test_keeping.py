@@ -338,3 +338,20 @@ def test_a_damaged_record_that_a_poll_finds_ends_what_was_kept() -> None:
     with pytest.raises(StoreUnavailable):
         process.verifier.check("acme", secret)
     assert process.store.calls == ["get", "get"]
+
+
+def test_a_poll_does_not_vouch_for_what_came_after_it_had_looked() -> None:
+    stage = Stage()
+    process, old = stage.process(), stage.promote("acme")
+    stage.promote("acme")
+
+    def overtaken() -> None:
+        stage.clock.seconds += 0.1
+        stage.retire("acme")
+        stage.clock.seconds += 0.9
+        process.verifier.poll()
+
+    process.store.during = overtaken
+    assert process.verifier.check("acme", old).accepted  # as of when its read began
+    stage.clock.seconds += 4.2
+    assert not process.verifier.check("acme", old).accepted
