@@ -10,8 +10,10 @@ import time
 from typing import TYPE_CHECKING
 
 from admin import answers
+from admin.acknowledged import MAY_HAVE_COUNTED, counted_ack
 from admin.clock import utc_now
 from admin.enrolment import Enrolment
+from admin.errors import ServerRefusedError
 from admin.events import Signer, ack_event, rotation_event, service_event
 from admin.following import Following, no_progress
 from admin.incidents import Incident, told
@@ -141,16 +143,36 @@ class Device:
     def ack(self, rotation_id: str, progress: Callable[[str, int, int], None] = no_progress) -> dict[str, object]:
         """Acknowledge a rotation with a receipt, and return the server's answer.
 
+        An acknowledgement that the server has of this device already is as good: what it came to is returned.
         `NoticeError` if there is no notice of it, or its secret is gone.
         """
         if self._mail.held(rotation_id) is None:
             self.catch_up(progress)
         notice = self.notice(rotation_id)
-        answer = self._outbox.send(
-            f"ack:{rotation_id}", notice.group, lambda: ack_event(self._signer, notice, notice.held_secret())
-        )
+        if notice.acked_at is not None and (counted := self._counted_ack(rotation_id)):
+            return counted
+        try:
+            return self._send_ack(notice)
+        except ServerRefusedError as refused:
+            counted = self._counted_ack(rotation_id) if refused.reason in MAY_HAVE_COUNTED else None
+            if counted is None:
+                raise
         self._mail.mark_acked(rotation_id)
-        return answer
+        return counted
+
+    def _send_ack(self, notice: Notice) -> dict[str, object]:
+        return self._outbox.send(
+            f"ack:{notice.rotation_id}",
+            notice.group,
+            lambda: ack_event(self._signer, notice, notice.held_secret()),
+            lambda: self._mail.acked(notice.rotation_id),
+        )
+
+    def _counted_ack(self, rotation_id: str) -> dict[str, object] | None:
+        try:
+            return counted_ack(self.rotation(rotation_id), self._home.npub)
+        except ServerRefusedError:  # it shows nothing to who is in no group any more
+            return None
 
     # --- commands ----------------------------------------------------------------------------------------------------
 

@@ -103,12 +103,14 @@ class Mail:
             self._home.save(INBOX, rotation_id, notice.to_bytes())
         return notice
 
-    def mark_acked(self, rotation_id: str) -> Notice:
-        """Note that the server took an acknowledgement."""
+    def mark_acked(self, rotation_id: str) -> None:
+        """Note that the server has an acknowledgement."""
         with self._home.locked():
-            notice = self.notice(rotation_id).acked(self._now())
-            self._home.save(INBOX, rotation_id, notice.to_bytes())
-        return notice
+            self._home.save_all(self.acked(rotation_id))
+
+    def acked(self, rotation_id: str) -> dict[Key, bytes]:
+        """Return what is to be saved once the server has an acknowledgement; to be called with the home locked."""
+        return {(INBOX, rotation_id): self.notice(rotation_id).acked(self._now()).to_bytes()}
 
     def tidy(self) -> None:
         """Let go of what is over: notices, and the keys of past epochs (forward secrecy wants them gone)."""

@@ -1,6 +1,6 @@
 """Commands and acknowledgements on their way, inside MLS: only the group sees who sends what (protocol.md §8, 445).
 
-    sign ─▶ encrypt ─▶ SAVE group and letter, as one ─▶ send ─▶ answered: the letter goes
+    sign ─▶ encrypt ─▶ SAVE group and letter, as one ─▶ send ─▶ answered: SAVE that the letter goes, and what follows
 
 1. The group whose key was used up is saved before a byte leaves: no generation is used twice, whenever this dies.
 2. What was sent is kept until it is answered, and a resend is the very same bytes.
@@ -8,6 +8,8 @@
    one that the server has opened before and no longer can. The command's event id stays: it counts once.
 4. Without a usable seat in the group, or when the way to the present epoch can't be found, the signed event goes out
    as it is: an emergency does not wait for a group to be mended. A group that somebody tampers with is used in no way.
+5. What a good answer means for the home is saved with the letter's going: whenever this dies, either the letter is
+   there to be sent again, or the home knows that it was answered.
 """
 
 from __future__ import annotations
@@ -27,11 +29,12 @@ from shared.proofs.nostr import parse_event
 from shared.proofs.strict_json import load_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from admin.events import Signer
     from admin.following import Following
     from admin.home import Home
+    from admin.home_state import Key
     from admin.mail import Mail
     from admin.server import Server
     from shared.proofs.nostr import Event
@@ -76,6 +79,10 @@ class Letter:
             raise DamagedError from None
 
 
+def _nothing() -> Mapping[Key, bytes | None]:
+    return {}
+
+
 class Outbox:
     """Sends what a device says to the service; the answer comes back."""
 
@@ -86,8 +93,31 @@ class Outbox:
         self._mail = mail
         self._following = following
 
-    def send(self, letter_id: str, group_id: str, make: Callable[[], Event]) -> dict[str, object]:
-        """Send what `make` signs through a group; a letter of that id which was not answered yet goes again."""
+    def send(
+        self,
+        letter_id: str,
+        group_id: str,
+        make: Callable[[], Event],
+        follows: Callable[[], Mapping[Key, bytes | None]] = _nothing,
+    ) -> dict[str, object]:
+        """Send what `make` signs through a group; a letter of that id which was not answered yet goes again.
+
+        `follows` gives what a good answer changes in the home; it is asked with the home locked.
+        """
+        answer = self._answer(letter_id, group_id, make)
+        self._settle(letter_id, follows)
+        return answer
+
+    def tidy(self) -> None:
+        """Let go of letters that nobody would answer any more."""
+        oldest = self._signer.now() - LETTERS_LAST
+        with self._home.locked():
+            letters = {letter_id: self._kept(letter_id) for letter_id in self._home.ids(OUTGOING)}
+            over = [name for name, item in letters.items() if item and item.command.created_at < oldest.timestamp()]
+            if over:
+                self._home.save_all({(OUTGOING, letter_id): None for letter_id in over})
+
+    def _answer(self, letter_id: str, group_id: str, make: Callable[[], Event]) -> dict[str, object]:
         if not self._is_seated(group_id):
             return self._server.post_event(make())
         kept = self._kept(letter_id)
@@ -98,14 +128,13 @@ class Outbox:
                 raise
         return self._send(letter_id, group_id, make())  # the one that was kept never arrived in time
 
-    def tidy(self) -> None:
-        """Let go of letters that nobody would answer any more."""
-        oldest = self._signer.now() - LETTERS_LAST
+    def _settle(self, letter_id: str, follows: Callable[[], Mapping[Key, bytes | None]]) -> None:
         with self._home.locked():
-            letters = {letter_id: self._kept(letter_id) for letter_id in self._home.ids(OUTGOING)}
-            over = [name for name, item in letters.items() if item and item.command.created_at < oldest.timestamp()]
-            if over:
-                self._home.save_all({(OUTGOING, letter_id): None for letter_id in over})
+            changes = dict(follows())
+            if letter_id in self._home.ids(OUTGOING):
+                changes[OUTGOING, letter_id] = None
+            if changes:
+                self._home.save_all(changes)
 
     def _is_seated(self, group_id: str) -> bool:
         seats = {seat.group_id: seat for seat in self._mail.seats()}
@@ -118,7 +147,7 @@ class Outbox:
         for attempts_left in reversed(range(_ATTEMPTS)):
             letter = self._sealed(letter_id, group_id, command)
             try:
-                answer = self._server.post_envelope(letter.envelope)
+                return self._server.post_envelope(letter.envelope)
             except ServerRefusedError as refused:
                 if refused.status in UNANSWERED:
                     raise
@@ -127,9 +156,6 @@ class Outbox:
                     raise
                 if refused.reason == _STALE_EPOCH and not self._advance(letter):
                     return self._server.post_event(command)
-            else:
-                self._home.delete(OUTGOING, letter_id)
-                return answer
         raise AssertionError("the last attempt returns or raises")
 
     def _sealed(self, letter_id: str, group_id: str, command: Event) -> Letter:

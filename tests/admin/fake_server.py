@@ -183,7 +183,7 @@ class FakeServer:
         match [kind, *rest]:
             case ["clients", client_id]:
                 return self._client(client_id)
-            case ["rotations", rotation_id]:
+            case ["rotations", rotation_id] if "rotations" not in self.closed:
                 return self._rotation(rotation_id)
             case ["groups", group_id] if group_id not in self.closed:
                 self._members_only(group_id, npub)
@@ -241,7 +241,7 @@ class FakeServer:
         if code in self.enrolled:
             shown, answer = self.enrolled[code]
             if shown != package:
-                raise Problem(409, "conflict", "code_used")
+                raise Problem(409, "conflict", "invite_used", "The code was used already.")
             return answer
         user, group_id = self._place(body, event.pubkey)
         answer = {"user": user, "group": group_id, "event": self._admit(user, group_id, package, event)}
@@ -251,7 +251,7 @@ class FakeServer:
     def _place(self, body: dict[str, Any], pubkey: str) -> tuple[str, str]:
         if "code" in body:
             if body["code"] not in self.invites:
-                raise Problem(404, "not_found", "no_invite", "There is no such invite.")
+                raise Problem(403, "unauthorized_request", "bad_invite", "The code is unknown, or its time is over.")
             return self.invites[body["code"]]
         if not self.readmits:
             raise Problem(503, "unavailable", "frozen")
@@ -465,6 +465,10 @@ class FakeServer:
         ):
             raise Problem(403, "unauthorized_request", "bad_receipt")
         users = self.groups[self.clients[ack.client_id]["groups"][0]].users
+        if rotation["outcome"] is not None:
+            raise Problem(409, "conflict", "rotation_not_open", "The rotation is not open any more.")
+        if users[event.pubkey] in {item["user"] for item in rotation["acks"]}:
+            raise Problem(409, "conflict", "already_acknowledged", "This person has acknowledged already.")
         rotation["acks"].append({"user": users[event.pubkey], "npub": encode_npub(event.pubkey), "ack_at": ack.ack_at})
         if len(rotation["acks"]) >= rotation["quorum"]:
             self._promote(rotation)

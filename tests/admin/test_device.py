@@ -73,7 +73,7 @@ def test_an_enrolment_cut_short_goes_on_with_the_same_key_package(
 def test_an_unknown_code_is_refused_with_a_hint(new_device: Callable[[str], Device]) -> None:
     with pytest.raises(ServerRefusedError) as refused:
         new_device("alice").join("nonsense")
-    assert refused.value.error == "not_found"
+    assert refused.value.error == "unauthorized_request"
     assert refused.value.hint
 
 
@@ -424,7 +424,16 @@ def test_a_secret_that_was_taken_can_still_be_acknowledged(alice: Device) -> Non
     assert alice.mark_taken(ROTATION).secret is not None
     alice.ack(ROTATION)
     assert alice.notice(ROTATION).secret is None
-    with pytest.raises(NoticeError):
+
+
+def test_a_second_ack_says_what_the_first_came_to_while_the_server_knows_it(alice: Device, server: FakeServer) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    alice.catch_up()
+    alice.mark_taken(ROTATION)
+    assert alice.ack(ROTATION) == alice.ack(ROTATION)
+    assert len(server.envelopes) == 2
+    server.rotations[ROTATION]["acks"].clear()
+    with pytest.raises(NoticeError, match="acknowledged"):
         alice.ack(ROTATION)
 
 

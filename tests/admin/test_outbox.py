@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from admin.device import Device
 from admin.errors import ServerRefusedError, UnreachableError
 from admin.home import Home
+from admin.mail import INBOX
+from admin.notice import Notice
 from admin.outbox import OUTGOING, Letter
 from admin.seat import Lost
 from shared.domain.encodings import base64url_decode
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from admin.home_state import State
     from admin.http_client import Answer, Call
 
 ROTATION = "01JNM0000000000000000000A1"
@@ -51,6 +56,88 @@ def over(line: DeadLine, folder: Path, clock: Clock) -> Device:
 def kept(folder: Path) -> dict[str, Letter]:
     home = Home.open(folder / "alice", "passphrase")
     return {name: Letter.from_bytes(home.load(OUTGOING, name) or b"") for name in home.ids(OUTGOING)}
+
+
+class Power:
+    """What a home's writing needs: it fails after so many writes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.writes_left: int | None = None
+        write = Home._write
+
+        def written(home: Home, state: State) -> None:
+            if self.writes_left == 0:
+                raise KeyboardInterrupt
+            write(home, state)
+            if self.writes_left is not None:
+                self.writes_left -= 1
+
+        monkeypatch.setattr(Home, "_write", written)
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_an_ack_killed_between_any_two_writes_ends_well_when_done_again(
+    alice: Device, server: FakeServer, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    alice.catch_up()
+    line = DeadLine(server, arrives=True)
+    line.cut = False
+    power = Power(monkeypatch)
+    power.writes_left = writes
+    with suppress(KeyboardInterrupt):
+        over(line, tmp_path, clock).ack(ROTATION)
+    power.writes_left = None
+    acked = alice.notice(ROTATION).acked_at is not None
+    assert bool(kept(tmp_path)) is (writes == 1)
+    assert acked is (writes == 2)
+
+    answer = over(line, tmp_path, clock).ack(ROTATION)
+    assert (answer["acks"], answer["outcome"]) == (1, "promoted")
+    assert len(server.rotations[ROTATION]["acks"]) == 1
+    assert alice.notice(ROTATION).acked_at is not None
+    assert kept(tmp_path) == {}
+
+
+def forget_the_ack(folder: Path) -> None:
+    """As a device of an earlier version did that was killed after the answer: letter gone, ack not noted."""
+    home = Home.open(folder / "alice", "passphrase")
+    notice = Notice.from_bytes(home.load(INBOX, ROTATION) or b"")
+    home.save(INBOX, ROTATION, replace(notice, acked_at=None).to_bytes())
+
+
+@pytest.mark.parametrize(("quorum", "outcome"), [(1, "promoted"), (2, None)])
+def test_an_ack_that_the_server_has_is_as_good_as_a_new_one(
+    alice: Device, bob: Device, server: FakeServer, clock: Clock, tmp_path: Path, quorum: int, outcome: str | None
+) -> None:
+    assert bob.seats()
+    server.clients["acme"]["quorum"] = quorum
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    first = alice.ack(ROTATION)
+    forget_the_ack(tmp_path)
+    clock.advance(seconds=5)  # what is signed now is another event
+    assert alice.ack(ROTATION) == first
+    assert first["outcome"] == outcome
+    assert alice.notice(ROTATION).acked_at is not None
+
+
+def test_an_ack_that_came_too_late_is_refused(alice: Device, bob: Device, tmp_path: Path) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    bob.ack(ROTATION)
+    with pytest.raises(ServerRefusedError) as refused:
+        alice.ack(ROTATION)
+    assert refused.value.reason == "rotation_not_open"
+    assert alice.notice(ROTATION).acked_at is None
+    assert kept(tmp_path) == {}
+
+
+def test_a_refused_ack_of_who_may_not_look_stays_refused(alice: Device, bob: Device, server: FakeServer) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    bob.ack(ROTATION)
+    server.closed.add("rotations")
+    with pytest.raises(ServerRefusedError) as refused:
+        alice.ack(ROTATION)
+    assert refused.value.reason == "rotation_not_open"
 
 
 def test_what_is_sent_shows_neither_sender_nor_command(alice: Device, server: FakeServer) -> None:
