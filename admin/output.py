@@ -39,14 +39,18 @@ def print_facts(facts: Iterable[tuple[str, object]], *, err: bool = False) -> No
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Print rows under their columns, or a sentence if there are none."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(clean(value)) for value in row))
-    if not table.row_count:
+    """Print rows under their columns, or a sentence if there are none.
+
+    Nothing is ever cut, ids have to be copied: what is too wide for the terminal is printed row by row, a value a line.
+    """
+    kept = [[clean(value) for value in row] for row in rows]
+    if not kept:
         print_note(empty)
         return
-    console = _console()
+    console, table = _console(), _table(columns, kept)
+    if console.measure(table, options=console.options.update(max_width=_UNBOUNDED)).maximum > console.width:
+        _print_stacked(columns, kept)
+        return
     with console.capture() as rendered:
         console.print(table)
     for line in rendered.get().splitlines():  # the last column is padded: nobody wants that in a pipe
@@ -122,6 +126,20 @@ def moment(milliseconds: object) -> str | None:
         return f"{from_milliseconds(milliseconds):%Y-%m-%d %H:%M:%S} UTC"
     except Refusal:
         return None
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _print_stacked(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    for number, row in enumerate(rows):
+        if number:
+            typer.echo()
+        print_facts(zip(columns, row, strict=True))
 
 
 def _print_labelled(label: str, style: str, sentence: str) -> None:

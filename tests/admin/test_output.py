@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import pty
+import re
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +18,7 @@ from admin.people import key, person
 from admin.session import default_home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,59 @@ def test_columns_are_aligned_and_lines_have_no_tail(capsys: pytest.CaptureFixtur
     assert [line.split() for line in lines[2:5]] == [["ONE", "TWO"], ["x" * 120, "y"], ["z", "longer"]]
     assert lines[5] == "Nothing."
     assert all(line == line.rstrip() for line in lines)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Callable[[], list[str]]]]:
+    """Make stdout a terminal of so many columns; what is returned gives the lines that it shows."""
+    own, other = pty.openpty()
+    with os.fdopen(own, "rb", buffering=0) as screen, os.fdopen(other, "w") as stdout:
+
+        def make(columns: int) -> Callable[[], list[str]]:
+            monkeypatch.setenv("COLUMNS", str(columns))
+            monkeypatch.setenv("TERM", "xterm")
+            monkeypatch.setenv("NO_COLOR", "1")
+            monkeypatch.setattr("sys.stdout", stdout)
+
+            def shown() -> list[str]:
+                stdout.write("\0")  # a terminal has no end to read up to
+                stdout.flush()
+                text = b""
+                while not text.endswith(b"\0"):
+                    text += screen.read(4096)
+                return [_PLAIN.sub("", line).rstrip() for line in text.decode().rstrip("\0").splitlines()]
+
+            return shown
+
+        yield make
+
+
+_PLAIN = re.compile(r"\x1b\[[0-9;]*m")
+ULID = "01M7YRARZQC8DZCASKB48DTS2A"
+WIDE = ["ROTATION", "CLIENT", "VERSION", "RECEIVED"], [ULID, "acme", ULID[::-1], "2026-03-01 12:00:00 UTC"]
+
+
+def test_a_table_too_wide_for_a_terminal_is_printed_value_by_value(
+    terminal: Callable[[int], Callable[[], list[str]]],
+) -> None:
+    shown = terminal(80)
+    titles, row = WIDE
+    print_table(titles, [row, row], empty="")
+    one = [f"{title:<8}  {value}" for title, value in zip(titles, row, strict=True)]
+    assert shown() == [*one, "", *one]
+
+
+def test_a_value_wider_than_the_terminal_is_whole(terminal: Callable[[int], Callable[[], list[str]]]) -> None:
+    shown = terminal(40)
+    print_table(["NPUB"], [["npub1" + "q" * 58]], empty="")
+    assert shown() == ["NPUB  npub1" + "q" * 58]
+
+
+def test_a_table_that_fits_a_terminal_stays_one(terminal: Callable[[int], Callable[[], list[str]]]) -> None:
+    shown = terminal(120)
+    titles, row = WIDE
+    print_table(titles, [row], empty="")
+    assert [line.split("  ")[0] for line in shown()] == ["ROTATION", ULID]
 
 
 def test_an_object_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
