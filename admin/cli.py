@@ -1,6 +1,9 @@
 """`keyturn`: the admin's command line. Every error is one line and a hint on stderr; exit code 1, 2 for wrong usage."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,29 +13,57 @@ from typer.core import TyperGroup
 from admin.commands import check, client, device, group, inbox, lifecycle, rotation
 from admin.errors import DeviceError
 from admin.home_errors import HomeError
+from admin.misuse import hint_of, id_hint, is_misuse, sentence_of
 from admin.output import print_error
 from admin.session import Ports, Session, default_home
 from shared.domain.errors import Refusal
 
 DEFAULT_URL = "http://127.0.0.1:8787"
 _LOCAL_COMMANDS = "local.commands"
-_ID_HINT = "Ids have letters, digits and . _ ~ -, at most 128 characters; see --help."
+_INTERRUPTED = 130
 
 
 class CalmGroup(TyperGroup):
     """The root command: what goes wrong below it is told, not thrown."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - the framework's own signature
+        """Read the global options; wrong usage of them ends here."""
+        with _told():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the framework's own signature
         """Run the command; the errors that have a sentence for people end here."""
-        try:
+        with _told(ctx):
             return super().invoke(ctx)
-        except (DeviceError, HomeError) as error:
-            print_error(str(error), error.hint)
-            code = error.exit_code if isinstance(error, DeviceError) else 1
-        except Refusal as refusal:  # an id or a value that can't be, seen before anything was sent
-            print_error(refusal.sentence, _ID_HINT)
-            code = 2
-        raise typer.Exit(code)
+
+
+@contextmanager
+def _told(context: Any = None) -> Iterator[None]:  # noqa: ANN401 - the framework's own object
+    try:
+        yield
+    except (DeviceError, HomeError) as error:
+        print_error(str(error), error.hint)
+        code = error.exit_code if isinstance(error, DeviceError) else 1
+    except Refusal as refusal:  # an id or a value that can't be, seen before anything was sent
+        print_error(refusal.sentence, id_hint(refusal))
+        code = 2
+    except KeyboardInterrupt:
+        typer.echo(err=True)  # the terminal shows ^C where the cursor stood: the shell goes on below
+        code = _INTERRUPTED
+    except Exception as error:
+        if not is_misuse(error):
+            raise
+        print_error(sentence_of(error), hint_of(error, getattr(context, "invoked_subcommand", None)))
+        code = 2
+    else:
+        return
+    raise typer.Exit(code)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the framework's own signature
+    if wanted:
+        typer.echo(f"keyturn {version('keyturn')}")
+        raise typer.Exit
 
 
 app = typer.Typer(
@@ -55,8 +86,12 @@ def main_options(
         Path | None,
         typer.Option(help="A private file with the device's passphrase; also KEYTURN_PASSPHRASE_FILE."),
     ] = None,
+    version_only: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
 ) -> None:
     """Turn static API credentials over without downtime."""
+    del version_only  # its callback has ended the run
     ports = context.obj if isinstance(context.obj, Ports) else Ports()
     folder = home or default_home(ports.environment)
     context.obj = Session(url=url.rstrip("/"), home=folder, passphrase_file=passphrase_file, ports=ports)

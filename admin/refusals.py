@@ -11,17 +11,30 @@ from shared.proofs.strict_json import load_object
 if TYPE_CHECKING:
     from admin.http_client import Answer
 
+NEW_CODE = "Ask for a new code: `keyturn device invite`."
 _BY_REASON = {
     "absent": "`keyturn inbox` brings this device back with new keys.",
     "already_acknowledged": "Nothing is left for you to do: `keyturn rotation show` tells how far it is.",
+    "already_exists": "Choose another --rotation-id, or leave it out.",
+    "already_member": "Nothing is left for you to do: `keyturn group show` tells who is in it.",
+    "bad_invite": NEW_CODE,
+    "bad_rotation_id": "`keyturn inbox` lists rotation ids; `keyturn rotate` makes one where none is given.",
+    "bad_version_id": "`keyturn client show` lists a client's versions.",
+    "client_exists": "Choose another id.",
     "frozen": "Whoever operates the service has to thaw it: `keyturn doctor` says how.",
     "grace_in_progress": "Wait until that window ends, or add --supersede to end it when the new version takes over.",
+    "grace_out_of_bounds": "Give a --grace of at most 30d, or leave it out for the client's own.",
+    "group_exists": "Choose another id.",
     "interval_too_short": "Schedule it later with --not-before, or use --emergency if it can't wait.",
+    "invite_used": NEW_CODE,
     "not_in_group": "Have this device invited: `keyturn device invite`, then `device join`.",
     "not_before_too_early": "Give a later --not-before, or leave it out.",
+    "not_before_too_late": "Give a --not-before of at most 90d, or leave it out.",
     "nothing_in_grace": "There is no version to go back to: rotate instead.",
+    "policy_out_of_bounds": "A client's --grace is at most 30d, its --quorum from 1 to 50.",
     "quorum_unreachable": "Enrol more people with `keyturn device invite`, or lower the client's quorum.",
     "rotation_active": "Wait for it, or end it with `keyturn rotation cancel`.",
+    "rotation_not_open": "`keyturn rotation show` says how it ended.",
     "stale_epoch": "The group changes fast: try again in a moment.",
     "stale_event": "Set this machine's clock: a command holds for two minutes only.",
     "wrong_time": "Set this machine's clock: a proof holds for a minute or two only.",
@@ -57,6 +70,11 @@ def is_refused_verdict(answer: Answer) -> bool:
     return _object(answer).get("accepted") is False
 
 
+def hint_of_reason(reason: str) -> str | None:
+    """Return what to do next about a stable reason, None where its error says as much."""
+    return _BY_REASON.get(reason)
+
+
 def _object(answer: Answer) -> dict[str, object]:
     try:
         return load_object(answer.body)
@@ -69,4 +87,4 @@ def _object(answer: Answer) -> dict[str, object]:
 def _hint(answer: Answer, error: str, reason: str) -> str:
     if error == "rate_limited":
         return f"Try again in {answer.headers.get('retry-after', 'some')} seconds."
-    return _BY_REASON.get(reason) or _BY_ERROR.get(error) or _UNKNOWN
+    return hint_of_reason(reason) or _BY_ERROR.get(error) or _UNKNOWN

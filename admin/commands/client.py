@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from admin import answers
-from admin.durations import parse_duration
+from admin.durations import format_duration, parse_duration
 from admin.errors import NoOperatorTokenError
 from admin.options import ClientId, Json
 from admin.output import moment, print_facts, print_json, print_table, waiting
@@ -24,6 +24,12 @@ class Kind(StrEnum):
     X_API_KEY = "x-api-key"
 
 
+_POLICY = {
+    "grace": "grace_seconds",
+    "shortest lead": "minimum_not_before_seconds",
+    "shortest interval": "minimum_interval_seconds",
+}
+"""What `show` says of the policy: how long the version left goes on, and what a rotation's times have to keep to."""
 _WIRE_KINDS = {Kind.OAUTH2: "oauth2_client_secret", Kind.X_API_KEY: "x_api_key"}
 
 
@@ -105,12 +111,21 @@ def _report(client: dict[str, object], *, as_json: bool) -> None:
         print_json(client)
         return
     names = ("client_id", "kind", "status", "quorum", "current_version", "previous_version", "active_rotation")
-    print_facts([(name.replace("_", " "), client.get(name)) for name in names])
-    print_facts([("groups", ", ".join(answers.texts(client, "groups")))])
+    facts = [(name.replace("_", " "), client.get(name)) for name in names]
+    print_facts([*facts, ("groups", ", ".join(answers.texts(client, "groups"))), *_policy_facts(client)])
     versions = answers.mappings(client, "versions")
     print_table(
         ("VERSION", "STATE", "FROM", "UNTIL", "BY"), map(_version_row, versions), empty="No version of it is live."
     )
+
+
+def _policy_facts(client: dict[str, object]) -> list[tuple[str, object]]:
+    policy = answers.mapping(client, "policy")
+    return [(title, _duration(policy, name)) for title, name in _POLICY.items()]
+
+
+def _duration(policy: dict[str, object], name: str) -> str:
+    return format_duration(timedelta(seconds=answers.integer(policy, name)))
 
 
 def _version_row(version: dict[str, object]) -> list[object]:

@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from admin.errors import DeviceError, ServerRefusedError
 from admin.options import GroupId, Json
 from admin.output import moment, print_facts, print_json, print_note, print_table, waiting
 from admin.session import session_of
 from shared.domain.encodings import identifier
 
 if TYPE_CHECKING:
+    from admin.device import Device
     from admin.seat import Seat
 
 app = typer.Typer(no_args_is_help=True, help="Devices: what an admin receives, acknowledges and signs with.")
@@ -62,7 +64,7 @@ def join(
     """Join a group with an invite's code."""
     device = session_of(context).device()
     with waiting("Joining"):
-        seat = device.join(code.strip())
+        seat = _joined(device, code.strip())
     if json:
         print_json({"user": seat.user, "group": seat.group_id, "epoch": seat.group.epoch, "members": list(seat.npubs)})
         return
@@ -90,6 +92,17 @@ def rejoin(context: typer.Context, group: GroupId, *, json: Json = False) -> Non
     with waiting("Coming back"):
         seat = device.rejoin(group)
     _report_seats([seat], as_json=json)
+
+
+def _joined(device: "Device", code: str) -> "Seat":
+    try:
+        return device.join(code)
+    except ServerRefusedError as refused:
+        groups = [seat.group_id for seat in device.seats() if seat.is_usable]
+        if refused.reason != "invite_used" or not groups:
+            raise
+        hint = f"This device is in {', '.join(groups)} already. For another group: {refused.hint}"
+        raise DeviceError(str(refused), hint) from None
 
 
 def _report_seats(seats: list["Seat"], *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """`keyturn inbox`: what came, and handing a secret over, once."""
 
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,8 @@ def inbox(
     device = session_of(context).device()
     _catch_up(device, relay)
     notices = device.inbox() if rotation is None else [device.notice(rotation_identifier(rotation))]
+    if relay is None and (reveal or out is not None or command is not None):
+        _warn_of_ended(device, [notice for notice in notices if notice.taken_at is None])
     if out is not None:
         _write(device, notices[0], out, as_json=json)
     elif command is not None:
@@ -64,6 +67,15 @@ def _catch_up(device: "Device", relay: str | None) -> None:
                 device.read_relay(relay_inbox(relay))
     except DeviceError as stopped:  # what is here already was checked when it came, and needs no server
         print_warning(f"{stopped} What is listed came before. {stopped.hint}")
+
+
+def _warn_of_ended(device: "Device", notices: list["Notice"]) -> None:
+    # A secret may outlive its rotation in the inbox, and a notice does not say how that ended.
+    for notice in notices:
+        with suppress(DeviceError):  # a server that is down keeps no secret from being taken
+            outcome = device.rotation(notice.rotation_id).get("outcome")
+            if outcome not in {None, "promoted"}:
+                print_warning(f"{notice.rotation_id} has ended ({outcome}): its secret is not the current one.")
 
 
 def relay_inbox(url: str) -> "RelayInbox":

@@ -70,8 +70,11 @@ def rotate(
 def ack(context: typer.Context, rotation_id: RotationId, *, json: Json = False) -> None:
     """Acknowledge a rotation: prove that this device holds its secret."""
     device = session_of(context).device()
+    is_second = any(notice.acked_at for notice in device.inbox() if notice.rotation_id == rotation_id)
     with fetching() as progress:
         answer = device.ack(rotation_identifier(rotation_id), progress)
+    if is_second:
+        print_note("This device has acknowledged it already.", err=True)
     if json:
         print_json(answer)
         return

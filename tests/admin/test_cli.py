@@ -6,7 +6,8 @@ import os
 import shlex
 import stat
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib import metadata
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +155,26 @@ def test_a_device_is_made_and_enrolled_by_people(keyturn: Shell) -> None:
     code = invited.stdout.splitlines()[0].split()[1]
     joined = keyturn("device", "join", code)
     assert joined.stdout.split() == ["user", "bob", "group", "ops", "members", "1"]
-    assert_error(keyturn("device", "join", "used"), code=1, error="no such invite", hint="Check the id")
+    assert_error(keyturn("device", "join", "used"), code=1, error="unknown", hint="Ask for a new code")
+
+
+def test_a_code_that_was_used_says_where_this_device_is(enrolled: Shell, server: FakeServer) -> None:
+    code = next(iter(server.invites))
+    joined = enrolled("device", "join", code)
+    assert_error(joined, code=1, error="used already", hint="This device is in ops already.")
+    enrolled.json("device", "init", "--name", "other", home="bob")
+    other = enrolled("device", "join", code, home="bob")
+    assert_error(other, code=1, error="used already", hint="Ask for a new code")
+    assert "already" not in other.stderr.splitlines()[-1]
+
+
+def test_a_client_is_shown_with_its_policy_in_one_block(keyturn: Shell) -> None:
+    added = keyturn("client", "add", "shop", "--group", "ops", "--grace", "2h")
+    facts = added.stdout.splitlines()[:11]
+    assert [line.split("  ")[0] for line in facts[7:]] == ["groups", "grace", "shortest lead", "shortest interval"]
+    assert [line.split()[-1] for line in facts[7:]] == ["ops", "2h", "10m", "1h"]
+    assert len({len(line) - len(line.split("  ", 1)[1].lstrip()) for line in facts}) == 1
+    assert keyturn("client", "show", "shop").stdout == added.stdout
 
 
 def test_clients_are_listed_page_by_page(keyturn: Shell) -> None:
@@ -391,6 +411,31 @@ def test_a_secret_is_shown_once_with_a_warning(enrolled: Shell, waiting_secret: 
     assert_error(again, code=1, error="taken already", hint="rotate again")
 
 
+def test_a_second_ack_says_that_it_is_one(enrolled: Shell, waiting_secret: str) -> None:
+    assert waiting_secret in enrolled("inbox", "--reveal").stdout
+    first, second = enrolled("ack", ROTATION), enrolled("ack", ROTATION)
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert second.stdout == first.stdout
+    assert (first.stderr, second.stderr) == ("", "This device has acknowledged it already.\n")
+
+
+def test_a_secret_of_a_canceled_rotation_is_not_taken_without_a_word(
+    enrolled: Shell, server: FakeServer, waiting_secret: str
+) -> None:
+    server.rotations[ROTATION] |= {"phase": "completed", "outcome": "canceled"}
+    shown = enrolled("inbox", "--reveal")
+    assert f"warning: {ROTATION} has ended (canceled): its secret is not the current one." in shown.stderr
+    assert waiting_secret in shown.stdout
+
+
+def test_a_server_that_says_nothing_of_a_rotation_keeps_no_secret_back(
+    enrolled: Shell, server: FakeServer, waiting_secret: str
+) -> None:
+    enrolled("inbox")
+    server.closed.add("rotations")
+    assert waiting_secret in enrolled("inbox", "--reveal").stdout
+
+
 def test_a_named_rotation_is_one_object(enrolled: Shell, waiting_secret: str) -> None:
     notice = enrolled.json("inbox", "--rotation", ROTATION, "--reveal")
     assert (notice["rotation_id"], notice["secret"]) == (ROTATION, waiting_secret)
@@ -586,6 +631,61 @@ def test_what_the_network_says_can_not_act_on_the_terminal(enrolled: Shell, serv
 def test_without_words_there_is_help(keyturn: Shell) -> None:
     assert "Usage" in CliRunner().invoke(app, []).output
     assert keyturn("client").exit_code == 2
+
+
+STRAY = "SECRETSECRET"
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        (("check", "acme", STRAY), "more arguments", "in your shell's history: rotate"),
+        (("check", "acme", f"-{STRAY}"), "no such option", "in your shell's history: rotate"),
+        (("check", "acme", f"--secret={STRAY}"), "no such option", "in your shell's history: rotate"),
+        (("check", "acme", f"--json={STRAY}"), "takes none", "in your shell's history: rotate"),
+        (("check",), "CLIENT_ID is missing", "check --help"),
+        (("client", "add", "shop", "--group", "ops", "--kind", STRAY), "The value of --kind", "client add --help"),
+        (("client", "add", "shop", "--group", "ops", "--quorum", STRAY), "The value of --quorum", "client add --help"),
+        (("client", "add", "shop", "--group", "ops", "--quorum", "0"), "The value of --quorum", "client add --help"),
+        (("client", "add", "shop"), "--group is missing", "client add --help"),
+        (("client", STRAY), "no such command", "client --help"),
+        ((STRAY,), "no such command", "--help"),
+        (("client", "list", f"--json={STRAY}"), "takes none", "keyturn client --help"),
+        (("rotate", "acme", "--reason"), "lacks its value", "rotate --help"),
+        ((f"--{STRAY}", "inbox"), "no such option", "--help"),
+        (("rotation", "show", STRAY), "ULID or a lower-case UUID", "lists rotation ids"),
+        (("ack", STRAY), "ULID or a lower-case UUID", "lists rotation ids"),
+        (("revoke", "acme", "--reason", "r", "--version", STRAY), "A version id", "lists a client's versions"),
+        (("client", "show", f"{STRAY}!"), "An id", "Ids have letters"),
+    ],
+)
+def test_wrong_usage_is_told_in_two_lines_without_what_was_given(
+    enrolled: Shell, words: tuple[str, ...], error: str, hint: str
+) -> None:
+    result = enrolled(*words)
+    assert_error(result, code=2, error=error, hint=hint)
+    assert len(result.stderr.splitlines()) == 2
+    assert STRAY not in result.output
+
+
+def test_what_is_wrong_in_the_program_itself_is_not_hidden(keyturn: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("admin.session.Session.server", None)
+    assert isinstance(keyturn("client", "list").exception, TypeError)
+
+
+def test_ctrl_c_at_a_prompt_leaves_the_line(keyturn: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    ports = replace(keyturn.ports(terminal=True), ask_secret=interrupt)
+    monkeypatch.setattr(keyturn, "ports", lambda *, terminal: ports)  # noqa: ARG005 - the method's signature
+    result = keyturn("check", "acme", terminal=True)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "\n")
+
+
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"keyturn {metadata.version('keyturn')}\n")
 
 
 def test_the_program_starts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
