@@ -58,8 +58,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
 
 
 def print_note(sentence: str, *, err: bool = False) -> None:
-    """Print a sentence."""
-    _console(err=err).print(Text(clean(sentence)))
+    """Print a sentence; as all sentences, it is wrapped by the terminal only, so that a command in it can be copied."""
+    _console(err=err).print(Text(clean(sentence)), soft_wrap=True)
 
 
 def print_warning(sentence: str) -> None:
@@ -143,7 +143,7 @@ def _print_stacked(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Non
 
 
 def _print_labelled(label: str, style: str, sentence: str) -> None:
-    _console(err=True).print(Text.assemble((f"{label}:", style), " ", clean(sentence)))
+    _console(err=True).print(Text.assemble((f"{label}:", style), " ", clean(sentence)), soft_wrap=True)
 
 
 def _console(*, err: bool = False) -> Console:

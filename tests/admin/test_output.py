@@ -13,7 +13,7 @@ from rich.console import Console
 from admin import answers
 from admin.errors import UnreachableError
 from admin.operator_token import token_path
-from admin.output import clean, fetching, moment, print_facts, print_json, print_table, waiting
+from admin.output import clean, fetching, moment, print_facts, print_json, print_note, print_table, waiting
 from admin.people import key, person
 from admin.session import default_home
 
@@ -98,6 +98,12 @@ def test_a_value_wider_than_the_terminal_is_whole(terminal: Callable[[int], Call
     shown = terminal(40)
     print_table(["NPUB"], [["npub1" + "q" * 58]], empty="")
     assert shown() == ["NPUB  npub1" + "q" * 58]
+
+
+def test_a_sentence_is_one_line_however_narrow_the_terminal(terminal: Callable[[int], Callable[[], list[str]]]) -> None:
+    shown = terminal(40)
+    print_note(f"Its secret is on its way: `keyturn ack {ULID}`.")
+    assert shown() == [f"Its secret is on its way: `keyturn ack {ULID}`."]
 
 
 def test_a_table_that_fits_a_terminal_stays_one(terminal: Callable[[int], Callable[[], list[str]]]) -> None:
