@@ -61,8 +61,8 @@ def _answered(request: flask.Request, answer: Callable[[Mapping[str, str]], Mapp
         return json_answer(answer(_form(request)))
     except OAuthError as error:
         return _error(error.code, request)
-    except InvalidRequest:
-        return _error("invalid_request", request)
+    except InvalidRequest as error:  # an oversized body is one, too, with its own status (RFC 9110 §15.5.14)
+        return _error("invalid_request", request, error.status)
     except RateLimited as error:
         return _limited(error)
     except UNAVAILABLE:
@@ -149,8 +149,8 @@ def _limited(error: RateLimited) -> flask.Response:
     return answer
 
 
-def _error(code: str, request: flask.Request) -> flask.Response:
-    status = 401 if code == "invalid_client" else 400
+def _error(code: str, request: flask.Request, status: int = 400) -> flask.Response:
+    status = 401 if code == "invalid_client" else status
     answer = json_answer({"error": code}, status)
     if status == 401 and "Authorization" in request.headers:  # noqa: PLR2004 - RFC 6749 §5.2: answer the scheme that was used
         answer.headers["WWW-Authenticate"] = 'Basic realm="keyturn"'

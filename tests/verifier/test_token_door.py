@@ -125,7 +125,7 @@ BAD: dict[str, tuple[Any, Any, int, str]] = {
     ),
     "too many parameters": (b"&".join(b"p%d=1" % n for n in range(21)), (CLIENT, SECRET), 400, "invalid_request"),
     "a form that is no UTF-8": (b"grant_type=\xff\xfe", (CLIENT, SECRET), 400, "invalid_request"),
-    "an endless form": (b"grant_type=" + b"x" * (256 * 1024), (CLIENT, SECRET), 400, "invalid_request"),
+    "an endless form": (b"grant_type=" + b"x" * (256 * 1024), (CLIENT, SECRET), 413, "invalid_request"),
     "an API key": (GRANT, ("key-integrations", "API KEY"), 400, "unauthorized_client"),
 }
 
