@@ -99,6 +99,7 @@ def summary(told: Told) -> Mapping[str, Any]:
         ],
         "steps": [{"step": name, "seconds": round(seconds, 3)} for name, seconds in told.steps],
         "moments_without_an_accepted_secret": told.timeline.gaps if told.timeline else None,
+        "unanswered_requests": told.timeline.unanswered if told.timeline else None,
         "plaintext_at_rest": {"found": told.plaintext_found, "control_found": told.control_found},
         "doctor": told.doctor,
         "seconds": round(told.seconds, 3),
@@ -124,8 +125,9 @@ def _summarise(console: Console, told: Told, keep: Path | None) -> None:
 
 def _findings(told: Told) -> list[str]:
     asked = sum(len(samples) for samples in told.timeline.samples.values()) if told.timeline else 0
+    unanswered = told.timeline.unanswered if told.timeline else 0
     return [
-        f"{asked} requests of an integrator meanwhile, no moment without an accepted secret",
+        f"{asked} requests of an integrator meanwhile, {unanswered} unanswered, no moment without an accepted secret",
         "audit chain verified, every invariant holds",
         f"plaintext at rest: {told.plaintext_found} bytes found, control found",
         f"from nothing to retired in {told.seconds:.1f} s",

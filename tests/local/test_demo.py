@@ -53,6 +53,7 @@ def test_it_comes_out_well(told: tuple[Path, Story]) -> None:
         {"bob"},
     ]
     assert said["moments_without_an_accepted_secret"] == 0
+    assert said["unanswered_requests"] == 0
     assert said["plaintext_at_rest"] == {"found": 0, "control_found": True}
     assert said["doctor"]["breaches"] == []
 
