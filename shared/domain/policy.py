@@ -37,6 +37,16 @@ class Policy:
     requests_per_hour_per_client: int = 20
     requests_per_hour_per_requester: int = 60
     require_receipts: bool = True
+    require_ack_proofs: bool = False
+    """Whether an ack wants an attested admin's proof besides its signature and receipt."""
+    scannable_secrets: bool = False
+    """Whether new secrets carry a prefix, a version hint and a checksum, for secret scanners."""
+    canaries: int = 0
+    """How many of the integrator's own instances must have proved that they hold the new secret before promotion."""
+    retire_early: bool = False
+    """Whether an old version that has long been silent is retired before its grace ends, or that is only proposed."""
+    invite_quorum: int = 1
+    """How many active admins approve an invite, where there are so many."""
     access_token_seconds: int = 600
     staleness_seconds: int = 5
 
@@ -62,18 +72,22 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
     "requests_per_hour_per_client": (1, 1000),
     "requests_per_hour_per_requester": (1, 1000),
     "access_token_seconds": (60, HOUR),
+    "canaries": (0, 50),
 }
-"""What a client may override, between which hard bounds; `require_receipts` besides. The rest is the deployment's."""
+"""What a client may override, between which hard bounds; SWITCHES besides. The rest is the deployment's."""
+
+SWITCHES = frozenset({"require_receipts", "require_ack_proofs", "scannable_secrets", "retire_early"})
+"""What a client may switch on and off."""
 
 MAX_GRACE = timedelta(seconds=BOUNDS["grace_seconds"][1])
 MAX_LEAD = timedelta(days=90)
 """How far ahead a rotation may be scheduled."""
 
-_KINDS = {field.name: bool if field.name == "require_receipts" else int for field in fields(Policy)}
+_KINDS = {field.name: bool if field.name in SWITCHES else int for field in fields(Policy)}
 
 
 def _check_override(name: str, value: int | bool) -> None:  # noqa: FBT001 - a policy value is one or the other
-    if name not in BOUNDS and name != "require_receipts":
+    if name not in BOUNDS and name not in SWITCHES:
         raise PolicyViolation("unknown_policy", "A policy setting is unknown or not a client's to set.")
     if type(value) is not _KINDS[name]:
         raise PolicyViolation("policy_type", "A policy value is of the wrong type.")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from shared.adapters.authoriser_proof import NAME as PROOF_AUTHORISER
 from shared.adapters.authoriser_unsafe import NAME as UNSAFE_AUTHORISER
-from shared.domain.policy import Policy
+from shared.domain.policy import SWITCHES, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,7 +152,7 @@ def _relays(found: Mapping[str, str]) -> tuple[str, ...]:
 
 def _policy(found: Mapping[str, str]) -> Policy:
     names = {name: name.removeprefix("POLICY_").lower() for name in found if name.startswith("POLICY_")}
-    if not set(names.values()) <= set(Policy.__dataclass_fields__) - {"require_receipts"}:
+    if not set(names.values()) <= set(Policy.__dataclass_fields__) - SWITCHES:
         raise SettingsError("a KEYTURN_POLICY_ variable names no policy")
     given: dict[str, Any] = {policy: int(found[name]) for name, policy in names.items()}
     return replace(Policy(), **given)

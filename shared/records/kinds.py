@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from shared.domain.audit import Head
 from shared.domain.model import Client, Rotation, Version
-from shared.domain.policy import BOUNDS
+from shared.domain.policy import BOUNDS, SWITCHES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def _hinted(hint: Any) -> Shape | None:  # noqa: ANN401 - a dataclass's annotati
     if get_origin(hint) is tuple:
         return _hinted(get_args(hint)[0])
     if get_origin(hint) is Mapping:
-        return Shape(optional=_plain(*BOUNDS, "require_receipts"))  # a client's policy: the only map of the model
+        return Shape(optional=_plain(*BOUNDS, *SWITCHES))  # a client's policy: the only map of the model
     return shape_of(hint) if isinstance(hint, type) and is_dataclass(hint) else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,3 +44,15 @@ class Verdict:
     access_token_seconds: int = 0
     reason: Reason = Reason.NO_MATCH
     deprecated_at: datetime | None = None
+
+
+class Observer(Protocol):
+    """Is told of each check of a credential, in the caller's thread and in its way: it returns at once, never raises.
+
+    Whatever takes time it does elsewhere. `secret` is what was presented, right or wrong: it is kept nowhere. `caller`
+    is a privacy-safe tag of who asked, empty where nobody made one.
+    """
+
+    def __call__(self, verdict: Verdict, client_id: str, secret: str, caller: str) -> None:
+        """Take note."""
+        ...

@@ -27,7 +27,7 @@ from shared.verifier import matching
 from shared.verifier.cache import VerdictCache
 from shared.verifier.changes import Changes, in_thread
 from shared.verifier.reading import Reads
-from shared.verifier.verdict import Reason, Verdict
+from shared.verifier.verdict import Observer, Reason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from shared.verifier.budgets import Budgets
     from shared.verifier.reading import Read
 
-__all__ = ["Caching", "Reason", "Verdict", "Verifier", "monotonic"]
+__all__ = ["Caching", "Observer", "Reason", "Verdict", "Verifier", "monotonic"]
 
 SHARE_SECONDS: Final = 1.0
 """With caching, how old the read may be that a refusal rests on: nobody makes us read a client more often."""
@@ -78,10 +78,12 @@ class Verifier:
         *,
         caching: Caching | None = None,
         budgets: Budgets | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._mac_key = mac_key
         self._policy = policy
         self._budgets = budgets
+        self._observers = tuple(observers)
         self._monotonic = caching.monotonic if caching else monotonic
         self._reads = Reads(store, self._monotonic, SHARE_SECONDS if caching else 0.0)
         self._cache: VerdictCache | None = None
@@ -91,20 +93,25 @@ class Verifier:
             on_clock = (caching.monotonic, caching.background, self._forget)
             self._changes = Changes(store, self._cache, half, *on_clock)
 
-    def check(self, client_id: str, secret: str, now: datetime | None = None, *, source: str = "") -> Verdict:
+    def check(
+        self, client_id: str, secret: str, now: datetime | None = None, *, source: str = "", caller: str = ""
+    ) -> Verdict:
         """Return the verdict on a presented credential.
 
         `now` puts another time in the place of the store's, and then nothing kept is used. `source` is whose failure
-        budget a refusal is charged to (`budgets.source_of`). `StoreUnavailable`, `KeyUnavailable` or `KeyRefused` when
-        there is no verdict; `RateLimited` for a source whose budget is spent.
+        budget a refusal is charged to (`budgets.source_of`), `caller` a tag for the observers. `StoreUnavailable`,
+        `KeyUnavailable` or `KeyRefused` when there is no verdict; `RateLimited` for a source whose budget is spent.
         """
         cache = self._cache
+        verdict = None
         if cache is not None and now is None:
             self._changes.look()
-            kept = cache.found(client_id, secret)
-            if kept is not None:
-                return kept
-        return self._charged(source, lambda: self._checked(client_id, secret, now))
+            verdict = cache.found(client_id, secret)
+        if verdict is None:
+            verdict = self._charged(source, lambda: self._checked(client_id, secret, now))
+        for observed in self._observers:
+            observed(verdict, client_id, secret, caller)
+        return verdict
 
     def check_version(self, client_id: str, version_id: str) -> Verdict:
         """Return whether a version verifies now: what a token of it rests on. Errors as `check`."""

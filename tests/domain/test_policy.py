@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.errors import PolicyViolation
-from shared.domain.policy import BOUNDS, MAX_GRACE, Policy
+from shared.domain.policy import BOUNDS, MAX_GRACE, SWITCHES, Policy
 
 # protocol.md §6, in seconds.
 DEFAULTS = {
@@ -22,6 +22,11 @@ DEFAULTS = {
     "require_receipts": True,
     "access_token_seconds": 600,
     "staleness_seconds": 5,
+    "require_ack_proofs": False,
+    "scannable_secrets": False,
+    "canaries": 0,
+    "retire_early": False,
+    "invite_quorum": 1,
 }
 
 
@@ -58,7 +63,7 @@ def test_every_default_is_inside_its_bounds(name: str) -> None:
     assert Policy().overridden({name: getattr(Policy(), name)}) == Policy()
 
 
-NOT_A_CLIENTS = [field.name for field in fields(Policy) if field.name not in {*BOUNDS, "require_receipts"}]
+NOT_A_CLIENTS = [field.name for field in fields(Policy) if field.name not in {*BOUNDS, *SWITCHES}]
 
 
 @pytest.mark.parametrize("name", [*NOT_A_CLIENTS, "", "overridden", "quorum "])

@@ -213,3 +213,15 @@ def test_a_new_mac_key_verifies_what_the_old_one_made(world: World) -> None:
         version["mac_key_ref"] for version in world.document(f"oauth2_clients/{CLIENT}")["live"].values() if version
     }
     assert refs == {"local/mac/1", "local/mac/2"}
+
+
+def test_observers_are_told_of_every_check(world: World) -> None:
+    told: list[tuple[bool, str, str, str]] = []
+    verifier = Verifier(
+        world.suite.databases.control,
+        world.suite.keys.mac,
+        world.suite.settings.policy,
+        observers=[lambda *seen: told.append((seen[0].accepted, *seen[1:]))],
+    )
+    verifier.check("nobody", "x", caller="tag")
+    assert told == [(False, "nobody", "x", "tag")]
