@@ -44,6 +44,7 @@ class EmulatorGround:
     folder: Path
     policy: Policy
     environment: Mapping[str, str]
+    authoriser: str = field(default_factory=lambda: Settings().authoriser)
     redelivery: Redelivery = field(default_factory=Redelivery)
 
     def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
@@ -57,7 +58,9 @@ class EmulatorGround:
         with emulators(self.folder, urlsplit(url).netloc, self.environment) as cloud:
             _connect(cloud, url, secret)
             policy = replace(self.policy, republish_seconds=REPUBLISH_SECONDS)
-            suite = open_suite(Settings(Stage.LOCAL, base_url=url, policy=policy, cloud=cloud), "The project")
+            # The folder is for the test authority's key only: store and keys are the cloud's.
+            settings = Settings(Stage.LOCAL, self.folder, url, policy=policy, cloud=cloud, authoriser=self.authoriser)
+            suite = open_suite(settings, "The project")
             doors = Doors(url, CALL_SECONDS, {"Authorization": f"Bearer {token}"})
             yield Opened(suite, [partial(self.redelivery.run, doors)])
 

@@ -19,7 +19,7 @@ from admin.output import print_facts, print_json, print_note, print_warning
 from local import keys_commands
 from local.errors import LocalError
 from shared.domain.policy import Policy
-from shared.entry.settings import Settings, Stage
+from shared.entry.settings import PREFIX, Settings, SettingsError, Stage
 
 if TYPE_CHECKING:
     from local.machine import Ground
@@ -29,6 +29,7 @@ Duration = Annotated[timedelta | None, typer.Option(parser=parse_duration, metav
 Emulators = Annotated[bool, typer.Option("--emulators", help="On Google's emulators instead of a data folder.")]
 Data = Annotated[Path | None, typer.Option(help="The data folder (default: the user's).", metavar="DIR")]
 
+_AUTHORISER = f"{PREFIX}AUTHORISER"
 
 dead_letters = typer.Typer(no_args_is_help=True, help="What could not be delivered: look at it, deliver it again.")
 
@@ -92,7 +93,18 @@ def _folder(data: Path | None, policy: Policy, sweep_every_seconds: float) -> Gr
     from local.machine import FolderGround  # noqa: PLC0415 - the other commands need no server
 
     folder = data or default_data()
-    return FolderGround(lambda url: Settings(Stage.LOCAL, folder, url, policy=policy), sweep_every_seconds)
+    authoriser = _authoriser()
+    return FolderGround(
+        lambda url: Settings(Stage.LOCAL, folder, url, policy=policy, authoriser=authoriser), sweep_every_seconds
+    )
+
+
+def _authoriser() -> str:
+    """Return what judges proofs: attested admins, unless the environment names another one for tests."""
+    try:
+        return Settings(Stage.LOCAL, authoriser=os.environ.get(_AUTHORISER, Settings().authoriser)).checked().authoriser
+    except SettingsError as error:
+        raise LocalError(f"{error}.", f"Leave {_AUTHORISER} out.") from None
 
 
 def _emulated(data: Path | None, policy: Policy) -> Ground:
@@ -100,7 +112,7 @@ def _emulated(data: Path | None, policy: Policy) -> Ground:
         from local.cloud_machine import EmulatorGround  # noqa: PLC0415 - Google's clients, which one machine needs not
     except ModuleNotFoundError:
         raise LocalError("Google's clients are not installed.", "`make test` sets up all that is needed.") from None
-    return EmulatorGround(data or default_data() / "emulators", policy, dict(os.environ))
+    return EmulatorGround(data or default_data() / "emulators", policy, dict(os.environ), _authoriser())
 
 
 def _policy(min_not_before: timedelta | None, min_interval: timedelta | None, *, quick: bool) -> Policy:

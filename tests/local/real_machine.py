@@ -68,6 +68,8 @@ class Machine:
     options: Sequence[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     """What `keyturn up` is given besides."""
+    authoriser: str = "unsafe_no_attestation"
+    """Most tests are about something else than proofs."""
 
     @property
     def url(self) -> str:
@@ -79,7 +81,8 @@ class Machine:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        return {**os.environ, "XDG_STATE_HOME": str(self.folder / "state"), **self.variables}
+        named = {"XDG_STATE_HOME": str(self.folder / "state"), "KEYTURN_AUTHORISER": self.authoriser}
+        return {**os.environ, **named, **self.variables}
 
     def start(self) -> None:
         options = ["--quick", "--min-not-before", "0s", "--port", str(self.port), "--data", str(self.data)]
