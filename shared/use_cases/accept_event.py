@@ -116,7 +116,7 @@ class AcceptEvent:
             measured_from=datetime.fromtimestamp(event.created_at, UTC),
             recent=_moments(recent.data if recent else None),
         )
-        return ACTIONS[intent.action].command(asked)
+        return ACTIONS[intent.action](asked)
 
 
 def _also(event: Event, intent: Intent) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""Actions: what an admin may ask for. One row each: the parameters that count, and the command that they make."""
+"""Actions: what an admin may ask for of a client, and the command that each makes.
+
+Which of their parameters count is told by `shared.proofs.request_digest`: devices compute it, too.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +46,6 @@ class Asked:
 Builder: TypeAlias = "Callable[[Asked], commands.Command]"
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One row: the params that its digest covers, and how its command is made."""
-
-    params: tuple[str, ...]
-    command: Builder
-
-
 def _request(kind: type[commands.Request]) -> Builder:
     def build(asked: Asked) -> commands.Command:
         grace_ms = asked.params.optional_integer("grace_duration_ms")
@@ -86,21 +81,16 @@ def _revoke(asked: Asked) -> commands.Command:
     )
 
 
-_WINDOWS = ("not_before", "grace_duration_ms", "supersede")
-
-ACTIONS: Mapping[str, Action] = {
-    "rotation": Action(_WINDOWS, _request(commands.Request)),
-    "emergency": Action(_WINDOWS, _request(commands.Emergency)),
-    "cancel": Action(("rotation_id",), _cancel),
-    "rollback": Action(
-        ("compromised",),
-        lambda asked: commands.Rollback(**asked.common, compromised=asked.params.flag("compromised")),
-    ),
-    "restore": Action((), lambda asked: commands.Restore(**asked.common)),
-    "retire": Action(("version_id",), _retire),
-    "revoke": Action(("version_id", "force"), _revoke),
-    "suspend": Action((), lambda asked: commands.Suspend(**asked.common)),
-    "resume": Action((), lambda asked: commands.Resume(**asked.common)),
+ACTIONS: Mapping[str, Builder] = {
+    "rotation": _request(commands.Request),
+    "emergency": _request(commands.Emergency),
+    "cancel": _cancel,
+    "rollback": lambda asked: commands.Rollback(**asked.common, compromised=asked.params.flag("compromised")),
+    "restore": lambda asked: commands.Restore(**asked.common),
+    "retire": _retire,
+    "revoke": _revoke,
+    "suspend": lambda asked: commands.Suspend(**asked.common),
+    "resume": lambda asked: commands.Resume(**asked.common),
 }
 
 ROTATIONS = frozenset({"rotation", "emergency"})

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from shared.domain.encodings import (
     base64url_decode,
-    digest,
     from_milliseconds,
     identifier,
     rotation_identifier,
     version_identifier,
 )
 from shared.domain.errors import InvalidRequest
+from shared.proofs.request_digest import request_digest
 from shared.proofs.strict_json import load_object
 from shared.use_cases.actions import ACTIONS, ROTATIONS
 from shared.use_cases.fields import Fields
@@ -122,10 +122,9 @@ def _ack(client_id: str, rotation_id: str, content: Fields) -> Intent:
 
 
 def _intent(action: str, client_id: str, group: str, target: str, reason: str, params: Fields, proof: str) -> Intent:
-    names = ACTIONS[action].params if action in ACTIONS else ()
-    asked = {name: params.values[name] for name in names if params.values.get(name) is not None}
-    about = {"action": action, "client_id": client_id, "group": group, "target": target, "reason": reason}
-    return Intent(action, client_id, group, target, reason, params, proof, digest({**about, "params": asked}))
+    about = {"client_id": client_id, "group": group, "target": target, "reason": reason}
+    binding = request_digest(action, **about, params=params.values)
+    return Intent(action, client_id, group, target, reason, params, proof, binding)
 
 
 def agree(event: Event, expected: Mapping[str, str]) -> None:
