@@ -27,7 +27,9 @@ class NotRunError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: `measure` gets an empty folder of its own; `exact` demands that the ratio equals the limit.
+    """One row: `measure` gets an empty folder of its own. The limit is the highest ratio that holds.
+
+    `at_least` makes it the lowest, `exact` the only one.
 
     `measure` may raise `NotRunError`: then the row neither holds nor breaks, and says why.
     """
@@ -36,7 +38,17 @@ class Row:
     limit: float
     measure: Callable[[Path], Measured]
     exact: bool = False
+    at_least: bool = False
+
+    @property
+    def limit_is(self) -> str:
+        """How the limit is meant: `most`, `least` or `exact`."""
+        if self.exact:
+            return "exact"
+        return "least" if self.at_least else "most"
 
     def holds(self, ratio: float) -> bool:
         """Return whether a ratio keeps the limit; one that is no number keeps none."""
-        return ratio == self.limit if self.exact else ratio <= self.limit
+        if self.exact:
+            return ratio == self.limit
+        return ratio >= self.limit if self.at_least else ratio <= self.limit

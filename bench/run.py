@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from bench.rows import Row
 
 Found: TypeAlias = "dict[str, float | bool | str]"
-"""What came of one row, by name."""
+"""What came of one row, by name; `limit_is` says which ratios keep the limit: `most`, `least` or `exact`."""
+_SIGNS = {"most": "≤", "least": "≥", "exact": "="}
+_COLUMNS = {"ratio", "limit", "limit_is", "holds"}
 
 
 def main(rows: Sequence[Row], result: Path, console: Console | None = None) -> int:
@@ -44,10 +46,11 @@ def _run(row: Row) -> Found:
         try:
             measured = row.measure(Path(folder))
         except NotRunError as reason:
-            return {"limit": row.limit, "not_run": str(reason)}
+            return {"limit": row.limit, "limit_is": row.limit_is, "not_run": str(reason)}
     return {
         "ratio": measured.ratio,
         "limit": row.limit,
+        "limit_is": row.limit_is,
         "holds": row.holds(measured.ratio),
         **measured.parts,
         "row_seconds": time.perf_counter() - began,
@@ -63,10 +66,10 @@ def _table(found: Mapping[str, Found]) -> Table:
 
 
 def _cells(item: Found) -> tuple[str, str, str, str]:
-    limit = f"{item['limit']:g}"
+    limit = f"{_SIGNS[str(item['limit_is'])]} {item['limit']:g}"
     if "not_run" in item:
         return "", limit, "[yellow]not run[/]", str(item["not_run"])
-    rest = {key: float(value) for key, value in item.items() if key not in {"ratio", "limit", "holds"}}
+    rest = {key: float(value) for key, value in item.items() if key not in _COLUMNS}
     holds = "[green]yes[/]" if item["holds"] else "[red]no[/]"
     parts = "\n".join(f"{key} {value:,.4g}" if value % 1 else f"{key} {value:,.0f}" for key, value in rest.items())
     return f"{item['ratio']:.3f}", limit, holds, parts

@@ -81,7 +81,7 @@ def test_a_row_that_cannot_run_says_why_and_breaks_nothing(tmp_path: Path) -> No
     status, shown = run([row("kept", 1.0), Row("elsewhere", 1.5, measure)], result)
     written = json.loads(result.read_text("utf-8"))
     assert status == 0
-    assert written["elsewhere"] == {"limit": 1.5, "not_run": "There is no java on this machine."}
+    assert written["elsewhere"] == {"limit": 1.5, "limit_is": "most", "not_run": "There is no java on this machine."}
     assert "not run" in shown
 
 
@@ -89,6 +89,16 @@ def test_exact_holds_neither_above_nor_below() -> None:
     assert row("exact", 0, exact=True).holds(1.0)
     assert not row("exact", 0, exact=True).holds(0.99)
     assert not row("exact", 0, exact=True).holds(1.01)
+
+
+def test_a_lowest_ratio_holds_from_there_on() -> None:
+    least = Row("least", 60.0, lambda _folder: Measured(60.0), at_least=True)
+    assert [least.holds(ratio) for ratio in (59.9, 60.0, 1e6, float("nan"))] == [False, True, True, False]
+    assert (least.limit_is, row("most", 1.0).limit_is, row("one", 1.0, exact=True).limit_is) == (
+        "least",
+        "most",
+        "exact",
+    )
 
 
 def test_what_is_no_number_keeps_no_limit() -> None:
