@@ -25,7 +25,8 @@ PARAMS: Mapping[str, tuple[str, ...]] = {
     "revoke": ("version_id", "force"),
     "suspend": (),
     "resume": (),
-    "approve": ("invite",),
+    "ack": ("version_id", "secret_hash", "mac_key_ref"),
+    "approve": ("invite", "user", "purpose"),
 }
 """The parameters of each action that count; those of any other action do not."""
 
