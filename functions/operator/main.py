@@ -16,6 +16,7 @@ ROUTES = Routes({
     ("POST", "/clients"): requests.add_client,
     ("GET", "/clients"): requests.list_clients,
     ("GET", "/clients/<client_id>"): requests.show_client,
+    ("POST", "/clients/<client_id>/tokens"): requests.set_token_terms,
     ("POST", "/groups"): requests.create_group,
     ("GET", "/groups/<group_id>"): requests.show_group,
     ("POST", "/groups/<group_id>/remove"): requests.remove_user,

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from shared.domain.audit import Head
 from shared.domain.errors import Broken
+from shared.domain.token_terms import DEFAULT_TERMS, TokenTerms
 
 
 class ClientKind(StrEnum):
@@ -198,6 +199,7 @@ class Client:
     """The rotation that brought the current version and its predecessor together: what rollback and restore undo."""
     last_promoted_at: datetime | None = None
     policy: Mapping[str, int | bool] = field(default_factory=dict)
+    tokens: TokenTerms = DEFAULT_TERMS
     recent_requests: tuple[datetime, ...] = ()
     approvals: tuple[Approval, ...] = ()
     audit_head: Head = field(default_factory=Head)

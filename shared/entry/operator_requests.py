@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from shared.domain.errors import InvalidRequest
 from shared.domain.model import ClientKind
+from shared.domain.token_terms import DEFAULT_TERMS
 from shared.entry import views
 from shared.entry.http import fields_of
 from shared.entry.wiring import suite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import flask
 
+    from shared.domain.token_terms import TokenTerms
     from shared.use_cases.fields import Fields
 
 
@@ -24,8 +26,32 @@ def add_client(request: flask.Request) -> Mapping[str, Any]:
     fields = fields_of(request)
     client_id = fields.text("client_id")
     policy = fields.fields("policy").values if "policy" in fields.values else {}
-    suite().operate.add_client(client_id, _kind(fields), _groups(fields), cast("Mapping[str, int | bool]", policy))
+    terms = _terms(fields)(DEFAULT_TERMS)
+    given = cast("Mapping[str, int | bool]", policy)
+    suite().operate.add_client(client_id, _kind(fields), _groups(fields), given, terms)
     return show_client(request, client_id)
+
+
+def set_token_terms(request: flask.Request, client_id: str) -> Mapping[str, Any]:
+    """Change what a client's access tokens say; what is not named stays."""
+    suite().set_token_terms(client_id, _terms(fields_of(request)))
+    return show_client(request, client_id)
+
+
+def _terms(fields: Fields) -> Callable[[TokenTerms], TokenTerms]:
+    given: dict[str, Any] = {
+        name: tuple(_texts(fields, name)) for name in ("scopes", "introspects") if name in fields.values
+    }
+    if "audience" in fields.values:  # null goes back to the deployment's
+        given["audience"] = fields.optional_text("audience") or None
+    return lambda terms: replace(terms, **given)
+
+
+def _texts(fields: Fields, name: str) -> Sequence[str]:
+    texts = fields.values[name]
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise InvalidRequest("bad_field", "A field that must be a list of texts is of another type.")
+    return texts
 
 
 def _kind(fields: Fields) -> ClientKind:

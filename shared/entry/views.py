@@ -57,6 +57,7 @@ def client_view(view: ClientView) -> Mapping[str, Any]:
         "quorum": policy.quorum,
         "versions": [_version_view(version) for version in _shown(state)],
         "last_rotation": state.client.last_rotation,
+        "tokens": to_data(state.client.tokens),
         "now": to_milliseconds(view.reading.now),
         "policy": {
             "grace_seconds": policy.grace_seconds,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from shared.use_cases.publish_log import PublishLog
     from shared.use_cases.read_status import ReadStatus
     from shared.use_cases.remove_user import RemoveUser
+    from shared.use_cases.set_token_terms import SetTokenTerms
     from shared.use_cases.sweep import Sweep
     from shared.use_cases.upkeep import Upkeep
     from shared.verifier.tokens import TokenChecker, Tokens
@@ -220,6 +221,13 @@ class Suite:
         from shared.use_cases.operate import Operate
 
         return Operate(self.databases, self.clients, self.groups, self.environment)
+
+    @functools.cached_property
+    def set_token_terms(self) -> SetTokenTerms:
+        """Behind `operator`: what a client's tokens say."""
+        from shared.use_cases.set_token_terms import SetTokenTerms
+
+        return SetTokenTerms(self.clients, self.environment)
 
     @functools.cached_property
     def enrol(self) -> Enrol:

@@ -95,9 +95,14 @@ _ROSTER = Shape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_
 _MESSAGE = Shape(_plain("index", "kind", "event", "rotation_id", "at"), _plain("joined"))
 _POST = Shape(_plain("source", "at", "due_at", "attempts", "accepted", "refused", "dead"))
 _LIVE = Shape({**dict.fromkeys(("current", "previous", "pending"), shape_of(Version)), "rotation": shape_of(Rotation)})
-_CLIENT = Shape({**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard")})
+_CLIENT = Shape({**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard", "changed_at")})
 _IDS = Shape(optional=_plain("client_id", "rotation_id", "version_id", "npub", "group_id", "user", "event_id"))
-_FACTS = Shape(optional=_plain("status", "current", "previous", "pending", "phase", "epoch", "leaf"))
+_FACTS = Shape(
+    optional=_plain(
+        *("status", "current", "previous", "pending", "phase", "epoch", "leaf"),
+        *("audience", "scopes", "introspects"),
+    )
+)
 _ENTRY = Shape(
     {
         **_plain("seq", "prev", "at", "actor", "action", "reason", "hash"),

@@ -12,6 +12,7 @@ from shared.domain.encodings import crockford, identifier, to_milliseconds
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.lifecycle import Decision
 from shared.domain.model import Client, ClientKind, ClientState
+from shared.domain.token_terms import DEFAULT_TERMS, TokenTerms
 from shared.ports.store import Check, Create, Query
 from shared.records import paths
 from shared.records.entities import from_data, to_data
@@ -44,13 +45,24 @@ class Operate:
     environment: Environment
 
     def add_client(
-        self, client_id: str, kind: ClientKind, groups: Sequence[str], policy: Mapping[str, int | bool]
+        self,
+        client_id: str,
+        kind: ClientKind,
+        groups: Sequence[str],
+        policy: Mapping[str, int | bool],
+        tokens: TokenTerms = DEFAULT_TERMS,
     ) -> None:
         """Add a client without a secret; its first rotation issues one. `NotFound` for a group that is not there."""
-        until_won(lambda: self._add_client(identifier(client_id), kind, tuple(groups), policy), self.environment)
+        made = (identifier(client_id), kind, tuple(groups), policy, tokens.checked())
+        until_won(lambda: self._add_client(*made), self.environment)
 
     def _add_client(
-        self, client_id: str, kind: ClientKind, groups: tuple[str, ...], policy: Mapping[str, int | bool]
+        self,
+        client_id: str,
+        kind: ClientKind,
+        groups: tuple[str, ...],
+        policy: Mapping[str, int | bool],
+        tokens: TokenTerms,
     ) -> None:
         path = paths.client(client_id)
         rosters = [paths.roster(identifier(group)) for group in groups]
@@ -60,7 +72,7 @@ class Operate:
         if not groups or not all(snapshot[roster].exists for roster in rosters):
             raise NotFound("unknown_group", "There is no such group.")
         self.clients.policy.overridden(policy)
-        client = Client(client_id, kind, groups, snapshot.read_time, policy=dict(policy))
+        client = Client(client_id, kind, groups, snapshot.read_time, policy=dict(policy), tokens=tokens)
         added = Transition("add_client", OPERATOR, {"client_id": client_id}, after={"status": client.status.value})
         listed = [Create(paths.client_of_group(group, client_id), {"client_id": client_id}) for group in groups]
         self.clients.create(snapshot, Decision(ClientState(client), (added,)), also=listed)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from shared.domain.token_terms import DEFAULT_TERMS, TokenTerms
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -24,7 +26,9 @@ class Reason(StrEnum):
     MAC_REFUSED = "mac_refused"
     """The receipt key matched and the MAC did not: the stored version is damaged or forged."""
     BAD_TOKEN = "bad_token"  # noqa: S105 - a reason's name
-    """A token that is not ours, not for us, not of now, or of no version that verifies."""
+    """A token that is not ours, not for us, not of now, beyond its client's terms, or of no version that verifies."""
+    INSUFFICIENT_SCOPE = "insufficient_scope"
+    """A good token that lacks a scope which the checking service wants (RFC 6750 §3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Verdict:
     access_token_seconds: int = 0
     reason: Reason = Reason.NO_MATCH
     deprecated_at: datetime | None = None
+    terms: TokenTerms = DEFAULT_TERMS
+    """What the client's access tokens say, and whose it may ask about."""
 
 
 class Observer(Protocol):

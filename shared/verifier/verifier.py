@@ -222,6 +222,7 @@ class Verifier:
             access_token_seconds=self._policy.overridden(state.client.policy).access_token_seconds,
             reason=Reason.ACCEPTED,
             deprecated_at=state.client.last_promoted_at if old else None,
+            terms=state.client.tokens,
         )
 
 
