@@ -44,7 +44,7 @@ locals {
   # The composite indexes of control; a test holds them against shared/ports/indexes.py and firestore.indexes.json.
   indexes = {
     clients_due          = { collection = "oauth2_clients", fields = ["due_shard", "next_due_at"] }
-    clients_by_change    = { collection = "oauth2_clients", fields = ["due_shard", "updated_at"] }
+    clients_by_change    = { collection = "oauth2_clients", fields = ["due_shard", "changed_at"] }
     rotations_of_client  = { collection = "oauth2_rotations", fields = ["client_id", "rotation_id"] }
     rotations_by_waiting = { collection = "oauth2_rotations", fields = ["waiting_for", "created_at"] }
   }

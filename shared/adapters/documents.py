@@ -9,15 +9,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from shared.ports.store import Query, StoreError
+from shared.ports.store import Check, Create, Delete, StoreError, Update
 
 if TYPE_CHECKING:
     from shared.ports.indexes import Index
-    from shared.ports.store import Data, Document, Value, Write
+    from shared.ports.store import Data, Document, Query, Value, Write
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY_OFFSET = 62_135_596_800_000_000
@@ -121,6 +122,15 @@ def distinct_paths(writes: Sequence[Write]) -> list[str]:
     if len(set(paths)) != len(paths):
         raise ValueError("no two writes of a commit share a path")
     return paths
+
+
+def prepared(write: Write, now: datetime | None = None) -> Write:
+    """Return a write whose data nobody can change any more, stamped with `now` where that is known and asked for."""
+    if isinstance(write, (Delete, Check)):
+        return write
+    name = write.stamped if isinstance(write, (Create, Update)) else None
+    stamp = {name: now} if name and now is not None else {}
+    return replace(write, data=frozen({**write.data, **stamp}))
 
 
 def shape(collection: str) -> str:

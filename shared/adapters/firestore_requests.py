@@ -29,6 +29,7 @@ _Document: Message = document.Document.pb()
 _Mask: Message = common.DocumentMask.pb()
 _Precondition: Message = common.Precondition.pb()
 _Write: Message = write.Write.pb()
+_Transform: Message = write.DocumentTransform.FieldTransform.pb()
 _Structured: Message = query.StructuredQuery.pb()
 _Cursor: Message = query.Cursor.pb()
 _FIRST: Value = False
@@ -51,15 +52,22 @@ def commit(root: str, writes: Iterable[Write]) -> Message:
 
 def _write(name: str, write: Write) -> Message:
     match write:
-        case Create(_, data):
-            return _Write(update=_Document(name=name, fields=fields(data)), current_document=_absent())
-        case Update(_, data, version):
+        case Create(_, data, stamped):
+            update = _Document(name=name, fields=fields(data))
+            return _Write(update=update, update_transforms=_stamps(stamped), current_document=_absent())
+        case Update(_, data, version, stamped):
             # Without a mask an update replaces the whole document.
-            return _Write(update=_Document(name=name, fields=fields(data)), current_document=_at(version))
+            update = _Document(name=name, fields=fields(data))
+            return _Write(update=update, update_transforms=_stamps(stamped), current_document=_at(version))
         case Delete(_, version):
             return _Write(delete=name, current_document=_at(version))
         case Check(_, version):
             return _check(name, version)
+
+
+def _stamps(name: str | None) -> list[Message]:
+    value = write.DocumentTransform.FieldTransform.ServerValue.REQUEST_TIME
+    return [_Transform(field_path=name, set_to_server_value=value)] if name else []
 
 
 def _check(name: str, version: str | None) -> Message:

@@ -14,9 +14,9 @@ from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
-from shared.adapters.documents import declared, distinct_paths, document_path, frozen
+from shared.adapters.documents import declared, distinct_paths, document_path, prepared
 from shared.ports.indexes import INDEXES
-from shared.ports.store import Create, Document, Snapshot, Update
+from shared.ports.store import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from shared.adapters.firestore_rpc import FirestoreRpc
     from shared.ports.indexes import Index
-    from shared.ports.store import Query, Write
+    from shared.ports.store import Document, Query, Write
 
 Interceptor: TypeAlias = "grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor"
 MOST_WRITES = 500
@@ -104,7 +104,7 @@ class FirestoreStore:
             return self.get(()).read_time  # an empty commit's answer has no time
         if len(writes) > MOST_WRITES:
             raise ValueError("a commit has at most 500 writes")
-        request = requests.commit(self._root, [_prepared(write) for write in writes])
+        request = requests.commit(self._root, [prepared(write) for write in writes])
         return requests.commit_time(self._channel.rpc.commit(request))
 
     def query(self, query: Query) -> Sequence[Document]:
@@ -114,12 +114,3 @@ class FirestoreStore:
         request = requests.run_query(self._root, query, declared(query, self._indexes))
         responses = self._channel.rpc.run_query(request)
         return tuple(requests.document_of(self._root, each.document) for each in responses if each.HasField("document"))
-
-
-def _prepared(write: Write) -> Write:
-    match write:
-        case Create(path, data):
-            return Create(path, frozen(data))
-        case Update(path, data, version):
-            return Update(path, frozen(data), version)
-    return write

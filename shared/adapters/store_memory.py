@@ -13,9 +13,9 @@ from shared.adapters.documents import (
     declared,
     distinct_paths,
     document_path,
-    frozen,
     index_key,
     key_bounds,
+    prepared,
     rank,
     steady,
 )
@@ -54,13 +54,14 @@ class MemoryStore:
     def commit(self, writes: Sequence[Write]) -> datetime:
         """Apply all writes, or none and raise `LostRace`; the commit time."""
         distinct_paths(writes)
-        prepared = [_prepared(write) for write in writes]
+        ready = [prepared(write) for write in writes]
         with self._lock:
-            if any(self._at(write.path).version != _rests_on(write) for write in prepared):
+            if any(self._at(write.path).version != _rests_on(write) for write in ready):
                 raise LostRace("a document changed since it was read")
-            for write in prepared:
-                self._apply(write)
-            return self._tick()
+            now = self._tick()
+            for write in ready:
+                self._apply(prepared(write, now) if getattr(write, "stamped", None) else write)
+            return now
 
     def query(self, query: Query) -> Sequence[Document]:
         """Read one page of a declared index; StoreError("undeclared index") otherwise."""
@@ -86,15 +87,6 @@ class MemoryStore:
         elif isinstance(write, (Create, Update)):
             self._version += 1
             self._documents[write.path] = Document(write.path, write.data, str(self._version))
-
-
-def _prepared(write: Write) -> Write:
-    match write:
-        case Create(path, data):
-            return Create(path, frozen(data))
-        case Update(path, data, version):
-            return Update(path, frozen(data), version)
-    return write
 
 
 def _rests_on(write: Write) -> str | None:

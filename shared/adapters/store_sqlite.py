@@ -21,9 +21,9 @@ from shared.adapters.documents import (
     distinct_paths,
     document_path,
     from_micros,
-    frozen,
     matches,
     micros,
+    prepared,
     shape,
     steady,
     utc_now,
@@ -98,10 +98,11 @@ class SqliteStore:
     def commit(self, writes: Sequence[Write]) -> datetime:
         """Apply all writes, or none and raise `LostRace`; the commit time."""
         paths = distinct_paths(writes)
-        texts = {write.path: encode(frozen(write.data)) for write in writes if isinstance(write, (Create, Update))}
+        texts = _texts(writes, None)
         with self.file.writing() as connection:
             _require(connection, writes, paths)
             now, version = self._advance(connection, len(texts))
+            texts |= _texts([write for write in writes if getattr(write, "stamped", None)], now)
             for write in writes:
                 version += _apply(connection, write, version, texts)
             woken = self._record(connection, writes, now)
@@ -169,6 +170,11 @@ class SqliteStore:
         if self.file.unwiped or any(path.partition("/")[0] not in PLAIN_ROOTS for path in replaced):
             with suppress(StoreError):
                 self.file.checkpoint()
+
+
+def _texts(writes: Sequence[Write], now: datetime | None) -> dict[str, str]:
+    ready = [prepared(write, now) for write in writes]
+    return {write.path: encode(write.data) for write in ready if isinstance(write, (Create, Update))}
 
 
 def _require(connection: sqlite3.Connection, writes: Sequence[Write], paths: list[str]) -> None:

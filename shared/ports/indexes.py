@@ -15,7 +15,7 @@ class Index:
 
 
 DUE_CLIENTS = Index("oauth2_clients", ("due_shard",), "next_due_at")
-CLIENTS_BY_CHANGE = Index("oauth2_clients", ("due_shard",), "updated_at")
+CLIENTS_BY_CHANGE = Index("oauth2_clients", ("due_shard",), "changed_at")
 CLIENTS_BY_ID = Index("oauth2_clients", (), "client_id")
 GROUP_MESSAGES = Index("mls_groups/{group}/messages", (), "index")
 AUDIT_BY_SEQ = Index("oauth2_clients/{client}/audit", (), "seq")

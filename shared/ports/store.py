@@ -3,11 +3,14 @@
 Rules, which every implementation keeps and one contract tests:
 
 1. `get` reads several documents at one instant; the snapshot says which, and that `read_time` is the decision's now.
-2. `commit` applies all of its writes or none. Each write names what it rests on: `Create` and `Absent` that there is no
-   document, `Update`, `Delete` and `Check` the version that was read.
+2. `commit` applies all of its writes or none. Each write names what it rests on: `Create` that there is no document,
+   `Update`, `Delete` and `Check` the version that was read, `Amend` that there is a document.
 3. A version belongs to one state of one document and never comes back, not even after delete and create.
 4. No lock outlives a call. Who loses a race gets `LostRace`, reads again and decides again.
 5. A query reads an index, never a collection; no decision rests on a query alone.
+6. `Amend` rests on no version: it is for a document that changes only beside another one, which its commit does rest on.
+7. A stamp is a time that the store itself took while it carried out the commit: after the commit reached it, and not
+   after the commit time that it answers.
 """
 
 from __future__ import annotations
@@ -68,19 +71,29 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Write a document where there must be none."""
+    """Write a document where there must be none; the store puts the commit's own time into the field `stamped`."""
 
     path: str
     data: Data = field(repr=False)
+    stamped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Replace a whole document, only at the version that was read."""
+    """Replace a whole document, only at the version that was read; `stamped` as in `Create`."""
 
     path: str
     data: Data = field(repr=False)
     version: Version
+    stamped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """Replace these fields of a document that there is, and leave its others as they are (rule 6)."""
+
+    path: str
+    data: Data = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +112,14 @@ class Check:
     version: Version | None
 
 
-Write: TypeAlias = "Create | Update | Delete | Check"
+Write: TypeAlias = "Create | Update | Amend | Delete | Check"
 
 
-def put(document: Document, data: Data) -> Create | Update:
+def put(document: Document, data: Data, stamped: str | None = None) -> Create | Update:
     """Return the write that puts `data` where `document` was read, resting on what was read."""
     if document.version is None:
-        return Create(document.path, data)
-    return Update(document.path, data, document.version)
+        return Create(document.path, data, stamped)
+    return Update(document.path, data, document.version, stamped)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from shared.domain import lifecycle
 from shared.domain.encodings import due_shard
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from shared.ports.store import Data, Value
 
 
+CHANGED_AT: Final = "changed_at"
+"""The field of a client that the store stamps with each commit's own time: what tells verifiers what changed."""
+
+
 def client_data(state: ClientState, policy: Policy) -> dict[str, Value]:
     """Return a client's whole document, with what a verifier and the sweeper need to see in it."""
     return {
@@ -24,6 +28,7 @@ def client_data(state: ClientState, policy: Policy) -> dict[str, Value]:
         "live": live_data(state),
         "next_due_at": lifecycle.next_due_at(state, policy),
         "due_shard": due_shard(state.client.client_id),
+        CHANGED_AT: state.client.updated_at,
     }
 
 

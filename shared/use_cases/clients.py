@@ -20,7 +20,7 @@ from shared.domain.model import Client, ClientState, Rotation, Version
 from shared.ports.store import Check, Document, LostRace, put
 from shared.records import paths
 from shared.records.entities import from_data, to_data
-from shared.records.live import client_data, live_state, rotation_data
+from shared.records.live import CHANGED_AT, client_data, live_state, rotation_data
 from shared.use_cases.audit_writes import entry_writes
 from shared.use_cases.rosters import Roster, people, read_rosters, user_of
 
@@ -171,8 +171,10 @@ def _changes(reading: Reading, state: ClientState) -> list[Write]:
         **{paths.version(client_id, name): to_data(item) for name, item in _new(state.versions, known.versions)},
         **{paths.rotation(name): rotation_data(item) for name, item in _new(state.rotations, known.rotations)},
     }
+    stamps = {paths.client(client_id): CHANGED_AT}
     return [
-        put(reading.snapshot.documents.get(path, Document(path, None, None)), data) for path, data in changed.items()
+        put(reading.snapshot.documents.get(path, Document(path, None, None)), data, stamps.get(path))
+        for path, data in changed.items()
     ]
 
 

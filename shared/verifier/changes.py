@@ -1,7 +1,8 @@
 """What changed: a process asks for the clients changed since its last complete poll, every half staleness bound.
 
-1. A client's `updated_at` is the time of the read that its change rests on, not of the commit. So a poll looks back by
-   as much as a commit may be late, and by as much as a kept verdict may be younger than its read.
+1. A client's `changed_at` is a time that the store itself took between a commit's coming and its being done. So a poll
+   looks back by as much as the store may work on one commit, and by as much as a kept verdict may be younger than its
+   read. How long before that the commit was decided or sent, and by what clock, makes no difference.
 2. A poll that is not complete proves nothing: freshness lapses, and every check reads for itself.
 3. Each poll measures the offset to the store's clock; when that has jumped, nothing that was kept is believed, and a
    poll that can't show it proves nothing.
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from shared.domain.model import ClientStatus
 from shared.ports.store import Query, StoreError
 from shared.records import paths
+from shared.records.live import CHANGED_AT
 from shared.verifier.cache import LONGEST_SECONDS, OFFSET_SECONDS, SLOW_READ_SECONDS
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from shared.verifier.cache import VerdictCache
 
 LATE_COMMIT_SECONDS: Final = 30.0
-"""How long after its read a commit may still arrive: three times the deadline of a call to Firestore."""
+"""How long a store may work on one commit: three times the deadline that comes with it, which the store counts."""
 _OVERLAP = timedelta(seconds=LATE_COMMIT_SECONDS + SLOW_READ_SECONDS)
 _SHARDS = range(16)
 _NEVER = float("-inf")
@@ -108,7 +110,7 @@ class Changes:
     def _since(self, time: datetime) -> Iterator[Document]:
         for shard in _SHARDS:
             query: Query | None = Query(
-                paths.CLIENTS, order_by="updated_at", equal=(("due_shard", shard),), at_least=time
+                paths.CLIENTS, order_by=CHANGED_AT, equal=(("due_shard", shard),), at_least=time
             )
             while query is not None:
                 page = self._store.query(query)

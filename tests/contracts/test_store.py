@@ -206,6 +206,16 @@ def test_put_creates_where_nothing_was_read(store: Store) -> None:
         store.commit([put(absent, {"n": 2})])
 
 
+def test_stamp_is_a_time_that_the_store_took_while_it_committed(store: Store) -> None:
+    for number in range(2):
+        before = store.get([A, B])
+        done = store.commit([put(before[A], {"n": number, "at": START}, "at"), put(before[B], {"at": START})])
+        after = store.get([A, B])
+        stamp = cast("datetime", cast("Data", after[A].data)["at"])
+        assert before.read_time - timedelta(milliseconds=1) <= stamp <= done  # Firestore's has whole milliseconds
+        assert [cast("Data", after[A].data)["n"], cast("Data", after[B].data)["at"]] == [number, START]
+
+
 def test_every_change_gives_a_new_version(store: Store) -> None:
     # Firestore keeps the version where an update writes what is there already: it is the same state.
     create(store, a={})

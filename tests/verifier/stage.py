@@ -24,7 +24,7 @@ from shared.ports.keys import KeyUnavailable
 from shared.ports.store import StoreUnavailable, put
 from shared.proofs.receipts import receipt_key
 from shared.records import paths
-from shared.records.live import client_data, live_state
+from shared.records.live import CHANGED_AT, client_data, live_state
 from shared.verifier.verifier import Caching, Verifier
 
 if TYPE_CHECKING:
@@ -145,11 +145,13 @@ class Stage:
             self.read[document.version] = live_state(document.data)
         return settle(self.read[document.version], self.policy, self.clock()).state
 
-    def write(self, state: ClientState, *, read_at: datetime | None = None) -> None:
-        """Commit a client, as a command whose read was at `read_at` (now) does."""
+    def write(self, state: ClientState, *, worked: float = 0.0) -> None:
+        """Commit a client: decided long ago, and the store has worked on the commit for so many seconds."""
         path = paths.client(state.client.client_id)
-        revised = state.with_client(revision=state.client.revision + 1, updated_at=read_at or self.clock())
-        self.store.commit([put(self.store.get([path])[path], client_data(revised, self.policy))])
+        revised = state.with_client(revision=state.client.revision + 1, updated_at=START)
+        document, data = self.store.get([path])[path], client_data(revised, self.policy)
+        stamp = self.clock() - timedelta(seconds=worked)
+        self.store.commit([put(document, {**data, CHANGED_AT: stamp}) if worked else put(document, data, CHANGED_AT)])
 
     def version(self, client_id: str) -> Version:
         """Make a version; its secret is in `secrets`."""
@@ -172,7 +174,7 @@ class Stage:
             receipt_key=base64url_encode(key),
         )
 
-    def promote(self, client_id: str, grace_seconds: float = 3600, *, read_at: datetime | None = None) -> str:
+    def promote(self, client_id: str, grace_seconds: float = 3600, *, worked: float = 0.0) -> str:
         """Make a new version current, the old one in grace; return the new version's secret."""
         state, new = self.state(client_id), self.version(client_id)
         versions = [replace(new, state=VersionState.CURRENT)]
@@ -183,7 +185,7 @@ class Stage:
             versions.append(state.previous.retired(RetiredBecause.SUPERSEDED))
         pointers = {"current_version": new.version_id, "previous_version": old.version_id if old else None}
         changed = state.with_versions(*versions).with_client(**pointers, last_promoted_at=self.clock())
-        self.write(changed, read_at=read_at)
+        self.write(changed, worked=worked)
         return self.secrets[new.version_id]
 
     def rollback(self, client_id: str) -> None:
@@ -195,12 +197,12 @@ class Stage:
             ids = {"current_version": state.previous.version_id, "previous_version": state.current.version_id}
             self.write(swapped.with_client(**ids))
 
-    def retire(self, client_id: str, *, read_at: datetime | None = None) -> None:
+    def retire(self, client_id: str, *, worked: float = 0.0) -> None:
         """Retire the version in grace."""
         state = self.state(client_id)
         if state.previous:
             gone = state.with_versions(state.previous.retired(RetiredBecause.REVOKED))
-            self.write(gone.with_client(previous_version=None), read_at=read_at)
+            self.write(gone.with_client(previous_version=None), worked=worked)
 
     def stand(self, client_id: str, status: ClientStatus) -> None:
         """Suspend, resume or revoke the client."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,6 @@ from tests.verifier.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from tests.verifier.stage import Process
 
@@ -74,21 +72,21 @@ class History:
     # --- what happens ------------------------------------------------------------------------------------------------
 
     def promote(self) -> None:
-        self.ever.append(self.stage.promote("acme", self.random.choice((0, 3, 30)), read_at=self._read_at()))
+        self.ever.append(self.stage.promote("acme", self.random.choice((0, 3, 30)), worked=self._worked()))
         self.note()
 
     def rollback(self) -> None:
         self.stage.rollback("acme")
 
     def retire(self) -> None:
-        self.stage.retire("acme", read_at=self._read_at())
+        self.stage.retire("acme", worked=self._worked())
 
     def stand(self) -> None:
         active = self.stage.state("acme").client.status is ClientStatus.ACTIVE
         self.stage.stand("acme", ClientStatus.SUSPENDED if active else ClientStatus.ACTIVE)
 
-    def _read_at(self) -> datetime:
-        return self.stage.clock() - timedelta(seconds=self.random.choice((0, 0, 1, 8, 29)))
+    def _worked(self) -> float:
+        return self.random.choice((0, 0, 1, 8, 29))
 
     def outage(self) -> None:
         process = self.random.choice(self.processes)
