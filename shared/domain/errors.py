@@ -3,6 +3,7 @@
     Exception
     ├── Refusal                     the caller may act on it; mapped outward once, in shared.entry
     │   ├── InvalidRequest          400  invalid_request
+    │   │   ├── BadMethod           405  invalid_request, with Allow
     │   │   └── TooLarge            413  invalid_request
     │   ├── Unauthenticated         401  unauthorized_request: who are you?
     │   ├── Forbidden               403  unauthorized_request: we know you, and no
@@ -43,6 +44,12 @@ class InvalidRequest(Refusal):
 
     status = 400
     error = "invalid_request"
+
+
+class BadMethod(InvalidRequest):
+    """There is something at this path, and it does not take that method (RFC 9110 §15.5.6)."""
+
+    status = 405
 
 
 class TooLarge(InvalidRequest):

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from werkzeug.exceptions import NotFound as RoutingNotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
-from shared.domain.errors import InvalidRequest, NotFound, TooLarge
+from shared.domain.errors import BadMethod, InvalidRequest, NotFound, TooLarge
 from shared.entry.problems import problem
 from shared.entry.settings import SettingsError
 from shared.entry.views import plain
@@ -51,6 +51,8 @@ class Routes:
             answer = self._handlers[matched](request, **values)
         except HTTPException as error:
             answer = problem_answer(_unrouted(error))
+            if isinstance(error, MethodNotAllowed):
+                answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
         except Exception as error:  # noqa: BLE001 - the last resort: mapped, logged without its text, never echoed
             answer = problem_answer(error)
         return _finished(answer if isinstance(answer, flask.Response) else json_answer(answer))
@@ -58,7 +60,7 @@ class Routes:
 
 def _unrouted(error: HTTPException) -> Exception:
     if isinstance(error, MethodNotAllowed):
-        return InvalidRequest("bad_method", "This path does not take that method.")
+        return BadMethod("bad_method", "This path does not take that method.")
     if isinstance(error, RequestEntityTooLarge):
         return TooLarge("too_large", "The body is over 256 KiB.")
     if isinstance(error, (RoutingNotFound, RequestRedirect)):

@@ -82,7 +82,9 @@ class Operate:
 
         `NotFound` when there is no client `after`.
         """
-        query = Query(paths.CLIENTS, order_by="client_id", limit=PAGE, after=self._last(after) if after else None)
+        query = Query(
+            paths.CLIENTS, order_by="client_id", limit=PAGE, after=None if after is None else self._last(after)
+        )
         found = [from_data(Client, item.data) for item in self.databases.control.query(query) if item.data]
         return found, found[-1].client_id if len(found) == PAGE else None
 

@@ -15,7 +15,7 @@ from tests.world import CLIENT, GROUP, running
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-BAD, LARGE = (400, "invalid_request"), (413, "invalid_request")
+BAD, LARGE, METHOD = (400, "invalid_request"), (413, "invalid_request"), (405, "invalid_request")
 WHO, NOT = (401, "unauthorized_request"), (403, "unauthorized_request")
 MISSING, CONFLICT, POLICY = (404, "not_found"), (409, "conflict"), (422, "policy_violation")
 ULID = "01J0000000000000000000000Z"
@@ -166,12 +166,12 @@ CASES: dict[str, tuple[Callable[[Scene], Request], tuple[int, str], str]] = {
     "enrol for another group": (lambda s: s.enrol(tags=[["h", OTHER_GROUP]]), BAD, "tags_disagree"),
     "enrol for two groups": (lambda s: s.enrol(tags=[["h", GROUP], ["h", OTHER_GROUP]]), BAD, "tags_disagree"),
     "enrol a member again": (lambda s: s.enrol(key=s.signer("alice").private_key), CONFLICT, "already_member"),
-    "enrol by GET": (lambda _s: Request("GET", "/enrol/"), BAD, "bad_method"),
+    "enrol by GET": (lambda _s: Request("GET", "/enrol/"), METHOD, "bad_method"),
     # --- operator
     "operator without a token": (lambda _s: Request("GET", "/operator/clients"), WHO, "operator_token"),
     "operator with another token": (lambda s: s.operator("/clients", token="another-token-entirely"), WHO, "operator_token"),
     "operator at no path": (lambda s: s.operator("/secrets-of-everybody"), MISSING, "unknown_path"),
-    "operator with another method": (lambda s: s.operator("/clients", method="DELETE"), BAD, "bad_method"),
+    "operator with another method": (lambda s: s.operator("/clients", method="DELETE"), METHOD, "bad_method"),
     "a client that there is": (lambda s: s.client(client_id=CLIENT), CONFLICT, "client_exists"),
     "a client with a bad id": (lambda s: s.client(client_id="two words, one comma"), BAD, "bad_identifier"),
     "a client of an unknown kind": (lambda s: s.client(kind="carrier-pigeons"), BAD, "unknown_kind"),
@@ -218,21 +218,26 @@ CASES: dict[str, tuple[Callable[[Scene], Request], tuple[int, str], str]] = {
     "a Welcome of nobody": (lambda s: s.status(f"/welcomes/{'A' * 43}"), MISSING, "unknown_welcome"),
     "a malformed Welcome": (lambda s: s.status(f"/welcomes/{'A' * 43}="), BAD, "not_base64url"),
     # --- what only the suite itself calls
-    "no CloudEvent": (lambda s: s.event("on_secret_version", specversion=""), BAD, "bad_event"),
-    "an event of no document": (lambda s: s.event("on_secret_version"), BAD, "bad_event"),
-    "an event of another document": (lambda s: s.event("on_secret_version", document=f"oauth2_rotations/{ULID}"), BAD, "bad_event"),
-    "an event with empty ids": (lambda s: s.event("on_secret_version", document="oauth2_clients//secrets/"), BAD, "bad_identifier"),
-    "a message without an envelope": (lambda s: s.event("distribute"), BAD, "bad_field"),
-    "a message that is no JSON": (lambda s: s.event("distribute", b"no-json-at-all"), BAD, "malformed_json"),
-    "a message without ids": (lambda s: s.message(), BAD, "bad_field"),
-    "a message about a path": (lambda s: s.message(client_id=f"{CLIENT}/secrets/{s.current_version}", rotation_id=ULID), BAD, "bad_identifier"),
-    "a message about a bad rotation": (lambda s: s.message(client_id=CLIENT, rotation_id="rotation-of-mine"), BAD, "bad_rotation_id"),
-    "a message about no client": (lambda s: s.message(client_id="nobody-knows-this", rotation_id=ULID), MISSING, "unknown_client"),
     "delivery without the token": (lambda _s: Request("POST", "/distribute/", b"{}"), WHO, "operator_token"),
     "a sweep without the token": (lambda _s: Request("POST", "/grace_sweeper/", b"{}"), WHO, "operator_token"),
     "a door that is none": (lambda _s: Request("POST", "/admin_of_everything/"), MISSING, "unknown_door"),
     "a door beside its path": (lambda _s: Request("GET", "/client_token/tokens-of-others"), MISSING, "unknown_path"),
 }  # fmt: skip
+
+DROPPED: dict[str, tuple[Callable[[Scene], Request], str]] = {
+    "no CloudEvent": (lambda s: s.event("on_secret_version", specversion=""), "bad_event"),
+    "an event of no document": (lambda s: s.event("on_secret_version"), "bad_event"),
+    "an event of another document": (lambda s: s.event("on_secret_version", document=f"oauth2_rotations/{ULID}"), "bad_event"),
+    "an event with empty ids": (lambda s: s.event("on_secret_version", document="oauth2_clients//secrets/"), "bad_identifier"),
+    "a message without an envelope": (lambda s: s.event("distribute"), "bad_field"),
+    "a message that is no JSON": (lambda s: s.event("distribute", b"no-json-at-all"), "malformed_json"),
+    "a message over 256 KiB": (lambda s: s.event("distribute", b"x" * 262145), "too_large"),
+    "a message without ids": (lambda s: s.message(), "bad_field"),
+    "a message about a path": (lambda s: s.message(client_id=f"{CLIENT}/secrets/{s.current_version}", rotation_id=ULID), "bad_identifier"),
+    "a message about a bad rotation": (lambda s: s.message(client_id=CLIENT, rotation_id="rotation-of-mine"), "bad_rotation_id"),
+    "a message about no client": (lambda s: s.message(client_id="nobody-knows-this", rotation_id=ULID), "unknown_client"),
+}  # fmt: skip
+"""Deliveries that no further delivery would make good: taken, so that they don't come again, and told in the log."""
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +263,23 @@ def test_a_bad_request_gets_its_error_and_changes_and_echoes_nothing(scene: Scen
     assert scene.world.dump() == before
     heard = answer.text + str(answer.headers)
     assert not [word for word in presented(request) if word in heard]
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_a_bad_delivery_is_taken_told_and_changes_nothing(
+    scene: Scene, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    make, reason = DROPPED[name]
+    request = make(scene)
+    before = scene.world.dump()
+
+    answer = scene.world.call(request.method, request.path, request.body, request.headers)
+
+    assert (answer.status_code, answer.json) == (200, {"dropped": reason})
+    assert scene.world.dump() == before
+    assert [(line.levelname, line.getMessage()) for line in caplog.records] == [
+        ("ERROR", f"an event was dropped: {reason}")
+    ]
 
 
 def presented(request: Request) -> set[str]:

@@ -1,0 +1,88 @@
+"""The doors of admins and their devices, route by route (docs/http.md)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shared.entry.openapi.forms import (
+    BASE64URL,
+    COUNT,
+    ID,
+    JWT,
+    ROTATION_ID,
+    TEXT,
+    TIME,
+    Schema,
+    fields,
+    many,
+    maybe,
+    ref,
+)
+from shared.entry.openapi.operations import NIP98, Operations, at, operation, query
+
+ROTATE_REQUEST: Final[Operations] = {
+    ("POST", "/"): operation(
+        "Carry out a signed command",
+        {
+            "anyOf": [
+                ref("RotationAnswer"),
+                ref("AckAnswer"),
+                ref("CommandAnswer"),
+                ref("KeysReplacedAnswer"),
+            ]
+        },
+        takes=ref("Event"),
+    ),
+}
+
+_MESSAGE: Final = fields(
+    {"index": COUNT, "kind": {"type": "string", "enum": ["commit", "notice", "gone"]}},
+    {"event": ref("Event"), "joined": ref("Event")},
+)
+
+STATUS: Final[Operations] = {
+    ("GET", "/openapi.json"): operation("Describe the doors", {"type": "object"}),
+    ("GET", "/rotations/<key>"): at(operation("Show a rotation", ref("Rotation"), signed=NIP98), key=ROTATION_ID),
+    ("GET", "/clients/<key>"): operation("Show a client", ref("Client"), signed=NIP98),
+    ("GET", "/groups/<key>"): operation("Show a group", ref("Group"), signed=NIP98),
+    ("GET", "/groups/<group_id>/messages"): operation(
+        "Fetch a page of a group's log",
+        fields({"messages": many(_MESSAGE), "next": maybe(COUNT)}),
+        signed=NIP98,
+        given=(query("after", {"type": "integer", "minimum": 0}, "the index after which the page begins"),),
+    ),
+    ("GET", "/welcomes/<key>"): at(
+        operation("Fetch a Welcome", fields({"event": ref("Event")}), signed=NIP98), key=BASE64URL
+    ),
+}
+
+ENROL: Final[Operations] = {
+    ("POST", "/"): operation(
+        "Join a group, or come back to it",
+        ref("Joined"),
+        takes=fields({"event": ref("Event")}, {"code": TEXT, "group": ID}),
+    ),
+}
+
+_ASKED: Final[Schema] = fields(
+    {
+        "challenge": BASE64URL,
+        "id_token": JWT,
+        "device": fields({"kind": TEXT, "device_id": TEXT}),
+        "totp": TEXT,
+        "mls_group": ID,
+        "client_id": ID,
+        "request_digest": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
+    }
+)
+
+ADMIN_PROOF: Final[Operations] = {
+    ("POST", "/challenge"): operation("Ask for a challenge", fields({"challenge": BASE64URL, "expires_at": TIME})),
+    ("POST", "/proof"): operation(
+        "Prove who, on which device, and that they are there",
+        fields({"jwt_proof": JWT, "expires_at": TIME}),
+        takes=_ASKED,
+        signed=NIP98,
+    ),
+    ("GET", "/.well-known/jwks.json"): operation("Fetch the keys that proofs verify with", ref("Keys")),
+}
