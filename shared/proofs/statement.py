@@ -1,4 +1,4 @@
-"""What the factors of a proof are about: one challenge and one request (protocol.md §7)."""
+"""What the factors are about: of a proof, one challenge and one request; of a registration, one invite (protocol.md §7)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from shared.domain.encodings import base64url_encode, length_prefixed
 
 _STATEMENT = "keyturn/proof/v1"
+_REGISTRATION = "keyturn/registration/v1"
 _JTI = "keyturn/jti/v1"
 
 
@@ -26,6 +27,20 @@ class Statement:
         """Return what a device signs or hashes: LP("keyturn/proof/v1", service, challenge, npub, group, …)."""
         about = (self.npub, self.group, self.client_id, self.digest)
         return length_prefixed(_STATEMENT, self.service, self.challenge, *about)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationStatement:
+    """What a device's registration is about: service, challenge, the device's npub, and the invite's id (hex)."""
+
+    service: str
+    challenge: str
+    npub: str
+    invite: str
+
+    def to_bytes(self) -> bytes:
+        """Return what a device signs or hashes: LP("keyturn/registration/v1", service, challenge, npub, invite)."""
+        return length_prefixed(_REGISTRATION, self.service, self.challenge, self.npub, self.invite)
 
 
 def jti_of(nonce: str) -> str:
