@@ -244,6 +244,17 @@ def test_what_is_split_otherwise_is_not_found() -> None:
     assert not process.verifier.check("\ud800", secret).accepted
 
 
+@pytest.mark.parametrize("form", ["{}", "{:>43}", "\0v{}", "v{}"])
+def test_what_is_kept_for_a_version_is_found_by_no_secret_nor_the_other_way_round(form: str) -> None:
+    stage = Stage()
+    process, secret = stage.process(), stage.promote("acme")
+    version_id = process.verifier.check("acme", secret).version_id
+    assert process.verifier.check_version("acme", version_id).accepted
+    assert not process.verifier.check("acme", form.format(version_id)).accepted
+    assert not process.verifier.check("acme\0", form.format(version_id)).accepted
+    assert not process.verifier.check_version("acme", secret).accepted
+
+
 def test_a_kept_verdicts_time_goes_on() -> None:
     stage = Stage()
     process, secret = stage.process(offset=600), stage.promote("acme")
