@@ -45,8 +45,8 @@ GRACE_SWEEPER: Final[Operations] = {
     ),
 }
 ON_SECRET_VERSION: Final[Operations] = {
-    ("POST", "/"): operation("Take a CloudEvent of the store", OPEN, takes=OPEN, signed=SIGNED),
+    ("POST", "/"): operation("Take a CloudEvent of the store; what is none is dropped", OPEN, signed=SIGNED),
 }
 DISTRIBUTE: Final[Operations] = {
-    ("POST", "/"): operation("Take a published message", OPEN, takes=OPEN, signed=SIGNED),
+    ("POST", "/"): operation("Take a published message; what is none is dropped", OPEN, signed=SIGNED),
 }
