@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shared.adapters.authoriser_unsafe import NAME as UNSAFE
 from shared.domain.encodings import identifier
 from shared.domain.errors import InvalidRequest
 from shared.entry.http import body_of
@@ -26,8 +27,9 @@ _SHORT = 256
 
 
 def challenge(_request: flask.Request) -> Mapping[str, Any]:
-    """Return a challenge."""
-    return proofs().prove_admin.challenge()
+    """Return a challenge, and whether this deployment's acts need proofs at all."""
+    issued = proofs().challenges.issue(suite().databases.auth.get([]).read_time)
+    return {**issued, "required": suite().settings.authoriser != UNSAFE}
 
 
 def prove(request: flask.Request) -> Mapping[str, Any]:

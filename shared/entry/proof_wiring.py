@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shared.ports.attestation import Attestation
     from shared.ports.identity import Identity
     from shared.use_cases.prove_admin import ProveAdmin
+    from shared.use_cases.prove_admin_challenge import Challenges
     from shared.use_cases.prove_admin_issue import ProofIssuer
 
 
@@ -112,17 +113,24 @@ class ProofSuite:
         return SecurityKeyAttestation(wanted.webauthn_rp_id, wanted.webauthn_origins, roots)
 
     @functools.cached_property
+    def challenges(self) -> Challenges:
+        """What makes and checks challenges; it asks for no factor."""
+        from shared.use_cases.prove_admin_challenge import Challenges  # noqa: PLC0415 - as above
+
+        whole = self.suite
+        return Challenges(whole.keys.mac, whole.environment.random, whole.settings.base_url)
+
+    @functools.cached_property
     def prove_admin(self) -> ProveAdmin:
         """Behind `admin_proof`."""
         from shared.use_cases.prove_admin import ProveAdmin  # noqa: PLC0415 - as above
-        from shared.use_cases.prove_admin_challenge import Challenges  # noqa: PLC0415 - as above
         from shared.use_cases.prove_admin_factors import Factors  # noqa: PLC0415 - as above
         from shared.use_cases.prove_admin_refusals import Refusals  # noqa: PLC0415 - as above
 
         whole, url = self.suite, self.suite.settings.base_url
         return ProveAdmin(
             databases=whole.databases,
-            challenges=Challenges(whole.keys.mac, whole.environment.random, url),
+            challenges=self.challenges,
             factors=Factors(self.identity, self.attestations, url),
             sealer=whole.keys.sealer,
             issuer=self.issuer,

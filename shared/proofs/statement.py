@@ -1,4 +1,4 @@
-"""What the factors are about: of a proof, one challenge and one request; of a registration, one invite (protocol.md §7)."""
+"""What the factors are about: a proof, one challenge and one request; a registration, an invite (protocol.md §7)."""
 
 from __future__ import annotations
 
