@@ -16,14 +16,14 @@ from shared.adapters.firestore_values import (
     value_message,
     version_of,
 )
-from shared.ports.store import Check, Create, Delete, Document, Update
+from shared.ports.store import Amend, Check, Create, Delete, Document, Update
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from shared.ports.indexes import Index
-    from shared.ports.store import Query, Value, Write
+    from shared.ports.store import Data, Query, Value, Write
 
 _Document: Message = document.Document.pb()
 _Mask: Message = common.DocumentMask.pb()
@@ -59,6 +59,8 @@ def _write(name: str, write: Write) -> Message:
             # Without a mask an update replaces the whole document.
             update = _Document(name=name, fields=fields(data))
             return _Write(update=update, update_transforms=_stamps(stamped), current_document=_at(version))
+        case Amend(_, data):
+            return _amended(name, data)
         case Delete(_, version):
             return _Write(delete=name, current_document=_at(version))
         case Check(_, version):
@@ -68,6 +70,14 @@ def _write(name: str, write: Write) -> Message:
 def _stamps(name: str | None) -> list[Message]:
     value = write.DocumentTransform.FieldTransform.ServerValue.REQUEST_TIME
     return [_Transform(field_path=name, set_to_server_value=value)] if name else []
+
+
+def _amended(name: str, data: Data) -> Message:
+    # What the mask names is replaced, all else stays. Quoted, since a dot would mean a field within a field.
+    escaped = (field.replace("\\", "\\\\").replace("`", "\\`") for field in data)
+    mask = _Mask(field_paths=[f"`{field}`" for field in escaped])
+    update = _Document(name=name, fields=fields(data))
+    return _Write(update=update, update_mask=mask, current_document=_Precondition(exists=True))
 
 
 def _check(name: str, version: str | None) -> Message:

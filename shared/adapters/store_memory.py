@@ -20,7 +20,7 @@ from shared.adapters.documents import (
     steady,
 )
 from shared.ports.indexes import INDEXES
-from shared.ports.store import Check, Create, Delete, Document, LostRace, Snapshot, Update
+from shared.ports.store import Amend, Check, Create, Delete, Document, LostRace, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,7 +56,7 @@ class MemoryStore:
         distinct_paths(writes)
         ready = [prepared(write) for write in writes]
         with self._lock:
-            if any(self._at(write.path).version != _rests_on(write) for write in ready):
+            if not all(_holds(write, self._at(write.path)) for write in ready):
                 raise LostRace("a document changed since it was read")
             now = self._tick()
             for write in ready:
@@ -84,13 +84,17 @@ class MemoryStore:
     def _apply(self, write: Write) -> None:
         if isinstance(write, Delete):
             del self._documents[write.path]
-        elif isinstance(write, (Create, Update)):
+        elif not isinstance(write, Check):
             self._version += 1
-            self._documents[write.path] = Document(write.path, write.data, str(self._version))
+            left = self._at(write.path).data or {} if isinstance(write, Amend) else {}
+            data = MappingProxyType({**left, **write.data})
+            self._documents[write.path] = Document(write.path, data, str(self._version))
 
 
-def _rests_on(write: Write) -> str | None:
-    return write.version if isinstance(write, (Update, Delete, Check)) else None
+def _holds(write: Write, found: Document) -> bool:
+    if isinstance(write, Amend):
+        return found.exists
+    return found.version == (None if isinstance(write, Create) else write.version)
 
 
 def _entries(query: Query, documents: Sequence[Document]) -> Iterator[tuple[int | str, Document]]:

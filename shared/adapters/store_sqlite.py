@@ -21,6 +21,7 @@ from shared.adapters.documents import (
     distinct_paths,
     document_path,
     from_micros,
+    frozen,
     matches,
     micros,
     prepared,
@@ -33,6 +34,7 @@ from shared.adapters.sqlite_file import SqliteFile
 from shared.adapters.sqlite_query import create_index, page_statement
 from shared.ports.indexes import INDEXES
 from shared.ports.store import (
+    Amend,
     Check,
     Create,
     Delete,
@@ -45,13 +47,13 @@ from shared.ports.store import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from shared.ports.events import Trigger
     from shared.ports.indexes import Index
-    from shared.ports.store import Query, Write
+    from shared.ports.store import Data, Query, Write
 
 PLAIN_ROOTS = frozenset({"oauth2_clients", "oauth2_rotations", "rates"})
 """Collections, with all below them, whose old states hold nothing to forget: hashes, public keys, times."""
@@ -103,6 +105,7 @@ class SqliteStore:
             _require(connection, writes, paths)
             now, version = self._advance(connection, len(texts))
             texts |= _texts([write for write in writes if getattr(write, "stamped", None)], now)
+            texts |= {path: self._amended(connection, path, data) for path, data in _amendments(writes)}
             for write in writes:
                 version += _apply(connection, write, version, texts)
             woken = self._record(connection, writes, now)
@@ -146,6 +149,10 @@ class SqliteStore:
             return Document(path, decode(text), str(version))
         raise refusal(self.file.path, "is damaged: a document can't be read")
 
+    def _amended(self, connection: sqlite3.Connection, path: str, data: Data) -> str:
+        (row,) = connection.execute(_READ, (json.dumps([path]),)).fetchall()
+        return encode({**(self._document(row).data or {}), **data})
+
     def _steady(self, now: datetime, last: datetime) -> datetime:
         self._last = steady(steady(now, last), self._last)
         return self._last
@@ -166,7 +173,7 @@ class SqliteStore:
 
     def _wipe(self, writes: Sequence[Write]) -> None:
         """Empty the log where rule 3 says so; the commit has happened, so the next one repeats what fails here."""
-        replaced = (write.path for write in writes if isinstance(write, (Update, Delete)))
+        replaced = (write.path for write in writes if isinstance(write, (Update, Amend, Delete)))
         if self.file.unwiped or any(path.partition("/")[0] not in PLAIN_ROOTS for path in replaced):
             with suppress(StoreError):
                 self.file.checkpoint()
@@ -174,16 +181,24 @@ class SqliteStore:
 
 def _texts(writes: Sequence[Write], now: datetime | None) -> dict[str, str]:
     ready = [prepared(write, now) for write in writes]
-    return {write.path: encode(write.data) for write in ready if isinstance(write, (Create, Update))}
+    return {write.path: encode(write.data) for write in ready if isinstance(write, (Create, Update, Amend))}
+
+
+def _amendments(writes: Sequence[Write]) -> Iterator[tuple[str, Data]]:
+    return ((write.path, frozen(write.data)) for write in writes if isinstance(write, Amend))
 
 
 def _require(connection: sqlite3.Connection, writes: Sequence[Write], paths: list[str]) -> None:
     rows = connection.execute(_READ.replace(", data", ""), (json.dumps(paths),))
     found = {path: str(version) for path, version in rows}
-    for write in writes:
-        rests_on = None if isinstance(write, Create) else write.version
-        if found.get(write.path) != rests_on:
-            raise LostRace("a document changed since it was read")
+    if not all(_holds(write, found.get(write.path)) for write in writes):
+        raise LostRace("a document changed since it was read")
+
+
+def _holds(write: Write, version: str | None) -> bool:
+    if isinstance(write, Amend):
+        return version is not None
+    return version == (None if isinstance(write, Create) else write.version)
 
 
 def _apply(connection: sqlite3.Connection, write: Write, version: int, texts: Mapping[str, str]) -> int:
@@ -192,7 +207,7 @@ def _apply(connection: sqlite3.Connection, write: Write, version: int, texts: Ma
     if isinstance(write, Create):
         collection = collection_of(path)
         connection.execute(_INSERT, (path, collection, shape(collection), version, texts[path]))
-    elif isinstance(write, Update):
+    elif isinstance(write, (Update, Amend)):
         connection.execute(_UPDATE, (version, texts[path], path))
     elif isinstance(write, Delete):
         connection.execute("DELETE FROM documents WHERE path = ?", (path,))

@@ -1,16 +1,24 @@
 """CloudEvents in: a door that is woken by a write or a message; anything but 2xx means "again, later".
 
+| what came of it | the answer | so whoever delivers |
+|---|---|---|
+| done, or nothing to do | 200 | is done with it |
+| a refusal that every delivery would get | 200 `dropped`, and a line in the log that is counted | is done with it |
+| `Unavailable`, `RateLimited`, a part that does not answer | 429, 503 | delivers again, with back-off |
+| anything else: a bug, a damaged store | 500 | delivers again, and in the end puts it with the dead letters |
+
 The framework's own event signature answers a malformed event with its headers and body; this one never does.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from shared.domain.encodings import identifier
-from shared.domain.errors import InvalidRequest
+from shared.domain.errors import InvalidRequest, RateLimited, Refusal, Unavailable
 from shared.entry.http import Routes, body_of
 from shared.proofs.strict_json import load_object
 from shared.use_cases.fields import Fields
@@ -19,6 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import flask
+
+_log = logging.getLogger("keyturn")
+
+LATER = (Unavailable, RateLimited)
+"""The refusals that a later delivery may not get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +65,15 @@ def woken(handle: Callable[[Delivered], Mapping[str, object]]) -> Routes:
             raise InvalidRequest("bad_event", "This is no CloudEvent.")
         return handle(Delivered(attributes, body_of(request)))
 
-    return Routes({("POST", "/"): take})
+    return Routes({("POST", "/"): lambda request: _taken(take, request)})
+
+
+def _taken(take: Callable[[flask.Request], Mapping[str, object]], request: flask.Request) -> Mapping[str, object]:
+    try:
+        return take(request)
+    except LATER:
+        raise
+    except Refusal as refusal:
+        # The reason is a constant of ours; nothing of the event is in it.
+        _log.error("an event was dropped: %s", refusal.reason)
+        return {"dropped": refusal.reason}

@@ -8,7 +8,7 @@ Rules, which every implementation keeps and one contract tests:
 3. A version belongs to one state of one document and never comes back, not even after delete and create.
 4. No lock outlives a call. Who loses a race gets `LostRace`, reads again and decides again.
 5. A query reads an index, never a collection; no decision rests on a query alone.
-6. `Amend` rests on no version: it is for a document that changes only beside another one, which its commit does rest on.
+6. `Amend` rests on no version: for a document that changes only beside another one, which the commit does rest on.
 7. A stamp is a time that the store itself took while it carried out the commit: after the commit reached it, and not
    after the commit time that it answers.
 """

@@ -91,12 +91,17 @@ class Kind:
 
 _ROSTER_MEMBER = Shape(_plain("user", "npub", "leaf", "key_package_event", "joined_at", "updated_at"))
 _ROTATION = Shape({**shape_of(Rotation).required, "waiting_for": None})
-_ROSTER = Shape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_MEMBER})
+_ROSTER = Shape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_MEMBER}, _plain("beside"))
 _MESSAGE = Shape(_plain("index", "kind", "event", "rotation_id", "at"), _plain("joined"))
 _POST = Shape(_plain("source", "at", "due_at", "attempts", "accepted", "refused", "dead"))
-_LIVE = Shape({**dict.fromkeys(("current", "previous", "pending"), shape_of(Version)), "rotation": shape_of(Rotation)})
+_LIVE = Shape(
+    {**dict.fromkeys(("current", "previous", "pending"), shape_of(Version)), "rotation": shape_of(Rotation)},
+    {"last": shape_of(Rotation)},
+)
 _CLIENT = Shape({**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard", "changed_at")})
-_IDS = Shape(optional=_plain("client_id", "rotation_id", "version_id", "npub", "group_id", "user", "event_id"))
+_IDS = Shape(
+    optional=_plain("client_id", "rotation_id", "version_id", "npub", "group_id", "user", "event_id", "invite")
+)
 _FACTS = Shape(
     optional=_plain(
         *("status", "current", "previous", "pending", "phase", "epoch", "leaf"),
@@ -119,6 +124,17 @@ _ANSWER = Shape(
         *("effective_within_seconds", "group_id", "epoch", "index"),
     )
 )
+_DEVICE = Shape({"npub": None, "key": Shape(_plain("kind", "device_id", "public_key", "counter"))})
+_ADMIN = Shape({
+    **_plain("user", "subject", "status", "totp_sealed", "last_step", "failures", "locked_until"),
+    "devices": _DEVICE,
+})  # fmt: skip
+_REGISTER = Shape({**_plain("first", "first_at"), "admins": Shape(_plain("user", "subject", "status"))})
+_INVITE = Shape({
+    **_plain("user", "group_id", "subject", "purpose", "needed", "created_at", "expires_at", "used_by", "tries"),
+    "approvals": Shape(_plain("user", "at")),
+    "registration": Shape({**_plain("totp_sealed", "confirmed_at"), "device": _DEVICE}),
+})  # fmt: skip
 
 KINDS = (
     Kind("oauth2_clients/_system", "chain heads", shape_of(Head)),
@@ -140,7 +156,12 @@ KINDS = (
     Kind("proofs/{jti}", "used proofs", Shape(_plain("npub", "client_id", "at", "expires_at")), alone=True),
     Kind("rates/{npub}", "rates", Shape(_plain("recent", "expires_at"))),
     Kind("service/identity", "service identities", Shape(_plain("npub", "sealed"))),
-    Kind("invites/{code}", "invites", Shape(_plain("user", "group_id", "created_at", "expires_at", "used_by"))),
+    Kind("invites/{code}", "invites", _INVITE),
+    Kind("admins/{user}", "admins", _ADMIN, alone=True),
+    Kind("npubs/{npub}", "registered keys", Shape(_plain("user")), alone=True),
+    Kind("service/admins", "admin registers", _REGISTER, alone=True),
+    Kind("admin_standing/{user}", "standings", Shape(_plain("user", "status", "at")), alone=True),
+    Kind("challenges/{nonce}", "used challenges", Shape(_plain("user", "expires_at")), alone=True),
 )
 """The first that a path matches is its kind."""
 

@@ -44,13 +44,23 @@ def group_key(groups: Iterable[str]) -> str:
 
 
 def live_data(state: ClientState) -> dict[str, Value]:
-    """Return all that a verifier needs in one read: the three versions, and the rotation without its people."""
-    rotation = state.rotation
+    """Return what a verifier needs in one read: the three versions; and two rotations, without their people."""
+    rotations = {"rotation": state.rotation, "last": state.last}
     versions = {"current": state.current, "previous": state.previous, "pending": state.pending}
     return {
         **{name: to_data(version) if version else None for name, version in versions.items()},
-        "rotation": to_data(replace(rotation, recipients=(), acks=())) if rotation else None,
+        **{name: to_data(replace(item, recipients=(), acks=())) if item else None for name, item in rotations.items()},
     }
+
+
+def told_state(data: Data) -> ClientState | None:
+    """Return a client's state without the people of its rotations; None for a document that does not tell `last`."""
+    state, client = live_state(data), from_data(Client, data)
+    last = cast("Mapping[str, Data | None]", data["live"]).get("last")
+    if client.last_rotation is not None and last is None:
+        return None
+    told = replace(state, client=client)
+    return told.with_rotation(from_data(Rotation, last)) if last else told
 
 
 def live_state(data: Data) -> ClientState:

@@ -5,7 +5,9 @@ Rules:
 1. A reading is two reads: the client says which documents belong to it, then all of them are read at one instant. A
    client that changed in between is read again.
 2. Everything that was read is written or checked in the commit, so that no decision rests on something that moved.
-3. `live`, `next_due_at`, `due_shard`, `revision` and the audit entries follow from the decision, here and nowhere else.
+3. Versions and rotations change only in commits that write their client. So what the client's document tells of them
+   need not be read to be decided on (ADR 0011), and what was not read is amended: the commit rests on the client.
+4. `live`, `next_due_at`, `due_shard`, `revision` and the audit entries follow from the decision, here and nowhere else.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ from typing import TYPE_CHECKING, TypeVar
 from shared.domain import audit
 from shared.domain.errors import Broken, NotFound
 from shared.domain.model import Client, ClientState, Rotation, Version
-from shared.ports.store import Check, Document, LostRace, put
+from shared.ports.store import Amend, Check, Create, LostRace, Snapshot, put
 from shared.records import paths
 from shared.records.entities import from_data, to_data
-from shared.records.live import CHANGED_AT, client_data, live_state, rotation_data
+from shared.records.live import CHANGED_AT, client_data, live_state, rotation_data, told_state
 from shared.use_cases.audit_writes import entry_writes
 from shared.use_cases.rosters import Roster, people, read_rosters, user_of
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from shared.domain.lifecycle import Decision
     from shared.domain.policy import Policy
-    from shared.ports.store import Data, Snapshot, Store, Write
+    from shared.ports.store import Data, Document, Store, Write
 
 
 _T = TypeVar("_T")
@@ -58,6 +60,10 @@ class Reading:
     def user(self, npub: str) -> str | None:
         """Return who is behind a key, in any group that is authorised for the client."""
         return user_of(self.rosters.values(), npub)
+
+    def seated(self, npub: str, group: str) -> str | None:
+        """Return who is behind a key in that very group, if it is authorised for the client."""
+        return user_of([self.rosters[group]] if group in self.rosters else (), npub)
 
     def groups_of(self, npub: str) -> frozenset[str]:
         """Return the groups authorised for the client in which that key has a leaf."""
@@ -89,6 +95,29 @@ class Clients:
         if not readings:
             raise NotFound("unknown_client", "There is no such client.")
         return readings[0]
+
+    def read_at_once(
+        self,
+        client_id: str,
+        also: Iterable[str] = (),
+        belonging: Callable[[Data], Iterable[str]] = lambda _client: (),
+        groups: Iterable[str] = (),
+    ) -> Reading:
+        """Read the same in one read where `groups` hold all that are authorised for the client, and else as `read`.
+
+        What the client's document tells by itself is not read (rule 3).
+        """
+        path, also = paths.client(client_id), [*also]
+        snapshot = self.store.get(dict.fromkeys([path, *also, *map(paths.roster, groups)]))
+        data = snapshot[path].data or {}
+        told = told_state(data) if "client_id" in data else None
+        rosters = [paths.roster(group) for group in told.client.admin_groups] if told else []
+        needed = dict.fromkeys([path, *also, *(belonging(data) if told else ()), *rosters])
+        if told is None or not needed.keys() <= snapshot.documents.keys():
+            return self.read(client_id, also, belonging, found=snapshot[path])
+        kept = Snapshot({name: snapshot[name] for name in needed}, snapshot.read_time)
+        policy = self.policy.overridden(told.client.policy)
+        return Reading(kept, _with_people(told, kept), policy, read_rosters(kept, told.client.admin_groups))
 
     def read_together(
         self,
@@ -166,20 +195,38 @@ def _present(document: Document) -> Data:
 def _changes(reading: Reading, state: ClientState) -> list[Write]:
     client_id = state.client.client_id
     known = reading.state
-    changed = {
-        paths.client(client_id): client_data(state, reading.policy),
-        **{paths.version(client_id, name): to_data(item) for name, item in _new(state.versions, known.versions)},
-        **{paths.rotation(name): rotation_data(item) for name, item in _new(state.rotations, known.rotations)},
-    }
-    stamps = {paths.client(client_id): CHANGED_AT}
-    return [
-        put(reading.snapshot.documents.get(path, Document(path, None, None)), data, stamps.get(path))
-        for path, data in changed.items()
-    ]
+    snapshot = reading.snapshot
+    versions = (
+        _written(snapshot, paths.version(client_id, name), to_data(before) if before else None, to_data(after))
+        for name, before, after in _changed(known.versions, state.versions)
+    )
+    rotations = (
+        _written(snapshot, paths.rotation(name), rotation_data(before) if before else None, rotation_data(after))
+        for name, before, after in _changed(known.rotations, state.rotations)
+    )
+    client = put(snapshot[paths.client(client_id)], client_data(state, reading.policy), CHANGED_AT)
+    return [client, *versions, *rotations]
 
 
-def _new(after: Mapping[str, _T], before: Mapping[str, _T]) -> Iterator[tuple[str, _T]]:
-    return ((name, item) for name, item in after.items() if before.get(name) != item)
+def _changed(before: Mapping[str, _T], after: Mapping[str, _T]) -> Iterator[tuple[str, _T | None, _T]]:
+    return ((name, before.get(name), item) for name, item in after.items() if before.get(name) != item)
+
+
+def _written(snapshot: Snapshot, path: str, before: Data | None, after: Data) -> Write:
+    if path in snapshot.documents:
+        return put(snapshot[path], after)
+    if before is None:
+        return Create(path, after)
+    return Amend(path, {name: value for name, value in after.items() if before[name] != value})
+
+
+def _with_people(told: ClientState, snapshot: Snapshot) -> ClientState:
+    """Return the state with those of its rotations whole that were read for themselves."""
+    for rotation_id in told.rotations:
+        document = snapshot.documents.get(paths.rotation(rotation_id))
+        if document is not None and document.data is not None:
+            told = told.with_rotation(from_data(Rotation, document.data))
+    return told
 
 
 def _checks(snapshot: Snapshot, changes: Sequence[Write]) -> list[Write]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from shared.domain.audit import Transition
 from shared.domain.encodings import crockford, identifier, to_milliseconds
@@ -13,7 +13,7 @@ from shared.domain.errors import Conflict, NotFound
 from shared.domain.lifecycle import Decision
 from shared.domain.model import Client, ClientKind, ClientState
 from shared.domain.token_terms import DEFAULT_TERMS, TokenTerms
-from shared.ports.store import Check, Create, Query
+from shared.ports.store import Check, Create, Query, put
 from shared.records import paths
 from shared.records.entities import from_data, to_data
 from shared.use_cases.attempts import until_won
@@ -22,11 +22,11 @@ from shared.use_cases.group_log import GroupLog
 from shared.use_cases.rosters import Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from shared.ports.environment import Environment
     from shared.ports.groups import Groups
-    from shared.ports.store import Data, Databases, Document, Snapshot
+    from shared.ports.store import Data, Databases, Document, Snapshot, Write
     from shared.use_cases.clients import Clients
 
 UPKEEP_EVERY = timedelta(days=1)
@@ -74,7 +74,10 @@ class Operate:
         self.clients.policy.overridden(policy)
         client = Client(client_id, kind, groups, snapshot.read_time, policy=dict(policy), tokens=tokens)
         added = Transition("add_client", OPERATOR, {"client_id": client_id}, after={"status": client.status.value})
-        listed = [Create(paths.client_of_group(group, client_id), {"client_id": client_id}) for group in groups]
+        listed: list[Write] = [
+            Create(paths.client_of_group(group, client_id), {"client_id": client_id}) for group in groups
+        ]
+        listed += [write for group in groups for write in _beside(snapshot[paths.roster(group)], groups)]
         self.clients.create(snapshot, Decision(ClientState(client), (added,)), also=listed)
 
     def list_clients(self, after: str | None) -> tuple[Sequence[Client], str | None]:
@@ -140,6 +143,14 @@ class Operate:
         writes = system_writes(snapshot, [invited], snapshot.read_time, self.clients.banner)
         self.databases.control.commit([*writes, check])
         return snapshot
+
+
+def _beside(document: Document, groups: Sequence[str]) -> Iterator[Write]:
+    """Yield the write that has a group know those that administer a client together with it, if it does not yet."""
+    roster = from_data(Roster, cast("Data", document.data))
+    known = {*roster.beside, *groups} - {roster.group_id}
+    if known != set(roster.beside):
+        yield put(document, to_data(replace(roster, beside=tuple(sorted(known)))))
 
 
 def code_hash(code: str) -> str:

@@ -36,6 +36,8 @@ class Roster:
     members: tuple[RosterMember, ...] = ()
     absent: tuple[RosterMember, ...] = ()
     """Devices without a leaf that may come back with a fresh key package: silent too long, or from before a restore."""
+    beside: tuple[str, ...] = ()
+    """Other groups that administer a client together with this one: whose rosters a command from here may rest on."""
 
     def member(self, npub: str) -> RosterMember | None:
         """Return the member with that key, if there is one."""

@@ -13,6 +13,7 @@ import pytest
 from shared.adapters.store_memory import MemoryStore
 from shared.adapters.store_sqlite import SqliteStore
 from shared.ports.store import (
+    Amend,
     Check,
     Create,
     Data,
@@ -198,6 +199,34 @@ def test_update_replaces_the_whole_document(store: Store) -> None:
     assert read(store, A).data == {"n": 2}
 
 
+def test_amend_replaces_its_fields_and_leaves_the_others(store: Store) -> None:
+    create(store, a={"n": 1, "kept": {"inner": 1}, "swapped": {"old": 1, "older": 2}})
+    before = version(store, A)
+    store.commit([Amend(A, {"n": None, "swapped": {"new": (1, 2)}, "more.dotted`\\": START})])
+    found = read(store, A)
+    assert found.data == {
+        "n": None,
+        "kept": {"inner": 1},
+        "swapped": {"new": (1, 2)},
+        "more.dotted`\\": START,
+    }
+    assert found.version != before
+
+
+def test_amend_rests_on_no_version(store: Store) -> None:
+    create(store, a={"n": 1}, b={"n": 1})
+    old = version(store, B)
+    store.commit([Update(A, {"n": 2, "other": True}, version(store, A))])
+    store.commit([Amend(A, {"n": 3}), Check(B, old)])
+    assert read(store, A).data == {"n": 3, "other": True}
+
+
+def test_what_was_amended_stands_in_its_indexes(store: Store) -> None:
+    create(store, a={"due_shard": 3, "next_due_at": None})
+    store.commit([Amend(A, {"next_due_at": at(1)})])
+    assert names(store.query(due())) == ["a"]
+
+
 def test_put_creates_where_nothing_was_read(store: Store) -> None:
     absent = read(store, A)
     store.commit([put(absent, {"n": 1})])
@@ -258,6 +287,8 @@ LOSING: dict[str, Callable[[Mapping[str, str]], Write]] = {
     "check at an old version": lambda old: Check(A, old[A]),
     "check of what was deleted": lambda old: Check(B, old[B]),
     "check that what is there is absent": lambda _: Check(A, None),
+    "amend what was deleted": lambda _: Amend(B, {"n": 9}),
+    "amend what never was": lambda _: Amend("oauth2_clients/x", {"n": 9}),
 }
 
 
