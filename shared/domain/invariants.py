@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shared.domain.imported import is_imported
 from shared.domain.model import ClientStatus, Outcome, Phase, VersionState
 
 if TYPE_CHECKING:
@@ -70,11 +71,13 @@ def _liveness(state: ClientState) -> Iterator[str]:
     if state.previous and state.current is None:
         yield "a version is in grace beside no current one"
     for version in state.live:
-        if not (version.secret_hash and version.mac_key_ref):
+        if not (version.secret_hash and (version.mac_key_ref or is_imported(version))):
             yield "a live version has no hash to verify against"
     for version in state.versions.values():
         if (version.state is VersionState.RETIRED) != (version.retired_because is not None):
             yield "a version is retired without a reason, or has a reason without being retired"
+        if is_imported(version) and (version.rotation_id or version.mac_key_ref or version.receipt_key):
+            yield "an imported version says that it was born here"
 
 
 def _rotations(state: ClientState) -> Iterator[str]:
@@ -96,6 +99,8 @@ def _promotions(state: ClientState) -> Iterator[str]:
     for rotation in state.rotations.values():
         if rotation.outcome in _PROMOTED and not _ratified(rotation):
             yield "a rotation was promoted without its quorum"
+        if rotation.outcome in _PROMOTED and rotation.canaries < rotation.canaries_required:
+            yield "a rotation was promoted without its canaries"
     if state.last and state.last.outcome not in _PROMOTED:
         yield "the last rotation was never promoted"
     for version in state.live:

@@ -18,6 +18,7 @@ from shared.domain.commands import Distribute as DistributeCommand
 from shared.domain.encodings import SECRET_BYTES, base64url_encode, canonical_input, new_secret, to_milliseconds
 from shared.domain.errors import Broken
 from shared.domain.model import Phase, Recipient
+from shared.domain.secret_format import scannable_secret
 from shared.proofs.receipts import receipt_key
 from shared.records import paths
 from shared.records.live import group_key
@@ -103,7 +104,7 @@ class Distribute:
             self.publish_log()
 
     def _decided(self, item: Sending, logs: Sequence[GroupLog]) -> Decision:
-        secret = new_secret(self.environment.random(SECRET_BYTES))
+        secret = self._born(item)
         version = self._installed(item.pending, secret)
         message_id = _tell(item, version, secret, logs)
         command = DistributeCommand(
@@ -115,6 +116,11 @@ class Distribute:
             message_id=message_id,
         )
         return lifecycle.decide(item.reading.state, command, item.reading.policy, item.reading.now)
+
+    def _born(self, item: Sending) -> str:
+        randomness = self.environment.random(SECRET_BYTES)
+        scannable = item.reading.policy.scannable_secrets
+        return scannable_secret(randomness, item.pending.version_id) if scannable else new_secret(randomness)
 
     def _installed(self, pending: Version, secret: str) -> Version:
         mac_key_ref, client_id, version_id = self.mac_key.current(), pending.client_id, pending.version_id

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from shared.domain import invariants, lifecycle
-from shared.domain.encodings import SECRET_LENGTH, base64url_decode, due_shard, to_milliseconds
+from shared.domain.encodings import base64url_decode, due_shard, to_milliseconds
 from shared.domain.errors import Broken, InvalidRequest, PolicyViolation
+from shared.domain.imported import is_bcrypt_hash, is_imported
 from shared.domain.model import Client, ClientState, Outcome, Rotation, Version
+from shared.domain.secret_format import sighted_in
 from shared.ports.keys import KeyRefused
 from shared.proofs import receipts
 from shared.records import paths
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 NOTICES_LAST = timedelta(days=7)
 """How long after its rotation's end a notice stays in the log (protocol.md §3)."""
 _HASH_BYTES = 32
-_TOKEN = re.compile(rf"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{{{SECRET_LENGTH}}}(?![A-Za-z0-9_-])")
 _NO_SECRETS = frozenset({"secret_hash", "receipt_key"})
 """Fields of a secret's length that are none."""
 
@@ -106,7 +106,7 @@ def _state_findings(found: ClientDocuments, state: ClientState, policy: Policy, 
 
 
 def _derived_findings(data: Data, state: ClientState, policy: Policy) -> Iterator[Finding]:
-    if thawed(data["live"]) != thawed(live_data(state)):
+    if not _tells(cast("Data", data["live"]), live_data(state)):
         yield Finding("what the verifier reads (live) is not what the versions say")
     if data["due_shard"] != due_shard(state.client.client_id):
         yield Finding("the client stands in another shard than its own")
@@ -119,8 +119,15 @@ def _derived_findings(data: Data, state: ClientState, policy: Policy) -> Iterato
         yield Finding("the sweeper is told another time (next_due_at) than the state asks for")
 
 
+def _tells(told: Data, right: Data) -> bool:
+    # A client that nobody touched since `last` came to be told does not tell it yet.
+    return thawed(told) == thawed({name: value for name, value in right.items() if name != "last" or name in told})
+
+
 def _live_findings(version: Version, mac_key: MacKey) -> Iterator[Finding]:
     where = paths.version(version.client_id, version.version_id)
+    if is_imported(version) and not is_bcrypt_hash(version.secret_hash or ""):
+        yield Finding("an imported version's hash is none", where)
     if version.secret_hash and version.mac_key_ref:
         try:
             if len(base64url_decode(version.secret_hash)) != _HASH_BYTES:
@@ -191,7 +198,7 @@ def _moment_findings(entries: Sequence[Document], client: Client) -> Iterator[Fi
 def _plaintext_findings(found: ClientDocuments, state: ClientState) -> Iterator[Finding]:
     keyed = [version for version in state.versions.values() if version.receipt_key]
     for document in found.own:
-        tokens = {token for text in _texts(thawed(document.data)) for token in _TOKEN.findall(text)}
+        tokens = {token for text in _texts(thawed(document.data)) for token in sighted_in(text)}
         if any(resembles(token, version) for token in tokens for version in keyed):
             yield Finding("a document holds a version's secret in clear", document.path)
 

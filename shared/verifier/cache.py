@@ -18,7 +18,7 @@ from hashlib import blake2b
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from shared.domain.encodings import SECRET_LENGTH
+from shared.domain.imported import MOST_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,12 @@ RENEWED_SECONDS: Final = 1.0
 """How old a kept verdict's `now` may grow."""
 MOST_CLIENTS: Final = 200_000
 MOST_VERDICTS: Final = 200_000
+OF_SECRET: Final = "\0s"  # noqa: S105 - the name of a kind
+"""What stands between a client's id and what was presented: a secret, or a version's id (OF_VERSION).
+
+No id and nothing that is kept has the first of its characters in it, so no two are named alike.
+"""
+OF_VERSION: Final = "\0v"
 _KEY_BYTES = 32
 _NEVER = float("-inf")
 
@@ -79,12 +85,12 @@ class VerdictCache:
         self._known: dict[str, Known] = {}
         self._polled = _NEVER
 
-    def found(self, client_id: str, presented: str) -> Verdict | None:
+    def found(self, client_id: str, presented: str, kind: str = OF_SECRET) -> Verdict | None:
         """Return the verdict that is kept for what was presented and still holds, or None."""
-        if len(presented) != SECRET_LENGTH:  # the length is what tells where the id ends
+        if len(presented) > MOST_CHARACTERS:  # nothing so long is ever accepted
             return None
         now = self._monotonic()
-        entry = self._entries.get(self._named(client_id, presented))
+        entry = self._entries.get(self._named(client_id, kind, presented))
         if entry is None or now >= entry.until:
             return None
         # The poll is looked at before what it may have ended: the other way round a poll between the two looks would
@@ -99,7 +105,9 @@ class VerdictCache:
             return None
         return entry.verdict if now < entry.renew_at else self._renewed(entry, now)
 
-    def keep(self, client_id: str, presented: str, verdict: Verdict, read: Read, edge: datetime | None) -> None:
+    def keep(
+        self, client_id: str, presented: str, kind: str, verdict: Verdict, read: Read, edge: datetime | None
+    ) -> None:
         """Keep an accepted verdict that rests on a read; `edge` is when time alone next brings something."""
         now = self._monotonic()
         if now - read.began > SLOW_READ_SECONDS or read.ended - read.began > OFFSET_SECONDS:
@@ -110,7 +118,7 @@ class VerdictCache:
         with self._lock:
             known = self._known.get(client_id)
             if known is not None and not known.over and known.revision == revision_of(read):
-                key = self._named(client_id, presented)
+                key = self._named(client_id, kind, presented)
                 if key not in self._entries:
                     known.keys = (*known.keys, key)
                     self._make_room()
@@ -151,9 +159,9 @@ class VerdictCache:
                 known.over = True
             self._entries.clear()
 
-    def _named(self, client_id: str, presented: str) -> bytes:
+    def _named(self, client_id: str, kind: str, presented: str) -> bytes:
         # Half a surrogate pair has no UTF-8, and the codec's error would carry what was presented along.
-        data = (client_id + presented).encode("utf-8", "surrogatepass")
+        data = (client_id + kind + presented).encode("utf-8", "surrogatepass")
         return blake2b(data, key=self._key, digest_size=16).digest()
 
     def _renewed(self, entry: _Entry, now: float) -> Verdict:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import hmac
-import re
 from typing import TYPE_CHECKING
 
-from shared.domain.encodings import SECRET_LENGTH, base64url_decode, base64url_encode, canonical_input
+from shared.domain.encodings import base64url_decode, base64url_encode, canonical_input
+from shared.domain.secret_format import well_formed
 from shared.proofs.receipts import receipt_key
 
 if TYPE_CHECKING:
     from shared.domain.model import Version
     from shared.ports.keys import MacKey
 
-_SECRET = re.compile(rf"[A-Za-z0-9_-]{{{SECRET_LENGTH}}}\Z")
-
-
-def well_formed(secret: str) -> bool:
-    """Return whether a presented value could be a secret of ours: its length and alphabet."""
-    return _SECRET.match(secret) is not None
+__all__ = ["confirmed", "matches", "resembles", "well_formed"]
 
 
 def resembles(secret: str, version: Version) -> bool:

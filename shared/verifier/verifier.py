@@ -2,6 +2,8 @@
 
 1. What time alone brought is applied to what is read: a sweeper that sleeps changes no answer.
 2. The receipt key is derived for current and for previous, always both, dummies included; only a match goes to the MAC.
+   A scannable secret says by its hint which of them it is: the other one's place is a dummy's then. What matches none
+   goes to bcrypt where a version is imported (legacy.py), and there alone.
 3. Unknown client, wrong secret, retired and suspended end in the same refusal, by the same path.
 4. Without caching every verdict rests on a read begun after the request came. With it, a yes may be as old as the
    staleness bound, and is proven to be no older (cache.py, changes.py); a no may be one second old; what can't be
@@ -17,15 +19,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from shared.domain import lifecycle
-from shared.domain.encodings import SECRET_LENGTH, base64url_encode, identifier
+from shared.domain.encodings import base64url_encode, identifier
 from shared.domain.errors import InvalidRequest
+from shared.domain.imported import is_imported
 from shared.domain.model import ClientStatus, Version, VersionState
 from shared.domain.policy import WINDOW_TOLERANCE
+from shared.domain.secret_format import hint_of, version_hint
 from shared.ports.store import StoreUnavailable
 from shared.records.live import live_state
 from shared.verifier import matching
-from shared.verifier.cache import VerdictCache
+from shared.verifier.cache import OF_SECRET, OF_VERSION, VerdictCache
 from shared.verifier.changes import Changes, in_thread
+from shared.verifier.legacy import Imported
 from shared.verifier.reading import Reads
 from shared.verifier.verdict import Observer, Reason, Verdict
 
@@ -85,6 +90,7 @@ class Verifier:
         self._budgets = budgets
         self._observers = tuple(observers)
         self._monotonic = caching.monotonic if caching else monotonic
+        self._imported = Imported(self._monotonic)
         self._reads = Reads(store, self._monotonic, SHARE_SECONDS if caching else 0.0)
         self._cache: VerdictCache | None = None
         if caching:
@@ -115,10 +121,8 @@ class Verifier:
 
     def check_version(self, client_id: str, version_id: str) -> Verdict:
         """Return whether a version verifies now: what a token of it rests on. Errors as `check`."""
-        # A secret has no space in it: what is kept for a version is found by no secret.
-        named = f"{version_id:>{SECRET_LENGTH}}"
-        kept = self._found(client_id, named)
-        return kept if kept is not None else self._checked_version(client_id, version_id, named)
+        kept = self._found(client_id, version_id)
+        return kept if kept is not None else self._checked_version(client_id, version_id)
 
     def poll(self) -> None:
         """Look now for what changed, in the caller's thread; `StoreUnavailable`. Nothing to do without caching."""
@@ -139,13 +143,13 @@ class Verifier:
             self._budgets.failed(source)
         return verdict
 
-    def _found(self, client_id: str, presented: str) -> Verdict | None:
+    def _found(self, client_id: str, version_id: str) -> Verdict | None:
         if self._cache is None:
             return None
         self._changes.look()
-        return self._cache.found(client_id, presented)
+        return self._cache.found(client_id, version_id, OF_VERSION)
 
-    def _checked_version(self, client_id: str, version_id: str, named: str) -> Verdict:
+    def _checked_version(self, client_id: str, version_id: str) -> Verdict:
         read = self._read(_known_form(client_id))
         now = self._time(read)
         state = self._settled(read, now)
@@ -154,25 +158,31 @@ class Verifier:
         if state is None or not live:
             return Verdict(accepted=False, now=now, reason=_why(state))
         verdict = self._accepted(state, live[0], now)
-        self._kept(named, verdict, read, state)
+        self._kept(version_id, OF_VERSION, verdict, read, state)
         return verdict
 
     def _checked(self, client_id: str, secret: str, given: datetime | None) -> Verdict:
         read = self._read(_known_form(client_id))
         now = given or self._time(read)
         state = self._settled(read, now)
-        presented = secret if matching.well_formed(secret) else _DUMMY_SECRET
-        candidates = _candidates(state, now)
-        resembling = [version for version in candidates if matching.resembles(presented, version)]
-        if state is None or presented != secret or not resembling:
+        version = self._matching(secret, _candidates(state, now))
+        if state is None or version is None:
             return Verdict(accepted=False, now=now, reason=_why(state))
-        version = resembling[0]
-        if not matching.confirmed(secret, version, self._mac_key):
+        if not is_imported(version) and not matching.confirmed(secret, version, self._mac_key):
             return Verdict(accepted=False, now=now, reason=Reason.MAC_REFUSED)
         verdict = self._accepted(state, version, now)
         if given is None:
-            self._kept(secret, verdict, read, state)
+            self._kept(secret, OF_SECRET, verdict, read, state)
         return verdict
+
+    def _matching(self, secret: str, candidates: Sequence[Version]) -> Version | None:
+        presented = secret if matching.well_formed(secret) else _DUMMY_SECRET
+        picked = _picked(candidates, hint_of(presented))
+        resembling = [version for version in picked if matching.resembles(presented, version)]
+        if resembling and presented == secret:
+            return resembling[0]
+        imported = (version for version in candidates if is_imported(version))
+        return next((version for version in imported if self._imported.matches(secret, version)), None)
 
     def _read(self, client_id: str) -> Read:
         read = self._reads.read(client_id)
@@ -201,13 +211,13 @@ class Verifier:
         state = live_state(read.data)
         return lifecycle.settle(state, self._policy.overridden(state.client.policy), now).state
 
-    def _kept(self, secret: str, verdict: Verdict, read: Read, state: ClientState) -> None:
+    def _kept(self, presented: str, kind: str, verdict: Verdict, read: Read, state: ClientState) -> None:
         if self._cache is None:
             return
         if self._monotonic() - read.began > self._policy.staleness_seconds:
             raise StoreUnavailable("the verdict took longer than a verdict may be old")
         upcoming = lifecycle.due(state, self._policy.overridden(state.client.policy))
-        self._cache.keep(verdict.client_id, secret, verdict, read, upcoming.at if upcoming else None)
+        self._cache.keep(verdict.client_id, presented, kind, verdict, read, upcoming.at if upcoming else None)
 
     def _accepted(self, state: ClientState, version: Version, now: datetime) -> Verdict:
         old = version.state is VersionState.GRACE
@@ -243,6 +253,13 @@ def _candidates(state: ClientState | None, now: datetime) -> Sequence[Version]:
     verifies = state is not None and state.client.status is ClientStatus.ACTIVE
     live = _live(state, now) if verifies else ()
     return [*live, _DUMMY, _DUMMY][:2]
+
+
+def _picked(candidates: Sequence[Version], hint: str | None) -> Sequence[Version]:
+    """Return as many versions, of which those that the hint does not mean are dummies: the work stays the same."""
+    if hint is None:
+        return candidates
+    return [version if version_hint(version.version_id) == hint else _DUMMY for version in candidates]
 
 
 def _why(state: ClientState | None) -> Reason:
