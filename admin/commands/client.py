@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from admin import answers
+from admin.commands.client_tokens import Audience, Introspects, Scopes, terms, token_facts, tokens
 from admin.durations import format_duration, parse_duration
 from admin.errors import NoOperatorTokenError
 from admin.options import ClientId, Json
@@ -15,6 +16,7 @@ from admin.session import Session, session_of
 from shared.domain.encodings import identifier
 
 app = typer.Typer(no_args_is_help=True, help="Clients: the integrators whose credentials are turned over.")
+app.command("tokens")(tokens)
 
 
 class Kind(StrEnum):
@@ -45,6 +47,9 @@ def add(
         timedelta | None,
         typer.Option(parser=parse_duration, metavar="7d", help="How long the version left goes on working."),
     ] = None,
+    audience: Audience = None,
+    scope: Scopes = None,
+    introspects: Introspects = None,
     json: Json = False,
 ) -> None:
     """Add a client (operator)."""
@@ -57,6 +62,7 @@ def add(
         "groups": [identifier(item) for item in group],
         "kind": _WIRE_KINDS[kind],
         "policy": policy,
+        **terms(audience, scope or None, introspects or None),
     }
     with waiting("Adding the client"):
         client = session.server().operator("POST", "/clients", session.operator_token(), fields)
@@ -112,7 +118,8 @@ def _report(client: dict[str, object], *, as_json: bool) -> None:
         return
     names = ("client_id", "kind", "status", "quorum", "current_version", "previous_version", "active_rotation")
     facts = [(name.replace("_", " "), client.get(name)) for name in names]
-    print_facts([*facts, ("groups", ", ".join(answers.texts(client, "groups"))), *_policy_facts(client)])
+    shown = token_facts(answers.mapping(client, "tokens"))
+    print_facts([*facts, ("groups", ", ".join(answers.texts(client, "groups"))), *_policy_facts(client), *shown])
     versions = answers.mappings(client, "versions")
     print_table(
         ("VERSION", "STATE", "FROM", "UNTIL", "BY"), map(_version_row, versions), empty="No version of it is live."

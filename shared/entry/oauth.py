@@ -37,7 +37,10 @@ def token_answer(request: flask.Request, verifier: Verifier, tokens: Tokens) -> 
 
 
 def introspection_answer(request: flask.Request, verifier: Verifier, checker: TokenChecker) -> flask.Response:
-    """Return the answer of the introspection endpoint (RFC 7662 §2); who asks is any client with a good credential."""
+    """Return the answer of the introspection endpoint (RFC 7662 §2) to a client with a good credential.
+
+    It learns something of tokens whose audience it is a resource server for, and of no others.
+    """
     return _answered(request, lambda form: _introspection(request, form, verifier, checker))
 
 
@@ -75,17 +78,24 @@ def _token(request: flask.Request, form: Mapping[str, str], verifier: Verifier, 
     verdict = _authenticated(request, form, verifier)
     if verdict.kind is not ClientKind.OAUTH2_CLIENT_SECRET:
         raise OAuthError("unauthorized_client")
-    token, seconds = tokens.issue(verdict)
-    return {"access_token": token, "token_type": "Bearer", "expires_in": seconds}
+    asked = form.get("scope", "")
+    scopes = verdict.terms.granted(asked)
+    if scopes is None:
+        raise OAuthError("invalid_scope")
+    if form.get("resource", tokens.audience_of(verdict)) != tokens.audience_of(verdict):
+        raise OAuthError("invalid_target")  # RFC 8707 §2: better none than one for somebody else
+    token, seconds = tokens.issue(verdict, scopes)
+    said = {"scope": " ".join(scopes)} if scopes and not asked else {}  # RFC 6749 §5.1: where it is not what was asked
+    return {"access_token": token, "token_type": "Bearer", "expires_in": seconds, **said}
 
 
 def _introspection(
     request: flask.Request, form: Mapping[str, str], verifier: Verifier, checker: TokenChecker
 ) -> Mapping[str, object]:
-    _authenticated(request, form, verifier)
+    caller = _authenticated(request, form, verifier)
     if "token" not in form:
         raise OAuthError("invalid_request")
-    checked = checker.check(form["token"])
+    checked = checker.check_for(form["token"], caller.terms.introspects)
     if not checked.verdict.accepted:
         return {"active": False}  # RFC 7662 §2.2: and nothing more, whatever the reason
     return {"active": True, "token_type": "Bearer", **checked.claims}
@@ -117,7 +127,7 @@ def _form(request: flask.Request) -> Mapping[str, str]:
     form = dict(pairs)
     if len(form) != len(pairs):  # RFC 6749 §3.2: parameters must not be included more than once
         raise OAuthError("invalid_request")
-    return form
+    return {name: value for name, value in form.items() if value}  # RFC 6749 §3.2: one without a value is omitted
 
 
 def _credentials(request: flask.Request, form: Mapping[str, str]) -> tuple[str, str]:
@@ -126,7 +136,10 @@ def _credentials(request: flask.Request, form: Mapping[str, str]) -> tuple[str, 
         return form.get("client_id", ""), form.get("client_secret", "")
     if "client_secret" in form:  # RFC 6749 §2.3: not more than one method in a request
         raise OAuthError("invalid_request")
-    return _basic(header)
+    client_id, secret = _basic(header)
+    if form.get("client_id", client_id) != client_id:
+        raise OAuthError("invalid_request")
+    return client_id, secret
 
 
 def _basic(header: str) -> tuple[str, str]:

@@ -42,8 +42,8 @@ def _terms(fields: Fields) -> Callable[[TokenTerms], TokenTerms]:
     given: dict[str, Any] = {
         name: tuple(_texts(fields, name)) for name in ("scopes", "introspects") if name in fields.values
     }
-    if "audience" in fields.values:  # null goes back to the deployment's
-        given["audience"] = fields.optional_text("audience") or None
+    if audience := fields.optional_text("audience"):  # there is no way back to none: older tokens might live up
+        given["audience"] = audience
     return lambda terms: replace(terms, **given)
 
 

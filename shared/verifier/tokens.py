@@ -4,6 +4,7 @@
    verifies, all its tokens are dead, whatever their `exp` (protocol.md §4).
 2. No token outlives its version's end, so a version that is retired because its grace elapsed leaves no token behind.
 3. Who checks a token needs the public keys and what a verifier knows of the clients, and no word with who issued it.
+4. A token says no more than its client's terms do now: narrowed scopes, or another audience, end it at once, too.
 """
 
 from __future__ import annotations
@@ -31,22 +32,29 @@ TOLERANCE_SECONDS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Issues tokens; `issuer` is the address of the token door, `audience` whom they are for."""
+    """Issues tokens; `issuer` is the address of the token door, `audience` whom they are for unless a client says."""
 
     signer: Signer
     issuer: str
     audience: str
     random: Random
 
-    def issue(self, verdict: Verdict) -> tuple[str, int]:
-        """Return a token for an accepted credential, and its lifetime in seconds; none outlives its version."""
+    def audience_of(self, verdict: Verdict) -> str:
+        """Return whom a client's tokens are for."""
+        return verdict.terms.audience or self.audience
+
+    def issue(self, verdict: Verdict, scopes: Sequence[str] = ()) -> tuple[str, int]:
+        """Return a token for an accepted credential, and its lifetime in seconds; none outlives its version.
+
+        `scopes` are those that the client's terms grant (`TokenTerms.granted`).
+        """
         now = int(verdict.now.timestamp())
         seconds = verdict.access_token_seconds
         if verdict.not_after is not None:
             seconds = min(seconds, max(0, int(verdict.not_after.timestamp()) - now))
-        claims = {
+        claims: dict[str, object] = {
             "iss": self.issuer,
-            "aud": self.audience,
+            "aud": self.audience_of(verdict),
             "sub": verdict.client_id,
             "client_id": verdict.client_id,
             "client_version_id": verdict.version_id,
@@ -54,6 +62,8 @@ class Tokens:
             "exp": now + seconds,
             "jti": base64url_encode(self.random(16)),
         }
+        if scopes:  # RFC 9068 §2.2.3
+            claims["scope"] = " ".join(scopes)
         return self._signed(claims), seconds
 
     def _signed(self, claims: Mapping[str, object]) -> str:
@@ -72,25 +82,39 @@ class CheckedToken:
     verdict: Verdict
     claims: Mapping[str, object] = field(default_factory=dict, repr=False)
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the token is for; empty for one that is refused."""
+        return _scopes(self.claims)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenChecker:
-    """Checks tokens wherever a verifier runs: `keys` gives the public JWKs, fetched once and again when it likes."""
+    """Checks tokens wherever a verifier runs: `keys` gives the public JWKs, fetched once and again when it likes.
+
+    `audience` is the resource server's own name: a token for another one is none here.
+    """
 
     verifier: Verifier
     keys: Callable[[], Sequence[Mapping[str, str]]]
     issuer: str
     audience: str
 
-    def check(self, token: str) -> CheckedToken:
-        """Return whether a token is good now; errors as `Verifier.check` when that can't be known."""
+    def check(self, token: str, scopes: Sequence[str] = ()) -> CheckedToken:
+        """Return whether a token is good here, now and for all of `scopes`; errors as `Verifier.check`."""
+        checked = self.check_for(token, (self.audience,))
+        if not checked.verdict.accepted or checked.scopes.issuperset(scopes):
+            return checked
+        return _refused(checked.verdict, Reason.INSUFFICIENT_SCOPE)
+
+    def check_for(self, token: str, audiences: Sequence[str]) -> CheckedToken:
+        """Return whether a token is good now for one of these audiences; errors as `Verifier.check`."""
         claims = self._signed_claims(token)
         # Whatever is wrong with a token, a version is looked up: a refusal looks the same from outside.
         named = [str(claims.get(name, "")) for name in ("client_id", "client_version_id")]
         verdict = self.verifier.check_version(named[0], named[1])
-        if not verdict.accepted or not self._holds(claims, verdict):
-            reason = Reason.BAD_TOKEN if verdict.accepted or not claims else verdict.reason
-            return CheckedToken(Verdict(accepted=False, now=verdict.now, reason=reason))
+        if not verdict.accepted or not self._holds(claims, verdict, audiences):
+            return _refused(verdict, Reason.BAD_TOKEN if verdict.accepted or not claims else verdict.reason)
         return CheckedToken(verdict, claims)
 
     def _signed_claims(self, token: str) -> Mapping[str, object]:
@@ -101,9 +125,20 @@ class TokenChecker:
         except Refusal:
             return {}
 
-    def _holds(self, claims: Mapping[str, object], verdict: Verdict) -> bool:
+    def _holds(self, claims: Mapping[str, object], verdict: Verdict, audiences: Sequence[str]) -> bool:
         now, begins, ends = verdict.now.timestamp(), claims.get("iat"), claims.get("exp")
         if type(begins) is not int or type(ends) is not int:
             return False
-        named = claims.get("iss") == self.issuer and claims.get("aud") == self.audience
-        return named and begins <= now + TOLERANCE_SECONDS and now < ends
+        terms, audience = verdict.terms, claims.get("aud")
+        # Terms name an audience from the first on that was ever set: a token of before is for another one.
+        named = claims.get("iss") == self.issuer and audience in audiences and terms.audience in {None, audience}
+        within = named and _scopes(claims).issubset(terms.scopes)
+        return within and begins <= now + TOLERANCE_SECONDS and now < ends
+
+
+def _scopes(claims: Mapping[str, object]) -> frozenset[str]:
+    return frozenset(str(claims.get("scope", "")).split())
+
+
+def _refused(verdict: Verdict, reason: Reason) -> CheckedToken:
+    return CheckedToken(Verdict(accepted=False, now=verdict.now, reason=reason))

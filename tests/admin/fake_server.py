@@ -131,6 +131,8 @@ class FakeServer:
         match [call.method, *path]:
             case ["POST", "rotate_request", ""]:
                 return self._envelope(call.body or b"")
+            case ["POST", "admin_proof", "challenge"]:
+                return {"challenge": "c", "expires_at": to_milliseconds(self.clock.now()), "required": False}
             case ["POST", "enrol", ""]:
                 return self._enrol(json.loads(call.body or b""))
             case ["GET", "status", kind, *rest]:
@@ -155,7 +157,10 @@ class FakeServer:
             case [_, "groups", *rest]:
                 return self._operator_group([call.method, *rest], fields)
             case ["POST", "clients"]:
-                return self.add_client(fields["client_id"], fields["groups"], fields["kind"], **fields["policy"])
+                self.add_client(fields["client_id"], fields["groups"], fields["kind"], **fields["policy"])
+                return self.set_terms(fields["client_id"], fields)
+            case ["POST", "clients", client_id, "tokens"]:
+                return self.set_terms(client_id, fields)
             case ["GET", "clients"]:
                 return self._list(parse_qs(urlsplit(call.url).query).get("after", [""])[0])
             case ["GET", "clients", client_id]:
@@ -163,7 +168,9 @@ class FakeServer:
             case ["POST", "invites"]:
                 code = self.invite(fields["user"], fields["group_id"])
                 until = to_milliseconds(self.clock.now()) + DAY
-                return {"code": code, "user": fields["user"], "group_id": fields["group_id"], "expires_at": until}
+                names = ("user", "group_id", "purpose")
+                approvals = {"invite": hashlib.sha256(code.encode()).hexdigest(), "approvals": 0, "needed": 0}
+                return {"code": code, **{name: fields[name] for name in names}, "expires_at": until, **approvals}
         raise Problem(404, "not_found", "nothing_here")
 
     def _operator_group(self, path: list[str], fields: dict[str, Any]) -> dict[str, Any]:
@@ -335,6 +342,7 @@ class FakeServer:
             "versions": [],
             "active_rotation": None,
             "last_rotation": None,
+            "tokens": {"audience": None, "scopes": [], "introspects": []},
             "policy": {
                 "grace_seconds": policy.get("grace_seconds", 604_800),
                 "minimum_not_before_seconds": 600,
@@ -342,6 +350,11 @@ class FakeServer:
                 "last_promoted_at": None,
             },
         }
+        return self._client(client_id)
+
+    def set_terms(self, client_id: str, fields: dict[str, Any]) -> dict[str, Any]:
+        shown = self._client(client_id)["tokens"]
+        shown.update({name: fields[name] for name in shown if name in fields})
         return self._client(client_id)
 
     def _client(self, client_id: str) -> dict[str, Any]:
