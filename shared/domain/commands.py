@@ -80,6 +80,15 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CountCanaries:
+    """Take note of how many distinct instances of the integrator's have proved to hold the secret: evidence, no act."""
+
+    rotation_id: str
+    count: int
+    by: str = "canaries"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel(AdminCommand):
     """End the active rotation before it is promoted."""
 
@@ -106,11 +115,36 @@ class Retire(AdminCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetireSilent:
+    """End a grace window early because nobody uses the version in grace any more (policy `retire_early`).
+
+    `silent_for` is how long that is shown, `needed` how long it has to be; None: what is known does not tell.
+    """
+
+    version_id: str
+    silent_for: timedelta
+    needed: timedelta | None
+    reason: str = ""
+    by: str = "policy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeVersion(AdminCommand):
     """Kill one version at once; the last live one only with `force`."""
 
     version_id: str
     force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeSighted(RevokeVersion):
+    """Kill a version whose secret was sighted where it should not be; `receipt_key`: what the sighting verified under.
+
+    Whoever shows the secret needs no second person: it is burnt, whoever else would have to agree.
+    """
+
+    force: bool = True
+    receipt_key: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +163,6 @@ class Resume(AdminCommand):
 
 
 Command: TypeAlias = (
-    "Request | Emergency | Distribute | Acknowledge | Cancel | Rollback | Restore | Retire | RevokeVersion"
-    " | RevokeClient | Suspend | Resume"
+    "Request | Emergency | Distribute | Acknowledge | CountCanaries | Cancel | Rollback | Restore | Retire"
+    " | RetireSilent | RevokeVersion | RevokeSighted | RevokeClient | Suspend | Resume"
 )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from shared.domain.commands import Acknowledge, Distribute, Request, RevokeVersion, Rollback
+    from shared.domain.commands import Acknowledge, CountCanaries, Distribute, Request, RevokeVersion, Rollback
     from shared.domain.guards import Case
     from shared.domain.model import ClientState
     from shared.domain.policy import Policy
@@ -139,6 +139,8 @@ def _new_rotation(case: Case) -> Rotation:
         request_digest=command.digest,
         created_at=case.now,
         emergency=isinstance(command, Emergency),
+        # What leaked is replaced as soon as people hold its successor: nobody's instances are waited for.
+        canaries_required=0 if isinstance(command, Emergency) else case.policy.canaries,
     )
 
 
@@ -187,6 +189,16 @@ def add_ack(case: Case) -> Sequence[Step]:
     if acked.phase is Phase.DISTRIBUTED and acked.counted_acks(command.people) >= acked.quorum:
         acked = replace(acked, phase=Phase.ACKNOWLEDGED, acknowledged_at=case.now)
     return [Step("acknowledge", case.state.with_rotation(acked), rotation.rotation_id, pending.version_id)]
+
+
+def count_canaries(case: Case) -> Sequence[Step]:
+    """Keep the count; the one that makes as many as are required opens the way to promotion."""
+    command: CountCanaries = case.command
+    rotation, pending = _open(case.state)
+    counted = replace(rotation, canaries=command.count)
+    if rotation.awaits_canaries and not counted.awaits_canaries:
+        counted = replace(counted, canaried_at=case.now)
+    return [Step("count_canaries", case.state.with_rotation(counted), rotation.rotation_id, pending.version_id)]
 
 
 def cancel(case: Case) -> Sequence[Step]:

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from shared.domain.commands import Acknowledge, Cancel, Distribute, Request, Retire, RevokeVersion
+    from shared.domain.commands import (
+        Acknowledge,
+        Cancel,
+        CountCanaries,
+        Distribute,
+        Request,
+        Retire,
+        RetireSilent,
+        RevokeVersion,
+    )
     from shared.domain.model import ClientState
     from shared.domain.policy import Policy
 
@@ -162,6 +171,14 @@ def first_ack(case: Case) -> None:
         raise Conflict("already_acknowledged", "This person has acknowledged already.")
 
 
+def more_canaries(case: Case) -> None:
+    """Refuse a count that brings nothing new: it never falls."""
+    command: CountCanaries = case.command
+    rotation = case.state.rotation
+    if rotation is None or command.count <= rotation.canaries:
+        raise Conflict("no_more_canaries", "As many canaries were counted already.")
+
+
 # --- windows and rates -----------------------------------------------------------------------------------------------
 
 
@@ -272,9 +289,18 @@ def rolled_back(case: Case) -> None:
 
 def in_grace(case: Case) -> None:
     """Refuse to retire early what is not in grace."""
-    command: Retire = case.command
+    command: Retire | RetireSilent = case.command
     if case.state.client.previous_version != command.version_id:
         raise Conflict("not_in_grace", "That version is not in grace.")
+
+
+def long_silent(case: Case) -> None:
+    """Refuse to retire by policy where policy does not say so, or the silence is too short or not shown."""
+    command: RetireSilent = case.command
+    if not case.policy.retire_early:
+        raise PolicyViolation("no_early_retirement", "The client's policy only proposes to retire early.")
+    if command.needed is None or command.silent_for < command.needed:
+        raise Conflict("not_silent", "The version in grace is not known to have been silent for long enough.")
 
 
 def live_or_pending(case: Case) -> None:
@@ -286,3 +312,11 @@ def live_or_pending(case: Case) -> None:
         raise Conflict("version_not_live", "That version is neither live nor pending.")
     if live == {command.version_id} and not command.force:
         raise Conflict("last_live_version", "That is the last live version; force would suspend the client.")
+
+
+def sighted(case: Case) -> None:
+    """Refuse a sighting that the secret did not sign; an imported version has no key that could tell."""
+    command: RevokeSighted = case.command
+    version = case.state.versions[command.version_id]
+    if version.receipt_key is not None and command.receipt_key != version.receipt_key:
+        raise Forbidden("bad_sighting", "The sighting is not signed with the secret of that version.")

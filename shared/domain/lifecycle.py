@@ -5,6 +5,7 @@
        · ──request/emergency──▶ requested ──distribute──▶ distributed     pending     active ◀──resume── suspended
                                     │                        │ acknowledge    │           ──suspend──▶      │
                                     │ expire                 │ until quorum   │ promote         │           │
+                                    │                        │ count          │                 │           │
                                     │ cancel                 ▼                ▼                 └─revoke────┤
                                     │◀──expire/cancel── acknowledged       current ◀─rollback─┐   client    ▼
                                     ▼                        │                │      restore  │          revoked
@@ -39,7 +40,7 @@ from shared.domain.guards import Case
 from shared.domain.model import Approval, ClientStatus, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from shared.domain.commands import Command
@@ -85,6 +86,9 @@ TABLE: Mapping[type, Row] = {
          guards.receipt_valid, guards.first_ack),
         effects.add_ack,
     ),
+    commands.CountCanaries: Row(
+        (guards.rotation_open, guards.distributed, guards.more_canaries), effects.count_canaries
+    ),
     commands.Cancel: Row((guards.authorised, guards.rotation_open), effects.cancel),
     commands.Rollback: Row(
         (guards.authorised, guards.active, guards.no_active_rotation, guards.not_rolled_back, guards.time_to_go_back),
@@ -95,10 +99,16 @@ TABLE: Mapping[type, Row] = {
         effects.restore,
     ),
     commands.Retire: Row((guards.authorised, guards.not_revoked, guards.in_grace), effects.retire_early, _always),
+    commands.RetireSilent: Row(
+        (guards.active, guards.in_grace, guards.not_rolled_back, guards.long_silent), effects.retire_early
+    ),
     commands.RevokeVersion: Row(
         (guards.authorised, guards.not_revoked, guards.live_or_pending),
         effects.revoke_version,
         lambda command: command.force,
+    ),
+    commands.RevokeSighted: Row(
+        (guards.authorised, guards.not_revoked, guards.live_or_pending, guards.sighted), effects.revoke_version
     ),
     commands.RevokeClient: Row((guards.authorised, guards.not_revoked), effects.revoke_client, _always),
     commands.Suspend: Row((guards.authorised, guards.active), effects.suspend),
@@ -145,13 +155,21 @@ def _rotation_due(state: ClientState, policy: Policy) -> Iterator[Due]:
         since = max(rotation.acknowledged_at, rotation.not_before)
         may = state.client.status is ClientStatus.ACTIVE or rotation.emergency
         late = since + timedelta(seconds=policy.promote_deadline_seconds)
-        yield Due(since, effects.promote) if may else Due(late, effects.expire)
+        if may and not rotation.awaits_canaries:
+            yield Due(max(since, rotation.canaried_at or since), effects.promote)
+        else:
+            yield Due(late, effects.expire)
 
 
 def next_due_at(state: ClientState, policy: Policy) -> datetime | None:
-    """Return when the sweeper must look at this client next; a rotation not sent yet is published again meanwhile."""
+    """Return when the sweeper must look at this client next.
+
+    Meanwhile a rotation that is not sent yet is published again, and for one that awaits canaries they are counted.
+    """
     upcoming = due(state, policy)
     rotation = state.rotation
+    if rotation and rotation.awaits_canaries and upcoming:
+        return min(upcoming.at, rotation.distributed_at or upcoming.at)
     if rotation and rotation.phase is Phase.REQUESTED and upcoming:
         return min(upcoming.at, rotation.created_at + timedelta(seconds=policy.republish_seconds))
     return upcoming.at if upcoming else None
@@ -181,6 +199,16 @@ def decide(state: ClientState, command: Command, policy: Policy, now: datetime) 
     done = _carried_out(case, row, settled)
     after = settle(done.state, policy, now)
     return Decision(after.state, (*done.transitions, *after.transitions))
+
+
+def decide_together(state: ClientState, wanted: Sequence[Command], policy: Policy, now: datetime) -> Decision:
+    """Return what several commands come to, each resting on the one before, as one decision; none if one is refused."""
+    decision = Decision(state, ())
+    for command in wanted:
+        done = decide(decision.state, command, policy, now)
+        awaits = decision.awaits_second_person or done.awaits_second_person
+        decision = Decision(done.state, (*decision.transitions, *done.transitions), awaits)
+    return decision
 
 
 def _carried_out(case: Case, row: Row, settled: Decision) -> Decision:
@@ -226,7 +254,7 @@ def _transition(before: ClientState, step: Step, *, actor: str = "", command: An
         "npub": person.npub if person else "",
     }
     reason = getattr(command, "reason", "")
-    name = actor or (person.user if person else "distribute")
+    name = actor or (person.user if person else getattr(command, "by", "distribute"))
     return Transition(step.action, name, ids, _facts(before), _facts(step.state), reason)
 
 

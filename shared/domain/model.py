@@ -154,6 +154,16 @@ class Rotation:
     distribution_message_id: str | None = None
     recipients: tuple[Recipient, ...] = ()
     acks: tuple[Ack, ...] = ()
+    canaries_required: int = 0
+    canaries: int = 0
+    """How many of the integrator's own instances are known to have proved that they hold the secret."""
+    canaried_at: datetime | None = None
+    """When they were as many as required."""
+
+    @property
+    def awaits_canaries(self) -> bool:
+        """Whether more of them have to come before the promotion, and may: the secret is out."""
+        return self.canaries < self.canaries_required and self.phase in {Phase.DISTRIBUTED, Phase.ACKNOWLEDGED}
 
     @property
     def grace(self) -> timedelta:

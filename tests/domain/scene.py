@@ -134,6 +134,9 @@ class Scene:
         }
         return self.act(commands.Acknowledge(**{**fields, **given}))
 
+    def count_canaries(self, number: int, count: int) -> Decision:
+        return self.act(commands.CountCanaries(rotation_id=rotation_id(number), count=count))
+
     def cancel(self, number: int, by: str = "ada") -> Decision:
         return self.act(commands.Cancel(**self.by(by), rotation_id=rotation_id(number)))
 
@@ -145,6 +148,11 @@ class Scene:
 
     def retire(self, number: int, by: str = "ada") -> Decision:
         return self.act(commands.Retire(**self.by(by), version_id=version_id(number)))
+
+    def retire_silent(self, number: int, silent_for: timedelta = 2 * DAY, needed: timedelta | None = DAY) -> Decision:
+        return self.act(
+            commands.RetireSilent(version_id=version_id(number), silent_for=silent_for, needed=needed, reason="silent")
+        )
 
     def revoke(self, number: int, by: str = "ada", *, force: bool = False) -> Decision:
         return self.act(commands.RevokeVersion(**self.by(by), version_id=version_id(number), force=force))

@@ -143,6 +143,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Scene], ClientState], str]] = {
         lambda s: _rotation(s, 2, acks=()),
         "promoted without its quorum",
     ),
+    "no canaries": ("current", lambda s: _rotation(s, 1, canaries_required=1), "promoted without its canaries"),
     "last never promoted": ("requested", lambda s: _client(s, last_rotation=R2), "last rotation was never promoted"),
     "live, never promoted": (
         "current",

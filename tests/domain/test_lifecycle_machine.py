@@ -67,8 +67,13 @@ class Lifecycle(RuleBasedStateMachine):
         receipts=st.booleans(),
         emergency=st.integers(0, 2),
         issued=st.integers(0, 2),
+        canaries=st.sampled_from((0, 0, 1, 2)),
+        silent=st.booleans(),
     )
-    def begin(self, people: int, quorum: int, interval: int, emergency: int, issued: int, *, receipts: bool) -> None:
+    def begin(
+        self, people: int, quorum: int, interval: int, emergency: int, issued: int, canaries: int, *,
+        receipts: bool, silent: bool,
+    ) -> None:  # fmt: skip
         self.scene.people = EVERYBODY[:people]
         self.scene.policy = Policy(
             quorum=max(1, min(quorum, people - 1)),
@@ -76,6 +81,8 @@ class Lifecycle(RuleBasedStateMachine):
             require_receipts=receipts,
             emergency_quorum=emergency,
             requests_per_hour_per_client=6,
+            canaries=canaries,
+            retire_early=silent,
         )
         for _ in range(issued):
             self.renew(grace=None, urgent=False, edge=True)
@@ -147,8 +154,17 @@ class Lifecycle(RuleBasedStateMachine):
         self.distribute(0)
         for who in self.scene.people:
             self.acknowledge(who, 0, {})
+        self.count_canaries(0, 2)
         if edge:
             self.wait_for_the_next_edge(0)
+
+    @rule(back=BACK, count=st.integers(1, 3))
+    def count_canaries(self, back: int, count: int) -> None:
+        self.attempt(self.scene.count_canaries, self.number(back), count)
+
+    @rule(back=st.sampled_from((0, 1, 1, 2)), shown=st.sampled_from((None, DAY, DAY, 3 * DAY)))
+    def retire_silent(self, back: int, shown: timedelta | None) -> None:
+        self.attempt(self.scene.retire_silent, self.number(back), needed=shown)
 
     @rule(who=WHO, back=BACK)
     def cancel(self, who: str, back: int) -> None:
@@ -248,6 +264,7 @@ class Lifecycle(RuleBasedStateMachine):
                 users = {ack.user for ack in rotation.acks}
                 own = {rotation.requested_by.user} if rotation.quorum > 1 else set()
                 assert len(users - own) >= rotation.quorum
+                assert rotation.canaries >= rotation.canaries_required
 
     @invariant()
     def due_means_due(self) -> None:
