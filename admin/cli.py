@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from admin.commands import check, client, device, group, inbox, lifecycle, rotation
+from admin.commands import admins, check, client, device, group, inbox, lifecycle, login, rotation
 from admin.errors import DeviceError
 from admin.home_errors import HomeError
 from admin.misuse import hint_of, id_hint, is_misuse, sentence_of
@@ -100,6 +100,8 @@ def main_options(
 app.add_typer(client.app, name="client")
 app.add_typer(group.app, name="group")
 app.add_typer(device.app, name="device")
+app.add_typer(admins.app, name="admin")
+app.command("login")(login.login)
 app.command("rotate")(rotation.rotate)
 app.add_typer(rotation.app, name="rotation")
 app.command("inbox")(inbox.inbox)

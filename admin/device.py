@@ -14,12 +14,14 @@ from admin.acknowledged import MAY_HAVE_COUNTED, counted_ack
 from admin.clock import utc_now
 from admin.enrolment import Enrolment
 from admin.errors import ServerRefusedError
-from admin.events import Signer, ack_event, rotation_event, service_event
+from admin.events import ServiceRequest, Signer, ack_digest, ack_event, rotation_event
 from admin.following import Following, no_progress
 from admin.incidents import Incident, told
 from admin.mail import GROUP, Mail
 from admin.outbox import OUTGOING, Outbox
-from admin.plan import RotationPlan, Wish, common_group, make_plan
+from admin.plan import RotationPlan, Wish, any_group, common_group, make_plan
+from admin.proving import NO_PROOF, Prover, Subject, no_code
+from admin.registration import Registration
 from admin.renewal import Renewals
 from admin.seat import Lost, Seat
 from admin.server import Server
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from admin.home_state import Key
     from admin.http_client import Transport
     from admin.notice import Notice
+    from admin.registration import Registered
     from admin.relay_inbox import RelayInbox
+    from shared.proofs.nostr import Event
 
 
 def _ignore(_incident: Incident) -> None:
@@ -48,12 +52,21 @@ class Device:
     put back into is noticed when the device is made: it comes back to its groups with new keys at its next reading.
     """
 
-    def __init__(self, home: Home, server: Server, signer: Signer, observe: Callable[[Incident], None]) -> None:
+    def __init__(
+        self,
+        home: Home,
+        server: Server,
+        signer: Signer,
+        observe: Callable[[Incident], None],
+        ask_code: Callable[[], str] = no_code,
+    ) -> None:
         self._home = home
         self._server = server
         self._signer = signer
         self._observe = observe
         self._mail = Mail(home, signer.now)
+        self._prover = Prover(home, server, signer, ask_code)
+        self._registration = Registration(home, server, signer)
         self._enrolment = Enrolment(home, server, signer, self._mail)
         self._following = Following(self._mail, self._enrolment, server, signer, observe)
         self._outbox = Outbox(home, server, signer, self._mail, self._following)
@@ -71,18 +84,29 @@ class Device:
         random: Callable[[int], bytes] = os.urandom,
         sleep: Callable[[float], None] = time.sleep,
         observe: Callable[[Incident], None] = _ignore,
+        ask_code: Callable[[], str] = no_code,
     ) -> Device:
         """Return the device of a home, in front of the server at a base URL."""
-        return cls(home, Server(url, transport, sleep), Signer(home.private_key(), now, random), observe)
+        return cls(home, Server(url, transport, sleep), Signer(home.private_key(), now, random), observe, ask_code)
 
     # --- joining and reading -----------------------------------------------------------------------------------------
+
+    def register(self, code: str) -> Registered | None:
+        """Show who and which device this is, before `join`; None where that is not wanted, or done (`Registration`)."""
+        return self._registration.begin(code)
+
+    def confirm(self, code: str, totp: str) -> dict[str, object]:
+        """Complete a registration with a code of the authenticator; a wrong one is a `ServerRefusedError`."""
+        return self._registration.confirm(code, totp)
 
     def join(self, code: str) -> Seat:
         """Enrol with an invite's code and return the seat; cut short, it can be done again with the same code.
 
         `UntrustedMessageError` or `AnotherServiceError` if the Welcome can't be trusted.
         """
-        return self._enrolment.join(code)
+        seat = self._enrolment.join(code)
+        self._registration.forget(code)
+        return seat
 
     def rejoin(self, group_id: str) -> Seat:
         """Come back to a group with a fresh key package; the inbox stays. `NotEnrolledError` if it was never in it."""
@@ -164,9 +188,18 @@ class Device:
         return self._outbox.send(
             f"ack:{notice.rotation_id}",
             notice.group,
-            lambda: ack_event(self._signer, notice, notice.held_secret()),
+            lambda: ack_event(self._signer, notice, notice.held_secret(), self._proof_of_ack(notice)),
             lambda: self._mail.acked(notice.rotation_id),
         )
+
+    def _proof_of_ack(self, notice: Notice) -> str:
+        try:
+            policy = answers.mapping(self.client(notice.client_id), "policy")
+        except ServerRefusedError:  # it shows nothing to who is in no group any more: whether this counts it will say
+            return NO_PROOF
+        if policy.get("require_ack_proofs") is not True:
+            return NO_PROOF
+        return self._prover.proof(Subject(digest=ack_digest(notice), client_id=notice.client_id))
 
     def _counted_ack(self, rotation_id: str) -> dict[str, object] | None:
         try:
@@ -183,8 +216,11 @@ class Device:
     def send(self, plan: RotationPlan) -> dict[str, object]:
         """Ask for the rotation that was planned, and return the server's answer."""
         request = plan.request
+        subject = Subject(digest=request.digest, group=request.group, client_id=request.client_id)
         return self._outbox.send(
-            f"rotation:{request.rotation_id}", request.group, lambda: rotation_event(self._signer, request)
+            f"rotation:{request.rotation_id}",
+            request.group,
+            lambda: rotation_event(self._signer, request, self._prover.proof(subject)),
         )
 
     def rotate(
@@ -213,16 +249,19 @@ class Device:
     def command(self, action_type: str, client_id: str, params: Mapping[str, object], reason: str) -> dict[str, object]:
         """Send any other command (protocol.md §8, kind 40910), and return the server's answer."""
         group = common_group(answers.texts(self.client(client_id), "groups"), self._seats_to_send_from())
-        action_id = self.new_id()
-        event = service_event(
-            self._signer,
-            action_type=action_type,
-            action_id=action_id,
-            client_id=client_id,
-            group=group,
-            params={**params, "reason": reason},
-        )
-        return self._outbox.send(f"action:{action_id}", group, lambda: event)
+        request = ServiceRequest(action_type, self.new_id(), client_id, group, {**params, "reason": reason})
+        return self._outbox.send(f"action:{request.action_id}", group, lambda: self._proven(request))
+
+    def approve(self, invite: str, user: str, purpose: str) -> dict[str, object]:
+        """Approve an invite (its id), or a resumption, that is for this person and purpose.
+
+        `NotEnrolledError` if this device is in no group; a `ServerRefusedError` if the invite is for something else.
+        Returns `invite`, `approvals` so far and how many are `needed`.
+        """
+        group = any_group(self._seats_to_send_from())
+        params = {"invite": invite, "user": user, "purpose": purpose}
+        request = ServiceRequest("approve", self.new_id(), "", group, params)
+        return self._server.approve(self._proven(request))
 
     def client(self, client_id: str) -> dict[str, object]:
         """Return a client as the server shows it to members."""
@@ -241,6 +280,10 @@ class Device:
         return ulid(self._signer.now(), self._signer.random(10))
 
     # --- within ------------------------------------------------------------------------------------------------------
+
+    def _proven(self, request: ServiceRequest) -> Event:
+        subject = Subject(digest=request.digest, group=request.group, client_id=request.client_id)
+        return request.event(self._signer, self._prover.proof(subject))
 
     def _seats_to_send_from(self) -> list[Seat]:
         if any(seat.wants_return for seat in self.seats()):

@@ -5,6 +5,8 @@
     ├── UnreachableError            no answer, or none that is the suite's
     ├── InsecureAddressError        the address would send secrets in clear over a network
     ├── NoOperatorTokenError        this machine holds no operator token for that address
+    ├── NotSignedInError            nobody is signed in, or the sign-in has ended
+    ├── NoCodeError                 no one-time code came from whom it was asked of
     ├── NotEnrolledError            the device is in no group (of the client)
     ├── AnotherServiceError         the service's key is not the one known since enrolment
     ├── UntrustedMessageError       the log holds something that the service did not sign for this group
@@ -51,6 +53,14 @@ class InsecureAddressError(DeviceError):
 
 class NoOperatorTokenError(DeviceError):
     """There is no operator token for this address in the user's state folder."""
+
+
+class NotSignedInError(DeviceError):
+    """The home keeps no ID token, or one whose time is over."""
+
+
+class NoCodeError(DeviceError):
+    """A one-time code was asked for, and none came."""
 
 
 class NotEnrolledError(DeviceError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from shared.domain.encodings import base64url_encode, to_milliseconds
 from shared.proofs.nostr import PRIVATE_KEY_BYTES, public_key, sign_event
 from shared.proofs.receipts import Ack, sign_receipt
+from shared.proofs.request_digest import request_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,6 @@ _PROTOCOL = ("nip-kr", "0.1.0")
 _PROFILE = "nip-kr/0.1.0"
 _SERVICE = ("nip-service", "0.1.0")
 _NO_PROOF = ""
-"""What stands for the attested admin token where the server's stage asks for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,21 @@ class RotationRequest:
             fields["not_before"] = self.not_before
         return {**fields, "supersede": True} if self.supersede else fields
 
+    @property
+    def digest(self) -> str:
+        """What a proof for this request is bound to."""
+        return request_digest(
+            "emergency" if self.emergency else "rotation",
+            client_id=self.client_id,
+            group=self.group,
+            target=self.rotation_id,
+            reason=self.reason,
+            params=self.params(),
+        )
 
-def rotation_event(signer: Signer, request: RotationRequest) -> Event:
-    """Return the event that asks for a rotation: 40901, or 40910 for an emergency."""
+
+def rotation_event(signer: Signer, request: RotationRequest, proof: str = _NO_PROOF) -> Event:
+    """Return the event that asks for a rotation: 40901, or 40910 for an emergency; `proof` is bound to its digest."""
     if request.emergency:
         return service_event(
             signer,
@@ -92,6 +104,7 @@ def rotation_event(signer: Signer, request: RotationRequest) -> Event:
             client_id=request.client_id,
             group=request.group,
             params={**request.params(), "reason": request.reason},
+            proof=proof,
         )
     tags = [
         ("client", request.client_id),
@@ -100,11 +113,24 @@ def rotation_event(signer: Signer, request: RotationRequest) -> Event:
         ("reason", request.reason),
         _PROTOCOL,
     ]
-    content = {"client_id": request.client_id, **request.params(), "jwt_proof": _NO_PROOF}
+    content = {"client_id": request.client_id, **request.params(), "jwt_proof": proof}
     return signer.sign(ROTATE_REQUEST, tags, _json(content))
 
 
-def ack_event(signer: Signer, notice: Notice, secret: str) -> Event:
+def ack_digest(notice: Notice) -> str:
+    """Return what a proof for acknowledging a notice is bound to; an acknowledgement names no group."""
+    names = ("version_id", "secret_hash", "mac_key_ref")
+    return request_digest(
+        "ack",
+        client_id=notice.client_id,
+        group="",
+        target=notice.rotation_id,
+        reason="",
+        params={name: getattr(notice, name) for name in names},
+    )
+
+
+def ack_event(signer: Signer, notice: Notice, secret: str, proof: str = _NO_PROOF) -> Event:
     """Return the event that acknowledges a notice, with the receipt that only who holds its secret can make."""
     ack = Ack(
         rotation_id=notice.rotation_id,
@@ -116,7 +142,8 @@ def ack_event(signer: Signer, notice: Notice, secret: str) -> Event:
         mac_key_ref=notice.mac_key_ref,
     )
     names = ("rotation_id", "client_id", "version_id", "ack_by", "ack_at", "secret_hash", "mac_key_ref")
-    content = {**{name: getattr(ack, name) for name in names}, "receipt": sign_receipt(secret, ack)}
+    content: dict[str, object] = {name: getattr(ack, name) for name in names}
+    content |= {"receipt": sign_receipt(secret, ack)} | ({"jwt_proof": proof} if proof else {})
     tags = [("rotation", ack.rotation_id), ("client", ack.client_id), ("version", ack.version_id), _PROTOCOL]
     return signer.sign(ROTATE_ACK, tags, _json(content))
 
@@ -129,12 +156,13 @@ def service_event(
     client_id: str,
     group: str,
     params: Mapping[str, object],
+    proof: str = _NO_PROOF,
 ) -> Event:
-    """Return the event of any other command; the reason is one of the params."""
+    """Return the event of any other command; the reason is one of the params. What concerns no client has "" for it."""
     tags = [
         ("service", action_type),
         ("action", action_id),
-        ("client", client_id),
+        *([("client", client_id)] if client_id else []),
         ("mls", group),
         ("profile", _PROFILE),
         _SERVICE,
@@ -145,9 +173,44 @@ def service_event(
         "client_id": client_id,
         "profile": _PROFILE,
         "params": dict(params),
-        "jwt_proof": _NO_PROOF,
+        "jwt_proof": proof,
     }
     return signer.sign(SERVICE_REQUEST, tags, _json(content))
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRequest:
+    """Any command but a rotation, to be signed; `client_id` is "" where it concerns no client."""
+
+    action_type: str
+    action_id: str
+    client_id: str
+    group: str
+    params: Mapping[str, object]
+
+    @property
+    def digest(self) -> str:
+        """What a proof for this request is bound to."""
+        return request_digest(
+            self.action_type,
+            client_id=self.client_id,
+            group=self.group,
+            target=self.action_id,
+            reason=str(self.params.get("reason") or ""),
+            params=self.params,
+        )
+
+    def event(self, signer: Signer, proof: str) -> Event:
+        """Return its event, with a proof that is bound to its digest."""
+        return service_event(
+            signer,
+            action_type=self.action_type,
+            action_id=self.action_id,
+            client_id=self.client_id,
+            group=self.group,
+            params=self.params,
+            proof=proof,
+        )
 
 
 def key_package_event(signer: Signer, key_package: bytes) -> Event:

@@ -21,6 +21,10 @@ from shared.domain.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from rich.status import Status
+
+_turning: list[Status] = []
+"""What turns on the terminal now: a question stops it."""
 _UNBOUNDED = 10_000
 """Columns of what is no terminal: nothing is wrapped or cut for a program that reads it."""
 
@@ -76,8 +80,9 @@ def print_error(sentence: str, hint: str) -> None:
 
 def ask(question: str) -> str:
     """Ask on stderr, so that stdout is the command's alone, and return the line of standard input; empty at its end."""
-    typer.echo(clean(question) + " ", nl=False, err=True)
-    return sys.stdin.readline().strip()
+    with _set_aside():
+        typer.echo(clean(question) + " ", nl=False, err=True)
+        return sys.stdin.readline().strip()
 
 
 @contextmanager
@@ -88,7 +93,24 @@ def waiting(sentence: str) -> Iterator[Callable[[str], None]]:
         yield lambda _sentence: None
         return
     with console.status(Text(clean(sentence))) as status:
-        yield lambda changed: status.update(Text(clean(changed)))
+        _turning.append(status)
+        try:
+            yield lambda changed: status.update(Text(clean(changed)))
+        finally:
+            _turning.remove(status)
+
+
+@contextmanager
+def _set_aside() -> Iterator[None]:
+    """Let nothing move on the terminal while somebody types."""
+    moving = tuple(_turning)
+    for status in moving:
+        status.stop()
+    try:
+        yield
+    finally:
+        for status in moving:
+            status.start()
 
 
 @contextmanager

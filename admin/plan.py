@@ -103,6 +103,14 @@ def common_group(groups: Sequence[str], seats: Sequence[Seat]) -> str:
     return shared[0]
 
 
+def any_group(seats: Sequence[Seat]) -> str:
+    """Return a group that this device is in, the first by name; `NotEnrolledError` if it is in none."""
+    own = sorted(seat.group_id for seat in seats if seat.is_usable)
+    if not own:
+        raise NotEnrolledError("This device is in no group.", "Have it invited: `keyturn device invite`.")
+    return own[0]
+
+
 def _request(wish: Wish, policy: Mapping[str, object], group: str, now: datetime) -> RotationRequest:
     grace = timedelta(seconds=answers.integer(policy, "grace_seconds")) if wish.grace is None else wish.grace
     return RotationRequest(

@@ -50,7 +50,8 @@ class Server:
 
     def status(self, signer: Signer, path: str) -> dict[str, object]:
         """Read `path` (with its query) at the door `status`, proving the device's key (NIP-98)."""
-        return self._persistently(lambda: self._call("GET", "/status" + path, self._proof(signer, path), None))
+        path = "/status" + path
+        return self._persistently(lambda: self._call("GET", path, self._possession(signer, "GET", path), None))
 
     def rotation(self, signer: Signer, rotation_id: str) -> dict[str, object]:
         """Return a rotation; `InvalidRequest` if that is no rotation id."""
@@ -75,6 +76,28 @@ class Server:
     def enrol_again(self, group_id: str, event: Event) -> dict[str, object]:
         """Show a key package to a group that knows this device; the same one gets the same answer."""
         return self._enrol({"group": identifier(group_id), "event": event.to_dict()})
+
+    def challenge(self) -> dict[str, object]:
+        """Return a challenge of `admin_proof`, and whether commands need a proof at all."""
+        return self._persistently(lambda: self._call("POST", "/admin_proof/challenge", {}, b""))
+
+    def prove(self, signer: Signer, fields: Mapping[str, object]) -> dict[str, object]:
+        """Show the evidence for one request to `admin_proof`, once: it uses up a code."""
+        return self._signed(signer, "/admin_proof/proof", fields)
+
+    def register(self, signer: Signer, fields: Mapping[str, object]) -> dict[str, object]:
+        """Show an invite's code and the evidence that registers this device."""
+        return self._signed(signer, "/enrol/registration", fields)
+
+    def confirm_registration(self, signer: Signer, code: str, totp: str) -> dict[str, object]:
+        """Show the authenticator's first code; the same again gets the same answer."""
+        fields = {"code": code, "totp": totp}
+        return self._persistently(lambda: self._signed(signer, "/enrol/registration/confirm", fields))
+
+    def approve(self, event: Event) -> dict[str, object]:
+        """Approve an invite; the same person's approval counts once."""
+        body = json.dumps({"event": event.to_dict()}).encode("utf-8")
+        return self._persistently(lambda: self._call("POST", "/enrol/approvals", {}, body))
 
     def operator(
         self, method: Literal["GET", "POST"], path: str, token: str, fields: Mapping[str, object] | None = None
@@ -102,10 +125,18 @@ class Server:
         body = json.dumps(fields).encode("utf-8")
         return self._persistently(lambda: self._call("POST", "/enrol/", {}, body))
 
-    def _proof(self, signer: Signer, path: str) -> dict[str, str]:
-        url = f"{self.url}/status{path}"
+    def _signed(self, signer: Signer, path: str, fields: Mapping[str, object]) -> dict[str, object]:
+        body = json.dumps(fields).encode("utf-8")
+        return self._call("POST", path, self._possession(signer, "POST", path, body), body)
+
+    def _possession(self, signer: Signer, method: str, path: str, body: bytes | None = None) -> dict[str, str]:
         header = sign_authorization(
-            signer.private_key, url=url, method="GET", body=None, now=signer.now(), random=signer.random
+            signer.private_key,
+            url=self.url + path,
+            method=method,
+            body=body,
+            now=signer.now(),
+            random=signer.random,
         )
         return {"Authorization": header}
 

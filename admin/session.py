@@ -35,6 +35,10 @@ def _stdin_is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
+def _somebody_reads() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """What a run reaches the world through; tests give their own."""
@@ -45,6 +49,8 @@ class Ports:
     sleep: Callable[[float], None] = time.sleep
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     is_terminal: Callable[[], bool] = _stdin_is_terminal
+    faces_person: Callable[[], bool] = _somebody_reads
+    """Whether what is written to stderr stands on a screen, and in no file."""
     ask_secret: Callable[[str], str] = getpass.getpass
     passphrase_cost: ScryptCost = DEFAULT_COST
 
@@ -73,29 +79,39 @@ class Session:
     def device(self) -> Device:
         """Open the home and return its device; a `HomeError` if that can't be."""
         from admin.device import Device  # noqa: PLC0415 - MLS is loaded for those commands that use a device
-        from admin.home import Home  # noqa: PLC0415 - the same
+        from admin.one_time_codes import CodePrompt  # noqa: PLC0415 - the same
 
         ports = self.ports
-        home = Home.open(self.home, self._passphrase(self._ask), ports.random, witnesses=self._witnesses())
         return Device.open(
-            home,
+            self.opened_home(),
             self.url,
             transport=ports.transport,
             now=ports.now,
             random=ports.random,
             sleep=ports.sleep,
             observe=_tell,
+            ask_code=CodePrompt(),
         )
 
-    def create_home(self, name: str) -> Home:
-        """Make the home of a new device, under a passphrase asked for twice; a `HomeError` if that can't be."""
+    def opened_home(self) -> Home:
+        """Open the home; a `HomeError` if that can't be."""
         from admin.home import Home  # noqa: PLC0415 - as above
+
+        passphrase = self._passphrase(self._ask)
+        return Home.open(self.home, passphrase, self.ports.random, witnesses=self._witnesses())
+
+    def create_home(self, name: str) -> Home:
+        """Make the home of a new device and its keys, under a passphrase asked for twice; a `HomeError` if not."""
+        from admin.home import Home  # noqa: PLC0415 - as above
+        from admin.software_key import software_key  # noqa: PLC0415 - as above
 
         passphrase = self._passphrase(self._ask_twice)
         ports = self.ports
-        return Home.create(
+        home = Home.create(
             self.home, name, passphrase, ports.random, cost=ports.passphrase_cost, witnesses=self._witnesses()
         )
+        software_key(home, ports.random)
+        return home
 
     def _witnesses(self) -> Path:
         return state_folder(self.ports.environment)

@@ -1,9 +1,12 @@
 """`keyturn device`: this device, and invites for others."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from admin import answers
+from admin.commands.registering import TOTP, register, report_authenticator
 from admin.errors import DeviceError, ServerRefusedError
 from admin.options import GroupId, Json
 from admin.output import moment, print_facts, print_json, print_note, print_table, waiting
@@ -14,6 +17,15 @@ if TYPE_CHECKING:
     from admin.device import Device
     from admin.seat import Seat
 
+
+class Purpose(StrEnum):
+    """What an invite is for."""
+
+    JOIN = "join"
+    DEVICE = "device"
+    TOTP = "totp"
+
+
 app = typer.Typer(no_args_is_help=True, help="Devices: what an admin receives, acknowledges and signs with.")
 
 
@@ -23,19 +35,24 @@ def invite(
     *,
     user: Annotated[str, typer.Option(help="The person that the device belongs to.")],
     group: Annotated[str, typer.Option(help="The group that it joins.")],
+    purpose: Annotated[
+        Purpose, typer.Option(help="For a first device, a further or lost one's, or a new authenticator.")
+    ] = Purpose.JOIN,
+    subject: Annotated[
+        str | None, typer.Option(help="The person's id at the identity provider, where it is another.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a one-time code for a person's device (operator)."""
     session = session_of(context)
-    fields = {"user": identifier(user), "group_id": identifier(group)}
+    fields = {"user": identifier(user), "group_id": identifier(group), "purpose": purpose.value}
     with waiting("Making the invite"):
-        made = session.server().operator("POST", "/invites", session.operator_token(), fields)
+        named = {} if subject is None else {"subject": subject}
+        made = session.server().operator("POST", "/invites", session.operator_token(), {**fields, **named})
     if json:
         print_json(made)
-        return
-    facts = [(name.removesuffix("_id"), made.get(name)) for name in ("code", "user", "group_id")]
-    print_facts([*facts, ("until", moment(made.get("expires_at")))])
-    print_note("Give the code to that person by a way that you trust; they run `keyturn device join CODE`.")
+    else:
+        _report_invite(made)
 
 
 @app.command()
@@ -51,7 +68,7 @@ def init(
         print_json({"name": home.name, "npub": home.npub, "pubkey": home.public_key})
         return
     print_facts([("name", home.name), ("npub", home.npub)])
-    print_note("A lost passphrase can't be recovered. Next: `keyturn device join CODE`.")
+    print_note("A lost passphrase can't be recovered. Next: `keyturn login`, then `keyturn device join CODE`.")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # a code may begin with a dash
@@ -59,10 +76,19 @@ def join(
     context: typer.Context,
     code: Annotated[str, typer.Argument(metavar="CODE", help="The invite's code; it works once.")],
     *,
+    totp_uri: Annotated[
+        bool,
+        typer.Option("--totp-uri", help="Print the authenticator's secret to stdout, first of all, for a program."),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Join a group with an invite's code."""
-    device = session_of(context).device()
+    """Register this device, where that is asked for, and join a group with an invite's code."""
+    session = session_of(context)
+    device = session.device()
+    registered = register(session, device, code.strip(), to_stdout=totp_uri)
+    if registered is not None and registered.purpose == TOTP:
+        report_authenticator(registered, as_json=json)
+        return
     with waiting("Joining"):
         seat = _joined(device, code.strip())
     if json:
@@ -92,6 +118,17 @@ def rejoin(context: typer.Context, group: GroupId, *, json: Json = False) -> Non
     with waiting("Coming back"):
         seat = device.rejoin(group)
     _report_seats([seat], as_json=json)
+
+
+def _report_invite(made: dict[str, object]) -> None:
+    facts = [(name.removesuffix("_id"), made.get(name)) for name in ("code", "user", "group_id", "purpose", "invite")]
+    print_facts([*facts, ("until", moment(made.get("expires_at")))])
+    needed = answers.integer(made, "needed")
+    if needed:
+        others = "another admin's approval" if needed == 1 else f"{needed} other admins' approval"
+        command = f"keyturn admin approve {made['invite']} --user {made['user']} --purpose {made['purpose']}"
+        print_note(f"It waits for {others}: `{command}`.")
+    print_note("Give the code to that person by a way that you trust; they run `keyturn device join CODE`.")
 
 
 def _joined(device: "Device", code: str) -> "Seat":

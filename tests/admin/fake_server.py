@@ -27,6 +27,7 @@ from shared.proofs.nip98 import check_authorization
 from shared.proofs.nostr import Event, canonical, open_event, parse_event, public_key, sign_event
 from shared.proofs.npub import encode_npub
 from shared.proofs.receipts import Ack, receipt_key, verify_receipt
+from tests.admin.fake_desk import Desk, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,16 +49,6 @@ class Clock:
 
     def advance(self, **parts: float) -> None:
         self.time += timedelta(**parts)
-
-
-class Problem(Exception):  # noqa: N818 - it is answered as problem details
-    """A refusal of the server's."""
-
-    def __init__(self, status: int, error: str, reason: str, detail: str = "No.") -> None:
-        super().__init__(reason)
-        self.status = status
-        self.fields = {"type": "about:blank", "title": "No", "status": status, "error": error, "reason": reason}
-        self.fields["detail"] = detail
 
 
 @dataclass
@@ -101,6 +92,11 @@ class FakeServer:
     refuse: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Clients that no rotation is opened for: error and reason."""
     canceled: list[str] = field(default_factory=list)
+    desk: Desk = field(init=False)
+    """Registers admins and proves them, once `desk.required` is set."""
+
+    def __post_init__(self) -> None:
+        self.desk = Desk(self.clock.now, self.invites)
 
     def send(self, call: Call) -> Answer:
         self.calls.append(call)
@@ -127,14 +123,14 @@ class FakeServer:
 
     # --- doors
 
-    def _route(self, call: Call, path: list[str]) -> dict[str, Any]:
+    def _route(self, call: Call, path: list[str]) -> dict[str, Any]:  # noqa: PLR0911 - a row a door
         match [call.method, *path]:
             case ["POST", "rotate_request", ""]:
                 return self._envelope(call.body or b"")
-            case ["POST", "admin_proof", "challenge"]:
-                return {"challenge": "c", "expires_at": to_milliseconds(self.clock.now()), "required": False}
             case ["POST", "enrol", ""]:
                 return self._enrol(json.loads(call.body or b""))
+            case ["POST", "admin_proof" | "enrol" as door, *rest]:
+                return self.desk.answer(call, door, rest)
             case ["GET", "status", kind, *rest]:
                 return self._status(call, kind, rest)
             case ["POST", "client_token", "check"]:
@@ -151,7 +147,7 @@ class FakeServer:
         if call.headers.get("Authorization") != f"Bearer {TOKEN}":
             raise Problem(401, "unauthorized_request", "no_token")
 
-    def _operator(self, call: Call, path: list[str]) -> dict[str, Any]:
+    def _operator(self, call: Call, path: list[str]) -> dict[str, Any]:  # noqa: PLR0911 - a row a request
         fields = json.loads(call.body) if call.body else {}
         match [call.method, *path]:
             case [_, "groups", *rest]:
@@ -165,11 +161,17 @@ class FakeServer:
                 return self._list(parse_qs(urlsplit(call.url).query).get("after", [""])[0])
             case ["GET", "clients", client_id]:
                 return self._client(client_id)
+            case ["POST", "id_tokens"]:
+                return {"id_token": self.desk.id_token(fields["user"]), "expires_at": 0}
+            case [_, "admins", *rest]:
+                return self.desk.operate(rest)
             case ["POST", "invites"]:
                 code = self.invite(fields["user"], fields["group_id"])
                 until = to_milliseconds(self.clock.now()) + DAY
                 names = ("user", "group_id", "purpose")
-                approvals = {"invite": hashlib.sha256(code.encode()).hexdigest(), "approvals": 0, "needed": 0}
+                invite = hashlib.sha256(code.encode()).hexdigest()
+                self.desk.purposes[invite] = fields["purpose"]
+                approvals = {"invite": invite, "approvals": 0, "needed": self.desk.needed}
                 return {"code": code, **{name: fields[name] for name in names}, "expires_at": until, **approvals}
         raise Problem(404, "not_found", "nothing_here")
 
@@ -412,6 +414,7 @@ class FakeServer:
         if event.id not in self.answers:
             if abs(event.created_at - self.clock.now().timestamp()) > 120:
                 raise Problem(400, "invalid_request", "stale_event")
+            self.desk.check(event)
             self.commands.append(event)
             self.answers[event.id] = self._carry_out(event, json.loads(event.content))
         return self.answers[event.id]

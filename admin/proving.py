@@ -1,0 +1,101 @@
+"""Proving: challenge, evidence, attested admin token; asked for only where the service wants one (protocol.md §7).
+
+    challenge ─▶ wanted? ─▶ signed in? ─▶ code of the authenticator ─▶ challenge ─▶ evidence ─▶ jwt_proof
+
+1. The proof is bound to the very request by its digest: it serves no other, and once.
+2. A code is asked for last, when all that this device can see for itself is there. It works once.
+3. The challenge that is answered is a fresh one: a person may take their time to type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from admin import answers
+from admin.errors import NoCodeError, ServerRefusedError
+from admin.sign_in import signed_in
+from admin.software_key import software_key
+from shared.proofs.statement import Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from admin.events import Signer
+    from admin.home import Home
+    from admin.server import Server
+    from admin.sign_in import SignIn
+
+NO_PROOF = ""
+"""What stands for the attested admin token where the service asks for none."""
+_ATTEMPTS = 2
+_CHALLENGE_REFUSED = "challenge_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a proof is for: a request's digest, through which group, to which client; "" where the event names none."""
+
+    digest: str
+    group: str = ""
+    client_id: str = ""
+
+
+def no_code() -> NoReturn:
+    """Ask nobody: a device that was opened without anybody to ask has no presence to prove."""
+    raise NoCodeError("This needs a code of the authenticator app.", "Run it where somebody can type one.")
+
+
+@dataclass(frozen=True, slots=True)
+class Prover:
+    """Gets proofs; `ask_code` asks the person at the device for a one-time code."""
+
+    home: Home
+    server: Server
+    signer: Signer = field(repr=False)
+    ask_code: Callable[[], str]
+
+    def is_wanted(self) -> bool:
+        """Return whether this service takes commands from attested admins only."""
+        return self.server.challenge().get("required") is not False
+
+    def proof(self, subject: Subject) -> str:
+        """Return a proof for exactly this request, NO_PROOF where none is wanted.
+
+        `NotSignedInError`, `NoCodeError`, or what the service refuses with.
+        """
+        if not self.is_wanted():
+            return NO_PROOF
+        who = signed_in(self.home, self.signer.now())
+        code = self.ask_code()
+        for _ in range(1, _ATTEMPTS):
+            try:
+                return self._prove(subject, who, code)
+            except ServerRefusedError as refused:
+                if refused.reason != _CHALLENGE_REFUSED:
+                    raise
+        return self._prove(subject, who, code)  # a refused challenge has used up no code
+
+    def _prove(self, subject: Subject, who: SignIn, code: str) -> str:
+        challenge = answers.text(self.server.challenge(), "challenge")
+        named = {"mls_group": subject.group, "client_id": subject.client_id}
+        asked = {
+            "challenge": challenge,
+            "id_token": who.id_token,
+            "device": self._assertion(subject, challenge),
+            "totp": code,
+            **{name: value for name, value in named.items() if value},
+            "request_digest": subject.digest,
+        }
+        return answers.text(self.server.prove(self.signer, asked), "jwt_proof")
+
+    def _assertion(self, subject: Subject, challenge: str) -> dict[str, object]:
+        statement = Statement(
+            service=self.server.url,
+            challenge=challenge,
+            npub=self.signer.public_key,
+            group=subject.group,
+            client_id=subject.client_id,
+            digest=subject.digest,
+        )
+        return software_key(self.home, self.signer.random).assertion(statement.to_bytes())

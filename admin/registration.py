@@ -1,0 +1,86 @@
+"""Registering this device with an invite's code, before it joins: who, which device, and the authenticator's seed.
+
+    challenge ─▶ wanted? ─▶ ID token, device's evidence ─▶ otpauth URI ─▶ first code ─▶ confirmed, kept ─▶ join
+
+The seed is shown once and kept nowhere here. Cut short before it was confirmed, registering begins again; afterwards
+the home knows, and only joining is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from admin import answers
+from admin.sign_in import signed_in
+from admin.software_key import software_key
+from shared.proofs.statement import RegistrationStatement
+
+if TYPE_CHECKING:
+    from admin.events import Signer
+    from admin.home import Home
+    from admin.server import Server
+
+_CONFIRMED = "registration"
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What the service made of a registration: whom it is for, its purpose, and the seed for their authenticator.
+
+    `otpauth` is the URI that carries the seed; None where the authenticator that the person has goes on.
+    """
+
+    user: str
+    purpose: str
+    otpauth: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Registers the device of a home at one service."""
+
+    home: Home
+    server: Server
+    signer: Signer = field(repr=False)
+
+    def begin(self, code: str) -> Registered | None:
+        """Show who and which device this is; None where there is nothing to register, or it was confirmed before.
+
+        `NotSignedInError`, or what the service refuses with.
+        """
+        if self.home.load(_CONFIRMED, _name(code)) is not None:
+            return None
+        asked = self.server.challenge()
+        if asked.get("required") is False:
+            return None
+        answer = self.server.register(self.signer, self._evidence(code, answers.text(asked, "challenge")))
+        purpose, otpauth = answers.text(answer, "purpose"), answers.optional_text(answer, "totp")
+        return Registered(answers.text(answer, "user"), purpose, otpauth)
+
+    def confirm(self, code: str, totp: str) -> dict[str, object]:
+        """Show that the authenticator has the seed, and keep that this code's registration is done."""
+        answer = self.server.confirm_registration(self.signer, code, totp)
+        self.home.save(_CONFIRMED, _name(code), b"confirmed")
+        return answer
+
+    def forget(self, code: str) -> None:
+        """Let go of what was kept of a code: it has served."""
+        if self.home.load(_CONFIRMED, _name(code)) is not None:
+            self.home.delete(_CONFIRMED, _name(code))
+
+    def _evidence(self, code: str, challenge: str) -> dict[str, object]:
+        who = signed_in(self.home, self.signer.now())
+        statement = RegistrationStatement(
+            service=self.server.url,
+            challenge=challenge,
+            npub=self.signer.public_key,
+            invite=_name(code),
+        )
+        device = software_key(self.home, self.signer.random).registration(statement.to_bytes())
+        return {"code": code, "challenge": challenge, "id_token": who.id_token, "device": device}
+
+
+def _name(code: str) -> str:
+    return hashlib.sha256(code.encode("utf-8")).hexdigest()  # the invite's id; the code itself is not kept
