@@ -55,6 +55,10 @@ locals {
     rates            = { database = "control", collection = "rates" }
     proofs           = { database = "control", collection = "proofs" }
     refusals         = { database = "control", collection = "refusals" }
+    version_usage    = { database = "usage", collection = "version_usage" }
+    client_failures  = { database = "usage", collection = "client_failures" }
+    verifiers        = { database = "usage", collection = "verifiers" }
+    canaries         = { database = "usage", collection = "canaries" }
     invites          = { database = "auth", collection = "invites" }
     challenges       = { database = "auth", collection = "challenges" }
     refused_evidence = { database = "auth", collection = "refusals" }

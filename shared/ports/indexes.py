@@ -35,6 +35,10 @@ RATES_BY_END = Index("rates", (), "expires_at")
 PROOFS_BY_END = Index("proofs", (), "expires_at")
 CHALLENGES_BY_END = Index("challenges", (), "expires_at")
 REFUSALS_BY_END = Index("refusals", (), "expires_at")
+USES_BY_END = Index("version_usage", (), "expires_at")
+FAILURES_BY_END = Index("client_failures", (), "expires_at")
+VERIFIERS_BY_END = Index("verifiers", (), "expires_at")
+CANARIES_BY_END = Index("canaries", (), "expires_at")
 
 INDEXES = (
     DUE_CLIENTS,
@@ -56,5 +60,9 @@ INDEXES = (
     PROOFS_BY_END,
     CHALLENGES_BY_END,
     REFUSALS_BY_END,
+    USES_BY_END,
+    FAILURES_BY_END,
+    VERIFIERS_BY_END,
+    CANARIES_BY_END,
 )
 """A `{name}` in a collection stands for any one id: the index covers the collection of every parent."""

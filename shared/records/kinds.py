@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from shared.domain.audit import Head
 from shared.domain.model import Client, Rotation, Version
 from shared.domain.policy import BOUNDS, SWITCHES
+from shared.records.usage import Canaries, Failures, VerifierLife, VersionUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,6 +150,7 @@ KINDS = (
     Kind("group_upkeep/{group}", "upkeep", Shape(_plain("group_id", "due_at")), alone=True),
     Kind("group_seen/{group}/devices/{npub}", "sightings", Shape(_plain("seen_at")), alone=True),
     Kind("relay_outbox/{event}", "relay posts", _POST, alone=True),
+    Kind("service/house", "house rules", Shape(_plain("due_at")), alone=True),
     Kind("service/frozen", "freezes", Shape(_plain("since", "because")), alone=True),
     Kind("key_packages/{reference}", "key packages", Shape(_plain("group_id", "npub", "event", "at"))),
     Kind("welcomes/{reference}", "welcomes", Shape(_plain("npub", "group_id", "event", "at"))),
@@ -162,6 +164,11 @@ KINDS = (
     Kind("service/admins", "admin registers", _REGISTER, alone=True),
     Kind("admin_standing/{user}", "standings", Shape(_plain("user", "status", "at")), alone=True),
     Kind("challenges/{nonce}", "used challenges", Shape(_plain("user", "expires_at")), alone=True),
+    Kind("service/salt", "salts", Shape(_plain("salt")), alone=True),
+    Kind("version_usage/{shard}", "uses of versions", shape_of(VersionUse), alone=True),
+    Kind("client_failures/{shard}", "refusals in transitions", shape_of(Failures), alone=True),
+    Kind("verifiers/{process}", "verifiers", shape_of(VerifierLife), alone=True),
+    Kind("canaries/{rotation}", "canaries", shape_of(Canaries), alone=True),
 )
 """The first that a path matches is its kind."""
 

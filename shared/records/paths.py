@@ -10,6 +10,12 @@ GROUPS: Final = "mls_groups"
 SERVICE: Final = "service/identity"
 FROZEN: Final = "service/frozen"
 """There is such a document while nothing may be sent: the store is a copy, or was restored (use_cases/freeze.py)."""
+ADMINS: Final = "service/admins"
+"""Database auth: every admin's standing, in one document, which is written with each change of it."""
+SALT: Final = "service/salt"
+"""A random value under which callers' tags and canaries' nonces are made: it is in control, what they are in is not."""
+HOUSE: Final = "service/house"
+"""When the house is to be kept the next time (use_cases/sweep.py)."""
 UPKEEP: Final = "group_upkeep"
 RELAY_OUTBOX: Final = "relay_outbox"
 
@@ -107,3 +113,13 @@ def rate(npub: str) -> str:
 def invite(code_hash: str) -> str:
     """Return the path (database auth) of an invite, by the hash of its code."""
     return f"invites/{code_hash}"
+
+
+def npub(npub: str) -> str:
+    """Return the path (database auth) that says whose device a Nostr key was registered with."""
+    return f"npubs/{npub}"
+
+
+def standing(user: str) -> str:
+    """Return the path (database control) of somebody who is suspended or removed: no leaf for them meanwhile."""
+    return f"admin_standing/{user}"
