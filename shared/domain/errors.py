@@ -11,7 +11,7 @@
     │   ├── Conflict                409  conflict
     │   ├── PolicyViolation         422  policy_violation
     │   ├── RateLimited             429  rate_limited, with Retry-After
-    │   └── Unavailable             503  unavailable
+    │   └── Unavailable             503  unavailable; with Retry-After where that is known
     └── Broken                      500  internal_error: an invariant of ours does not hold
 
 A refusal carries a stable `reason` (a slug) and a public sentence that is a constant of ours: nothing presented is
@@ -26,6 +26,8 @@ from typing import ClassVar
 class Refusal(Exception):  # noqa: N818 - a refusal is the caller's, no error of ours
     """A command or request that is not carried out; `reason` is stable, `str()` a safe public sentence."""
 
+    retry_after_seconds: int | None = None
+    """When to come back, where that is known."""
     status: ClassVar[int]
     error: ClassVar[str]
 
@@ -105,10 +107,14 @@ class RateLimited(Refusal):
 
 
 class Unavailable(Refusal):
-    """Not now: a part that the answer needs cannot be reached, and a guess would be worse."""
+    """Not now: a part that the answer needs cannot be reached, a guess would be worse; or the operator said stop."""
 
     status = 503
     error = "unavailable"
+
+    def __init__(self, reason: str, sentence: str, *, retry_after_seconds: int | None = None) -> None:
+        super().__init__(reason, sentence)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Broken(Exception):  # noqa: N818 - it names the state, not the exception

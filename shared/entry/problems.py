@@ -11,7 +11,7 @@ import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from shared.domain.errors import RateLimited, Refusal, Unavailable
+from shared.domain.errors import Refusal, Unavailable
 from shared.ports.bus import BusUnavailable
 from shared.ports.keys import KeyRefused, KeyUnavailable
 from shared.ports.store import StoreUnavailable
@@ -32,7 +32,7 @@ def problem(error: Exception) -> tuple[dict[str, object], int, Mapping[str, str]
         error = Unavailable("part_unavailable", "A part that the answer needs cannot be reached.")
     if not isinstance(error, Refusal):
         return _unknown(error)
-    headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, RateLimited) else {}
+    headers = {"Retry-After": str(error.retry_after_seconds)} if error.retry_after_seconds else {}
     return _body(error.status, error.error, error.reason, error.sentence), error.status, headers
 
 
