@@ -6,8 +6,8 @@ event's id: so that somebody who asks for many clients at once does not fight wi
 1. All shards are read in the command's own snapshot; its commit rests on the one that it writes, and on no other.
 2. So within a shard requests are counted one by one, and only what runs at the very same moment in other shards may go
    unseen. Once the limit is reached, whoever reads afterwards is refused: an hour holds at most OVERSHOOT more.
-3. Counted is the person, whichever of their devices, groups and clients it is: who that is tells the roster of the group
-   that the request names. It is read beforehand, to know which shards to read, and again with them.
+3. The person is counted, whichever of their devices, groups and clients it is. Who that is, the roster of the group
+   that the request names tells: it is read beforehand, to know which shards to read, and again with them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, cast
 from shared.domain.guards import recent_of
 from shared.ports.store import LostRace, Snapshot, put
 from shared.records import paths
-from shared.records.entities import from_data
-from shared.use_cases.rosters import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from shared.ports.store import Data, Document, Write
+    from shared.ports.store import Data, Write
+    from shared.use_cases.rosters import Roster
 
 SHARDS = 8
 OVERSHOOT = SHARDS - 1
@@ -35,15 +34,10 @@ KEPT = timedelta(hours=2)
 """How long a shard is kept after its last request: longer than the window, whatever two clocks say."""
 
 
-def requester(roster: Document, npub: str) -> str | None:
-    """Return who is behind a key in the group whose roster that is; None for a stranger, or without such a group."""
-    member = from_data(Roster, roster.data).member(npub) if roster.data else None
-    return member.user if member else None
-
-
-def shards(user: str) -> list[str]:
-    """Return the paths of all that a person's requests stand in."""
-    return [paths.rate(user, shard) for shard in range(SHARDS)]
+def shards(roster: Roster | None, npub: str) -> list[str]:
+    """Return the paths of all that the requests of who has that key stand in; none for a stranger to the group."""
+    member = roster.member(npub) if roster else None
+    return _all(member.user) if member else []
 
 
 def recent(snapshot: Snapshot, user: str | None) -> tuple[datetime, ...]:
@@ -53,9 +47,9 @@ def recent(snapshot: Snapshot, user: str | None) -> tuple[datetime, ...]:
     """
     if user is None:
         return ()
-    if not snapshot.documents.keys() >= set(shards(user)):
+    if not snapshot.documents.keys() >= set(_all(user)):
         raise LostRace("the key is another person's by now")
-    found = [moment for path in shards(user) for moment in _moments(snapshot[path].data)]
+    found = [moment for path in _all(user) for moment in _moments(snapshot[path].data)]
     return tuple(sorted(recent_of(found, snapshot.read_time)))
 
 
@@ -67,8 +61,12 @@ def counted(snapshot: Snapshot, user: str, event_id: str) -> Write:
 
 
 def only_glanced_at(user: str | None, event_id: str) -> set[str]:
-    """Return the paths that were read and that the commit does not rest on: all shards but the request's own (rule 1)."""
-    return set(shards(user)) - {_own(user, event_id)} if user else set()
+    """Return the paths that were read and no commit rests on: all shards but the request's own (rule 1)."""
+    return set(_all(user)) - {_own(user, event_id)} if user else set()
+
+
+def _all(user: str) -> list[str]:
+    return [paths.rate(user, shard) for shard in range(SHARDS)]
 
 
 def _own(user: str, event_id: str) -> str:
