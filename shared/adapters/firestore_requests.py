@@ -110,6 +110,28 @@ def run_query(root: str, asked: Query, index: Index) -> Message:
     return firestore.RunQueryRequest.pb()(parent=parent, structured_query=structured)
 
 
+def add_target(root: str, asked: Query, index: Index, either: tuple[str, Sequence[int]]) -> Message:
+    """Return the request to be told from now on of all that a query finds, whatever its limit.
+
+    `either` names one of its equalities, and all the values that are wanted there instead of the one.
+    """
+    found = run_query(root, asked, index)
+    found.structured_query.ClearField("limit")
+    for term in found.structured_query.where.composite_filter.filters:
+        if term.field_filter.field.field_path == either[0]:
+            term.field_filter.op = query.StructuredQuery.FieldFilter.Operator.IN
+            term.field_filter.value.CopyFrom(value_message(tuple(either[1])))
+    wanted = firestore.Target.QueryTarget.pb()(parent=found.parent, structured_query=found.structured_query)
+    target = firestore.Target.pb()(query=wanted, target_id=1)
+    return firestore.ListenRequest.pb()(database=root.removesuffix("/documents"), add_target=target)
+
+
+def ended(response: Message) -> bool:
+    """Return whether a response of Listen says that the store follows a target no longer."""
+    removed = firestore.TargetChange.TargetChangeType.REMOVE
+    return bool(response.HasField("target_change") and response.target_change.target_change_type == removed)
+
+
 def _filter(structured: Message, asked: Query, index: Index) -> None:
     operator, equal = query.StructuredQuery.FieldFilter.Operator, dict(asked.equal)
     terms: list[tuple[str, int, Value]] = [(name, operator.EQUAL, equal[name]) for name in index.equal]

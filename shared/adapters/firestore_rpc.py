@@ -1,4 +1,4 @@
-"""Firestore's three calls, each with its deadline, and what can go wrong with them in the store's words.
+"""Firestore's calls, each with its deadline, and what can go wrong with them in the store's words.
 
 Imports the vendor's client (a quarter of a second): only `FirestoreChannel` does so, on first use.
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from secrets import SystemRandom
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 import grpc
 from google.api_core.exceptions import GoogleAPICallError
@@ -41,12 +41,27 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # twenty documents of 1 MiB are a legal answer
     ("grpc.max_send_message_length", -1),
 )
+LISTEN_SECONDS = 3600.0
+"""How long a stream of changes lasts at most: then another one is opened."""
+_T = TypeVar("_T")
 _Code = grpc.StatusCode
 _LOST = frozenset({_Code.ABORTED, _Code.ALREADY_EXISTS, _Code.FAILED_PRECONDITION, _Code.NOT_FOUND})
 _UNKNOWN = frozenset(
     {_Code.DEADLINE_EXCEEDED, _Code.UNAVAILABLE, _Code.INTERNAL, _Code.UNKNOWN, _Code.CANCELLED},
 )
 _CLOSED = frozenset({_Code.RESOURCE_EXHAUSTED, _Code.UNAUTHENTICATED, _Code.PERMISSION_DENIED})
+
+
+class Stream(Protocol):
+    """An open stream of responses, that any thread may end."""
+
+    def __next__(self) -> Any:  # noqa: ANN401 - the vendor's message
+        """Return the next response."""
+        ...
+
+    def cancel(self) -> bool:
+        """End it."""
+        ...
 
 
 class FirestoreRpc:
@@ -87,6 +102,20 @@ class FirestoreRpc:
             raise StoreUnavailable("there are no credentials for the store") from None
         return firestore.CommitResponse.pb(response)
 
+    def listen(self, requests: Iterator[Message], database: str) -> Stream:
+        """Open a stream of changes; `listened` reads it. `database` is the resource name that the server routes by."""
+        wrapped = (firestore.ListenRequest.wrap(request) for request in requests)
+        options = {**self._options, "retry": None}
+        routed = (("google-cloud-resource-prefix", database), ("x-goog-request-params", f"database={database}"))
+        options["metadata"] = (*options.get("metadata", ()), *routed)
+        opened = _opened(lambda: self._client.listen(requests=wrapped, timeout=LISTEN_SECONDS, **options))
+        return cast("Stream", opened)  # what the vendor calls an Iterable can be ended, too
+
+    def listened(self, stream: Stream) -> Iterator[Message]:
+        """Yield the responses of a stream until it ends; `StoreError` where it broke off."""
+        while (response := _opened(lambda: next(stream, None))) is not None:
+            yield firestore.ListenResponse.pb(response)
+
     def close(self) -> None:
         """Close the channel; no call may follow."""
         self._channel.close()
@@ -106,6 +135,17 @@ class FirestoreRpc:
                 break
             time.sleep(pause)
         raise StoreUnavailable("the store does not answer")
+
+
+def _opened(act: Callable[[], _T]) -> _T:
+    try:
+        return act()
+    except GoogleAPICallError as error:
+        if error.grpc_status_code in _UNKNOWN:
+            raise StoreUnavailable("the stream of changes broke off") from None
+        _refuse(error)
+    except GoogleAuthError:
+        raise StoreUnavailable("there are no credentials for the store") from None
 
 
 def _pauses() -> Iterator[float]:

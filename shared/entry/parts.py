@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     from shared.adapters.kms_cloud import CloudKeys
     from shared.adapters.kms_local import LocalKeys
+    from shared.adapters.store_firestore import FirestoreChannel
     from shared.adapters.store_sqlite import SqliteStore
     from shared.entry.settings import Cloud
     from shared.ports.bus import Bus
     from shared.ports.environment import Random
     from shared.ports.events import Trigger
+    from shared.ports.feed import Feed
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,10 @@ class FolderParts:
 
         return LocalBus(self.databases.control)  # type: ignore[arg-type]  # the embedded store is its own outbox
 
+    @property
+    def feed(self) -> None:
+        """None: a verifier on one machine keeps nothing that it would have to hear of."""
+
 
 @dataclass(frozen=True)
 class CloudParts:
@@ -77,11 +83,24 @@ class CloudParts:
     @functools.cached_property
     def databases(self) -> Databases:
         """Three Firestore databases over one channel."""
-        from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore
+        from shared.adapters.store_firestore import FirestoreStore
 
-        channel = FirestoreChannel(emulator_host=self.cloud.firestore_emulator)
         names = (self.cloud.control, self.cloud.auth, self.cloud.usage)
-        return Databases(*(FirestoreStore(channel, project=self.cloud.project, database=name) for name in names))
+        stores = (FirestoreStore(self._channel, project=self.cloud.project, database=name) for name in names)
+        return Databases(*stores)
+
+    @functools.cached_property
+    def feed(self) -> Feed:
+        """What changes in the control database, as Firestore tells it."""
+        from shared.adapters.feed_firestore import FirestoreFeed
+
+        return FirestoreFeed(self._channel, project=self.cloud.project, database=self.cloud.control)
+
+    @functools.cached_property
+    def _channel(self) -> FirestoreChannel:
+        from shared.adapters.store_firestore import FirestoreChannel
+
+        return FirestoreChannel(emulator_host=self.cloud.firestore_emulator)
 
     @functools.cached_property
     def keys(self) -> CloudKeys:

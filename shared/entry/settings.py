@@ -65,6 +65,8 @@ class Settings:
     """Addresses (ws://, wss://) of outside Nostr relays that what the service says is published at, too."""
     trial_project: str = ""
     """The one project that may be in stage `trial`."""
+    listen: bool = True
+    """Whether a verifier that keeps verdicts listens to Firestore's changes besides polling for them."""
     suspicious: tuple[str, ...] = ()
     """Names of variables that production must not see: emulators and debug flags."""
 
@@ -125,6 +127,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             cloud=_cloud(found, environment),
             relays=_relays(found),
             trial_project=found.get("TRIAL_PROJECT", ""),
+            listen=bool(int(found.get("LISTEN", "1"))),
             suspicious=tuple(sorted(name for name in environment if name.endswith("_EMULATOR_HOST") or name in _DEBUG)),
         ).checked()
     except ValueError:
@@ -173,6 +176,7 @@ def to_environment(settings: Settings) -> dict[str, str]:
         f"{PREFIX}AUTHORISER": settings.authoriser,
         **(_cloud_environment(settings.cloud) if settings.cloud else {}),
         **({f"{PREFIX}RELAYS": " ".join(settings.relays)} if settings.relays else {}),
+        **({} if settings.listen else {f"{PREFIX}LISTEN": "0"}),
         **({f"{PREFIX}TRIAL_PROJECT": settings.trial_project} if settings.trial_project else {}),
         **{f"{PREFIX}POLICY_{name.upper()}": str(int(value)) for name, value in changed.items()},
     }

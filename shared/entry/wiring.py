@@ -189,7 +189,8 @@ class Suite:
         policy = self.settings.policy
         # On one machine a read costs next to nothing, and what a command did shows at once (docs/verifier.md).
         many = self.settings.cloud is not None and self.settings.stage is not Stage.LOCAL
-        caching = Caching() if many and policy.staleness_seconds else None
+        feed = self.parts.feed if many and self.settings.listen else None
+        caching = Caching(feed=feed) if many and policy.staleness_seconds else None
         return Verifier(self.databases.control, self.keys.mac, policy, caching=caching, budgets=Budgets(monotonic))
 
     @functools.cached_property

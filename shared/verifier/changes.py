@@ -6,12 +6,14 @@
 2. A poll that is not complete proves nothing: freshness lapses, and every check reads for itself.
 3. Each poll measures the offset to the store's clock; when that has jumped, nothing that was kept is believed, and a
    poll that can't show it proves nothing.
-4. A change is found through sixteen hashed shards: no sequential value is indexed without a hash in front.
+4. Where the store can tell of changes, what is heard ends what was kept at once (listening.py); the proof is the poll.
+5. A change is found through sixteen hashed shards: no sequential value is indexed without a hash in front.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -20,18 +22,20 @@ from shared.ports.store import Query, StoreError
 from shared.records import paths
 from shared.records.live import CHANGED_AT
 from shared.verifier.cache import LONGEST_SECONDS, OFFSET_SECONDS, SLOW_READ_SECONDS
+from shared.verifier.listening import Listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from shared.ports.feed import Feed
     from shared.ports.store import Document, Store
     from shared.verifier.cache import VerdictCache
 
 LATE_COMMIT_SECONDS: Final = 30.0
 """How long a store may work on one commit: three times the deadline that comes with it, which the store counts."""
 _OVERLAP = timedelta(seconds=LATE_COMMIT_SECONDS + SLOW_READ_SECONDS)
-_SHARDS = range(16)
+_SHARDS = ("due_shard", range(16))
 _NEVER = float("-inf")
 
 
@@ -41,7 +45,10 @@ def in_thread(act: Callable[[], None]) -> None:
 
 
 class Changes:
-    """Polls one store for a cache, every `half_bound_seconds`; `jumped` is called when the clocks no longer agree."""
+    """Polls one store for a cache, every `half_bound_seconds`; `jumped` is called when the clocks no longer agree.
+
+    `feed` is where changes can be heard of between polls.
+    """
 
     def __init__(
         self,
@@ -51,6 +58,7 @@ class Changes:
         monotonic: Callable[[], float],
         background: Callable[[Callable[[], None]], None],
         jumped: Callable[[], None],
+        feed: Feed | None = None,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -62,6 +70,7 @@ class Changes:
         self._due = _NEVER
         self._offset: tuple[float, datetime] | None = None
         self._complete_to: datetime | None = None
+        self._listening = Listening(feed, self._take, monotonic, background) if feed else None
 
     def look(self) -> None:
         """Start a poll in the background if it is time for one."""
@@ -88,8 +97,15 @@ class Changes:
                     self._take(document)
                 self._complete_to = read_time
                 self._cache.polled(began)
+                if self._listening is not None:
+                    self._listening.begin(_changed_since(read_time), _SHARDS)
         finally:
             self._one_at_a_time.release()
+
+    def close(self) -> None:
+        """Listen no longer."""
+        if self._listening is not None:
+            self._listening.end()
 
     def _clocks_agree(self, began: float, read_time: datetime) -> bool:
         if self._monotonic() - began > OFFSET_SECONDS:
@@ -108,10 +124,8 @@ class Changes:
         return max(self._complete_to or oldest, oldest) - _OVERLAP
 
     def _since(self, time: datetime) -> Iterator[Document]:
-        for shard in _SHARDS:
-            query: Query | None = Query(
-                paths.CLIENTS, order_by=CHANGED_AT, equal=(("due_shard", shard),), at_least=time
-            )
+        for shard in _SHARDS[1]:
+            query: Query | None = replace(_changed_since(time), equal=((_SHARDS[0], shard),))
             while query is not None:
                 page = self._store.query(query)
                 yield from page
@@ -123,3 +137,8 @@ class Changes:
         final = data.get("status") == ClientStatus.REVOKED.value
         client_id = document.path.rpartition("/")[2]
         self._cache.changed(client_id, revision if isinstance(revision, int) else None, final=final)
+
+
+def _changed_since(time: datetime) -> Query:
+    """Return the query, of one shard or another, for clients whose change the store stamped at `time` or later."""
+    return Query(paths.CLIENTS, order_by=CHANGED_AT, at_least=time)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from shared.domain.model import ClientState
     from shared.domain.policy import Policy
+    from shared.ports.feed import Feed
     from shared.ports.keys import MacKey
     from shared.ports.store import Store
     from shared.verifier.budgets import Budgets
@@ -70,6 +71,8 @@ class Caching:
     random: Callable[[int], bytes] = os.urandom
     background: Callable[[Callable[[], None]], None] = in_thread
     """Runs a poll beside the request that noticed that it is time for one."""
+    feed: Feed | None = None
+    """Where changes are heard of before a poll finds them, if the store can tell (listening.py)."""
 
 
 class Verifier:
@@ -97,7 +100,7 @@ class Verifier:
             half = policy.staleness_seconds / 2
             self._cache = VerdictCache(2 * half, caching.monotonic, caching.random)
             on_clock = (caching.monotonic, caching.background, self._forget)
-            self._changes = Changes(store, self._cache, half, *on_clock)
+            self._changes = Changes(store, self._cache, half, *on_clock, caching.feed)
 
     def check(
         self, client_id: str, secret: str, now: datetime | None = None, *, source: str = "", caller: str = ""
@@ -128,6 +131,11 @@ class Verifier:
         """Look now for what changed, in the caller's thread; `StoreUnavailable`. Nothing to do without caching."""
         if self._cache is not None:
             self._changes.poll()
+
+    def close(self) -> None:
+        """Listen to no changes any more; checks go on."""
+        if self._cache is not None:
+            self._changes.close()
 
     def _forget(self) -> None:
         self._reads.forget()
