@@ -26,6 +26,8 @@ from admin.home_sealing import ScryptCost
 from admin.http_client import Answer, Call
 from local.cloud_events import request_of
 from local.gateway import open_gateway
+from shared.adapters.authoriser_proof import NAME as PROOFS
+from shared.adapters.authoriser_unsafe import NAME as UNSAFE
 from shared.adapters.documents import matches
 from shared.adapters.kms_local import LocalKeys
 from shared.adapters.outbox import Event as Delivery
@@ -39,6 +41,7 @@ from shared.entry.wiring import Suite
 from shared.ports.environment import Environment
 from shared.ports.events import SUBSCRIPTIONS, TRIGGERS
 from shared.ports.store import Check, Databases
+from shared.verifier.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -179,6 +182,8 @@ class World:
     policy: Policy = QUICK
     stage: Stage = Stage.LOCAL
     denied: frozenset[str] = frozenset()
+    attested: bool = False
+    """Whether admins prove who they are; else, and by name, a signature and a leaf must do."""
     clock: Clock = field(default_factory=Clock)
     queue: deque[Delivery] = field(default_factory=deque)
     admins: dict[str, Admin] = field(default_factory=dict)
@@ -203,10 +208,19 @@ class World:
 
     def new_suite(self, **stores: Store) -> Suite:
         """Return a suite over these parts, as another process would have it; `stores` take their databases' places."""
-        settings = Settings(stage=self.stage, base_url=URL, policy=self.policy, denied=self.denied)
+        settings = Settings(
+            stage=self.stage,
+            data=self.folder if self.attested else None,  # for the test authority's key only: the stores are given
+            base_url=URL,
+            authoriser=PROOFS if self.attested else UNSAFE,
+            policy=self.policy,
+            denied=self.denied,
+        )
         suite = Suite(settings, Environment(os.urandom, lambda seconds: time.sleep(min(seconds, 0.002))))
         stores = {"control": self.control, "auth": self.auth, "usage": self.usage, **stores}
-        parts = {"databases": Databases(**stores), "bus": self.bus, "keys": self.keys}
+        # What was counted is written when a test says so: `suite.telemetry.flush()`.
+        telemetry = Telemetry(stores["usage"], suite.environment, time.monotonic, lambda _run: None)
+        parts = {"databases": Databases(**stores), "bus": self.bus, "keys": self.keys, "telemetry": telemetry}
         # What is there already, a cached property does not build.
         vars(suite).update(parts=SimpleNamespace(**parts), **parts)
         return suite

@@ -27,20 +27,29 @@ if TYPE_CHECKING:
     from shared.ports.store import Databases
     from shared.use_cases.accept_envelope import AcceptEnvelope
     from shared.use_cases.accept_event import AcceptEvent
+    from shared.use_cases.admin_approvals import Approvals
+    from shared.use_cases.admin_invites import Invites
+    from shared.use_cases.admin_standing import Standing
     from shared.use_cases.clients import Clients
     from shared.use_cases.distribute import Distribute
     from shared.use_cases.enrol import Enrol
+    from shared.use_cases.enrol_desk import OpenDesk
     from shared.use_cases.freeze import Freeze
+    from shared.use_cases.import_clients import ImportClients
+    from shared.use_cases.leak import Leak
     from shared.use_cases.operate import Operate
     from shared.use_cases.publish import Publish
     from shared.use_cases.publish_log import PublishLog
     from shared.use_cases.read_status import ReadStatus
     from shared.use_cases.remove_user import RemoveUser
+    from shared.use_cases.set_policy import SetPolicy
     from shared.use_cases.set_token_terms import SetTokenTerms
     from shared.use_cases.sweep import Sweep
     from shared.use_cases.upkeep import Upkeep
+    from shared.verifier.callers import Callers, Salt
+    from shared.verifier.telemetry import Telemetry
     from shared.verifier.tokens import TokenChecker, Tokens
-    from shared.verifier.verifier import Verifier
+    from shared.verifier.verifier import Caching, Verifier
 
 
 @dataclass(frozen=True)
@@ -155,9 +164,12 @@ class Suite:
     @functools.cached_property
     def sweep(self) -> Sweep:
         """Behind `grace_sweeper`."""
+        from shared.use_cases.expiry import Expiry
         from shared.use_cases.sweep import Sweep
 
-        return Sweep(self.clients, self.bus, self.environment, self.upkeep, self.publish_log)
+        # Firestore lets go of what has expired by itself; no other store does.
+        expiry = None if self.settings.cloud else Expiry(self.databases)
+        return Sweep(self.clients, self.bus, self.environment, self.upkeep, self.publish_log, expiry)
 
     @functools.cached_property
     def upkeep(self) -> Upkeep:
@@ -165,6 +177,27 @@ class Suite:
         from shared.use_cases.upkeep import Upkeep
 
         return Upkeep(self.databases, self.groups, self.environment, self.settings.banner)
+
+    @functools.cached_property
+    def leak(self) -> Leak:
+        """Behind `operator`: which version a sighted secret is of, and an end to it."""
+        from shared.use_cases.leak import Leak
+
+        return Leak(self.clients, self.environment)
+
+    @functools.cached_property
+    def import_clients(self) -> ImportClients:
+        """Behind `operator`: clients that come with their bcrypt hashes."""
+        from shared.use_cases.import_clients import ImportClients
+
+        return ImportClients(self.clients, self.environment)
+
+    @functools.cached_property
+    def set_policy(self) -> SetPolicy:
+        """Behind `operator`: a client's own policy."""
+        from shared.use_cases.set_policy import SetPolicy
+
+        return SetPolicy(self.clients, self.environment)
 
     @functools.cached_property
     def remove_user(self) -> RemoveUser:
@@ -184,14 +217,59 @@ class Suite:
     def verifier(self) -> Verifier:
         """Behind `client_token`: checks credentials."""
         from shared.verifier.budgets import Budgets
-        from shared.verifier.verifier import Caching, Verifier, monotonic
+        from shared.verifier.verifier import Verifier, monotonic
 
         policy = self.settings.policy
+        return Verifier(
+            self.databases.control,
+            self.keys.mac,
+            policy,
+            caching=self.caching,
+            budgets=Budgets(monotonic),
+            observers=(self.telemetry,),
+        )
+
+    @functools.cached_property
+    def telemetry(self) -> Telemetry:
+        """Counts what the verifier accepts, and writes it to the database usage; says goodbye when the process ends."""
+        import atexit
+
+        from shared.verifier.telemetry import Telemetry
+        from shared.verifier.verifier import monotonic
+
+        telemetry = Telemetry(self.databases.usage, self.environment, monotonic)
+        atexit.register(telemetry.close)
+        return telemetry
+
+    @functools.cached_property
+    def salt(self) -> Salt:
+        """What callers' tags and canaries' nonces are made under."""
+        from shared.verifier.callers import Salt
+        from shared.verifier.verifier import monotonic
+
+        return Salt(self.databases.control, monotonic)
+
+    @functools.cached_property
+    def callers(self) -> Callers:
+        """Tags of who presents credentials."""
+        from shared.verifier.callers import Callers
+
+        return Callers(self.salt)
+
+    def close(self) -> None:
+        """Write what this process still has to write; nothing more is expected of it."""
+        if "telemetry" in vars(self):
+            self.telemetry.close()
+
+    @functools.cached_property
+    def caching(self) -> Caching | None:
+        """How the verifier keeps verdicts; None where it reads each time."""
+        from shared.verifier.verifier import Caching
+
         # On one machine a read costs next to nothing, and what a command did shows at once (docs/verifier.md).
         many = self.settings.cloud is not None and self.settings.stage is not Stage.LOCAL
         feed = self.parts.feed if many and self.settings.listen else None
-        caching = Caching(feed=feed) if many and policy.staleness_seconds else None
-        return Verifier(self.databases.control, self.keys.mac, policy, caching=caching, budgets=Budgets(monotonic))
+        return Caching(feed=feed) if many and self.settings.policy.staleness_seconds else None
 
     @functools.cached_property
     def tokens(self) -> Tokens:
@@ -224,6 +302,40 @@ class Suite:
         return Operate(self.databases, self.clients, self.groups, self.environment)
 
     @functools.cached_property
+    def invites(self) -> Invites:
+        """Behind `operator`: invites devices."""
+        from shared.use_cases.admin_invites import Invites
+
+        wanted = self.settings
+        quorum = wanted.policy.invite_quorum
+        return Invites(self.databases, self.environment, quorum, attested=wanted.attested, banner=wanted.banner)
+
+    @functools.cached_property
+    def standing(self) -> Standing:
+        """Behind `operator`: suspends, resumes and removes admins."""
+        from shared.use_cases.admin_standing import Standing
+
+        quorum, banner = self.settings.policy.invite_quorum, self.settings.banner
+        return Standing(self.databases, self.remove_user, self.environment, quorum, banner)
+
+    @functools.cached_property
+    def open_desk(self) -> OpenDesk:
+        """What an invite's holder is judged by."""
+        from shared.use_cases.enrol_desk import OpenDesk
+
+        return OpenDesk(self.databases.auth, self.settings.policy.invite_quorum)
+
+    @functools.cached_property
+    def approvals(self) -> Approvals:
+        """Behind `enrol`: consent of admins."""
+        from shared.use_cases.admin_approvals import Approvals
+
+        wanted = self.settings
+        judge: Authoriser = self.proofs.authoriser_at("enrol") if wanted.attested else self.authoriser
+        quorum = wanted.policy.invite_quorum
+        return Approvals(self.databases, judge, self.environment, quorum, wanted.denied, wanted.banner)
+
+    @functools.cached_property
     def set_token_terms(self) -> SetTokenTerms:
         """Behind `operator`: what a client's tokens say."""
         from shared.use_cases.set_token_terms import SetTokenTerms
@@ -235,7 +347,8 @@ class Suite:
         """Behind `enrol`."""
         from shared.use_cases.enrol import Enrol
 
-        return Enrol(self.databases, self.groups, self.environment, self.settings.banner)
+        desk = self.open_desk if self.settings.attested else None
+        return Enrol(self.databases, self.groups, self.environment, self.settings.banner, desk)
 
 
 _given: dict[str, Suite] = {}

@@ -50,6 +50,8 @@ class Verdict:
     deprecated_at: datetime | None = None
     terms: TokenTerms = DEFAULT_TERMS
     """What the client's access tokens say, and whose it may ask about."""
+    in_transition: bool = False
+    """Of a refusal: whether the client has a version in grace, so that somebody may have changed over wrongly."""
 
 
 class Observer(Protocol):

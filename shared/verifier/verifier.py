@@ -175,7 +175,8 @@ class Verifier:
         state = self._settled(read, now)
         version = self._matching(secret, _candidates(state, now))
         if state is None or version is None:
-            return Verdict(accepted=False, now=now, reason=_why(state))
+            changing = state is not None and state.client.previous_version is not None
+            return Verdict(accepted=False, now=now, reason=_why(state), in_transition=changing)
         if not is_imported(version) and not matching.confirmed(secret, version, self._mac_key):
             return Verdict(accepted=False, now=now, reason=Reason.MAC_REFUSED)
         verdict = self._accepted(state, version, now)

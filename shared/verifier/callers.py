@@ -1,0 +1,96 @@
+"""Callers' tags: whose use of a secret it is, told apart without being told.
+
+A tag is a keyed hash of the caller's network (IPv4 /24, IPv6 /48) and of the product in its User-Agent. The key is a
+value in the database control; tags are stored in usage: who reads the one database alone learns no address.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Final, cast
+
+from shared.domain.encodings import base64url_encode, length_prefixed
+from shared.ports.store import StoreError
+from shared.records import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.ports.store import Store
+
+TAG_BYTES: Final = 6
+RETRY_SECONDS: Final = 30.0
+"""How long a process does without a salt before it asks for one again."""
+_MOST_KEPT: Final = 10_000
+_PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,40}")
+_V4_NETWORK, _V6_NETWORK = 24, 48
+
+
+class Salt:
+    """The deployment's salt, read once a process; the sweeper makes it (use_cases/early_retirement.py)."""
+
+    def __init__(self, control: Store, monotonic: Callable[[], float]) -> None:
+        self._control = control
+        self._monotonic = monotonic
+        self._value: bytes | None = None
+        self._ask_again_at = float("-inf")
+
+    def value(self) -> bytes | None:
+        """Return the salt (`bytes, 32`), or None while there is none or the store can't be asked."""
+        if self._value is None and self._monotonic() >= self._ask_again_at:
+            self._ask_again_at = self._monotonic() + RETRY_SECONDS
+            self._value = self._read()
+        return self._value
+
+    def _read(self) -> bytes | None:
+        try:
+            data = self._control.get([paths.SALT])[paths.SALT].data
+        except StoreError:
+            return None
+        return cast("bytes", data["salt"]) if data else None
+
+
+class Callers:
+    """Makes tags. Any number of threads may use it; what it keeps in memory is bounded, and forgotten as a whole."""
+
+    def __init__(self, salt: Salt) -> None:
+        self._salt = salt
+        self._kept: dict[tuple[str, str], str] = {}
+
+    def tag(self, source: str, agent: str) -> str:
+        """Return the tag of a source (`budgets.source_of`) and a User-Agent; "" while there is no salt."""
+        kept = self._kept.get((source, agent))
+        if kept is not None:
+            return kept
+        salt = self._salt.value()
+        if salt is None:
+            return ""
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        tag = tag_of(salt, source, agent)
+        self._kept[source, agent] = tag
+        return tag
+
+
+def tag_of(salt: bytes, source: str, agent: str) -> str:
+    """Return a caller's tag, 8 base64url characters."""
+    data = length_prefixed("keyturn/caller/v1", network_of(source), product_of(agent))
+    return base64url_encode(hmac.digest(salt, data, "sha256")[:TAG_BYTES])
+
+
+def network_of(source: str) -> str:
+    """Return the network of an address or network: IPv4 /24, IPv6 /48; "" for none, or one's own machine."""
+    try:
+        address = ipaddress.ip_interface(source.strip()).ip
+    except ValueError:
+        return ""
+    width = _V4_NETWORK if address.version == 4 else _V6_NETWORK  # noqa: PLR2004 - the versions of IP
+    return "" if address.is_loopback else str(ipaddress.ip_network((address, width), strict=False))
+
+
+def product_of(agent: str) -> str:
+    """Return the first product's name in a User-Agent (RFC 9110 §10.1.5), without its version; "" for none."""
+    found = _PRODUCT.match(agent)
+    return found[0] if found else ""
