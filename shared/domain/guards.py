@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Request,
         Retire,
         RetireSilent,
+        RevokeSighted,
         RevokeVersion,
     )
     from shared.domain.model import ClientState
@@ -245,17 +246,22 @@ def interval_kept(case: Case) -> None:
 
 
 def within_rates(case: Case) -> None:
-    """Refuse more requests an hour than the client and the requester may make."""
+    """Refuse more requests within any hour than the client and the requester may make; both say when to come back."""
     command: Request = case.command
-    _within(case.state.client.recent_requests, case.policy.requests_per_hour_per_client, case.now)
-    _within(command.recent, case.policy.requests_per_hour_per_requester, case.now)
+    wait = max(
+        _wait(case.state.client.recent_requests, case.policy.requests_per_hour_per_client, case.now),
+        _wait(command.recent, case.policy.requests_per_hour_per_requester, case.now),
+    )
+    if wait:
+        raise RateLimited("rate", "Too many requests within an hour.", retry_after_seconds=wait)
 
 
-def _within(moments: Sequence[datetime], limit: int, now: datetime) -> None:
-    recent = recent_of(moments, now)
-    if len(recent) >= limit:
-        wait = math.ceil((recent[-limit] + _HOUR - now).total_seconds())
-        raise RateLimited("rate", "Too many requests within an hour.", retry_after_seconds=max(1, wait))
+def _wait(moments: Sequence[datetime], limit: int, now: datetime) -> int:
+    """Return in how many whole seconds fewer than `limit` moments will be within the last hour: 0 if they are now."""
+    recent = sorted(recent_of(moments, now))
+    if len(recent) < limit:
+        return 0
+    return math.ceil((recent[-limit] + _HOUR - now) / timedelta(seconds=1))
 
 
 def recent_of(moments: Sequence[datetime], now: datetime) -> tuple[datetime, ...]:

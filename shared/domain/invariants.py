@@ -60,6 +60,11 @@ def _pointers(state: ClientState) -> Iterator[str]:
         yield "the current version has an end"
 
 
+    live = {version.version_id for version in state.live}
+    if live & set(state.client.recently_retired):
+        yield "a live version is listed as retired"
+
+
 def _liveness(state: ClientState) -> Iterator[str]:
     promoted = any(rotation.outcome in _PROMOTED for rotation in state.rotations.values())
     if state.client.status is ClientStatus.ACTIVE and promoted and state.current is None:

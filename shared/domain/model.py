@@ -212,6 +212,8 @@ class Client:
     tokens: TokenTerms = DEFAULT_TERMS
     recent_requests: tuple[datetime, ...] = ()
     approvals: tuple[Approval, ...] = ()
+    recently_retired: tuple[str, ...] = ()
+    """The last versions that were retired, oldest first: who presents one of their secrets has an old copy, or a leak."""
     audit_head: Head = field(default_factory=Head)
     revision: int = 0
 

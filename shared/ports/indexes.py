@@ -22,6 +22,7 @@ AUDIT_BY_SEQ = Index("oauth2_clients/{client}/audit", (), "seq")
 
 VERSIONS_BY_ID = Index("oauth2_clients/{client}/secrets", (), "version_id")
 ROTATIONS_OF_CLIENT = Index("oauth2_rotations", ("client_id",), "rotation_id")
+ROTATIONS_BY_HINT = Index("oauth2_rotations", (), "hint")
 ROTATIONS_WAITING = Index("oauth2_rotations", ("waiting_for",), "created_at")
 KEY_PACKAGES_BY_GROUP = Index("key_packages", (), "group_id")
 WELCOMES_BY_GROUP = Index("welcomes", (), "group_id")
@@ -48,6 +49,7 @@ INDEXES = (
     AUDIT_BY_SEQ,
     VERSIONS_BY_ID,
     ROTATIONS_OF_CLIENT,
+    ROTATIONS_BY_HINT,
     ROTATIONS_WAITING,
     KEY_PACKAGES_BY_GROUP,
     WELCOMES_BY_GROUP,

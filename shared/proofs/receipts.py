@@ -17,6 +17,7 @@ from shared.domain.errors import InvalidRequest
 
 _KEY_LABEL = "nip-kr/receipt/v1"
 _ACK_LABEL = "nip-kr/ack/v1"
+_SIGHTING_LABEL = "keyturn/sighting/v1"
 _SEED_BYTES = 32
 
 
@@ -38,6 +39,25 @@ class Ack:
         return length_prefixed(_ACK_LABEL, *ids, str(self.ack_at), self.secret_hash, self.mac_key_ref)
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A version whose secret was sighted where it should not be, and the rotation that is to replace it.
+
+    `made_by` is the rotation that brought the version; `sighted_at` is Unix milliseconds.
+    """
+
+    client_id: str
+    version_id: str
+    made_by: str
+    replaced_by: str
+    sighted_at: int
+
+    def signed_bytes(self) -> bytes:
+        """Return LP("keyturn/sighting/v1", …), the time in decimal digits."""
+        ids = (self.client_id, self.version_id, self.made_by, self.replaced_by)
+        return length_prefixed(_SIGHTING_LABEL, *ids, str(self.sighted_at))
+
+
 def receipt_key(secret: str, *, client_id: str, version_id: str, rotation_id: str) -> bytes:
     """Return the Ed25519 public key (`bytes, 32`) that checks the receipts of this secret in this rotation."""
     return _signer(secret, client_id, version_id, rotation_id).public_key().public_bytes_raw()
@@ -50,10 +70,25 @@ def sign_receipt(secret: str, ack: Ack) -> str:
 
 def verify_receipt(receipt_key: bytes, receipt: str, ack: Ack) -> bool:
     """Return whether a receipt is for exactly this ack; the key is `bytes, 32`, as the store has it."""
+    return _verified(receipt_key, receipt, ack)
+
+
+def sign_sighting(secret: str, sighting: Sighting) -> str:
+    """Return the signature, base64url of 64 bytes, of someone who has the secret before them: it is shown to nobody."""
+    signer = _signer(secret, sighting.client_id, sighting.version_id, sighting.made_by)
+    return base64url_encode(signer.sign(sighting.signed_bytes()))
+
+
+def verify_sighting(receipt_key: bytes, signature: str, sighting: Sighting) -> bool:
+    """Return whether a signature is for exactly this sighting; the key is `bytes, 32`, as the store has it."""
+    return _verified(receipt_key, signature, sighting)
+
+
+def _verified(receipt_key: bytes, signature: str, signed: Ack | Sighting) -> bool:
     key = Ed25519PublicKey.from_public_bytes(receipt_key)
     try:
-        key.verify(base64url_decode(receipt), ack.signed_bytes())
-    except (InvalidSignature, InvalidRequest, UnicodeEncodeError):  # the last: an ack's field is no text
+        key.verify(base64url_decode(signature), signed.signed_bytes())
+    except (InvalidSignature, InvalidRequest, UnicodeEncodeError):  # the last: a signed field is no text
         return False
     return True
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from shared.domain import lifecycle
 from shared.domain.encodings import due_shard
 from shared.domain.model import Client, ClientState, Phase, Rotation, Version
+from shared.domain.secret_format import version_hint
 from shared.records.entities import from_data, to_data
 
 if TYPE_CHECKING:
@@ -33,9 +34,13 @@ def client_data(state: ClientState, policy: Policy) -> dict[str, Value]:
 
 
 def rotation_data(rotation: Rotation) -> dict[str, Value]:
-    """Return a rotation's whole document; `waiting_for` says in whose log its notice is still to come, else None."""
+    """Return a rotation's whole document; `waiting_for` says in whose log its notice is still to come, else None.
+
+    By `hint` a scannable secret that was sighted finds its version.
+    """
     waiting = rotation.phase is Phase.REQUESTED
-    return {**to_data(rotation), "waiting_for": group_key(rotation.groups) if waiting else None}
+    waiting_for = group_key(rotation.groups) if waiting else None
+    return {**to_data(rotation), "waiting_for": waiting_for, "hint": version_hint(rotation.new_version)}
 
 
 def group_key(groups: Iterable[str]) -> str:

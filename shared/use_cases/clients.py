@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from shared.domain import audit
 from shared.domain.errors import Broken, NotFound
-from shared.domain.model import Client, ClientState, Rotation, Version
+from shared.domain.model import Client, ClientState, Rotation, Version, VersionState
 from shared.ports.store import Amend, Check, Create, LostRace, Snapshot, put
 from shared.records import paths
 from shared.records.entities import from_data, to_data
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 
 _T = TypeVar("_T")
+
+RETIRED_KEPT = 5
+"""How many versions a client's document names after they were retired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +177,17 @@ class Clients:
             audit_head=entries[-1].head if entries else client.audit_head,
             revision=client.revision + 1,
             updated_at=reading.now,
+            recently_retired=_recently_retired(reading.state, decision.state),
         )
         state = replace(decision.state, client=written)
         return [*_changes(reading, state), *entry_writes(client.client_id, entries)]
+
+
+def _recently_retired(before: ClientState, after: ClientState) -> tuple[str, ...]:
+    """Return the last versions that had a secret and have it no more, the newly retired ones at the end."""
+    gone = (item for item in after.versions.values() if item.state is VersionState.RETIRED and item.receipt_key)
+    new = [item.version_id for item in gone if item.version_id not in before.client.recently_retired]
+    return (*before.client.recently_retired, *new)[-RETIRED_KEPT:]
 
 
 def _named(data: Data) -> list[str]:

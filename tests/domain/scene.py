@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.domain import commands
 from shared.domain.encodings import ulid
-from shared.domain.lifecycle import decide, settle
+from shared.domain.lifecycle import decide, decide_together, settle
 from shared.domain.model import Client, ClientKind, ClientState, Person, Recipient
 from shared.domain.policy import Policy
 
@@ -156,6 +156,22 @@ class Scene:
 
     def revoke(self, number: int, by: str = "ada", *, force: bool = False) -> Decision:
         return self.act(commands.RevokeVersion(**self.by(by), version_id=version_id(number), force=force))
+
+    def sighting(self, number: int, **given: Any) -> commands.RevokeSighted:  # noqa: ANN401 - a command's fields
+        """Return what the operator asks for when version `number` was sighted; it has no leaf in any group."""
+        operator = {**self.by(EVERYBODY[0]), "actor": Person("operator", "")}
+        fields = {"version_id": version_id(number), "receipt_key": f"receipt-key-{number}"}
+        return commands.RevokeSighted(**{**operator, **fields, **given})
+
+    def burn(self, number: int, successor: int, **given: Any) -> Decision:  # noqa: ANN401 - a command's fields
+        """Revoke a sighted version and ask for its successor, in one decision."""
+        revoke = self.sighting(number, **given)
+        evidence = {name: getattr(revoke, name) for name in ("actor", "groups", "people")}
+        emergency = commands.Emergency(**{**self._asked(successor, "ada"), **evidence})
+        decision = decide_together(self.state, [revoke, emergency], self.policy, self.now)
+        self.state = decision.state
+        self.history.extend(decision.transitions)
+        return decision
 
     def revoke_client(self, by: str = "ada") -> Decision:
         return self.act(commands.RevokeClient(**self.by(by)))

@@ -188,6 +188,12 @@ class Lifecycle(RuleBasedStateMachine):
     def revoke(self, who: str, back: int, *, force: bool) -> None:
         self.attempt(self.scene.revoke, self.number(back), by=who, force=force)
 
+    @rule(back=BACK, fresh=st.sampled_from((True, True, True, False)), signed=st.sampled_from((True, True, False)))
+    def burn(self, back: int, *, fresh: bool, signed: bool) -> None:
+        """Revoke a sighted version, and ask for its successor at once."""
+        given = {} if signed else {"receipt_key": None}
+        self.attempt(self.scene.burn, self.number(back), self.number(-fresh), **given)
+
     @rule(who=WHO, meant=st.integers(0, 30))
     def revoke_client(self, who: str, meant: int) -> None:
         """Rarely: it is final."""

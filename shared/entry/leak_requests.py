@@ -1,0 +1,88 @@
+"""The operator's requests about leaks, imports and policy: parse, call one use case, show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.domain.errors import InvalidRequest
+from shared.domain.imported import is_imported
+from shared.domain.secret_format import HINT_LENGTH
+from shared.entry.http import fields_of
+from shared.entry.operator_requests import show_client
+from shared.entry.views import plain
+from shared.entry.wiring import suite
+from shared.proofs.receipts import Sighting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import flask
+
+    from shared.domain.model import Version
+    from shared.use_cases.leak import Candidates
+
+_SHOWN = ("client_id", "version_id", "rotation_id", "receipt_key", "state", "retired_because", "created_at")
+
+
+def versions(request: flask.Request) -> Mapping[str, Any]:
+    """Show versions to compare a sighted value with: of a client, of a hint, or a page of all."""
+    candidates = _candidates(request.args)
+    # Without a receipt key there was never a secret; an imported version is told of, and its hash stays here.
+    shown = [_view(item) for item in candidates.versions if item.receipt_key or is_imported(item)]
+    return {"versions": shown, "next": candidates.following}
+
+
+def _candidates(asked: Mapping[str, str]) -> Candidates:
+    if "client_id" in asked:
+        return suite().leak.of_client(asked["client_id"])
+    if "hint" in asked:
+        hint = asked["hint"]
+        if len(hint) != HINT_LENGTH or not (hint.isascii() and hint.isalnum()):
+            raise InvalidRequest("bad_hint", "A hint is 8 letters and digits.")
+        return suite().leak.of_hint(hint)
+    return suite().leak.of_all(asked.get("after"))
+
+
+def _view(version: Version) -> Mapping[str, Any]:
+    return {**{name: plain(getattr(version, name)) for name in _SHOWN}, "imported": is_imported(version)}
+
+
+def revoke(request: flask.Request) -> Mapping[str, Any]:
+    """Revoke a sighted version, and ask for its successor."""
+    fields = fields_of(request)
+    sighting = Sighting(
+        client_id=fields.text("client_id"),
+        version_id=fields.text("version_id"),
+        made_by=fields.optional_text("made_by"),
+        replaced_by=fields.text("rotation_id"),
+        sighted_at=fields.integer("sighted_at"),
+    )
+    burnt = suite().leak.revoke(sighting, fields.optional_text("signature"))
+    return {
+        "client_id": burnt.client_id,
+        "version_id": burnt.version_id,
+        "status": burnt.status,
+        "rotation_id": burnt.rotation.rotation_id if burnt.rotation else None,
+        "quorum": burnt.rotation.quorum if burnt.rotation else None,
+        "refused": burnt.refused or None,
+        "effective_within_seconds": suite().settings.policy.staleness_seconds,
+    }
+
+
+def import_clients(request: flask.Request) -> Mapping[str, Any]:
+    """Import a page of clients with their bcrypt hashes."""
+    rows = fields_of(request).values.get("clients")
+    if not isinstance(rows, list):
+        raise InvalidRequest("bad_field", "clients must be a list of objects.")
+    done = suite().import_clients(rows)
+    refused = [{"index": index, "reason": reason} for index, reason in done.refused]
+    return {"added": list(done.added), "known": list(done.known), "refused": refused}
+
+
+def set_policy(request: flask.Request, client_id: str) -> Mapping[str, Any]:
+    """Change a client's policy."""
+    changes = fields_of(request).fields("policy").values
+    if not all(value is None or isinstance(value, (int, bool)) for value in changes.values()):
+        raise InvalidRequest("bad_field", "A policy value is a whole number, true, false or null.")
+    suite().set_policy(client_id, changes)  # type: ignore[arg-type]  # checked just now
+    return show_client(request, client_id)

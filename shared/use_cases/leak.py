@@ -1,0 +1,208 @@
+"""Leak: a secret was sighted where it should not be. Which one, and an end to it.
+
+Rules:
+
+1. The value comes nowhere near this: whoever has it compares locally with receipt keys, which are public, and signs
+   what is to be done with it. So it is shown to nobody more, and nobody can burn a version without its secret.
+2. An imported version has no receipt key: the operator's word is what there is.
+3. Cancel, revoke and the emergency request are one commit. A version in grace has its successor already: none is asked
+   for. Where a rotation can't be opened (too few devices, rates) the version is revoked all the same, and the answer
+   says why: what is sighted is burnt.
+4. The same request again, by its rotation's id, gets the same answer, and another line in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.domain import lifecycle
+from shared.domain.commands import Emergency, RevokeSighted
+from shared.domain.encodings import (
+    base64url_decode,
+    digest,
+    from_milliseconds,
+    identifier,
+    rotation_identifier,
+    ulid,
+    version_identifier,
+)
+from shared.domain.errors import Conflict, NotFound, PolicyViolation, RateLimited, Refusal
+from shared.domain.model import Person, Rotation, Version
+from shared.ports.store import Query
+from shared.proofs.receipts import Sighting, verify_sighting
+from shared.records import paths
+from shared.records.entities import from_data
+from shared.use_cases.attempts import until_won
+from shared.use_cases.operate import OPERATOR
+from shared.use_cases.sweep import pages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from shared.domain.commands import Command
+    from shared.domain.lifecycle import Decision
+    from shared.ports.environment import Environment
+    from shared.ports.store import Document, Store
+    from shared.use_cases.clients import Clients, Reading
+
+_log = logging.getLogger("keyturn")
+
+REVOKED = "a sighted secret was revoked"
+"""What an alert looks for in the log; ids follow."""
+CLIENTS_A_PAGE = 20
+MOST_HINTED = 10
+"""So many versions at most are of one hint of 40 random bits, unless somebody made them so."""
+THE_OPERATOR = Person(OPERATOR, "")
+"""Who asks: nobody with a leaf, so every device's ack counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Versions to compare a value with, and after which client the next page begins (None: this was the last)."""
+
+    versions: Sequence[Version]
+    following: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Burnt:
+    """What a revocation came to. `rotation` is None where none was opened; `refused` is then why, if it was refused."""
+
+    client_id: str
+    version_id: str
+    status: str
+    rotation: Rotation | None
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """The use cases behind `keyturn leak`."""
+
+    clients: Clients
+    environment: Environment
+
+    def of_client(self, client_id: str) -> Candidates:
+        """Return all versions of a client, retired ones too; `NotFound` without such a client."""
+        path = paths.client(identifier(client_id))
+        if not self._store.get([path])[path].exists:
+            raise NotFound("unknown_client", "There is no such client.")
+        return Candidates(list(self._versions(client_id)))
+
+    def of_hint(self, hint: str) -> Candidates:
+        """Return the versions that a scannable secret's hint means: one, or by chance a few."""
+        asked = Query(paths.ROTATIONS, order_by="hint", at_least=hint, at_most=hint, limit=MOST_HINTED)
+        made = [from_data(Rotation, item.data) for item in self._store.query(asked) if item.data]
+        found = self._store.get(paths.version(item.client_id, item.new_version) for item in made)
+        return Candidates([from_data(Version, item.data) for item in found.documents.values() if item.data])
+
+    def of_all(self, after: str | None) -> Candidates:
+        """Return all versions of the next clients in the order of their ids; one read a version, and one a client."""
+        asked = Query(paths.CLIENTS, order_by="client_id", limit=CLIENTS_A_PAGE, after=self._last(after))
+        found = self._store.query(asked)
+        ids = [item.path.rpartition("/")[2] for item in found]
+        versions = [version for client_id in ids for version in self._versions(client_id)]
+        return Candidates(versions, ids[-1] if len(found) == CLIENTS_A_PAGE else None)
+
+    def revoke(self, sighting: Sighting, signature: str) -> Burnt:
+        """Revoke a sighted version and ask for its successor; `Forbidden` unless the version's secret signed that.
+
+        `Conflict` for a version that is neither live nor pending: it verifies nowhere.
+        """
+        identifier(sighting.client_id)
+        version_identifier(sighting.version_id)
+        rotation_identifier(sighting.replaced_by)
+        from_milliseconds(sighting.sighted_at)
+        burnt = until_won(lambda: self._revoke(sighting, signature), self.environment)
+        _log.error("%s: version %s of client %s", REVOKED, burnt.version_id, burnt.client_id)
+        return burnt
+
+    @property
+    def _store(self) -> Store:
+        return self.clients.store
+
+    def _versions(self, client_id: str) -> Iterator[Version]:
+        found = pages(self._store, Query(f"{paths.client(client_id)}/secrets", order_by="version_id"))
+        return (from_data(Version, item.data) for item in found if item.data)
+
+    def _last(self, client_id: str | None) -> Document | None:
+        if client_id is None:
+            return None
+        path = paths.client(identifier(client_id))
+        last = self._store.get([path])[path]
+        if not last.exists:
+            raise NotFound("unknown_client", "There is no such client.")
+        return last
+
+    def _revoke(self, sighting: Sighting, signature: str) -> Burnt:
+        place = paths.version(sighting.client_id, sighting.version_id)
+        reading = self.clients.read(sighting.client_id, also=[place, paths.rotation(sighting.replaced_by)])
+        found = reading.snapshot[place].data
+        if found is None:
+            raise NotFound("unknown_version", "The client has no such version.")
+        made = self._made_before(sighting, reading)
+        if made is not None:
+            return Burnt(sighting.client_id, sighting.version_id, reading.state.client.status.value, made)
+        decision, refused = self._decided(sighting, _signer_of(from_data(Version, found), sighting, signature), reading)
+        self.clients.commit(reading, decision)
+        state = decision.state
+        rotation = state.rotations.get(sighting.replaced_by)
+        return Burnt(sighting.client_id, sighting.version_id, state.client.status.value, rotation, refused)
+
+    def _made_before(self, sighting: Sighting, reading: Reading) -> Rotation | None:
+        data = reading.snapshot[paths.rotation(sighting.replaced_by)].data
+        made = from_data(Rotation, data) if data else None
+        if made and (made.request_digest, made.requested_by) != (_digest(sighting), THE_OPERATOR):
+            raise Conflict("rotation_id_taken", "That rotation id was used for another request.")
+        return made
+
+    def _decided(self, sighting: Sighting, key: str | None, reading: Reading) -> tuple[Decision, str]:
+        state, policy, now = reading.state, reading.policy, reading.now
+        revoke = self._command(sighting, key, reading)
+        if sighting.version_id == lifecycle.settle(state, policy, now).state.client.previous_version:
+            return lifecycle.decide(state, revoke, policy, now), ""
+        try:
+            both: list[Command] = [revoke, self._emergency(sighting, revoke, reading)]
+            return lifecycle.decide_together(state, both, policy, now), ""
+        except (PolicyViolation, RateLimited) as refusal:  # only the request can meet with these
+            return lifecycle.decide(state, revoke, policy, now), refusal.reason
+
+    def _command(self, sighting: Sighting, key: str | None, reading: Reading) -> RevokeSighted:
+        return RevokeSighted(
+            actor=THE_OPERATOR,
+            groups=frozenset(reading.state.client.admin_groups),
+            people=reading.people,
+            reason=f"sighted at {sighting.sighted_at}",
+            version_id=sighting.version_id,
+            receipt_key=key,
+        )
+
+    def _emergency(self, sighting: Sighting, revoke: RevokeSighted, reading: Reading) -> Emergency:
+        return Emergency(
+            actor=revoke.actor,
+            groups=revoke.groups,
+            people=revoke.people,
+            reason=revoke.reason,
+            digest=_digest(sighting),
+            rotation_id=sighting.replaced_by,
+            version_id=ulid(reading.now, self.environment.random(10)),
+            group=reading.state.client.admin_groups[0],
+            measured_from=reading.now,
+        )
+
+
+def _digest(sighting: Sighting) -> str:
+    return digest({"action": "leak", "client_id": sighting.client_id, "version_id": sighting.version_id})
+
+
+def _signer_of(version: Version, sighting: Sighting, signature: str) -> str | None:
+    """Return the receipt key that a sighting verifies under, if it is the version's."""
+    if version.receipt_key is None or version.rotation_id != sighting.made_by:
+        return None
+    try:
+        holds = verify_sighting(base64url_decode(version.receipt_key), signature, sighting)
+    except (Refusal, ValueError):  # the stored key is none
+        return None
+    return version.receipt_key if holds else None
