@@ -91,7 +91,7 @@ class Kind:
 
 
 _ROSTER_MEMBER = Shape(_plain("user", "npub", "leaf", "key_package_event", "joined_at", "updated_at"))
-_ROTATION = Shape({**shape_of(Rotation).required, "waiting_for": None})
+_ROTATION = Shape({**shape_of(Rotation).required, "waiting_for": None, "hint": None})
 _ROSTER = Shape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_MEMBER}, _plain("beside"))
 _MESSAGE = Shape(_plain("index", "kind", "event", "rotation_id", "at"), _plain("joined"))
 _POST = Shape(_plain("source", "at", "due_at", "attempts", "accepted", "refused", "dead"))
@@ -150,13 +150,15 @@ KINDS = (
     Kind("group_upkeep/{group}", "upkeep", Shape(_plain("group_id", "due_at")), alone=True),
     Kind("group_seen/{group}/devices/{npub}", "sightings", Shape(_plain("seen_at")), alone=True),
     Kind("relay_outbox/{event}", "relay posts", _POST, alone=True),
-    Kind("service/house", "house rules", Shape(_plain("due_at")), alone=True),
+    Kind("service/house", "housekeeping times", Shape(_plain("due_at")), alone=True),
     Kind("service/frozen", "freezes", Shape(_plain("since", "because")), alone=True),
+    Kind("service/denied", "denylists", Shape(_plain("users", "npubs", "clients")), alone=True),
+    Kind("service/stopped", "stops", Shape(_plain("since", "reason")), alone=True),
     Kind("key_packages/{reference}", "key packages", Shape(_plain("group_id", "npub", "event", "at"))),
     Kind("welcomes/{reference}", "welcomes", Shape(_plain("npub", "group_id", "event", "at"))),
     Kind("events/{event}", "answers", Shape({"answer": _ANSWER, "expires_at": None})),
     Kind("proofs/{jti}", "used proofs", Shape(_plain("npub", "client_id", "at", "expires_at")), alone=True),
-    Kind("rates/{npub}", "rates", Shape(_plain("recent", "expires_at"))),
+    Kind("rates/{user_shard}", "rates", Shape(_plain("recent", "expires_at"))),
     Kind("service/identity", "service identities", Shape(_plain("npub", "sealed"))),
     Kind("invites/{code}", "invites", _INVITE),
     Kind("admins/{user}", "admins", _ADMIN, alone=True),

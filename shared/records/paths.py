@@ -10,6 +10,10 @@ GROUPS: Final = "mls_groups"
 SERVICE: Final = "service/identity"
 FROZEN: Final = "service/frozen"
 """There is such a document while nothing may be sent: the store is a copy, or was restored (use_cases/freeze.py)."""
+DENIED: Final = "service/denied"
+"""Who may do nothing; in control, and a copy in auth (use_cases/denials.py)."""
+STOPPED: Final = "service/stopped"
+"""There is such a document, in control and in auth, while the operator has stopped everything."""
 ADMINS: Final = "service/admins"
 """Database auth: every admin's standing, in one document, which is written with each change of it."""
 SALT: Final = "service/salt"
@@ -105,9 +109,9 @@ def event(event_id: str) -> str:
     return f"events/{event_id}"
 
 
-def rate(npub: str) -> str:
-    """Return the path of a requester's recent requests."""
-    return f"rates/{npub}"
+def rate(user: str, shard: int) -> str:
+    """Return the path of one shard of a person's recent requests (use_cases/limits.py)."""
+    return f"rates/{user}-{shard}"
 
 
 def invite(code_hash: str) -> str:

@@ -66,7 +66,9 @@ class AcceptEnvelope:
         if received.plaintext is None:
             return self._updated(membership, event, message, received.npub)
         said = _said(received.npub, received.plaintext)
-        return self.accept_event.accept(said, carried=partial(_carried, membership, paths.event(event.id)))
+        carried = partial(_carried, membership, paths.event(event.id))
+        # Two reads in all: the group that opens the message says whose rosters its command may rest on.
+        return self.accept_event.accept(said, carried, membership.roster)
 
     @property
     def _store(self) -> Store:

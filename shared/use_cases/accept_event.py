@@ -6,24 +6,27 @@ command's own commit, so that the same event gets the same answer, whatever happ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from shared.domain import guards, lifecycle
+from shared.domain import lifecycle
 from shared.domain.encodings import ulid
 from shared.domain.errors import Conflict, Forbidden, InvalidRequest
 from shared.domain.model import Person, Rotation
 from shared.ports.authorisation import Act
-from shared.ports.store import put
+from shared.ports.store import Snapshot, put
 from shared.proofs.nostr import open_event
 from shared.records import paths
 from shared.records.entities import from_data
+from shared.use_cases import limits
 from shared.use_cases.acknowledgement import acknowledgement
 from shared.use_cases.actions import ACTIONS, ROTATIONS, Asked
 from shared.use_cases.answers import command_answer, rotation_answer
 from shared.use_cases.attempts import until_won
 from shared.use_cases.control_events import ACK, read_intent
+from shared.use_cases.denials import GLANCES, require_allowed, require_running
+from shared.use_cases.rosters import read_rosters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from shared.proofs.nostr import Event
     from shared.use_cases.clients import Clients, Reading
     from shared.use_cases.control_events import Intent
+    from shared.use_cases.rosters import Roster
 
 Carried: TypeAlias = "Callable[[Data, datetime], Sequence[Write]]"
 
@@ -57,52 +61,65 @@ class AcceptEvent:
         event = open_event(body)
         return until_won(lambda: self.accept(event), self.environment)
 
-    def accept(self, event: Event, carried: Carried = lambda _answer, _now: ()) -> Data:
+    def accept(self, event: Event, carried: Carried = lambda _answer, _now: (), roster: Roster | None = None) -> Data:
         """Return the answer to an event of a known signer; its commit carries further writes, too. `LostRace` as well.
 
-        `carried` makes them from the answer and the store's now.
+        `carried` makes them from the answer and the store's now. `roster`, that of the signer's group where it was read
+        already, saves a read.
         """
         intent = read_intent(event)
-        proven_by = self.authoriser.reads(intent.proof) if intent.action != ACK else ()
-        reading = self.clients.read(intent.client_id, also=[*_also(event, intent), *proven_by])
+        reading = self._read(event, intent, roster)
         answered = reading.snapshot[paths.event(event.id)].data
         if answered is not None:
             return cast("Data", answered["answer"])
         require_fresh(event, reading.now)
-        actor = self._actor(event, intent, reading)
+        require_running(reading.snapshot, intent.action)
         used_up = self._authorised(event, intent, reading)
+        actor = self._actor(event, intent, reading)
         repeated = _repeated(intent, actor, reading)
         if repeated:
             return rotation_answer(repeated)
         return self._carry_out(event, intent, actor, reading, lambda answer, now: [*carried(answer, now), *used_up])
 
+    def _read(self, event: Event, intent: Intent, roster: Roster | None) -> Reading:
+        also = [*_also(event, intent), *self.authoriser.reads(intent.proof), *GLANCES]
+        if intent.action in ROTATIONS and (roster is None or roster.group_id != intent.group):
+            # Who is behind the key says where their requests stand: the first of the two reads tells it.
+            client = paths.client(intent.client_id)
+            first = self.clients.store.get([client, paths.roster(intent.group)])
+            also += limits.shards(read_rosters(first, [intent.group]).get(intent.group), event.pubkey)
+            return self.clients.read(intent.client_id, also, found=first[client])
+        if roster is None:
+            return self.clients.read(intent.client_id, also)
+        if intent.action in ROTATIONS:
+            also += limits.shards(roster, event.pubkey)
+        return self.clients.read_at_once(intent.client_id, also, groups=(roster.group_id, *roster.beside))
+
     def _authorised(self, event: Event, intent: Intent, reading: Reading) -> Sequence[Write]:
-        if intent.action == ACK:
+        if intent.action == ACK and not reading.policy.require_ack_proofs:
             return ()
-        act = Act(event.pubkey, intent.group, intent.client_id, intent.digest)
+        user = reading.user(event.pubkey) if intent.action == ACK else reading.seated(event.pubkey, intent.group)
+        act = Act(event.pubkey, intent.group, intent.client_id, intent.digest, user or "")
         return self.authoriser.check(intent.proof, act, reading.snapshot)
 
     def _actor(self, event: Event, intent: Intent, reading: Reading) -> Person:
         user = reading.user(event.pubkey) or _recipient(event, intent, reading)
         if user is None:
             raise Forbidden("not_authorised", "This admin is in no group that is authorised for the client.")
-        if self.denied & {user, event.pubkey, intent.client_id}:
-            raise Forbidden("denied", "This admin or client is on a denylist.")
+        require_allowed(reading.snapshot, self.denied, user, event.pubkey, intent.client_id)
         return Person(user, event.pubkey)
 
     def _carry_out(self, event: Event, intent: Intent, actor: Person, reading: Reading, carried: Carried) -> Data:
         command = self._command(event, intent, actor, reading)
         decision = lifecycle.decide(reading.state, command, reading.policy, reading.now)
         answer = command_answer(intent, decision, reading.policy)
-        self.clients.commit(
-            reading, decision, also=[*_records(event, intent, reading, answer), *carried(answer, reading.now)]
-        )
+        records = [*_records(event, intent, reading, answer), *carried(answer, reading.now)]
+        self.clients.commit(_rested_on(event, intent, reading), decision, also=records)
         return answer
 
     def _command(self, event: Event, intent: Intent, actor: Person, reading: Reading) -> Command:
         if intent.action == ACK:
             return acknowledgement(intent, actor, reading)
-        recent = reading.snapshot.documents.get(paths.rate(event.pubkey))
         asked = Asked(
             actor=actor,
             groups=reading.groups_of(event.pubkey),
@@ -114,7 +131,7 @@ class AcceptEvent:
             params=intent.params,
             new_version=ulid(reading.now, self.environment.random(10)),
             measured_from=datetime.fromtimestamp(event.created_at, UTC),
-            recent=_moments(recent.data if recent else None),
+            recent=limits.recent(reading.snapshot, _requester(event, intent, reading)),
         )
         return ACTIONS[intent.action](asked)
 
@@ -123,8 +140,6 @@ def _also(event: Event, intent: Intent) -> Iterator[str]:
     yield paths.event(event.id)
     if intent.rotation_id:
         yield paths.rotation(intent.rotation_id)
-    if intent.action in ROTATIONS:
-        yield paths.rate(event.pubkey)
 
 
 def require_fresh(event: Event, now: datetime) -> None:
@@ -152,14 +167,20 @@ def _repeated(intent: Intent, actor: Person, reading: Reading) -> Rotation | Non
     return rotation
 
 
-def _moments(data: Data | None) -> tuple[datetime, ...]:
-    return cast("tuple[datetime, ...]", data["recent"]) if data else ()
+def _requester(event: Event, intent: Intent, reading: Reading) -> str | None:
+    """Return whose request is to be counted, if the action is one that counts; None for a stranger in that group."""
+    return reading.seated(event.pubkey, intent.group) if intent.action in ROTATIONS else None
+
+
+def _rested_on(event: Event, intent: Intent, reading: Reading) -> Reading:
+    """Return the reading without what was only glanced at: no commit rests on it (denials.py, limits.py)."""
+    glanced = {*GLANCES, *limits.only_glanced_at(_requester(event, intent, reading), event.id)}
+    documents = {path: item for path, item in reading.snapshot.documents.items() if path not in glanced}
+    return replace(reading, snapshot=Snapshot(documents, reading.now))
 
 
 def _records(event: Event, intent: Intent, reading: Reading, answer: Data) -> Iterator[Write]:
     stored: Data = {"answer": answer, "expires_at": reading.now + ANSWERS_LAST}
     yield put(reading.snapshot[paths.event(event.id)], stored)
-    if intent.action in ROTATIONS:
-        rate = reading.snapshot[paths.rate(event.pubkey)]
-        recent = guards.recent_of(_moments(rate.data), reading.now)
-        yield put(rate, {"recent": [*recent, reading.now], "expires_at": reading.now + ANSWERS_LAST})
+    if user := _requester(event, intent, reading):
+        yield limits.counted(reading.snapshot, user, event.id)
