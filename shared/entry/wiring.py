@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shared.use_cases.admin_invites import Invites
     from shared.use_cases.admin_standing import Standing
     from shared.use_cases.clients import Clients
+    from shared.use_cases.deny import Deny
     from shared.use_cases.distribute import Distribute
     from shared.use_cases.enrol import Enrol
     from shared.use_cases.enrol_desk import OpenDesk
@@ -341,6 +342,13 @@ class Suite:
         from shared.use_cases.set_token_terms import SetTokenTerms
 
         return SetTokenTerms(self.clients, self.environment)
+
+    @functools.cached_property
+    def deny(self) -> Deny:
+        """Behind `operator`: denylists, and the stop of everything."""
+        from shared.use_cases.deny import Deny
+
+        return Deny(self.databases, self.environment, self.settings.banner)
 
     @functools.cached_property
     def enrol(self) -> Enrol:

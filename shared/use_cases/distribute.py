@@ -23,6 +23,7 @@ from shared.proofs.receipts import receipt_key
 from shared.records import paths
 from shared.records.live import group_key
 from shared.use_cases.attempts import until_won
+from shared.use_cases.denials import require_running
 from shared.use_cases.group_log import GroupLog
 from shared.use_cases.membership import require_thawed
 from shared.use_cases.waiting import WaitingRoom
@@ -93,6 +94,7 @@ class Distribute:
     def _send(self, sending: Sequence[Sending]) -> None:
         snapshot = sending[0].reading.snapshot
         require_thawed(snapshot)
+        require_running(snapshot)
         documents = _documents(snapshot, sending[0].rotation)
         logs = [GroupLog.opened(self.groups, document, snapshot.read_time) for document in documents]
         for log in logs:
@@ -148,6 +150,7 @@ def _tell(item: Sending, version: Version, secret: str, logs: Sequence[GroupLog]
 
 def _groups_of(client: Data) -> Iterator[str]:
     yield paths.FROZEN
+    yield paths.STOPPED  # the one thing that a commit rests on the stop for: no secret goes out once it stands
     yield from (paths.group(name) for name in cast("Iterable[str]", client["admin_groups"]))
 
 

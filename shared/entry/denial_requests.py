@@ -1,0 +1,69 @@
+"""The operator's requests that forbid and allow: denylists, and the stop of everything (docs/http.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.domain.errors import InvalidRequest
+from shared.entry.http import fields_of
+from shared.entry.views import plain
+from shared.entry.wiring import suite
+from shared.records.entities import to_data
+from shared.use_cases.denials import Denied
+from shared.use_cases.fields import Fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import flask
+
+    from shared.use_cases.deny import Stop
+
+_LISTS = ("users", "npubs", "clients")
+
+
+def show_denied(_request: flask.Request) -> Mapping[str, Any]:
+    """Show the store's denylists, and what the settings deny besides."""
+    return _denied(suite().deny.denied())
+
+
+def change_denied(request: flask.Request) -> Mapping[str, Any]:
+    """Add to the denylists and remove from them."""
+    fields = fields_of(request)
+    given = (_lists(fields, "add"), _lists(fields, "remove"))
+    return _denied(suite().deny.change(*given, fields.optional_text("reason")))
+
+
+def show_stop(_request: flask.Request) -> Mapping[str, Any]:
+    """Show whether everything is stopped."""
+    return _stop(suite().deny.stopped())
+
+
+def stop(request: flask.Request) -> Mapping[str, Any]:
+    """Stop everything; a stop that stands already stays as it is."""
+    return _stop(suite().deny.stop(fields_of(request).text("reason")))
+
+
+def start(request: flask.Request) -> Mapping[str, Any]:
+    """Let everything go on."""
+    suite().deny.start(fields_of(request).optional_text("reason"))
+    return _stop(None)
+
+
+def _denied(denied: Denied) -> Mapping[str, Any]:
+    return {**to_data(denied), "settings": sorted(suite().settings.denied)}
+
+
+def _stop(stands: Stop | None) -> Mapping[str, Any]:
+    return plain({"stopped": True, **to_data(stands)}) if stands else {"stopped": False, "since": None, "reason": None}
+
+
+def _lists(fields: Fields, name: str) -> Denied:
+    given = fields.fields(name) if name in fields.values else Fields({})
+    return Denied(**{list_: _texts(given.values.get(list_, [])) for list_ in _LISTS})
+
+
+def _texts(given: object) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
+        raise InvalidRequest("bad_field", "A field that must be a list of texts is of another type.")
+    return tuple(given)
