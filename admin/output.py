@@ -82,7 +82,10 @@ def ask(question: str) -> str:
     """Ask on stderr, so that stdout is the command's alone, and return the line of standard input; empty at its end."""
     with _set_aside():
         typer.echo(clean(question) + " ", nl=False, err=True)
-        return sys.stdin.readline().strip()
+        answer = sys.stdin.readline().strip()
+        if not sys.stdin.isatty():
+            typer.echo(err=True)  # nobody has pressed Enter on a screen: what follows begins a line
+        return answer
 
 
 @contextmanager

@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pyotp
+
 from shared.adapters.attestation.dev_attest import DevAttestation
 from shared.domain.encodings import base64url_decode, base64url_encode, to_milliseconds
 from shared.ports.attestation import AttestationRefused
@@ -71,6 +73,8 @@ class Desk:
     challenges: list[str] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     """What came to /proof."""
+    next_seed: bytes = field(default_factory=lambda: os.urandom(20))
+    """That of the next authenticator: a test knows the first code before it is shown anything."""
     refuse_challenges: int = 0
     ack_proofs: bool = False
     operated: list[list[str]] = field(default_factory=list)
@@ -99,10 +103,12 @@ class Desk:
 
     def code(self, user: str, *, ahead: int = 0) -> str:
         """Return what the person's authenticator shows, `ahead` steps from now."""
-        import pyotp
+        known = self.admins.get(user)
+        return self.code_of(known.seed if known else self.next_seed, ahead=ahead)
 
-        generator = pyotp.TOTP(base64.b32encode(self._seed(user)).decode())
-        return generator.at(int(self.now().timestamp()) + 30 * ahead)
+    def code_of(self, seed: bytes, *, ahead: int = 0) -> str:
+        """Return what an authenticator with this seed shows, `ahead` steps from now."""
+        return pyotp.TOTP(base64.b32encode(seed).decode()).at(int(self.now().timestamp()) + 30 * ahead)
 
     def check(self, event: Event) -> None:
         """Refuse a command without a good proof, where one is asked for."""
@@ -143,7 +149,7 @@ class Desk:
             device = DevAttestation().register(fields["device"], statement.to_bytes(), self.now())
         except AttestationRefused:
             raise refused() from None
-        seed = self.admins[user].seed if purpose == "device" else os.urandom(20)
+        seed = self.admins[user].seed if purpose == "device" else self.next_seed
         self.pending[invite] = (npub, device, seed)
         uri = None if purpose == "device" else provisioning_uri(seed, user, "keyturn")
         return {"user": user, "purpose": purpose, "totp": uri}
@@ -210,11 +216,3 @@ class Desk:
         claims = json.loads(base64url_decode(id_token.split(".")[1]))
         if claims["sub"] != user or claims["exp"] <= self.now().timestamp():
             raise refused()
-
-    def _seed(self, user: str) -> bytes:
-        if user in self.admins and self.admins[user].seed:
-            return self.admins[user].seed
-        return next(seed for invite, (_, _, seed) in self.pending.items() if invite in self._invites_of(user))
-
-    def _invites_of(self, user: str) -> set[str]:
-        return {hashlib.sha256(code.encode()).hexdigest() for code, (name, _) in self.invites.items() if name == user}

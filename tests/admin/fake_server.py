@@ -116,10 +116,14 @@ class FakeServer:
             return Answer(refusal.status, {}, json.dumps(fields).encode())
         if self.lose_answers:
             self.lose_answers -= 1
-            return Answer(503, {}, b'{"error": "unavailable", "reason": "lost", "detail": "Lost."}')
+            return self.lost
         if fields.get("accepted") is False:
             return Answer(401, {}, json.dumps(fields).encode())
         return Answer(200, {}, json.dumps(fields).encode())
+
+    @property
+    def lost(self) -> Answer:
+        return Answer(503, {}, b'{"error": "unavailable", "reason": "lost", "detail": "Lost."}')
 
     # --- doors
 
@@ -473,7 +477,7 @@ class FakeServer:
 
     def _acknowledge(self, event: Event, content: dict[str, Any]) -> dict[str, Any]:
         rotation = self._rotation(content["rotation_id"])
-        receipt = content.pop("receipt")
+        receipt, _ = content.pop("receipt"), content.pop("jwt_proof", None)
         ack = Ack(**content)
         ids = {"client_id": ack.client_id, "version_id": ack.version_id, "rotation_id": ack.rotation_id}
         if ack.ack_by != event.pubkey or not verify_receipt(
