@@ -1,0 +1,193 @@
+"""What hours of use tell: when silence is shown, when it is not, and whether use ends in time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.rhythm import (
+    FACTOR,
+    FLOOR,
+    FRESH,
+    HOUR,
+    PRESUMED_DEAD,
+    Because,
+    Forecast,
+    Life,
+    Seen,
+    Trace,
+    complete_since,
+    forecast,
+    hour_of,
+    laggards,
+    longest_pause,
+    silence,
+)
+
+NOW = datetime(2026, 3, 20, 12, 10, tzinfo=UTC)
+HERE = hour_of(NOW)
+DAY = timedelta(days=1)
+
+
+def trace(*hours_ago: int) -> Trace:
+    """Return uses so many hours ago."""
+    moments = sorted(NOW - ago * HOUR for ago in hours_ago)
+    return Trace(moments[0], moments[-1], frozenset(hour_of(moment) for moment in moments))
+
+
+DAILY_OLD = trace(*range(72, 24 * 20, 24))
+"""Used once a day until three days ago."""
+DAILY_NEW = trace(0, 24, 48)
+MOVED = Seen(DAILY_OLD, DAILY_NEW, {"web": (DAILY_OLD, DAILY_NEW)})
+LONG_AGO = NOW - 30 * DAY
+
+
+# --- rhythm ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hours", "pause"),
+    [
+        ([], None),
+        ([7], None),
+        ([7, 8], None),
+        ([7, 8, 9], 2),
+        ([0, 24, 48], 25),
+        ([0, 24, 100], None),  # that pause was seen once, and nothing as long beside it
+        ([0, 24, 48, 72, 121], 50),
+        ([0, 1, 2, 3, 168], None),
+    ],
+)
+def test_a_rhythm_takes_one_whole_period(hours: list[int], pause: int | None) -> None:
+    assert longest_pause(hours) == (None if pause is None else pause * HOUR)
+
+
+@given(st.sets(st.integers(0, 500), min_size=3, max_size=40))
+def test_a_pause_is_never_shorter_than_one_that_was_seen(hours: set[int]) -> None:
+    ordered = sorted(hours)
+    pause = longest_pause(hours)
+    seen = max(later - earlier for earlier, later in pairwise(ordered))
+    assert pause is None or pause > seen * HOUR
+
+
+# --- completeness ----------------------------------------------------------------------------------------------------
+
+ALIVE = Life(started_at=NOW - 9 * DAY, counted_to=NOW - timedelta(seconds=40))
+GONE = Life(started_at=NOW - 8 * DAY, counted_to=NOW - 7 * DAY, ended_at=NOW - 7 * DAY)
+VANISHED = Life(started_at=NOW - 8 * DAY, counted_to=NOW - 2 * DAY)
+
+
+def test_what_lives_counts_since_the_first_of_them() -> None:
+    assert complete_since([ALIVE, GONE], NOW) == ALIVE.started_at
+
+
+def test_nobody_alive_shows_nothing() -> None:
+    assert complete_since([], NOW) is None
+    assert complete_since([GONE], NOW) is None
+    assert complete_since([replace(ALIVE, counted_to=NOW - FRESH)], NOW) is None
+
+
+def test_one_that_vanished_leaves_a_hole_of_a_day() -> None:
+    assert complete_since([ALIVE, VANISHED], NOW) == VANISHED.counted_to + PRESUMED_DEAD
+    lately = replace(VANISHED, counted_to=NOW - PRESUMED_DEAD + timedelta(seconds=1))
+    assert complete_since([ALIVE, lately], NOW) is None
+
+
+def test_what_was_dropped_leaves_a_hole() -> None:
+    assert complete_since([replace(ALIVE, lost_to=NOW - HOUR)], NOW) == NOW - HOUR
+
+
+# --- silence ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_moved_over_and_kept_its_rhythm_is_silent_on_the_old() -> None:
+    seen = Seen(trace(*range(90, 24 * 20, 24)), trace(0, 24, 48, 72), {})
+    found = silence(seen, LONG_AGO, NOW)
+    assert (found.because, found.enough, found.needed) == (Because.SILENT, True, FACTOR * 25 * HOUR)
+    assert found.silent_for == 90 * HOUR
+
+
+def test_an_hourly_client_still_needs_a_day() -> None:
+    seen = Seen(trace(*range(20, 200)), trace(*range(20)), {})
+    found = silence(seen, LONG_AGO, NOW)
+    assert (found.because, found.needed) == (Because.TOO_SHORT, FLOOR)
+    assert silence(Seen(trace(*range(25, 200)), trace(*range(25)), {}), LONG_AGO, NOW).enough
+
+
+@pytest.mark.parametrize(
+    ("seen", "complete", "because"),
+    [
+        (MOVED, None, Because.TELEMETRY_INCOMPLETE),
+        (replace(MOVED, old=None), LONG_AGO, Because.OLD_NEVER_SEEN),
+        (replace(MOVED, new=None), LONG_AGO, Because.NEW_NOT_IN_USE),
+        (replace(MOVED, new=trace(0)), LONG_AGO, Because.NEW_NOT_IN_USE),  # not one whole period yet
+        (replace(MOVED, new=trace(100, 124, 148)), LONG_AGO, Because.NEW_NOT_IN_USE),  # the old came after it
+        (Seen(trace(700, 724, 748), trace(600, 624, 648), {}), LONG_AGO, Because.NEW_NOT_IN_USE),  # all is silent
+        (Seen(trace(200), trace(0), {}), LONG_AGO, Because.NO_RHYTHM),
+        (replace(MOVED, callers={"job": (trace(400), None)}), LONG_AGO, Because.CALLER_NOT_MOVED),
+        (MOVED, LONG_AGO, Because.TOO_SHORT),
+    ],
+)
+def test_what_is_not_shown_is_not_enough(seen: Seen, complete: datetime | None, because: Because) -> None:
+    found = silence(seen, complete, NOW)
+    assert (found.because, found.enough) == (because, False)
+
+
+def test_silence_counts_only_since_everything_is_counted() -> None:
+    seen = Seen(trace(*range(240, 24 * 20, 24)), trace(*range(0, 240, 24)), {})
+    assert silence(seen, LONG_AGO, NOW).enough
+    found = silence(seen, NOW - 2 * DAY, NOW)
+    assert (found.because, found.silent_for) == (Because.TOO_SHORT, 2 * DAY)
+
+
+def test_a_caller_lags_until_it_uses_the_new_or_has_missed_its_own_rhythm() -> None:
+    weekly = trace(170, 338, 506)
+    gone = trace(*range(300, 330))
+    seen = Seen(None, None, {"moved": (trace(60), trace(2)), "weekly": (weekly, None), "gone": (gone, None)})
+    assert list(laggards(seen, NOW)) == ["weekly"]
+    assert list(laggards(seen, NOW + 20 * DAY)) == []
+    back = Seen(None, None, {"both": (trace(1), trace(2))})
+    assert list(laggards(back, NOW)) == ["both"]
+
+
+# --- forecast --------------------------------------------------------------------------------------------------------
+
+
+def uses(*counts: int) -> dict[int, int]:
+    """Return uses in the last whole hours, the latest last."""
+    return {HERE - len(counts) + index: count for index, count in enumerate(counts)}
+
+
+def test_too_little_is_no_trend() -> None:
+    assert forecast(uses(5, 5), NOW - 3 * HOUR, NOW) == Forecast(known=False)
+    assert forecast(uses(5, 5), NOW - 3 * HOUR, NOW).in_time(NOW) is None
+
+
+def test_use_that_halves_ends_after_as_many_halvings_as_it_takes() -> None:
+    found = forecast(uses(16, 16, 8, 8), NOW - 5 * HOUR, NOW)
+    assert found.ends_at == NOW + 8 * HOUR  # 16 in the last two hours: four halvings of two hours each
+    assert found.in_time(NOW + 8 * HOUR)
+    assert not found.in_time(NOW + 7 * HOUR)
+
+
+@pytest.mark.parametrize("counts", [(8, 8, 8, 8), (1, 1, 8, 8), (0, 0, 1, 0)])
+def test_use_that_does_not_fall_has_no_end(counts: tuple[int, ...]) -> None:
+    found = forecast(uses(*counts), NOW - 5 * HOUR, NOW)
+    assert (found, found.in_time(NOW + 99 * DAY)) == (Forecast(known=True), False)
+
+
+def test_use_that_stopped_has_ended() -> None:
+    assert forecast(uses(8, 8, 0, 0), NOW - 5 * HOUR, NOW).ends_at == NOW
+    assert forecast({}, NOW - 5 * HOUR, NOW).in_time(NOW + HOUR)
+
+
+@given(st.dictionaries(st.integers(HERE - 100, HERE), st.integers(1, 10**9)), st.integers(0, 200), st.integers(0, 60))
+def test_a_forecast_never_lies_before_now(counts: dict[int, int], ago: int, minutes: int) -> None:
+    now = NOW + timedelta(minutes=minutes)
+    found = forecast(counts, now - ago * HOUR, now)
+    assert found.ends_at is None or found.ends_at >= now
