@@ -136,6 +136,8 @@ _INVITE = Shape({
     "approvals": Shape(_plain("user", "at")),
     "registration": Shape({**_plain("totp_sealed", "confirmed_at"), "device": _DEVICE}),
 })  # fmt: skip
+_REFUSAL = Shape(_plain("at", "door", "user", "npub", "client_id", "group", "missing"))
+_REFUSALS = Shape({"entries": _REFUSAL, "expires_at": None})
 
 KINDS = (
     Kind("oauth2_clients/_system", "chain heads", shape_of(Head)),
@@ -166,6 +168,7 @@ KINDS = (
     Kind("service/admins", "admin registers", _REGISTER, alone=True),
     Kind("admin_standing/{user}", "standings", Shape(_plain("user", "status", "at")), alone=True),
     Kind("challenges/{nonce}", "used challenges", Shape(_plain("user", "expires_at")), alone=True),
+    Kind("refusals/{day_shard}", "refusals", _REFUSALS, alone=True),
     Kind("service/salt", "salts", Shape(_plain("salt")), alone=True),
     Kind("version_usage/{shard}", "uses of versions", shape_of(VersionUse), alone=True),
     Kind("client_failures/{shard}", "refusals in transitions", shape_of(Failures), alone=True),
