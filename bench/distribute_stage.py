@@ -17,6 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, cast
 
 from bench.light_device import LightDevice, agree
+from shared.adapters.authoriser_unsafe import NAME as UNSAFE
 from shared.adapters.outbox import Outbox, Patience
 from shared.domain.model import ClientKind
 from shared.domain.policy import Policy
@@ -49,7 +50,7 @@ class UnfinishedError(Exception):
 
 def settings(folder: Path) -> Settings:
     """Return the settings of the stage and of its workers."""
-    return Settings(Stage.LOCAL, folder, policy=POLICY)
+    return Settings(Stage.LOCAL, folder, policy=POLICY, authoriser=UNSAFE)
 
 
 @dataclass(frozen=True, slots=True)

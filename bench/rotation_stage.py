@@ -17,6 +17,7 @@ from admin.operator_token import read_token
 from admin.server import Server
 from bench.watched_store import WatchedStore
 from local.machine import running
+from shared.adapters.authoriser_unsafe import NAME as UNSAFE
 from shared.adapters.bus_local import LocalBus
 from shared.adapters.outbox import Outbox
 from shared.domain.policy import Policy
@@ -147,7 +148,7 @@ def _request(client_id: str, rotation_id: str) -> RotationRequest:
 
 
 def _settings(folder: Path, url: str) -> Settings:
-    return Settings(Stage.LOCAL, folder / "data", url, policy=POLICY)
+    return Settings(Stage.LOCAL, folder / "data", url, policy=POLICY, authoriser=UNSAFE)
 
 
 @contextmanager

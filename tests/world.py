@@ -210,7 +210,7 @@ class World:
         """Return a suite over these parts, as another process would have it; `stores` take their databases' places."""
         settings = Settings(
             stage=self.stage,
-            data=self.folder if self.attested else None,  # for the test authority's key only: the stores are given
+            data=self.folder,  # for the test authority's key only: the stores are given
             base_url=URL,
             authoriser=PROOFS if self.attested else UNSAFE,
             policy=self.policy,

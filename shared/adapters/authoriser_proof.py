@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.domain.errors import Unauthenticated
-from shared.domain.proofs_policy import LIFETIME_SECONDS, Expected, Missing, ProofRefused
+from shared.domain.proofs_policy import LIFETIME_SECONDS, Expected, Missing, ProofRefused, Unseated
 from shared.ports.store import Create
 from shared.proofs.errors import ProofError
 from shared.proofs.jws import ES256, read_unverified, verified_claims
@@ -55,12 +55,14 @@ class ProofAuthoriser:
         return (proof_path(jti),) if isinstance(jti, str) and _JTI.match(jti) else ()
 
     def check(self, proof: str, act: Act, snapshot: Snapshot) -> Sequence[Create]:
-        """Return the document that uses the proof up; `ProofRefused`, or `Unavailable` without trusted keys."""
+        """Return the document that uses the proof up; `ProofRefused`, `Unseated`, or `Unavailable` without keys."""
+        known = act.user
         try:
-            return (self._used_up(self._claims(proof), act, snapshot),)
-        except ProofRefused as refusal:
-            # Whoever comes here has signed the request and has a seat: the evidence is about somebody known.
-            self.refusals.keep(act, act.npub, refusal.missing, snapshot.read_time)
+            claims = self._claims(proof)
+            known = known or str(claims.get("sub"))  # a stranger in this group whom our own proof names
+            return (self._used_up(claims, act, snapshot),)
+        except (ProofRefused, Unseated) as refusal:
+            self.refusals.keep(act, known or None, refusal.missing, snapshot.read_time)
             raise
 
     def _claims(self, proof: str) -> Mapping[str, object]:
@@ -74,7 +76,7 @@ class ProofAuthoriser:
     def _used_up(self, claims: Mapping[str, object], act: Act, snapshot: Snapshot) -> Create:
         lack = self.rule.missing(claims, self._expected(act), snapshot.read_time)
         if lack:
-            raise ProofRefused(lack)
+            raise Unseated if lack is Missing.MEMBERSHIP else ProofRefused(lack)
         jti, nonce = claims.get("jti"), claims.get("nonce")
         # The id follows from the nonce: to use up one is to use up the other.
         if not isinstance(nonce, str) or jti != jti_of(nonce):
@@ -92,6 +94,7 @@ class ProofAuthoriser:
             group=act.group,
             client_id=act.client_id,
             digest=act.digest,
+            subject=act.user,
         )
 
 

@@ -147,6 +147,11 @@ def new_secret(randomness: bytes) -> str:
     return base64url_encode(randomness)
 
 
+def invite_id(code: str) -> str:
+    """Return the id of an invite: SHA-256 of its code (128 random bits), lower-case hex; it tells nothing of the code."""
+    return hashlib.sha256(code.encode("utf-8")).hexdigest()
+
+
 def due_shard(client_id: str) -> int:
     """Return the sweep shard of a client, 0 to 15: the first byte of SHA-256(client_id) mod 16."""
     return hashlib.sha256(client_id.encode("utf-8")).digest()[0] % 16

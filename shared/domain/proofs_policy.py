@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from shared.domain.errors import Unauthenticated
+from shared.domain.errors import Forbidden, Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +58,15 @@ class ProofRefused(Unauthenticated):
         self.missing = missing
 
 
+class Unseated(Forbidden):
+    """The proof is good, and whoever it proves has no seat here (any more); `missing` is for the audit."""
+
+    missing = (Missing.MEMBERSHIP,)
+
+    def __init__(self) -> None:
+        super().__init__("not_authorised", "This admin is in no group that is authorised for the client.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """What a proof must be bound to."""
@@ -68,6 +77,8 @@ class Expected:
     group: str
     client_id: str
     digest: str
+    subject: str
+    """Who has that key in that group now; empty where nobody has."""
 
 
 class Rule(Protocol):
@@ -155,10 +166,20 @@ class Method:
         return None if isinstance(methods, list) and self.amr in methods else Missing.METHOD
 
 
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """By the very person who has that key in that group now."""
+
+    def missing(self, claims: Mapping[str, object], expected: Expected, now: datetime) -> Missing | None:  # noqa: ARG002 - the rules' common form
+        """Return MEMBERSHIP."""
+        held = expected.subject and _same(claims.get("sub"), expected.subject)
+        return None if held else Missing.MEMBERSHIP
+
+
 def admin_rule(device_methods: tuple[str, ...]) -> Rule:
-    """Return what every admin's act needs: presence, possession, and a device of one of these methods."""
+    """Return what every admin's act needs: presence, possession, a device of one of these methods, and a seat."""
     devices = AnyOf(tuple(map(Method, device_methods)))
-    return AllOf((Issued(), Current(), Bound(), Method("pop"), Method("totp"), devices))
+    return AllOf((Issued(), Current(), Bound(), Method("pop"), Method("totp"), devices, Seated()))
 
 
 def _same(claimed: object, expected: str) -> bool:

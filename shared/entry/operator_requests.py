@@ -11,6 +11,7 @@ from shared.domain.token_terms import DEFAULT_TERMS
 from shared.entry import views
 from shared.entry.http import fields_of
 from shared.entry.wiring import suite
+from shared.use_cases.admin_invite_record import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,9 +95,17 @@ def show_group(_request: flask.Request, group_id: str) -> Mapping[str, Any]:
 
 
 def invite(request: flask.Request) -> Mapping[str, Any]:
-    """Make an invite."""
+    """Make an invite; first, devices that it is to replace are revoked."""
     fields = fields_of(request)
-    return suite().operate.invite(fields.text("user"), fields.text("group_id"))
+    user, purpose = fields.text("user"), fields.optional_text("purpose") or Purpose.JOIN.value
+    if purpose not in {Purpose.JOIN, Purpose.DEVICE, Purpose.TOTP}:
+        raise InvalidRequest("unknown_purpose", "There is no such purpose of an invite.")
+    revoked = _texts(fields, "revoke") if "revoke" in fields.values else []
+    if revoked and purpose != Purpose.DEVICE:
+        raise InvalidRequest("bad_field", "Devices are revoked by an invite for another device.")
+    gone = {"revoked": asdict(suite().standing.revoke(user, revoked))} if revoked else {}
+    made = suite().invites(user, fields.text("group_id"), Purpose(purpose), fields.optional_text("subject"))
+    return {**made, **gone}
 
 
 def remove_user(request: flask.Request, group_id: str) -> Mapping[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.adapters.authoriser_unsafe import NAME as UNSAFE
 from shared.domain.encodings import identifier
 from shared.domain.errors import InvalidRequest
 from shared.entry.http import body_of
@@ -29,7 +28,7 @@ _SHORT = 256
 def challenge(_request: flask.Request) -> Mapping[str, Any]:
     """Return a challenge, and whether this deployment's acts need proofs at all."""
     issued = proofs().challenges.issue(suite().databases.auth.get([]).read_time)
-    return {**issued, "required": suite().settings.authoriser != UNSAFE}
+    return {**issued, "required": suite().settings.attested}
 
 
 def prove(request: flask.Request) -> Mapping[str, Any]:
@@ -47,9 +46,14 @@ def jwks(_request: flask.Request) -> Mapping[str, Any]:
     return proofs().issuer.jwks()
 
 
+def _optional_identifier(fields: Fields, name: str) -> str:
+    given = fields.optional_text(name)
+    return identifier(given) if given else ""
+
+
 def _asked(npub: str, fields: Fields) -> Asked:
     device = fields.fields("device")
-    group, client_id = identifier(fields.text("mls_group")), identifier(fields.text("client_id"))
+    group, client_id = (_optional_identifier(fields, name) for name in ("mls_group", "client_id"))
     digest = fields.text("request_digest", limit=_DIGEST_CHARACTERS)
     if len(digest) != _DIGEST_CHARACTERS:
         raise InvalidRequest("bad_digest", "A request's digest is base64url of 32 bytes.")
@@ -61,4 +65,5 @@ def _asked(npub: str, fields: Fields) -> Asked:
         device_id=device.text("device_id", limit=2 * _SHORT),
         evidence=device.values,
         totp=fields.text("totp", limit=_SHORT),
+        action=fields.optional_text("action"),
     )

@@ -25,6 +25,7 @@ from shared.entry.settings import PREFIX, SettingsError, Stage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LOCAL_IDENTITY = local_identity.NAME
 UNSAFE = (dev_attest.NAME, local_identity.NAME)
 NEEDS = {
     firebase.NAME: ("firebase_project",),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shared.entry.wiring import Suite
     from shared.ports.attestation import Attestation
     from shared.ports.identity import Identity
+    from shared.use_cases.enrol_registration import Register
     from shared.use_cases.prove_admin import ProveAdmin
     from shared.use_cases.prove_admin_challenge import Challenges
     from shared.use_cases.prove_admin_issue import ProofIssuer
@@ -141,14 +142,38 @@ class ProofSuite:
         )
 
     @functools.cached_property
+    def register(self) -> Register:
+        """Behind `enrol`: registers admins and their devices."""
+        from shared.use_cases.enrol_registration import Register  # noqa: PLC0415 - as above
+        from shared.use_cases.prove_admin_refusals import Refusals  # noqa: PLC0415 - as above
+
+        whole = self.suite
+        return Register(
+            databases=whole.databases,
+            open_desk=whole.open_desk,
+            challenges=self.challenges,
+            identity=self.identity,
+            attestations=self.attestations,
+            sealer=whole.keys.sealer,
+            refusals=Refusals(whole.databases.usage, "enrol"),
+            environment=whole.environment,
+            service=whole.settings.base_url,
+            banner=whole.settings.banner,
+        )
+
+    @functools.cached_property
     def authoriser(self) -> ProofAuthoriser:
-        """What judges the proof that comes with an act."""
+        """What judges the proof that comes with an act at `rotate_request`."""
+        return self.authoriser_at("rotate_request")
+
+    def authoriser_at(self, door: str) -> ProofAuthoriser:
+        """Return what judges proofs at a door; which one stands in the evidence."""
         from shared.adapters.authoriser_proof import ProofAuthoriser  # noqa: PLC0415 - as above
         from shared.domain.proofs_policy import admin_rule  # noqa: PLC0415 - as above
         from shared.use_cases.prove_admin_refusals import Refusals  # noqa: PLC0415 - as above
 
         rule = admin_rule(self.settings.device_methods)
-        refusals = Refusals(self.suite.databases.usage, "rotate_request")
+        refusals = Refusals(self.suite.databases.usage, door)
         return ProofAuthoriser(self._keys(), self._address, self._audience, rule, refusals)
 
     def _keys(self) -> TrustedKeys:

@@ -57,7 +57,7 @@ class Settings:
     """The data folder of one machine; None where the cloud's store and keys are used."""
     base_url: str = "http://127.0.0.1:8787"
     audience: str = "keyturn"
-    authoriser: str = UNSAFE_AUTHORISER
+    authoriser: str = PROOF_AUTHORISER
     policy: Policy = field(default_factory=Policy)
     denied: frozenset[str] = field(default=frozenset())
     cloud: Cloud | None = None
@@ -71,6 +71,11 @@ class Settings:
     """Names of variables that production must not see: emulators and debug flags."""
 
     @property
+    def attested(self) -> bool:
+        """Whether admins prove who they are: only one machine may do without, by name."""
+        return self.authoriser != UNSAFE_AUTHORISER
+
+    @property
     def banner(self) -> str:
         """What stands in every answer and audit entry of a stage that is not to be trusted like production."""
         return f"TRIAL: {self.authoriser}" if self.stage is Stage.TRIAL else ""
@@ -80,7 +85,7 @@ class Settings:
         if self.authoriser not in {UNSAFE_AUTHORISER, PROOF_AUTHORISER}:
             raise SettingsError(f"{PREFIX}AUTHORISER names no authoriser")
         unsafe = list(self.suspicious) if self.stage is Stage.PRODUCTION else []
-        if self.stage is Stage.PRODUCTION and self.authoriser.startswith("unsafe"):
+        if self.stage is not Stage.LOCAL and not self.attested:
             unsafe.append(f"authoriser {self.authoriser}")
         if self.stage is not Stage.LOCAL and self.data is not None:
             unsafe.append(f"local store and key file ({PREFIX}DATA)")

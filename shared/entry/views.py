@@ -64,6 +64,7 @@ def client_view(view: ClientView) -> Mapping[str, Any]:
             "minimum_not_before_seconds": policy.minimum_not_before_seconds,
             "minimum_interval_seconds": policy.minimum_interval_seconds,
             "last_promoted_at": plain(state.client.last_promoted_at),
+            "require_ack_proofs": policy.require_ack_proofs,
         },
     }
 

@@ -324,7 +324,7 @@ class Suite:
         """What an invite's holder is judged by."""
         from shared.use_cases.enrol_desk import OpenDesk
 
-        return OpenDesk(self.databases.auth, self.settings.policy.invite_quorum)
+        return OpenDesk(self.databases.auth, self.settings.policy.invite_quorum, self.settings.denied)
 
     @functools.cached_property
     def approvals(self) -> Approvals:
@@ -356,7 +356,7 @@ class Suite:
         from shared.use_cases.enrol import Enrol
 
         desk = self.open_desk if self.settings.attested else None
-        return Enrol(self.databases, self.groups, self.environment, self.settings.banner, desk)
+        return Enrol(self.databases, self.groups, self.environment, self.settings.banner, desk, self.settings.denied)
 
 
 _given: dict[str, Suite] = {}

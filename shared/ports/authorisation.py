@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What somebody is about to do: the signer's key, in whose group, to which client, and the request's digest."""
+    """What somebody is about to do: the signer's key, in whose group, to which client, and the request's digest.
+
+    `group` and `client_id` are empty where the request names none. `user` is who has that key in that group, as of the
+    snapshot that the act rests on: empty for a stranger.
+    """
 
     npub: str
     group: str
     client_id: str
     digest: str
+    user: str = ""
 
 
 class Authoriser(Protocol):

@@ -40,6 +40,8 @@ NIP_KR = "0.1.0"
 PROFILE = "nip-kr/0.1.0"
 NIP_SERVICE = "0.1.0"
 ACK = "ack"
+APPROVE = "approve"
+"""The one action that concerns no client: consent to an invite, or to a suspended admin's return."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,20 @@ def _service_request(event: Event, content: Fields) -> Intent:
         _say_the_same(params, {"client_id": client_id, "mls_group": group, "rotation_id": target})
     reason = params.optional_text("rotation_reason") or params.optional_text("reason")
     return _intent(action, client_id, group, target, reason, params, content.optional_text("jwt_proof"))
+
+
+def read_approval(event: Event) -> Intent:
+    """Return what a verified event approves: its params name the invite, whom it is for, and its purpose."""
+    content = Fields(load_object(event.content))
+    action, target, group = content.text("action_type"), content.text("action_id"), _only(event, "mls")
+    if event.kind != SERVICE_REQUEST or action != APPROVE:
+        raise InvalidRequest("unknown_kind", "This kind of event is none that this door accepts.")
+    agree(event, {"service": action, "action": target})
+    if event.tag_count("client") or content.optional_text("client_id"):
+        raise InvalidRequest("tags_disagree", "An approval concerns no client.")
+    _same_profile(event, content)
+    proof = content.optional_text("jwt_proof")
+    return _intent(action, "", identifier(group), target, "", content.fields("params"), proof)
 
 
 def _rotate_ack(event: Event, content: Fields) -> Intent:

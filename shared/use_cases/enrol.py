@@ -1,5 +1,8 @@
 """Enrol: an invite's code and a signed key package in, a Welcome out (protocol.md §7).
 
+Where admins are attested, the key is one that was registered for the very person (enrol_registration.py), who is
+active now; who is suspended or removed gets no leaf, however close the race: the commit rests on what bars them.
+
 Two databases, so two commits, and each step may be repeated by the same device. First all is prepared, so that nothing
 is stored for what is refused; then the invite is taken for exactly this key package; then leaf, roster entry, the
 commit for the others, the Welcome and the audit are one commit.
@@ -7,21 +10,25 @@ commit for the others, the Welcome and the audit are one commit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from shared.domain.encodings import base64url_decode, identifier
+from shared.domain.encodings import base64url_decode, identifier, invite_id
 from shared.domain.errors import Conflict, Forbidden, InvalidRequest
 from shared.ports.groups import GroupError
-from shared.ports.store import put
+from shared.ports.store import Check, LostRace, put
 from shared.proofs.nostr import open_event
 from shared.records import paths
 from shared.use_cases.accept_event import require_fresh
+from shared.use_cases.admin_invite_record import not_active
+from shared.use_cases.admin_register import read_admin
 from shared.use_cases.attempts import until_won
 from shared.use_cases.control_events import agree
+from shared.use_cases.denials import GLANCES, require_allowed, require_running
 from shared.use_cases.group_log import KEY_PACKAGES
 from shared.use_cases.membership import Membership, open_membership
-from shared.use_cases.operate import code_hash
+from shared.use_cases.prove_admin_record import NOBODY, admin_path
+from shared.use_cases.rosters import read_rosters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
     from shared.ports.groups import Groups, KeyPackage
     from shared.ports.store import Data, Databases, Document, Write
     from shared.proofs.nostr import Event
+    from shared.use_cases.enrol_desk import OpenDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,10 @@ class Enrol:
     groups: Groups
     environment: Environment
     banner: str = ""
+    open_desk: OpenDesk | None = None
+    """None where nobody is asked to prove anything."""
+    denied: frozenset[str] = field(default=frozenset())
+    """Users and npubs that the settings deny."""
 
     def __call__(self, code: str, event: Mapping[str, object]) -> Data:
         """Add a device to the group that its invite names; the same code and key package get the same answer."""
@@ -51,19 +63,31 @@ class Enrol:
         return until_won(lambda: self._rejoin(identifier(group_id), _key_package_event(event)), self.environment)
 
     def _join(self, code: str, event: Event) -> Data:
-        path = paths.invite(code_hash(code))
+        path = paths.invite(invite_id(code))
         snapshot = self.databases.auth.get([path])
         offered = self._offered(event, snapshot.read_time)
         invite = _invite(snapshot[path], offered, event, snapshot.read_time)
         group_id, user = cast("str", invite["group_id"]), cast("str", invite["user"])
-        membership, answered = self._open(group_id, offered)
+        membership, answered = self._open(group_id, user, offered)
+        registered = self._registered(code, snapshot[path], offered.npub)
         if answered and not self._took(path, offered):  # RFC 9420 §10: a key package is used once
             raise Conflict("key_package_used", "The key package was used already.")
         if not answered and membership.roster.member(offered.npub):
             raise Conflict("already_member", "This device is in the group already.")
         taken = put(snapshot[path], {**invite, "used_by": offered.reference})
         new = not answered and invite["used_by"] is None
-        return self._answer(membership, answered, user, offered, event, (taken,) if new else ())
+        return self._answer(membership, answered, user, offered, event, (taken, *registered) if new else ())
+
+    def _registered(self, code: str, read: Document, npub: str) -> Sequence[Write]:
+        """Return what the invite's commit rests on besides; refused unless the device was registered and approved."""
+        if self.open_desk is None:
+            return ()
+        desk = self.open_desk(code, npub)
+        if desk.snapshot[read.path].version != read.version:
+            raise LostRace("an invite changed between two reads")
+        desk.require_registered()
+        admin = desk.snapshot[admin_path(desk.invite.user)]
+        return (Check(admin.path, admin.version),)
 
     def _took(self, path: str, offered: KeyPackage) -> bool:
         # Looked at after the Welcome was: the same call beside this one takes the invite first.
@@ -71,12 +95,22 @@ class Enrol:
         return invite is not None and invite["used_by"] == offered.reference
 
     def _rejoin(self, group_id: str, event: Event) -> Data:
-        offered = self._offered(event, self.databases.control.get([]).read_time)
-        membership, answered = self._open(group_id, offered)
-        known = membership.roster.known(offered.npub)
-        if known is None:
+        snapshot = self.databases.control.get([paths.roster(group_id)])
+        offered = self._offered(event, snapshot.read_time)
+        before = read_rosters(snapshot, [group_id]).get(group_id)
+        known = before.known(offered.npub) if before else None
+        membership, answered = self._open(group_id, known.user if known else "", offered)
+        if known is None or membership.roster.known(offered.npub) is None:
             raise Forbidden("not_in_group", "This device is not known to the group: it needs an invite.")
+        self._require_active(known.user, offered.npub)
         return self._answer(membership, answered, known.user, offered, event)
+
+    def _require_active(self, user: str, npub: str) -> None:
+        if self.open_desk is None:
+            return
+        admin = read_admin(self.databases.auth.get([admin_path(user)])[admin_path(user)])
+        if admin is None or not admin.holds(npub):
+            raise not_active()
 
     def _offered(self, event: Event, now: datetime) -> KeyPackage:
         require_fresh(event, now)
@@ -88,9 +122,15 @@ class Enrol:
             raise Forbidden("wrong_identity", "The key package is for another key than the one that signed it.")
         return offered
 
-    def _open(self, group_id: str, offered: KeyPackage) -> tuple[Membership, str]:
-        path = paths.welcome(offered.reference)
-        membership = open_membership(self.databases.control, self.groups, group_id, also=[path])
+    def _open(self, group_id: str, user: str, offered: KeyPackage) -> tuple[Membership, str]:
+        path, standing = paths.welcome(offered.reference), paths.standing(user or NOBODY)
+        also = [path, standing, *GLANCES]
+        membership = open_membership(self.databases.control, self.groups, group_id, also=also)
+        require_running(membership.snapshot)
+        require_allowed(membership.snapshot, self.denied, user, offered.npub)
+        if membership.snapshot[standing].exists:
+            raise not_active()
+        membership.also.append(Check(standing, None))
         answered = membership.snapshot[path].data
         return membership, cast("str", answered["event"]) if answered else ""
 

@@ -1,19 +1,18 @@
-"""Operate: what precedes admins. Clients, groups and invites; each act is a command, and audited."""
+"""Operate: what precedes admins. Clients and groups; each act is a command, and audited."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from shared.domain.audit import Transition
-from shared.domain.encodings import crockford, identifier, to_milliseconds
+from shared.domain.encodings import identifier
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.lifecycle import Decision
 from shared.domain.model import Client, ClientKind, ClientState
 from shared.domain.token_terms import DEFAULT_TERMS, TokenTerms
-from shared.ports.store import Check, Create, Query, put
+from shared.ports.store import Create, Query, put
 from shared.records import paths
 from shared.records.entities import from_data, to_data
 from shared.use_cases.attempts import until_won
@@ -26,11 +25,10 @@ if TYPE_CHECKING:
 
     from shared.ports.environment import Environment
     from shared.ports.groups import Groups
-    from shared.ports.store import Data, Databases, Document, Snapshot, Write
+    from shared.ports.store import Data, Databases, Document, Write
     from shared.use_cases.clients import Clients
 
 UPKEEP_EVERY = timedelta(days=1)
-INVITES_LAST = timedelta(hours=24)
 OPERATOR = "operator"
 PAGE = 100
 
@@ -118,32 +116,6 @@ class Operate:
             ]
         )
 
-    def invite(self, user: str, group_id: str) -> Data:
-        """Make a one-time code by which a device of `user` joins a group; only its hash is stored."""
-        code = crockford(int.from_bytes(self.environment.random(16), "big"))
-        now = until_won(lambda: self._announce_invite(identifier(user), identifier(group_id)), self.environment)
-        stored: Data = {
-            "user": user,
-            "group_id": group_id,
-            "created_at": now.read_time,
-            "expires_at": now.read_time + INVITES_LAST,
-            "used_by": None,
-        }
-        self.databases.auth.commit([Create(paths.invite(code_hash(code)), stored)])
-        expires_at = to_milliseconds(now.read_time + INVITES_LAST)
-        return {"code": code, "user": user, "group_id": group_id, "expires_at": expires_at}
-
-    def _announce_invite(self, user: str, group_id: str) -> Snapshot:
-        snapshot = self.databases.control.get([HEAD, paths.roster(group_id)])
-        if not snapshot[paths.roster(group_id)].exists:
-            raise NotFound("unknown_group", "There is no such group.")
-        # The audit entry comes first: an entry without an invite is harmless, an invite without an entry is not.
-        invited = Transition("invite", OPERATOR, {"group_id": group_id, "user": user})
-        check = Check(paths.roster(group_id), snapshot[paths.roster(group_id)].version)
-        writes = system_writes(snapshot, [invited], snapshot.read_time, self.clients.banner)
-        self.databases.control.commit([*writes, check])
-        return snapshot
-
 
 def _beside(document: Document, groups: Sequence[str]) -> Iterator[Write]:
     """Yield the write that has a group know those that administer a client together with it, if it does not yet."""
@@ -151,8 +123,3 @@ def _beside(document: Document, groups: Sequence[str]) -> Iterator[Write]:
     known = {*roster.beside, *groups} - {roster.group_id}
     if known != set(roster.beside):
         yield put(document, to_data(replace(roster, beside=tuple(sorted(known)))))
-
-
-def code_hash(code: str) -> str:
-    """Return the id under which an invite is stored: SHA-256 of its code (128 random bits), hex."""
-    return hashlib.sha256(code.encode("utf-8")).hexdigest()

@@ -4,14 +4,16 @@
 2. Then the challenge; then all factors but presence, whoever asks (`prove_admin_factors`).
 3. A one-time code is looked at, and counted, only after the others hold: nobody locks out somebody else. A guess is
    paid for before its outcome is known: the commit that uses up the challenge counts it, and races are lost.
-4. Every refusal leaves at a full multiple of REFUSAL_SECONDS after its request began, whatever was missing.
+4. Only the database auth is read: whether the key has a seat in the group is looked at where the proof is used, in the
+   act's own snapshot (docs/adr/0010).
+5. Every refusal leaves at a full multiple of REFUSAL_SECONDS after its request began, whatever was missing.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from shared.domain.errors import RateLimited, Refusal
 from shared.domain.proofs_policy import Missing, ProofRefused
@@ -20,15 +22,14 @@ from shared.proofs.totp import matching_step
 from shared.records import paths
 from shared.records.entities import from_data, to_data
 from shared.use_cases.attempts import until_won
+from shared.use_cases.denials import GLANCES, is_denied, require_running
 from shared.use_cases.prove_admin_challenge import LIFETIME, refused
 from shared.use_cases.prove_admin_record import NOBODY, Admin, admin_path, challenge_path, unseal_seed
-from shared.use_cases.rosters import read_rosters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from shared.ports.authorisation import Act
     from shared.ports.environment import Environment
     from shared.ports.keys import Sealer
     from shared.ports.store import Data, Databases, Snapshot
@@ -56,10 +57,6 @@ class ProveAdmin:
     denied: frozenset[str] = field(default=frozenset())
     """Users, npubs and client ids that may do nothing."""
 
-    def challenge(self) -> Data:
-        """Return a challenge; nothing is stored."""
-        return self.challenges.issue(self.databases.auth.get([]).read_time)
-
     def __call__(self, asked: Asked) -> Data:
         """Return a proof for what is asked; `ProofRefused`, `RateLimited`, or another `Refusal`."""
         began = self.elapsed()
@@ -70,27 +67,29 @@ class ProveAdmin:
             raise
 
     def _attempt(self, asked: Asked) -> Data:
-        control = self.databases.control.get([paths.client(asked.act.client_id), paths.roster(asked.act.group)])
-        user, member = _seat(control, asked.act)
-        nonce = self.challenges.nonce(asked.challenge, control.read_time)
-        auth = self.databases.auth.get([admin_path(user or NOBODY), challenge_path(nonce)])
+        key = paths.npub(asked.act.npub)
+        registered = self.databases.auth.get([key])
+        user = cast("str", found["user"]) if (found := registered[key].data) else None
+        nonce = self.challenges.nonce(asked.challenge, registered.read_time)
+        auth = self.databases.auth.get([admin_path(user or NOBODY), challenge_path(nonce), *GLANCES])
+        require_running(auth, asked.action)
         if auth[challenge_path(nonce)].exists:
             raise refused()
         data = auth[admin_path(user or NOBODY)].data
         admin = from_data(Admin, data) if data else None
-        findings = self._allowed(asked, self.factors(asked, admin, auth.read_time, member=member), user)
+        findings = self._allowed(asked, self.factors(asked, admin, auth.read_time), user, auth)
         if findings.missing or findings.admin is None:
             self._refuse(asked, user, findings.missing, auth.read_time)
         return self._present(asked, findings.admin, findings.method, nonce, auth)
 
-    def _allowed(self, asked: Asked, findings: Findings, user: str | None) -> Findings:
-        if not self.denied & {user or NOBODY, asked.act.npub, asked.act.client_id}:
+    def _allowed(self, asked: Asked, findings: Findings, user: str | None, auth: Snapshot) -> Findings:
+        if not is_denied(auth, self.denied, user, asked.act.npub, asked.act.client_id):
             return findings
         return replace(findings, missing=(*findings.missing, Missing.POLICY))
 
     def _present(self, asked: Asked, admin: Admin, method: str, nonce: str, auth: Snapshot) -> Data:
         now = auth.read_time
-        _require_unlocked(admin, now)
+        require_unlocked(admin, now)
         step = matching_step(unseal_seed(self.sealer, admin), asked.totp, now, admin.last_step)
         after = admin.failed(now) if step is None else admin.accepted(step)
         used: Data = {"user": admin.user, "expires_at": now + LIFETIME * 2}
@@ -105,16 +104,8 @@ class ProveAdmin:
         raise ProofRefused(*missing)
 
 
-def _seat(control: Snapshot, act: Act) -> tuple[str | None, bool]:
-    """Return who has the key in the group, and whether they are a member and the group is the client's."""
-    roster = read_rosters(control, [act.group]).get(act.group)
-    found = roster.member(act.npub) if roster else None
-    client = control[paths.client(act.client_id)].data or {}
-    groups = client.get("admin_groups")
-    return found.user if found else None, bool(found) and isinstance(groups, (list, tuple)) and act.group in groups
-
-
-def _require_unlocked(admin: Admin, now: datetime) -> None:
+def require_unlocked(admin: Admin, now: datetime) -> None:
+    """Refuse (`RateLimited`) to look at a code of somebody who gave too many wrong ones."""
     if admin.locked_until and now < admin.locked_until:
         seconds = math.ceil((admin.locked_until - now).total_seconds())
         raise RateLimited("locked", "Too many wrong codes: wait before the next one.", retry_after_seconds=seconds)

@@ -36,6 +36,8 @@ class Asked:
     device_id: str
     evidence: Mapping[str, object] = field(repr=False)
     totp: str = field(repr=False)
+    action: str = ""
+    """What it is for, as the asker says: while all is stopped only some acts get proofs (denials.py); the digest binds."""
 
     def statement(self, service: str) -> bytes:
         """Return what the device must have asserted."""
@@ -67,7 +69,7 @@ class Factors:
     attestations: Mapping[str, Attestation]
     service: str
 
-    def __call__(self, asked: Asked, admin: Admin | None, now: datetime, *, member: bool) -> Findings:
+    def __call__(self, asked: Asked, admin: Admin | None, now: datetime) -> Findings:
         """Return what the evidence lacks for this admin; `Unavailable` when a judge cannot be asked."""
         subject = self._subject(asked, now)
         device = self._device(asked, admin)
@@ -76,7 +78,6 @@ class Factors:
             Missing.IDENTITY: admin is not None and subject == admin.subject,
             Missing.STANDING: admin is not None and admin.status is AdminStatus.ACTIVE,
             Missing.DEVICE: device is not None and counter is not None,
-            Missing.MEMBERSHIP: member,
         }
         missing = tuple(factor for factor, holds in held.items() if not holds)
         if missing or admin is None or device is None or counter is None:

@@ -57,6 +57,15 @@ class Admin:
         risen = replace(device, key=replace(device.key, counter=counter))
         return replace(self, devices=tuple(risen if found == device else found for found in self.devices))
 
+    def with_device(self, device: AdminDevice) -> Admin:
+        """Return the admin with a device, in the place of one with its Nostr key."""
+        others = tuple(found for found in self.devices if found.npub != device.npub)
+        return replace(self, devices=(*others, device))
+
+    def holds(self, npub: str) -> bool:
+        """Return whether that key is one of this admin's devices, and the admin may prove anything at all."""
+        return self.status is AdminStatus.ACTIVE and npub in {device.npub for device in self.devices}
+
     def accepted(self, step: int) -> Admin:
         """Return the admin once a code was accepted."""
         return replace(self, last_step=step, failures=0, locked_until=None)

@@ -1,4 +1,4 @@
-"""Remove a person from a group: their leaves, their say in what is undecided, and what they have seen.
+"""Remove a person from a group, or from all: their leaves, their say in what is undecided, and what they have seen.
 
     1. the leaves, for good: from here on no notice reaches them, and no ack of theirs counts
     2. each undecided rotation that they received is canceled
@@ -27,10 +27,11 @@ from shared.use_cases.sweep import pages
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from shared.domain.model import ClientState
+    from shared.domain.model import ClientState, Recipient
     from shared.ports.environment import Environment
     from shared.ports.groups import Groups
     from shared.use_cases.clients import Clients, Reading
+    from shared.use_cases.rosters import RosterMember
 
 OPERATOR = "operator"
 PAGE = 100
@@ -46,8 +47,23 @@ class Removed:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaving:
+    """Who leaves, with all their devices or some; for good, or until they come back with a fresh key package."""
+
+    user: str
+    for_good: bool = True
+    action: str = "remove"
+    npubs: frozenset[str] | None = None
+    because: str = "a recipient was removed"
+
+    def is_theirs(self, device: RosterMember | Recipient) -> bool:
+        """Return whether a device of a group, or of a notice's recipients, is one that leaves."""
+        return device.user == self.user and (self.npubs is None or device.npub in self.npubs)
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveUser:
-    """The use case behind `keyturn group remove`."""
+    """The use case behind `keyturn group remove`, and the last step of suspending or removing an admin."""
 
     clients: Clients
     groups: Groups
@@ -55,23 +71,35 @@ class RemoveUser:
 
     def __call__(self, group_id: str, user: str) -> Removed:
         """Remove a user from a group; `NotFound` for a user that the group never knew and who received nothing."""
-        devices = until_won(lambda: self._leaves(identifier(group_id), identifier(user)), self.environment)
+        removed = self._from([identifier(group_id)], Leaving(identifier(user)))
+        if not (removed.devices or removed.canceled or removed.received):
+            raise NotFound("unknown_user", "The group has no such user.")
+        return removed
+
+    def everywhere(self, leaving: Leaving) -> Removed:
+        """Have somebody leave every group that there is; nothing comes of it where they are in none."""
+        known = pages(self.clients.store, Query(paths.UPKEEP, order_by="due_at", limit=PAGE))
+        return self._from([cast("str", (found.data or {})["group_id"]) for found in known], leaving)
+
+    def _from(self, groups: Sequence[str], leaving: Leaving) -> Removed:
+        devices: dict[str, None] = {}
+        for group_id in groups:
+            gone = until_won(lambda name=group_id: self._leaves(name, leaving), self.environment)  # type: ignore[misc]  # bound now
+            devices.update(dict.fromkeys(gone))
         canceled: list[str] = []
         received: list[str] = []
-        for client_id in self._clients(group_id):
-            reading = until_won(lambda name=client_id: self._withdrawn(name, user, canceled), self.environment)  # type: ignore[misc]  # bound now
-            if self._knows_live(reading, user):
+        for client_id in dict.fromkeys(name for group_id in groups for name in self._clients(group_id)):
+            reading = until_won(lambda name=client_id: self._withdrawn(name, leaving, canceled), self.environment)  # type: ignore[misc]  # bound now
+            if self._knows_live(reading, leaving):
                 received.append(client_id)
-        if not (devices or canceled or received):
-            raise NotFound("unknown_user", "The group has no such user.")
-        return Removed(devices, canceled, received)
+        return Removed(list(devices), canceled, received)
 
-    def _leaves(self, group_id: str, user: str) -> list[str]:
+    def _leaves(self, group_id: str, leaving: Leaving) -> list[str]:
         membership = open_membership(self.clients.store, self.groups, group_id)
-        known = (*membership.roster.members, *membership.roster.absent)
-        gone = [member for member in known if member.user == user]
+        absent = membership.roster.absent if leaving.for_good else ()  # who may come back stays where they are
+        gone = [member for member in (*membership.roster.members, *absent) if leaving.is_theirs(member)]
         for member in gone:
-            membership.dismiss(member, "remove", OPERATOR, for_good=True)
+            membership.dismiss(member, leaving.action, OPERATOR, for_good=leaving.for_good)
         if gone:
             membership.commit(self.clients.store, self.clients.banner)
         return [member.npub for member in gone]
@@ -80,26 +108,26 @@ class RemoveUser:
         query = Query(paths.clients_of_group(group_id), order_by="client_id", limit=PAGE)
         return (cast("str", (item.data or {})["client_id"]) for item in pages(self.clients.store, query))
 
-    def _withdrawn(self, client_id: str, user: str, canceled: list[str]) -> Reading:
+    def _withdrawn(self, client_id: str, leaving: Leaving, canceled: list[str]) -> Reading:
         reading = self.clients.read(client_id)
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
-        if state.rotation and _received(state.rotation, user):
+        if state.rotation and _received(state.rotation, leaving):
             # The operator acts for the groups: nobody of them may be left who could.
             groups = frozenset(state.client.admin_groups)
             command = Cancel(
                 actor=Person(OPERATOR, ""),
                 groups=groups,
                 people=reading.people,
-                reason="a recipient was removed",
+                reason=leaving.because,
                 rotation_id=state.rotation.rotation_id,
             )
             self.clients.commit(reading, lifecycle.decide(reading.state, command, reading.policy, reading.now))
             canceled.append(state.rotation.rotation_id)
         return reading
 
-    def _knows_live(self, reading: Reading, user: str) -> bool:
+    def _knows_live(self, reading: Reading, leaving: Leaving) -> bool:
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
-        return any(_received(rotation, user) for rotation in self._rotations(state))
+        return any(_received(rotation, leaving) for rotation in self._rotations(state))
 
     def _rotations(self, state: ClientState) -> list[Rotation]:
         wanted = [paths.rotation(version.rotation_id) for version in state.live]
@@ -107,5 +135,5 @@ class RemoveUser:
         return [from_data(Rotation, item.data) for item in found if item.data is not None]
 
 
-def _received(rotation: Rotation, user: str) -> bool:
-    return user in {recipient.user for recipient in rotation.recipients}
+def _received(rotation: Rotation, leaving: Leaving) -> bool:
+    return any(leaving.is_theirs(recipient) for recipient in rotation.recipients)

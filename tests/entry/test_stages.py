@@ -7,7 +7,7 @@ import pytest
 from shared.entry.settings import SettingsError, Stage, from_environment
 
 SAFE = {"KEYTURN_STAGE": "production", "KEYTURN_PROJECT": "keyturn-prod", "KEYTURN_AUTHORISER": "attested_admin"}
-TRIAL = {**SAFE, "KEYTURN_STAGE": "trial", "KEYTURN_AUTHORISER": "unsafe_no_attestation"}
+TRIAL = {**SAFE, "KEYTURN_STAGE": "trial"}
 LISTED = {"KEYTURN_TRIAL_PROJECT": "keyturn-prod"}
 
 UNSAFE = {
@@ -59,10 +59,21 @@ def test_one_machine_takes_them_all(name: str) -> None:
 
 
 def test_a_trial_is_for_the_one_project_that_is_listed() -> None:
-    assert from_environment({**TRIAL, **LISTED}).banner == "TRIAL: unsafe_no_attestation"
+    assert from_environment({**TRIAL, **LISTED}).banner == "TRIAL: attested_admin"
     for listed in ({}, {"KEYTURN_TRIAL_PROJECT": "another"}):
         with pytest.raises(SettingsError, match="KEYTURN_TRIAL_PROJECT"):
             from_environment({**TRIAL, **listed})
+
+
+def test_a_trial_asks_for_proofs_like_production() -> None:
+    with pytest.raises(SettingsError, match="unsafe_no_attestation"):
+        from_environment({**TRIAL, **LISTED, "KEYTURN_AUTHORISER": "unsafe_no_attestation"})
+
+
+def test_proofs_are_asked_for_where_nothing_else_is_said() -> None:
+    unsaid = {name: value for name, value in SAFE.items() if name != "KEYTURN_AUTHORISER"}
+    for stage in ("local", "production"):
+        assert from_environment({**unsaid, "KEYTURN_STAGE": stage}).attested
 
 
 def test_a_trial_has_no_data_folder() -> None:

@@ -117,7 +117,8 @@ class Stage:
             sealed = seal_seed(self.keys.sealer, person.user, person.seed)
             device = AdminDevice(person.npub, person.registered())
             admin = Admin(person.user, f"subject-{person.user}", AdminStatus.ACTIVE, (device,), sealed)
-            self.databases.auth.commit([Create(admin_path(person.user), to_data(admin))])
+            key = Create(paths.npub(person.npub), {"user": person.user})
+            self.databases.auth.commit([Create(admin_path(person.user), to_data(admin)), key])
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 

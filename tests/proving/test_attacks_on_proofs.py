@@ -13,13 +13,19 @@ from shared.domain.errors import Forbidden, InvalidRequest, Unauthenticated, Una
 from shared.domain.proofs_policy import AllOf, AnyOf, Missing, ProofRefused
 from shared.proofs.errors import Unproven
 from shared.proofs.statement import jti_of
+from shared.records import paths
+from shared.records.entities import to_data
+from shared.use_cases.control_events import read_intent
 from shared.use_cases.prove_admin_refusals import MOST_ENTRIES
+from shared.use_cases.rosters import Roster, RosterMember
 from tests.proving import forgeries
 from tests.proving.forgeries import with_claims, with_header
 from tests.proving.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from shared.proofs.nostr import Event
 
     Forge: TypeAlias = "Callable[[Stage, str], str]"
 
@@ -202,11 +208,54 @@ def test_an_event_of_another_time_is_stale_whatever_it_proves(stage: Stage) -> N
         assert refusal.value.reason == "stale_event"
 
 
-def test_a_member_removed_since_has_no_use_for_their_proof(stage: Stage) -> None:
+def left(stage: Stage) -> Event:
+    """Return a request by somebody who was a member at the epoch before."""
     proof = stage.proof()
     stage.remove("alice")
-    with pytest.raises(Forbidden):
-        stage.door()(stage.event(proof=proof).to_json().encode())
+    return stage.event(proof=proof)
+
+
+def for_another(client_id: str = "acme", group: str = "ops") -> Callable[[Stage], Event]:
+    """Return an honest request with a proof of its own, for a client or in a group that is not the signer's."""
+
+    def make(stage: Stage) -> Event:
+        named = {"client_id": client_id, "mls_group": group}
+        digest = read_intent(stage.event(**named)).digest
+        proof = stage.proof(act=stage.act(client_id=client_id, group=group, digest=digest))
+        return stage.event(proof=proof, **named)
+
+    return make
+
+
+def key_passed_on(stage: Stage) -> Event:
+    """Return a request by a key that sits in the group for one person, and is registered as another's."""
+    bob, alice = stage.people["bob"], stage.people["alice"]
+    path = paths.roster("ops")
+    members = (RosterMember("bob", alice.npub, 1, "", stage.now), RosterMember("alice", bob.npub, 2, "", stage.now))
+    stage.change(stage.databases.control, path, to_data(Roster("ops", members)))
+    return stage.event(proof=stage.proof())
+
+
+UNSEATED: dict[str, Callable[[Stage], Event]] = {
+    "member of a previous epoch": left,
+    "client of another group": for_another(client_id="globex"),
+    "group that is not the signer's": for_another(client_id="globex", group="others"),
+    "group that is not the client's": for_another(group="others"),
+    "group that there is not": for_another(group="nowhere"),
+    "key that sits there for somebody else": key_passed_on,
+}
+
+
+@pytest.mark.parametrize("make", UNSEATED.values(), ids=UNSEATED)
+def test_who_proves_everything_and_has_no_seat_is_refused_and_kept_as_evidence(
+    stage: Stage, make: Callable[[Stage], Event]
+) -> None:
+    event = make(stage)
+    with pytest.raises(Forbidden) as refusal:
+        stage.door()(event.to_json().encode())
+    assert (refusal.value.reason, refusal.value.status) == ("not_authorised", 403)
+    kept = [(entry["npub"], list(entry["missing"])) for entry in stage.evidence()]
+    assert kept == [(stage.people["alice"].npub, ["membership"])]
 
 
 def test_who_is_denied_since_has_no_use_for_their_proof(stage: Stage) -> None:
@@ -225,11 +274,14 @@ def test_without_trusted_keys_nothing_is_accepted_and_nothing_is_held_against_an
     assert stage.evidence() == []
 
 
-def test_an_unproven_caller_is_asked_again_and_a_stranger_is_told_nothing(stage: Stage) -> None:
-    with pytest.raises(Forbidden) as stranger:
-        stage.door()(stage.event("mallory", proof="").to_json().encode())
-    assert stranger.value.reason == "not_authorised"
-    assert stage.evidence() == []
+def test_a_stranger_is_told_no_more_than_anybody_and_nothing_is_kept_of_them(stage: Stage) -> None:
+    refusals = []
+    for user in ("mallory", "alice"):
+        with pytest.raises(ProofRefused) as refused:
+            stage.door()(stage.event(user, proof="").to_json().encode())
+        refusals.append((refused.value.reason, refused.value.sentence))
+    assert len(set(refusals)) == 1
+    assert [entry["user"] for entry in stage.evidence()] == ["alice"]
 
 
 def test_rules_that_combine_none_refuse(stage: Stage) -> None:

@@ -43,9 +43,13 @@ class LocalIdentity:
             "aud": self.audience,
             "sub": identifier(subject),
             "iat": issued,
-            "exp": issued + int(LIFETIME.total_seconds()),
+            "exp": self.ends(now) // 1000,
         }
         return compact(claims, kid=kid, typ=_TYPE, sign=lambda data: self.signer.sign(kid, data))
+
+    def ends(self, now: datetime) -> int:
+        """Return when a token of now ends, in Unix milliseconds: a whole second."""
+        return (int(now.timestamp()) + int(LIFETIME.total_seconds())) * 1000
 
     def subject(self, token: str, now: datetime) -> str:
         """Return whom the token speaks for; `IdentityRefused` otherwise."""

@@ -21,6 +21,7 @@ ROTATION_ID: Schema = {
 }
 ULID: Schema = {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"}
 NPUB: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "a Nostr public key (BIP-340), hex"}
+SHA256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "a SHA-256, lower-case hex"}
 BASE64URL: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]*$", "description": "unpadded base64url"}
 JWT: Schema = {"type": "string", "description": "a compact JWS (RFC 7515 §3.1)"}
 OPEN: Schema = {"type": "object"}

@@ -7,18 +7,23 @@ from typing import Final
 from shared.entry.openapi.forms import (
     BASE64URL,
     COUNT,
+    FLAG,
     ID,
     JWT,
     ROTATION_ID,
+    SHA256,
     TEXT,
     TIME,
     Schema,
     fields,
     many,
     maybe,
+    one_of,
     ref,
 )
 from shared.entry.openapi.operations import NIP98, Operations, at, operation, query
+from shared.use_cases.admin_invite_record import Purpose
+from shared.use_cases.prove_admin_record import AdminStatus
 
 ROTATE_REQUEST: Final[Operations] = {
     ("POST", "/"): operation(
@@ -56,28 +61,56 @@ STATUS: Final[Operations] = {
     ),
 }
 
+_PURPOSE: Final = one_of(*(purpose for purpose in Purpose if purpose is not Purpose.RESUME))
+
 ENROL: Final[Operations] = {
     ("POST", "/"): operation(
         "Join a group, or come back to it",
         ref("Joined"),
         takes=fields({"event": ref("Event")}, {"code": TEXT, "group": ID}),
     ),
+    ("POST", "/registration"): operation(
+        "Register a device, by an invite's code",
+        fields({"user": ID, "purpose": _PURPOSE, "totp": maybe(TEXT)}),
+        takes=fields(
+            {
+                "code": TEXT,
+                "challenge": BASE64URL,
+                "id_token": JWT,
+                "device": fields({"kind": TEXT}, {"device_id": TEXT}),
+            }
+        ),
+        signed=NIP98,
+    ),
+    ("POST", "/registration/confirm"): operation(
+        "Confirm a registration by a one-time code",
+        fields({"user": ID, "status": one_of(*AdminStatus)}),
+        takes=fields({"code": TEXT, "totp": TEXT}),
+        signed=NIP98,
+    ),
+    ("POST", "/approvals"): operation(
+        "Approve an invite, or a suspended admin's return",
+        fields({"invite": SHA256, "approvals": COUNT, "needed": COUNT}),
+        takes=fields({"event": ref("Event")}),
+    ),
 }
 
+_ID_OR_NONE: Final = {"anyOf": [ID, {"type": "string", "maxLength": 0}, {"type": "null"}]}
 _ASKED: Final[Schema] = fields(
     {
         "challenge": BASE64URL,
         "id_token": JWT,
         "device": fields({"kind": TEXT, "device_id": TEXT}),
         "totp": TEXT,
-        "mls_group": ID,
-        "client_id": ID,
         "request_digest": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
-    }
+    },
+    {"mls_group": _ID_OR_NONE, "client_id": _ID_OR_NONE},
 )
 
 ADMIN_PROOF: Final[Operations] = {
-    ("POST", "/challenge"): operation("Ask for a challenge", fields({"challenge": BASE64URL, "expires_at": TIME})),
+    ("POST", "/challenge"): operation(
+        "Ask for a challenge", fields({"challenge": BASE64URL, "expires_at": TIME, "required": FLAG})
+    ),
     ("POST", "/proof"): operation(
         "Prove who, on which device, and that they are there",
         fields({"jwt_proof": JWT, "expires_at": TIME}),

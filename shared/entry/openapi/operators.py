@@ -5,9 +5,26 @@ from __future__ import annotations
 from typing import Final
 
 from shared.domain.model import ClientKind
-from shared.entry.openapi.forms import COUNT, ID, OPEN, TEXT, TIME, Schema, fields, many, maybe, one_of, ref
+from shared.entry.openapi.forms import (
+    COUNT,
+    ID,
+    JWT,
+    NPUB,
+    OPEN,
+    SHA256,
+    TEXT,
+    TIME,
+    Schema,
+    fields,
+    many,
+    maybe,
+    one_of,
+    ref,
+)
 from shared.entry.openapi.operations import OPERATOR as SIGNED
 from shared.entry.openapi.operations import Operations, operation, query
+from shared.use_cases.admin_invite_record import Purpose
+from shared.use_cases.prove_admin_record import AdminStatus
 
 _CLIENT: Final[Schema] = fields(
     {"client_id": ID, "groups": {**many(ID), "minItems": 1, "uniqueItems": True}},
@@ -16,6 +33,10 @@ _CLIENT: Final[Schema] = fields(
         "policy": {"type": "object", "additionalProperties": {"type": ["integer", "boolean"]}},
     },
 )
+
+_PURPOSE: Final = one_of(*(purpose for purpose in Purpose if purpose is not Purpose.RESUME))
+_DEVICE: Final = fields({"npub": NPUB, "kind": TEXT})
+_STOPPED: Final = {"allOf": [fields({"user": ID, "status": one_of(*AdminStatus)}), ref("Removed")]}
 
 OPERATOR: Final[Operations] = {
     ("POST", "/clients"): operation("Add a client", ref("Client"), takes=_CLIENT, signed=SIGNED),
@@ -33,8 +54,40 @@ OPERATOR: Final[Operations] = {
     ),
     ("POST", "/invites"): operation(
         "Make an invite",
-        fields({"code": TEXT, "user": ID, "group_id": ID, "expires_at": TIME}),
-        takes=fields({"user": ID, "group_id": ID}),
+        fields(
+            {
+                "code": TEXT,
+                "invite": SHA256,
+                "user": ID,
+                "group_id": ID,
+                "purpose": _PURPOSE,
+                "expires_at": TIME,
+                "approvals": COUNT,
+                "needed": COUNT,
+            },
+            {"revoked": ref("Removed")},
+        ),
+        takes=fields(
+            {"user": ID, "group_id": ID}, {"subject": maybe(TEXT), "purpose": maybe(_PURPOSE), "revoke": many(TEXT)}
+        ),
+        signed=SIGNED,
+    ),
+    ("GET", "/admins"): operation(
+        "List all admins",
+        fields({"admins": many(fields({"user": ID, "status": one_of(*AdminStatus), "devices": many(_DEVICE)}))}),
+        signed=SIGNED,
+    ),
+    ("POST", "/admins/<user>/suspend"): operation("Stop an admin until they are resumed", _STOPPED, signed=SIGNED),
+    ("POST", "/admins/<user>/resume"): operation(
+        "Let a suspended admin act again",
+        fields({"user": ID, "status": one_of(*AdminStatus), "awaits_approval": maybe(SHA256)}),
+        signed=SIGNED,
+    ),
+    ("POST", "/admins/<user>/remove"): operation("Stop an admin for good", _STOPPED, signed=SIGNED),
+    ("POST", "/id_tokens"): operation(
+        "Have one machine's test authority say who somebody is",
+        fields({"id_token": JWT, "expires_at": TIME}),
+        takes=fields({"user": ID}),
         signed=SIGNED,
     ),
 }

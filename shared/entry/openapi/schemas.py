@@ -72,6 +72,7 @@ _POLICY: Final = fields(
         "minimum_not_before_seconds": COUNT,
         "minimum_interval_seconds": COUNT,
         "last_promoted_at": maybe(TIME),
+        "require_ack_proofs": FLAG,
     }
 )
 
