@@ -15,19 +15,18 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from shared.domain import lifecycle
-from shared.domain.encodings import base64url_encode, identifier
+from shared.domain.encodings import identifier
 from shared.domain.errors import InvalidRequest
 from shared.domain.imported import is_imported
 from shared.domain.model import ClientStatus, Version, VersionState
-from shared.domain.policy import WINDOW_TOLERANCE
-from shared.domain.secret_format import hint_of, version_hint
+from shared.domain.secret_format import hint_of
 from shared.ports.store import StoreUnavailable
 from shared.records.live import live_state
-from shared.verifier import matching
+from shared.verifier import matching, standing
 from shared.verifier.cache import OF_SECRET, OF_VERSION, VerdictCache
 from shared.verifier.changes import Changes, in_thread
 from shared.verifier.legacy import Imported
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from shared.domain.policy import Policy
     from shared.ports.feed import Feed
     from shared.ports.keys import MacKey
-    from shared.ports.store import Store
+    from shared.ports.store import Data, Store
     from shared.verifier.budgets import Budgets
     from shared.verifier.reading import Read
 
@@ -49,8 +48,6 @@ __all__ = ["Caching", "Observer", "Reason", "Verdict", "Verifier", "monotonic"]
 
 SHARE_SECONDS: Final = 1.0
 """With caching, how old the read may be that a refusal rests on: nobody makes us read a client more often."""
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_DUMMY_ID = "0" * 26
 _DUMMY_SECRET = "A" * 43
 
 
@@ -160,23 +157,29 @@ class Verifier:
     def _checked_version(self, client_id: str, version_id: str) -> Verdict:
         read = self._read(_known_form(client_id))
         now = self._time(read)
-        state = self._settled(read, now)
-        verifies = state is not None and state.client.status is ClientStatus.ACTIVE
-        live = [item for item in _live(state, now) if item.version_id == version_id] if verifies else []
-        if state is None or not live:
-            return Verdict(accepted=False, now=now, reason=_why(state))
+        data = standing.someones(read.data)
+        live = [version for version in standing.candidates(data, now) if version.version_id == version_id]
+        if data is not read.data or not (live or standing.is_due(data, now)):
+            return Verdict(accepted=False, now=now, reason=standing.why(data))
+        state = self._settled(data, now)
+        live = [version for version in _live(state, now) if version.version_id == version_id]
+        if not live:
+            return Verdict(accepted=False, now=now, reason=standing.why(data))
         verdict = self._accepted(state, live[0], now)
         self._kept(version_id, OF_VERSION, verdict, read, state)
         return verdict
 
     def _checked(self, client_id: str, secret: str, given: datetime | None) -> Verdict:
-        read = self._read(_known_form(client_id))
+        known_id = _known_form(client_id)
+        read = self._read(known_id)
         now = given or self._time(read)
-        state = self._settled(read, now)
-        version = self._matching(secret, _candidates(state, now))
-        if state is None or version is None:
-            changing = state is not None and state.client.previous_version is not None
-            return Verdict(accepted=False, now=now, reason=_why(state), in_transition=changing)
+        data = standing.someones(read.data)
+        state = self._settled(data, now) if standing.is_due(data, now) else None
+        version = self._matching(known_id, secret, _candidates(state, now) if state else standing.candidates(data, now))
+        if version is None:
+            changing = standing.in_transition(data)
+            return Verdict(accepted=False, now=now, reason=standing.why(data), in_transition=changing)
+        state = state or self._settled(data, now)
         if not is_imported(version) and not matching.confirmed(secret, version, self._mac_key):
             return Verdict(accepted=False, now=now, reason=Reason.MAC_REFUSED)
         verdict = self._accepted(state, version, now)
@@ -184,10 +187,10 @@ class Verifier:
             self._kept(secret, OF_SECRET, verdict, read, state)
         return verdict
 
-    def _matching(self, secret: str, candidates: Sequence[Version]) -> Version | None:
+    def _matching(self, client_id: str, secret: str, candidates: Sequence[Version]) -> Version | None:
         presented = secret if matching.well_formed(secret) else _DUMMY_SECRET
-        picked = _picked(candidates, hint_of(presented))
-        resembling = [version for version in picked if matching.resembles(presented, version)]
+        picked = standing.picked(candidates, hint_of(presented))
+        resembling = [version for version in picked if matching.resembles(presented, version, client_id)]
         if resembling and presented == secret:
             return resembling[0]
         imported = (version for version in candidates if is_imported(version))
@@ -204,20 +207,20 @@ class Verifier:
         raise StoreUnavailable("the store shows less than it showed before")
 
     def _learned(self, client_id: str, read: Read) -> bool:
-        if self._cache is None or read.data is None:
+        if self._cache is None:
             return True
-        final = read.data.get("status") == ClientStatus.REVOKED.value
-        return self._cache.learn(client_id, read, final=final)
+        data = standing.someones(read.data)
+        final = data.get("status") == ClientStatus.REVOKED.value
+        # Nobody is somebody, too: what that takes is the same, and guessed ids take no room.
+        return self._cache.learn(client_id if data is read.data else standing.NOBODY_ID, read, final=final)
 
     def _time(self, read: Read) -> datetime:
         # A read of one's own says the time itself; one that is shared has grown older since it ended.
         age = self._monotonic() - read.ended if self._cache is not None else 0.0
         return read.read_time + timedelta(seconds=max(0.0, age))
 
-    def _settled(self, read: Read, now: datetime) -> ClientState | None:
-        if read.data is None or "client_id" not in read.data:
-            return None
-        state = live_state(read.data)
+    def _settled(self, data: Data, now: datetime) -> ClientState:
+        state = live_state(data)
         return lifecycle.settle(state, self._policy.overridden(state.client.policy), now).state
 
     def _kept(self, presented: str, kind: str, verdict: Verdict, read: Read, state: ClientState) -> None:
@@ -249,43 +252,12 @@ def _known_form(client_id: str) -> str:
     try:
         return identifier(client_id)
     except InvalidRequest:
-        return "-"  # an id that no client has, so that a malformed one takes the same path
+        return standing.NOBODY_ID
 
 
-def _live(state: ClientState | None, now: datetime) -> Sequence[Version]:
-    live = state.live if state else ()
-    return [version for version in live if version.not_before <= now + WINDOW_TOLERANCE]
+def _live(state: ClientState, now: datetime) -> Sequence[Version]:
+    return standing.in_window(state.live, now) if state.client.status is ClientStatus.ACTIVE else ()
 
 
-def _candidates(state: ClientState | None, now: datetime) -> Sequence[Version]:
-    """Return exactly two versions: current and previous, each a dummy where it may not verify."""
-    verifies = state is not None and state.client.status is ClientStatus.ACTIVE
-    live = _live(state, now) if verifies else ()
-    return [*live, _DUMMY, _DUMMY][:2]
-
-
-def _picked(candidates: Sequence[Version], hint: str | None) -> Sequence[Version]:
-    """Return as many versions, of which those that the hint does not mean are dummies: the work stays the same."""
-    if hint is None:
-        return candidates
-    return [version if version_hint(version.version_id) == hint else _DUMMY for version in candidates]
-
-
-def _why(state: ClientState | None) -> Reason:
-    if state is None:
-        return Reason.UNKNOWN_CLIENT
-    by_status = {ClientStatus.SUSPENDED: Reason.SUSPENDED, ClientStatus.REVOKED: Reason.REVOKED}
-    return by_status.get(state.client.status, Reason.NO_MATCH)
-
-
-_DUMMY = Version(
-    client_id=_DUMMY_ID,
-    version_id=_DUMMY_ID,
-    created_at=_LONG_AGO,
-    not_before=_LONG_AGO,
-    rotation_id=_DUMMY_ID,
-    rotated_by="",
-    rotation_reason="",
-    # A point of small order: no derived key is ever equal to it.
-    receipt_key=base64url_encode(bytes(32)),
-)
+def _candidates(state: ClientState, now: datetime) -> Sequence[Version]:
+    return standing.verifying(state.live, now, active=state.client.status is ClientStatus.ACTIVE)

@@ -1,0 +1,100 @@
+"""What a document says before anything matched: the same of everybody, as long as nothing matched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from shared.domain.errors import Broken
+from shared.domain.model import ClientStatus
+from shared.records import paths
+from shared.records.live import live_state
+from shared.verifier import standing, verifier
+from shared.verifier.verdict import Reason
+from tests.verifier.stage import START, Stage
+
+if TYPE_CHECKING:
+    from shared.domain.model import ClientState
+    from shared.ports.store import Data
+
+WRONG = "A" * 43
+
+
+def data_of(stage: Stage, client_id: str = "acme") -> Data:
+    path = paths.client(client_id)
+    return cast("Data", stage.store.get([path])[path].data)
+
+
+def two(stage: Stage) -> tuple[str, str]:
+    return stage.promote("acme"), stage.promote("acme")
+
+
+def test_there_are_always_two_candidates() -> None:
+    stage = Stage()
+    nobody = standing.candidates(standing.someones(None), START)
+    assert len({version.client_id for version in nobody}) == 1
+    stage.promote("acme")
+    one = standing.candidates(data_of(stage), START)
+    assert [len(nobody), len(one)] == [2, 2]
+    assert [version.client_id == "acme" for version in one] == [True, False]
+    stage.promote("acme")
+    assert [version.client_id for version in standing.candidates(data_of(stage), START)] == ["acme", "acme"]
+
+
+def test_a_version_outside_its_window_is_no_candidate() -> None:
+    stage = Stage()
+    two(stage)
+    data = data_of(stage)
+    after = standing.candidates(data, START + timedelta(hours=1))
+    before = standing.candidates(data, START - timedelta(seconds=3))
+    assert [version.client_id == "acme" for version in (*after, *before)] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("status", [ClientStatus.SUSPENDED, ClientStatus.REVOKED])
+def test_who_does_not_stand_well_has_no_candidate(status: ClientStatus) -> None:
+    stage = Stage()
+    two(stage)
+    stage.stand("acme", status)
+    found = standing.candidates(data_of(stage), START)
+    assert list(found) == list(standing.candidates(standing.someones(None), START))
+    assert standing.why(data_of(stage)) is Reason(status.value)
+
+
+@pytest.mark.parametrize("live", [None, "x", {"current": {"client_id": "acme"}, "previous": None}])
+def test_a_damaged_record_is_no_verdict(live: Any) -> None:  # noqa: ANN401 - whatever may stand there
+    with pytest.raises(Broken):
+        standing.candidates({"client_id": "acme", "live": live}, START)
+
+
+def test_nothing_is_parsed_past_two_versions_until_something_matches(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    old, new = two(stage)
+    process, parsed = stage.process(), list[str]()
+
+    def noted(data: Data) -> ClientState:
+        parsed.append(str(data["client_id"]))
+        return live_state(data)
+
+    monkeypatch.setattr(verifier, "live_state", noted)
+    for client_id in ("acme", "nobody", "a/b"):
+        assert not process.verifier.check(client_id, WRONG).accepted
+    assert parsed == []
+    assert process.verifier.check("acme", new).accepted
+    assert process.verifier.check("acme", old).accepted
+    assert parsed == ["acme", "acme"]
+
+
+def test_what_time_alone_brought_is_applied_before_anything_is_compared() -> None:
+    stage = Stage()
+    old, new = two(stage)
+    state = stage.state("acme")
+    assert state.previous is not None
+    early = replace(state.previous, not_after=stage.clock() + timedelta(seconds=1))
+    stage.write(state.with_versions(early))
+    process = stage.process()
+    assert process.verifier.check("acme", old).accepted
+    stage.clock.seconds += 1
+    assert [process.verifier.check("acme", secret).accepted for secret in (old, new)] == [False, True]
