@@ -65,13 +65,17 @@ def only_glanced_at(user: str | None, event_id: str) -> set[str]:
     return set(_all(user)) - {_own(user, event_id)} if user else set()
 
 
+def shard_of(event_id: str) -> int:
+    """Return the shard that a request by this event is noted in."""
+    return hashlib.sha256(event_id.encode("ascii")).digest()[0] % SHARDS
+
+
 def _all(user: str) -> list[str]:
     return [paths.rate(user, shard) for shard in range(SHARDS)]
 
 
 def _own(user: str, event_id: str) -> str:
-    digest = hashlib.sha256(event_id.encode("ascii")).digest()
-    return paths.rate(user, digest[0] % SHARDS)
+    return paths.rate(user, shard_of(event_id))
 
 
 def _moments(data: Data | None) -> Sequence[datetime]:
