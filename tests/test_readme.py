@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.local.real_machine import Machine
+from tests.local.terminal import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ SESSION = [line.removeprefix("$ keyturn ") for line in blocks("console")[0].spli
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    running = Machine(tmp_path / "machine")
+    running = Machine(tmp_path / "machine", authoriser="attested_admin")
     running.folder.mkdir()
     (running.folder / "keyturn").symlink_to(running.data)  # where a user's data would be
     running.start()
@@ -40,7 +41,12 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     running.end()
 
 
-def run(arguments: list[str], machine: Machine, folder: Path, stdin: str = "") -> str:
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+def run(arguments: list[str], machine: Machine, folder: Path, reader: Reader, stdin: str = "") -> str:
     passphrase = folder / "passphrase"
     passphrase.write_text("a passphrase of the reader's\n")
     passphrase.chmod(0o600)
@@ -51,14 +57,18 @@ def run(arguments: list[str], machine: Machine, folder: Path, stdin: str = "") -
         "KEYTURN_HOME": str(folder / "home"),
         "KEYTURN_PASSPHRASE_FILE": str(passphrase),
     }
-    done = subprocess.run(  # noqa: S603 - our own program and the README's arguments
-        [*KEYTURN, *arguments], cwd=folder, env=environment, input=stdin, capture_output=True, text=True, check=False
-    )
+    command = [*KEYTURN, *arguments]
+    if stdin:
+        done = subprocess.run(  # noqa: S603 - our own program and the README's arguments
+            command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, check=False
+        )
+    else:
+        done = reader.run(command, environment, folder)
     assert done.returncode == 0, (arguments, done.stderr)
     return done.stdout
 
 
-def play(lines: list[str], machine: Machine, folder: Path) -> dict[str, str]:
+def play(lines: list[str], machine: Machine, folder: Path, reader: Reader) -> dict[str, str]:
     """Run lines of the session; what stands in capitals is what an earlier line printed."""
     known: dict[str, str] = {}
     for line in lines:
@@ -66,19 +76,19 @@ def play(lines: list[str], machine: Machine, folder: Path) -> dict[str, str]:
         arguments = [known.get(word, word) for word in shlex.split(command)]
         reports = arguments[0] in {"rotate", "device"} and arguments[1] != "init"
         stdin = (folder / source).read_text() if source else ""
-        said = run([*arguments, *(["--json"] if reports else [])], machine, folder, stdin)
+        said = run([*arguments, *(["--json"] if reports else [])], machine, folder, reader, stdin)
         told = json.loads(said) if reports else {}
         known |= {name: told[key] for name, key in (("CODE", "code"), ("ROTATION", "rotation_id")) if key in told}
     return known
 
 
-def test_the_session_runs_as_it_stands(machine: Machine, tmp_path: Path) -> None:
-    known = play(SESSION, machine, tmp_path)
-    assert "acknowledged" in run(["rotation", "show", known["ROTATION"]], machine, tmp_path)
+def test_the_session_runs_as_it_stands(machine: Machine, tmp_path: Path, reader: Reader) -> None:
+    known = play(SESSION, machine, tmp_path, reader)
+    assert "acknowledged" in run(["rotation", "show", known["ROTATION"]], machine, tmp_path, reader)
 
 
-def test_what_an_integrator_sends_is_answered(machine: Machine, tmp_path: Path) -> None:
-    play(SESSION[: SESSION.index("ack ROTATION") + 1], machine, tmp_path)
+def test_what_an_integrator_sends_is_answered(machine: Machine, tmp_path: Path, reader: Reader) -> None:
+    play(SESSION[: SESSION.index("ack ROTATION") + 1], machine, tmp_path, reader)
     requests = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("curl")]
     answers = [
         subprocess.run(  # noqa: S603 - the README's own line

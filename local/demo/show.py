@@ -40,7 +40,8 @@ class Screen:
         if seconds is None:
             self._done.append((name, None))
             return
-        self._done[-1] = (name, seconds)
+        began = max(place for place, (kept, took) in enumerate(self._done) if kept == name and took is None)
+        self._done[began] = (name, seconds)  # a step may have begun within another one
         if not self._console.is_terminal:
             self._console.print(_line(name, seconds), soft_wrap=True)
 
@@ -98,6 +99,8 @@ def summary(told: Told) -> Mapping[str, Any]:
             for item in told.rotations
         ],
         "steps": [{"step": name, "seconds": round(seconds, 3)} for name, seconds in told.steps],
+        "proofs": list(told.proofs),
+        "refused": dict(told.refused),
         "moments_without_an_accepted_secret": told.timeline.gaps if told.timeline else None,
         "unanswered_requests": told.timeline.unanswered if told.timeline else None,
         "plaintext_at_rest": {"found": told.plaintext_found, "control_found": told.control_found},
@@ -126,7 +129,9 @@ def _summarise(console: Console, told: Told, keep: Path | None) -> None:
 def _findings(told: Told) -> list[str]:
     asked = sum(len(samples) for samples in told.timeline.samples.values()) if told.timeline else 0
     unanswered = told.timeline.unanswered if told.timeline else 0
+    factors = sorted({factor for proof in told.proofs for factor in proof["amr"]})
     return [
+        f"{len(told.proofs)} proofs by {', '.join(factors)}; refused: {', '.join(told.refused)}",
         f"{asked} requests of an integrator meanwhile, {unanswered} unanswered, no moment without an accepted secret",
         "audit chain verified, every invariant holds",
         f"plaintext at rest: {told.plaintext_found} bytes found, control found",

@@ -11,17 +11,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from admin.device import Device
-from admin.home import Home
+from admin import answers
 from admin.operator_token import read_token
 from admin.server import Server
 from local.cloud_addresses import known_cloud
+from local.demo.people import person
 from local.errors import LocalError
 from local.firestore_control import all_documents
+from shared.adapters.authoriser_proof import NAME as PROOF_AUTHORISER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from local.demo.people import Person
 
 LEAD_SECONDS = 3
 PASSPHRASE = "only for the demo's devices"  # noqa: S105 - the devices of a demo have nothing to hide from who runs it
@@ -45,13 +48,18 @@ class Stage:
         token = read_token(self.url, _environment(self.folder))
         return Server(self.url).operator("POST" if method == "POST" else "GET", path, token, fields)
 
-    def enrol(self, user: str, group: str) -> Device:
-        """Invite a user, make a device of theirs, and let it join."""
-        code = str(self.operate("POST", "/invites", {"user": user, "group_id": group})["code"])
-        home = Home.create(self.folder / "devices" / user, user, PASSPHRASE)
-        device = Device.open(home, self.url)
-        device.join(code)
-        return device
+    def enrol(self, user: str, group: str, approver: Person | None, wait: Callable[[float], None]) -> Person:
+        """Invite a user, have another admin approve it, and let them register their device and join.
+
+        `wait` is called when they have to wait for their authenticator.
+        """
+        invite = self.operate("POST", "/invites", {"user": user, "group_id": group})
+        if approver is not None:
+            approver.device.approve(answers.text(invite, "invite"), user, "join")
+        newcomer = person(self.folder / "devices" / user, user, PASSPHRASE, self.url, wait)
+        newcomer.sign_in(answers.text(self.operate("POST", "/id_tokens", {"user": user}), "id_token"))
+        newcomer.join(answers.text(invite, "code"))
+        return newcomer
 
     def keep_documents(self) -> None:
         """Write what emulators hold beside the rest of the folder, so that it is searched like any file."""
@@ -107,7 +115,8 @@ def _command(*arguments: str) -> Sequence[str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+    # With full proofs, whatever the caller's shell has set for tests of its own.
+    return {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "KEYTURN_AUTHORISER": PROOF_AUTHORISER}
 
 
 def _address(process: subprocess.Popen[str]) -> str:

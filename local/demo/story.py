@@ -14,16 +14,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from admin.errors import DeviceError, ServerRefusedError
+from admin.plan import Wish
 from admin.server import Server
+from local.demo.attempts import attempts
 from local.demo.stage import LEAD_SECONDS
 from local.demo.timeline import Timeline
 from local.errors import LocalError
 from local.plaintext import search, search_folder
+from shared.proofs.jws import read_unverified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from admin.device import Device
+    from admin.events import RotationRequest
+    from local.demo.people import Person
     from local.demo.stage import Stage
 
 CLIENT = "acme-billing"
@@ -46,6 +51,10 @@ class Told:
 
     steps: list[tuple[str, float]] = field(default_factory=list)
     rotations: list[Mapping[str, Any]] = field(default_factory=list)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """What was tried without a right to it, and the reason that it was refused with."""
+    proofs: list[Mapping[str, Any]] = field(default_factory=list)
+    """Who was given a proof, and by which factors: `user`, `amr`."""
     plaintext_found: int = -1
     control_found: bool = False
     doctor: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +69,10 @@ class Story:
     stage: Stage
     observe: Callable[[str, float | None], None]
     told: Told = field(default_factory=Told)
+    people: dict[str, Person] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
+    request: RotationRequest | None = None
+    """What bob asked for, with a proof that was overheard."""
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
 
     def run(self) -> Told:
@@ -86,10 +98,12 @@ class Story:
     # --- the steps ---------------------------------------------------------------------------------------------------
 
     def _enrol(self) -> None:
-        with self._step("a group, a client, three admins on three devices"):
+        with self._step("a group, a client, three admins: registered device, authenticator, another one's approval"):
             self.stage.operate("POST", "/groups", {"group_id": GROUP})
-            for user in ADMINS:
-                self.devices[user] = self.stage.enrol(user, GROUP)
+            for user, approver in zip(ADMINS, (None, *ADMINS), strict=False):
+                approved_by = self.people[approver] if approver else None
+                self.people[user] = self.stage.enrol(user, GROUP, approved_by, partial(self._wait_for_code, user))
+                self.devices[user] = self.people[user].device
             policy = {"quorum": QUORUM, "grace_seconds": GRACE_SECONDS}
             self.stage.operate("POST", "/clients", {"client_id": CLIENT, "groups": [GROUP], "policy": policy})
 
@@ -111,7 +125,12 @@ class Story:
     def _rotate(self, first: str, timeline: Timeline) -> str:
         with self._step("rotation: bob asks, alice and carol acknowledge"):
             timeline.happened("asked")
-            rotation_id = str(self.devices["bob"].rotate(CLIENT, "quarterly")["rotation_id"])
+            plan = self.devices["bob"].plan(
+                Wish(client_id=CLIENT, rotation_id=self.devices["bob"].new_id(), reason="quarterly")
+            )
+            self.devices["bob"].send(plan)
+            self.request = plan.request
+            rotation_id = plan.request.rotation_id
             self._acknowledged(rotation_id, "alice", "carol")
             timeline.watch("v2", self.secrets[rotation_id])
         with self._step(f"promotion, {LEAD_SECONDS} s after the request: both are accepted in grace"):
@@ -128,7 +147,7 @@ class Story:
             self._expect(first, "current")
             self._expect(second, "grace")
             time.sleep(1.0)  # long enough to be seen in the timeline
-            self.devices["alice"].command("restore", CLIENT, {}, "fixed")
+            self.devices["carol"].command("restore", CLIENT, {}, "fixed")
             timeline.happened("forward")
             self._expect(second, "current")
 
@@ -140,6 +159,16 @@ class Story:
                 raise DemoError("A wrong secret was accepted.", REPORT)
             self.devices["bob"].catch_up()
             self._refused_ack("bob", second)
+        with self._step("without a proof nobody rotates, and a proof serves its own request only, once"):
+            self._refused_requests()
+
+    def _refused_requests(self) -> None:
+        if self.request is None:
+            raise DemoError("Nothing was asked for yet.", REPORT)
+        found = attempts(self.request, self.people["bob"], self.people["carol"])
+        self.told.refused = dict(found)
+        if not all(found.values()):
+            raise DemoError("A request without a good proof was accepted.", REPORT)
 
     def _refused_ack(self, user: str, rotation_id: str) -> None:
         try:
@@ -189,8 +218,10 @@ class Story:
             status, self.told.doctor = self.stage.keyturn("doctor", "--data", str(self.stage.data))
             if status:
                 raise DemoError("`keyturn doctor` found something.", "Run it on the folder of --keep DIR.")
+            self.told.proofs = [_told_of(proof) for user in ADMINS for proof in self.people[user].overheard.proofs]
             self.stage.keep_documents()
-            self.told.plaintext_found = len(search_folder(self.stage.folder, self.secrets.values()))
+            seeds = [text for person in self.people.values() for text in person.authenticator.secrets]
+            self.told.plaintext_found = len(search_folder(self.stage.folder, [*self.secrets.values(), *seeds]))
             control = b"..." + next(iter(self.secrets.values())).encode() + b"..."
             self.told.control_found = bool(list(search(control, self.secrets.values())))
             if self.told.plaintext_found or not self.told.control_found:
@@ -230,12 +261,21 @@ class Story:
         if found != state:
             raise DemoError(f"A version should be {state} and is {found}.", "Please report it.")
 
+    def _wait_for_code(self, user: str, seconds: float) -> None:
+        with self._step(f"{user} waits for the next code of the authenticator"):
+            time.sleep(seconds)
+
     def _until(self, holds: Callable[[], object], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not holds():
             if time.monotonic() > deadline:
                 raise DemoError(f"Waited too long for {what}.", "See up.log in the folder of --keep DIR.")
             time.sleep(POLL_SECONDS)
+
+
+def _told_of(proof: str) -> Mapping[str, Any]:
+    claims = read_unverified(proof).claims
+    return {"user": claims["sub"], "amr": claims["amr"]}
 
 
 def _received(device: Device, rotation_id: str) -> bool:

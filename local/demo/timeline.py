@@ -81,8 +81,11 @@ class Timeline:
         self.samples[name].append(Sample(time.monotonic() - self._began, state))
         return state
 
-    def drawn(self, total_seconds: float) -> Text:
-        """Return the picture: a row a version, and what happened when below."""
+    def drawn(self, seconds: float) -> Text:
+        """Return the picture, of so many seconds at least: a row a version, and what happened when below."""
+        total_seconds = max(
+            [seconds, *(samples[-1].at + EVERY_SECONDS for samples in self.samples.values() if samples)]
+        )
         text = Text()
         for name, samples in self.samples.items():
             text.append(f"  {name:<4}")

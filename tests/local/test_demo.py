@@ -52,6 +52,10 @@ def test_it_comes_out_well(told: tuple[Path, Story]) -> None:
         {"alice", "carol"},
         {"bob"},
     ]
+    assert [proof["user"] for proof in said["proofs"]].count("bob") == 2  # approving carol, and his rotation
+    assert {tuple(proof["amr"]) for proof in said["proofs"]} == {("dev_attest", "pop", "totp")}
+    assert set(said["refused"].values()) == {"proof_refused"}
+    assert len(said["refused"]) == 4
     assert said["moments_without_an_accepted_secret"] == 0
     assert said["unanswered_requests"] == 0
     assert said["plaintext_at_rest"] == {"found": 0, "control_found": True}
@@ -62,6 +66,14 @@ def test_its_summary_holds_no_secret(told: tuple[Path, Story]) -> None:
     said = json.dumps(summary(told[1].told))
     assert told[1].secrets
     assert [secret for secret in told[1].secrets.values() if secret in said] == []
+
+
+def test_its_summary_holds_no_proof_and_no_seed(told: tuple[Path, Story]) -> None:
+    said = json.dumps(summary(told[1].told))
+    people = told[1].people.values()
+    assert len(told[1].people) == len(ADMINS)
+    assert [seed for person in people for seed in person.authenticator.secrets if seed in said] == []
+    assert [proof for person in people for proof in person.overheard.proofs if proof in said] == []
 
 
 def test_no_byte_that_it_leaves_is_a_secret_in_any_form(told: tuple[Path, Story]) -> None:
