@@ -19,7 +19,7 @@ def check(context: typer.Context, client_id: ClientId, *, json: Json = False) ->
     session = session_of(context)
     identifier(client_id)
     try:
-        secret = _secret(session)
+        secret = presented_secret(session)
         with waiting("Checking"):
             verdict = session.server().check(client_id, secret)
     except DeviceError as error:
@@ -41,7 +41,8 @@ def sweep(context: typer.Context, *, json: Json = False) -> None:
     print_facts([(name, done.get(name)) for name in ("settled", "republished")])
 
 
-def _secret(session: Session) -> str:
+def presented_secret(session: Session) -> str:
+    """Return the secret on standard input, asked for without an echo at a terminal; `UsageError` for what is none."""
     if session.ports.is_terminal():
         secret = session.ports.ask_secret("Secret: ")
     else:

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from admin import answers
+from admin.commands.client_import import import_
+from admin.commands.client_policy import policy
 from admin.commands.client_tokens import Audience, Introspects, Scopes, terms, token_facts, tokens
 from admin.durations import format_duration, parse_duration
 from admin.errors import NoOperatorTokenError
@@ -17,6 +19,8 @@ from shared.domain.encodings import identifier
 
 app = typer.Typer(no_args_is_help=True, help="Clients: the integrators whose credentials are turned over.")
 app.command("tokens")(tokens)
+app.command("import")(import_)
+app.command("policy")(policy)
 
 
 class Kind(StrEnum):

@@ -1,0 +1,227 @@
+"""A sighted secret: which version it is, and its end, in one commit and for good."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from shared.domain.encodings import new_secret
+from shared.domain.secret_format import hint_of
+from shared.proofs.receipts import Sighting, receipt_key, sign_sighting
+from shared.records import paths
+from shared.use_cases import leak
+from tests.world import CLIENT, EACH_STORE
+
+if TYPE_CHECKING:
+    from tests.world import World
+
+
+@pytest.fixture
+def founded(world: World) -> World:
+    return world.found("alice", "bob", policy={"scannable_secrets": True})
+
+
+def versions(world: World, query: str) -> list[dict[str, Any]]:
+    answer = world.operator(f"/versions?{query}")
+    assert answer.status_code == 200, answer.text
+    return cast("list[dict[str, Any]]", cast("Any", answer.json)["versions"])
+
+
+def asked(version: dict[str, Any], secret: str, world: World, **changes: object) -> dict[str, object]:
+    """Return the request that the holder of a value makes."""
+    fields: dict[str, Any] = {
+        "client_id": version["client_id"],
+        "version_id": version["version_id"],
+        "made_by": version["rotation_id"],
+        "replaced_by": world.new_id(),
+        "sighted_at": world.milliseconds(),
+    }
+    signature = sign_sighting(secret, Sighting(**fields)) if secret else ""
+    fields["rotation_id"] = fields.pop("replaced_by")
+    return {**fields, "signature": signature, **changes}
+
+
+def the_version_of(world: World, secret: str, query: str) -> dict[str, Any]:
+    """Compare locally, as the command does."""
+    for version in versions(world, query):
+        ids = {name: version[name] for name in ("client_id", "version_id", "rotation_id")}
+        if version["receipt_key"] and receipt_key(secret, **ids).hex() == _hex(version["receipt_key"]):
+            return version
+    raise AssertionError("none of them")
+
+
+def _hex(key: str) -> str:
+    from shared.domain.encodings import base64url_decode
+
+    return base64url_decode(key).hex()
+
+
+def test_a_scannable_secret_is_issued_by_policy_and_found_by_its_hint(founded: World) -> None:
+    secret = founded.issue("alice", "bob")
+    assert founded.check(secret)["accepted"]
+    found = versions(founded, f"hint={hint_of(secret)}")
+    assert [item["version_id"] for item in found] == [founded.check(secret)["version_id"]]
+    assert the_version_of(founded, secret, f"hint={hint_of(secret)}")["state"] == "current"
+    assert versions(founded, "hint=00000000") == []
+
+
+def test_a_client_may_switch_between_the_forms_and_old_ones_go_on(founded: World) -> None:
+    secrets = [founded.issue("alice", "bob")]
+    for wanted in (False, True):
+        answer = founded.operator(f"/clients/{CLIENT}/policy", {"policy": {"scannable_secrets": wanted}})
+        assert answer.status_code == 200
+        founded.clock.advance(minutes=1)
+        secrets.append(founded.issue("alice", "bob", supersede=True))
+        assert [founded.check(secret)["accepted"] for secret in secrets[-2:]] == [True, True]
+    assert [len(secret) for secret in secrets] == [66, 43, 66]
+
+
+def test_a_wrong_hint_of_a_right_secret_is_refused(founded: World) -> None:
+    secret = founded.issue("alice", "bob")
+    other = founded.issue("alice", "bob", supersede=True)
+    swapped = other[:8] + secret[8:16] + other[16:]
+    assert [founded.check(one)["accepted"] for one in (swapped, secret[:-1] + "A", secret[17:60])] == [False] * 3
+
+
+def test_retired_versions_are_found_too_in_a_page_of_all(founded: World) -> None:
+    first = founded.issue("alice", "bob")
+    founded.issue("alice", "bob", grace_milliseconds=0)
+    assert the_version_of(founded, first, "")["state"] == "retired"
+    assert the_version_of(founded, first, f"client_id={CLIENT}")["retired_because"] == "superseded"
+
+
+def test_all_are_told_page_by_page(founded: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leak, "CLIENTS_A_PAGE", 2)
+    for number in range(4):
+        founded.add_client(f"client-{number}")
+    secrets = {name: founded.issue("alice", "bob", client_id=name) for name in (CLIENT, "client-1", "client-3")}
+    following: str | None = ""
+    found = []
+    while following is not None:
+        page = cast("Any", founded.operator(f"/versions?after={following}" if following else "/versions").json)
+        found += [item["client_id"] for item in page["versions"]]
+        following = page["next"]
+    assert found == sorted(secrets)
+
+
+@pytest.mark.parametrize("query", ["client_id=nobody", "after=nobody"])
+def test_an_unknown_client_is_said_to_be_so(founded: World, query: str) -> None:
+    assert founded.operator(f"/versions?{query}").status_code == 404
+
+
+@pytest.mark.parametrize("hint", ["", "short", "toolongtoolong", "%C3%A4bcdefgh", "abc/../d"])
+def test_a_hint_that_is_none_is_refused(founded: World, hint: str) -> None:
+    assert founded.operator(f"/versions?hint={hint}").status_code == 400
+
+
+@EACH_STORE
+def test_one_commit_ends_the_version_and_its_tokens_and_asks_for_a_successor(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.found("alice", "bob")
+    secret = world.issue("alice", "bob")
+    version = the_version_of(world, secret, f"client_id={CLIENT}")
+    world.control.calls.clear()
+    with caplog.at_level(logging.ERROR, "keyturn"):
+        answer = world.operator("/leak/revoke", asked(version, secret, world))
+    assert answer.status_code == 200, answer.text
+    assert world.control.calls.count("commit") == 1
+    burnt = cast("Any", answer.json)
+    assert (burnt["status"], burnt["refused"], burnt["quorum"]) == ("suspended", None, 2)
+    assert not world.check(secret)["accepted"]
+    assert [record.getMessage() for record in caplog.records if leak.REVOKED in record.getMessage()] == [
+        f"{leak.REVOKED}: version {version['version_id']} of client {CLIENT}"
+    ]
+    assert secret.encode() not in world.dump()
+
+    world.pump()
+    for user in ("alice", "bob"):
+        assert world.send(world.admins[user].ack(burnt["rotation_id"])).status_code == 200
+    assert world.check(world.admins["alice"].secret(burnt["rotation_id"]))["state"] == "current"
+    assert not world.check(secret)["accepted"]
+
+
+def test_the_same_request_gets_the_same_answer_and_does_it_once(founded: World) -> None:
+    secret = founded.issue("alice", "bob")
+    request = asked(the_version_of(founded, secret, ""), secret, founded)
+    answers = [founded.operator("/leak/revoke", request) for _ in range(2)]
+    assert [answer.json for answer in answers] == [answers[0].json] * 2
+    entries = [path for path in founded.documents() if path.startswith(paths.audit(CLIENT))]
+    founded.operator("/leak/revoke", request)
+    assert [path for path in founded.documents() if path.startswith(paths.audit(CLIENT))] == entries
+
+
+def test_a_rotation_id_that_was_used_is_no_successor(founded: World) -> None:
+    secret = founded.issue("alice", "bob")
+    version = the_version_of(founded, secret, "")
+    fields = {**asked(version, "", founded), "rotation_id": version["rotation_id"]}
+    answer = founded.operator("/leak/revoke", fields)
+    assert (answer.status_code, cast("Any", answer.json)["reason"]) == (409, "rotation_id_taken")
+    assert founded.check(secret)["accepted"]
+
+
+def test_who_has_not_the_value_can_burn_nothing(founded: World) -> None:
+    secret = founded.issue("alice", "bob")
+    version = the_version_of(founded, secret, "")
+    good = asked(version, secret, founded)
+    for changes in (
+        {"signature": ""},
+        {"signature": "A" * 86},
+        {"sighted_at": founded.milliseconds(seconds=1)},
+        {"rotation_id": founded.new_id()},
+        {"made_by": founded.new_id()},
+        asked(version, new_secret(bytes(32)), founded),
+    ):
+        answer = founded.operator("/leak/revoke", {**good, **changes})
+        assert (answer.status_code, cast("Any", answer.json)["reason"]) == (403, "bad_sighting")
+    assert founded.check(secret)["accepted"]
+
+
+@pytest.mark.parametrize("changes", [{"version_id": "x"}, {"rotation_id": "x"}, {"client_id": "/"}, {"sighted_at": -1}])
+def test_what_is_malformed_is_refused(founded: World, changes: dict[str, object]) -> None:
+    secret = founded.issue("alice", "bob")
+    fields = asked(the_version_of(founded, secret, ""), secret, founded)
+    assert founded.operator("/leak/revoke", {**fields, **changes}).status_code == 400
+
+
+def test_an_unknown_version_is_said_to_be_so(founded: World) -> None:
+    secret = founded.issue("alice", "bob")
+    fields = asked(the_version_of(founded, secret, ""), secret, founded, version_id=founded.new_id())
+    assert founded.operator("/leak/revoke", fields).status_code == 404
+
+
+def test_a_version_in_grace_dies_without_a_successor_of_its_own(founded: World) -> None:
+    first = founded.issue("alice", "bob")
+    second = founded.issue("alice", "bob")
+    answer = founded.operator("/leak/revoke", asked(the_version_of(founded, first, ""), first, founded))
+    burnt = cast("Any", answer.json)
+    assert (burnt["rotation_id"], burnt["refused"], burnt["status"]) == (None, None, "active")
+    assert [founded.check(one)["accepted"] for one in (first, second)] == [False, True]
+
+
+def test_a_retired_version_needs_no_end(founded: World) -> None:
+    first = founded.issue("alice", "bob")
+    founded.issue("alice", "bob", grace_milliseconds=0)
+    answer = founded.operator("/leak/revoke", asked(the_version_of(founded, first, ""), first, founded))
+    assert (answer.status_code, cast("Any", answer.json)["reason"]) == (409, "version_not_live")
+
+
+def test_where_nobody_could_acknowledge_the_version_dies_all_the_same(founded: World) -> None:
+    secret = founded.issue("alice", "bob")
+    version = the_version_of(founded, secret, "")
+    for user in ("alice", "bob"):
+        assert founded.operator(f"/groups/{'operations-team'}/remove", {"user": user}).status_code == 200
+    burnt = cast("Any", founded.operator("/leak/revoke", asked(version, secret, founded)).json)
+    assert (burnt["rotation_id"], burnt["refused"], burnt["status"]) == (None, "quorum_unreachable", "suspended")
+    assert not founded.check(secret)["accepted"]
+
+
+def test_a_client_names_its_last_five_retired_versions(founded: World) -> None:
+    issued = []
+    for _ in range(7):
+        secret = founded.issue("alice", "bob", grace_milliseconds=0)
+        issued.append(founded.check(secret)["version_id"])
+    document = founded.document(paths.client(CLIENT))
+    assert list(document["recently_retired"]) == issued[1:6]
