@@ -19,6 +19,7 @@ ROUTES = Routes({
     ("POST", "/clients"): requests.add_client,
     ("GET", "/clients"): requests.list_clients,
     ("GET", "/clients/<client_id>"): requests.show_client,
+    ("GET", "/clients/<client_id>/cutover"): requests.show_cutover,
     ("POST", "/clients/<client_id>/tokens"): requests.set_token_terms,
     ("POST", "/clients/import"): leak.import_clients,
     ("POST", "/clients/<client_id>/policy"): leak.set_policy,

@@ -9,6 +9,7 @@ from shared.domain.errors import InvalidRequest
 from shared.domain.model import ClientKind
 from shared.domain.token_terms import DEFAULT_TERMS
 from shared.entry import views
+from shared.entry.cutover_view import cutover_view
 from shared.entry.http import fields_of
 from shared.entry.wiring import suite
 from shared.use_cases.admin_invite_record import Purpose
@@ -80,6 +81,11 @@ def list_clients(request: flask.Request) -> Mapping[str, Any]:
 def show_client(_request: flask.Request, client_id: str) -> Mapping[str, Any]:
     """Show a client."""
     return views.client_view(suite().status.client(None, client_id))
+
+
+def show_cutover(_request: flask.Request, client_id: str) -> Mapping[str, Any]:
+    """Show how far a client has moved to its new secret."""
+    return cutover_view(suite().cutover(client_id))
 
 
 def create_group(request: flask.Request) -> Mapping[str, Any]:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from shared.use_cases.admin_approvals import Approvals
     from shared.use_cases.admin_invites import Invites
     from shared.use_cases.admin_standing import Standing
+    from shared.use_cases.canaries import ProveCanary
     from shared.use_cases.clients import Clients
+    from shared.use_cases.cutover import Cutover
     from shared.use_cases.deny import Deny
     from shared.use_cases.distribute import Distribute
     from shared.use_cases.enrol import Enrol
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from shared.use_cases.set_token_terms import SetTokenTerms
     from shared.use_cases.sweep import Sweep
     from shared.use_cases.upkeep import Upkeep
+    from shared.verifier.budgets import Budgets
     from shared.verifier.callers import Callers, Salt
     from shared.verifier.telemetry import Telemetry
     from shared.verifier.tokens import TokenChecker, Tokens
@@ -165,12 +168,16 @@ class Suite:
     @functools.cached_property
     def sweep(self) -> Sweep:
         """Behind `grace_sweeper`."""
+        from shared.use_cases.canaries import CarryOver
+        from shared.use_cases.early_retirement import WatchTransitions
         from shared.use_cases.expiry import Expiry
         from shared.use_cases.sweep import Sweep
 
         # Firestore lets go of what has expired by itself; no other store does.
         expiry = None if self.settings.cloud else Expiry(self.databases)
-        return Sweep(self.clients, self.bus, self.environment, self.upkeep, self.publish_log, expiry)
+        carry_over = CarryOver(self.clients, self.databases.usage)
+        watch = WatchTransitions(self.clients, self.databases.usage, self.environment)
+        return Sweep(self.clients, self.bus, self.environment, self.upkeep, self.publish_log, expiry, carry_over, watch)
 
     @functools.cached_property
     def upkeep(self) -> Upkeep:
@@ -256,6 +263,28 @@ class Suite:
         from shared.verifier.callers import Callers
 
         return Callers(self.salt)
+
+    @functools.cached_property
+    def canary(self) -> ProveCanary:
+        """Behind `client_token`, too: instances prove that they hold a secret that is to come."""
+        from shared.use_cases.canaries import ProveCanary
+
+        return ProveCanary(self.databases.control, self.databases.usage, self.settings.policy, self.environment)
+
+    @functools.cached_property
+    def canary_budgets(self) -> Budgets:
+        """How often a source may ask for a canary's nonce, or answer: a whole fleet may start at once."""
+        from shared.verifier.budgets import Budgets
+        from shared.verifier.verifier import monotonic
+
+        return Budgets(monotonic, burst=500, per_second=5.0)
+
+    @functools.cached_property
+    def cutover(self) -> Cutover:
+        """Behind `operator`: how far a client has moved to its new secret."""
+        from shared.use_cases.cutover import Cutover
+
+        return Cutover(self.clients, self.databases.usage, self.environment)
 
     def close(self) -> None:
         """Write what this process still has to write; nothing more is expected of it."""

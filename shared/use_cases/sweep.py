@@ -1,19 +1,23 @@
 """Sweep: write down what time has brought for clients that nobody touches, and publish again what waited too long.
 
-Cost grows with what is due: sixteen queries on the due time, then one read and one commit for each client due. Running
-twice at once, or not at all for a week, changes no answer of any verifier (lifecycle.py, rule 2).
+Cost grows with what is due: one read that tells the time and whether the house is to be kept, sixteen queries on the
+due time, then one read and one commit for each client due. Running twice at once, or not at all for a week, changes no
+answer of any verifier (lifecycle.py, rule 2).
+
+The house is kept once an hour: groups are looked after, and what has expired goes where the store lets nothing go.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from shared.domain import lifecycle
 from shared.domain.errors import NotFound
 from shared.domain.model import Phase
-from shared.ports.store import Delete, LostRace, Query, StoreUnavailable
+from shared.ports.store import LostRace, Query, StoreUnavailable, put
 from shared.records import paths
 from shared.use_cases.attempts import until_won
 from shared.use_cases.distribute import TOPIC
@@ -24,8 +28,11 @@ if TYPE_CHECKING:
 
     from shared.ports.bus import Bus
     from shared.ports.environment import Environment
-    from shared.ports.store import Document, Store
+    from shared.ports.store import Document, Snapshot, Store
+    from shared.use_cases.canaries import CarryOver
     from shared.use_cases.clients import Clients
+    from shared.use_cases.early_retirement import WatchTransitions
+    from shared.use_cases.expiry import Expiry
     from shared.use_cases.publish_log import PublishLog
     from shared.use_cases.upkeep import Upkeep
 
@@ -33,8 +40,7 @@ _log = logging.getLogger(__name__)
 
 SHARDS = 16
 PAGE = 100
-EXPIRING = ("events", "rates", "proofs")
-"""Collections whose documents say in `expires_at` when they may go (on Firestore its TTL does it)."""
+HOUSE_KEPT_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +61,17 @@ class Sweep:
     environment: Environment
     upkeep: Upkeep
     publish_log: PublishLog | None = None
+    expiry: Expiry | None = None
+    """None where documents expire by themselves."""
+    carry_over: CarryOver | None = None
+    watch: WatchTransitions | None = None
 
     def __call__(self) -> Swept:
         """Look once at everything that is due."""
-        now = self.clients.store.get([]).read_time
-        due = [document for shard in range(SHARDS) for document in self._due(shard, now)]
+        snapshot = self.clients.store.get([paths.HOUSE])
+        due = [document for shard in range(SHARDS) for document in self._due(shard, snapshot.read_time)]
         done = [self._one(document) for document in due]
-        for collection in EXPIRING:
-            self._forget(collection, now)
-        self.upkeep(now)
+        self._keep_house(snapshot)
         if self.publish_log is not None:
             self.publish_log()
         return Swept(done.count("settled"), done.count("republished"), done.count("failed"))
@@ -93,16 +101,27 @@ class Sweep:
         if decision.transitions:
             self.clients.commit(reading, decision)
             return "settled"
+        if self.carry_over is not None and self.carry_over(reading):
+            return "settled"
         rotation = reading.state.rotation
         if rotation is None or rotation.phase is not Phase.REQUESTED:
             return "early"
         self.bus.publish(TOPIC, {"client_id": client_id, "rotation_id": rotation.rotation_id})
         return "republished"
 
-    def _forget(self, collection: str, now: datetime) -> None:
-        query = Query(collection, order_by="expires_at", at_most=now, limit=PAGE)
-        for document in pages(self.clients.store, query):
-            _delete(self.clients.store, document)
+    def _keep_house(self, snapshot: Snapshot) -> None:
+        document, now = snapshot[paths.HOUSE], snapshot.read_time
+        if document.data is not None and cast("datetime", document.data["due_at"]) > now:
+            return
+        if self.expiry is not None:
+            self.expiry(now)
+        self.upkeep(now)
+        if self.watch is not None:
+            self.watch(now)
+        try:  # last: a sweep that died before this keeps the house the next time
+            self.clients.store.commit([put(document, {"due_at": now + HOUSE_KEPT_EVERY})])
+        except LostRace:
+            return  # another sweep kept it
 
 
 def pages(store: Store, query: Query) -> Iterator[Document]:
@@ -112,10 +131,3 @@ def pages(store: Store, query: Query) -> Iterator[Document]:
         if len(page) < query.limit:
             return
         query = query.following(page[-1])
-
-
-def _delete(store: Store, document: Document) -> None:
-    try:
-        store.commit([Delete(document.path, cast("str", document.version))])
-    except LostRace:
-        return  # somebody else deleted it, or it lives again

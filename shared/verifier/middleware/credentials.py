@@ -18,7 +18,7 @@ from shared.ports.keys import KeyRefused, KeyUnavailable
 from shared.ports.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from shared.verifier.tokens import TokenChecker
     from shared.verifier.verdict import Verdict
@@ -55,6 +55,8 @@ class Guard:
     verifier: Verifier
     tokens: TokenChecker | None = None
     realm: str = "keyturn"
+    tag: Callable[[str, str], str] | None = None
+    """Makes the tag under which telemetry knows a caller, from source and User-Agent (`Callers.tag`)."""
 
     def decide(self, headers: Mapping[str, str], form: bytes = b"", source: str = "") -> Verdict | Denied:
         """Return the verdict on an accepted request, or why it is denied; `headers` by lower-case name."""
@@ -62,16 +64,17 @@ class Guard:
         if len(found) != 1:
             return self._unauthorized()
         try:
-            verdict = self._verdict(found[0], source)
+            verdict = self._verdict(found[0], source, headers.get("user-agent", ""))
         except RateLimited as error:
             return Denied(429, "rate_limited", (("Retry-After", str(error.retry_after_seconds)),))
         except (StoreError, KeyUnavailable, KeyRefused, Refusal):
             return Denied(503, "unavailable")
         return verdict if verdict is not None and verdict.accepted else self._unauthorized()
 
-    def _verdict(self, found: Presented, source: str) -> Verdict | None:
+    def _verdict(self, found: Presented, source: str, agent: str) -> Verdict | None:
         if not found.bearer:
-            return self.verifier.check(found.client_id, found.secret, source=source)
+            caller = self.tag(source, agent) if self.tag is not None else ""
+            return self.verifier.check(found.client_id, found.secret, source=source, caller=caller)
         return self.tokens.check(found.bearer).verdict if self.tokens is not None else None
 
     def _unauthorized(self) -> Denied:

@@ -1,0 +1,126 @@
+"""Watch over transitions: warn where an old secret is in use near its end, retire it early where policy says so.
+
+Rules:
+
+1. Nothing is retired that is not shown to be silent (rhythm.py): without every verifier's own word, nothing is shown.
+2. Only where the client's policy says `retire_early`; elsewhere `keyturn client cutover` proposes it (ADR 0012).
+3. The evidence is in another database than the decision: a use between the look and the commit, some milliseconds, is
+   not seen. The silence that is asked for is a day at least, so that nobody is expected in them.
+4. A client that cannot be judged holds up no other, and keeps its grace window.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from shared.domain import lifecycle
+from shared.domain.commands import RetireSilent
+from shared.domain.errors import Refusal
+from shared.domain.model import ClientStatus
+from shared.domain.rhythm import HOUR
+from shared.ports.store import Create, LostRace, Query, StoreUnavailable
+from shared.records import paths
+from shared.records.live import live_state
+from shared.use_cases.attempts import until_won
+from shared.use_cases.usage_reading import ReadUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import timedelta
+
+    from shared.domain.model import ClientState
+    from shared.domain.rhythm import Life, Silence
+    from shared.ports.environment import Environment
+    from shared.ports.store import Document, Store
+    from shared.use_cases.clients import Clients
+
+_log = logging.getLogger("keyturn")
+
+SHARDS: Final = 16
+PAGE: Final = 100
+SALT_BYTES: Final = 32
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchTransitions:
+    """Looks at each client that has a version in grace; the sweeper calls it once an hour."""
+
+    clients: Clients
+    usage: Store
+    environment: Environment
+
+    def __call__(self, now: datetime) -> int:
+        """Look once; how many versions were retired."""
+        self._make_salt()
+        lives = ReadUsage(self.usage).lives(now)
+        return sum(self._one(document, lives, now) for shard in range(SHARDS) for document in self._upcoming(shard))
+
+    def _make_salt(self) -> None:
+        if self.clients.store.get([paths.SALT])[paths.SALT].exists:
+            return
+        try:
+            self.clients.store.commit([Create(paths.SALT, {"salt": self.environment.random(SALT_BYTES)})])
+        except LostRace:
+            return  # another sweep made it
+
+    def _upcoming(self, shard: int) -> Iterator[Document]:
+        """Yield the clients to which time will bring something: those with a version in grace are among them."""
+        shards = (("due_shard", shard),)
+        query = Query(paths.CLIENTS, order_by="next_due_at", equal=shards, at_least=_EVER, limit=PAGE)
+        while page := self.clients.store.query(query):
+            yield from page
+            if len(page) < PAGE:
+                return
+            query = query.following(page[-1])
+
+    def _one(self, document: Document, lives: Sequence[Life], now: datetime) -> bool:
+        try:
+            return self._judged(document, lives, now)
+        except StoreUnavailable:
+            raise  # nobody can be judged now
+        except Refusal:
+            return False  # it moved on meanwhile
+        except Exception as error:  # noqa: BLE001 - one client that cannot be judged holds up no other
+            _log.error("a transition could not be judged: %s", type(error).__name__)
+            return False
+
+    def _judged(self, document: Document, lives: Sequence[Life], now: datetime) -> bool:
+        if document.data is None or "client_id" not in document.data:
+            return False
+        state = live_state(document.data)
+        client, policy = state.client, self.clients.policy.overridden(state.client.policy)
+        state = lifecycle.settle(state, policy, now).state
+        if state.previous is None or client.status is not ClientStatus.ACTIVE:
+            return False
+        progress = ReadUsage(self.usage).progress(state, lives, now)
+        if progress.at_risk:
+            _log.warning(
+                "an old secret is in use near its end: client %s, version %s",
+                client.client_id,
+                state.previous.version_id,
+            )
+        if not policy.retire_early or not progress.silence.enough:
+            return False
+        return self._retired(state, progress.silence)
+
+    def _retired(self, state: ClientState, silence: Silence) -> bool:
+        until_won(lambda: self._retire(state, silence), self.environment)
+        return True
+
+    def _retire(self, state: ClientState, silence: Silence) -> None:
+        reading = self.clients.read(state.client.client_id)
+        command = RetireSilent(
+            version_id=state.client.previous_version or "",
+            silent_for=silence.silent_for,
+            needed=silence.needed,
+            reason=f"silent for {_hours(silence.silent_for)} h; {_hours(silence.needed)} h were needed",
+        )
+        self.clients.commit(reading, lifecycle.decide(reading.state, command, reading.policy, reading.now))
+
+
+def _hours(span: timedelta | None) -> int:
+    return span // HOUR if span is not None else 0
