@@ -53,17 +53,18 @@ def open_folder(folder: Path) -> Suite:
     """Return the suite over a data folder that is there; `LocalError` if it is none, or cannot be used."""
     cloud = known_cloud(folder)
     if cloud is not None:
-        return _reached(Suite(Settings(Stage.LOCAL, policy=Policy(), cloud=cloud)))
+        return reached(Suite(Settings(Stage.LOCAL, policy=Policy(), cloud=cloud)))
     missing = [name for name in (*(f"{name}.db" for name in _NAMES), "keys.json") if not (folder / name).is_file()]
     if missing:
         raise LocalError(
             f"This is no data folder of keyturn: {', '.join(missing)} is missing.",
             "Give the folder that `keyturn up` prints, with --data.",
         )
-    return _reached(Suite(Settings(Stage.LOCAL, folder, policy=Policy())))
+    return reached(Suite(Settings(Stage.LOCAL, folder, policy=Policy())))
 
 
-def _reached(suite: Suite) -> Suite:
+def reached(suite: Suite) -> Suite:
+    """Return a suite whose store and keys answer; `LocalError` if they do not."""
     try:
         _ = suite.databases, suite.keys.enabled("mac")
     except (StoreUnavailable, KeyUnavailable) as error:

@@ -1,7 +1,12 @@
-"""The commands for key versions of one machine: `keyturn keys list`, `roll` and `disable`."""
+"""The commands for key versions: `keyturn keys list`, `roll` and `disable`.
+
+They work on one machine's data folder; or on a project, as whoever is signed in there, with the variables of its doors
+(docs/runbook.md, "Keys in the cloud").
+"""
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,8 +21,13 @@ if TYPE_CHECKING:
     from shared.ports.keys import KeyRing
 
 Data = Annotated[Path | None, typer.Option(help="The data folder (default: the user's).", metavar="DIR")]
+Cloud = Annotated[bool, typer.Option("--cloud", help="The project that KEYTURN_ variables name, instead of a folder.")]
 LAG_SECONDS = 2.0
 """How long a rotation under way may take from asking for the current key version to its commit, on one machine."""
+CLOUD_LAG_SECONDS = 120.0
+"""The same in a project, and how long an instance goes on with the key versions that it knows (60 s)."""
+
+_VARIABLES = "`terraform output -json environment` says the variables of a project's doors."
 
 keys = typer.Typer(no_args_is_help=True, help="Key versions: look at them, add one, disable an old one.")
 
@@ -36,11 +46,11 @@ def register(root: typer.Typer) -> None:
 
 
 @keys.command("list")
-def list_keys(*, data: Data = None, json: Json = False) -> None:
+def list_keys(*, data: Data = None, cloud: Cloud = False, json: Json = False) -> None:
     """List the enabled key versions, newest first, and how many clients have secrets that name one."""
     from shared.use_cases.disable_key import clients_by_key  # noqa: PLC0415 - the other commands need no store
 
-    suite = _opened(data)
+    suite = _opened(data, cloud=cloud)
     ring: KeyRing = suite.keys
     counted = clients_by_key(suite.databases.control)
     listed = [
@@ -65,10 +75,11 @@ def roll(
     purpose: Annotated[Purpose, typer.Argument(help="What the key is for.")] = Purpose.MAC,
     *,
     data: Data = None,
+    cloud: Cloud = False,
     json: Json = False,
 ) -> None:
     """Add a key version, which is used from now on; what older ones made goes on working."""
-    name = _opened(data).keys.add_version(purpose.value)
+    name = _opened(data, cloud=cloud).keys.add_version(purpose.value)
     if json:
         print_json({"version": name})
     else:
@@ -80,6 +91,7 @@ def disable(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="A version of the MAC key.")],
     *,
     data: Data = None,
+    cloud: Cloud = False,
     json: Json = False,
 ) -> None:
     """Disable an old version of the MAC key; refused while a secret that works, or is about to, names it."""
@@ -87,9 +99,10 @@ def disable(
     from shared.domain.errors import Conflict, NotFound  # noqa: PLC0415 - the same
     from shared.use_cases.disable_key import DisableMacKey  # noqa: PLC0415 - the same
 
-    suite = _opened(data)
+    suite = _opened(data, cloud=cloud)
+    lag_seconds = CLOUD_LAG_SECONDS if suite.settings.cloud else LAG_SECONDS
     try:
-        DisableMacKey(suite.databases.control, suite.keys, suite.environment, LAG_SECONDS)(version)
+        DisableMacKey(suite.databases.control, suite.keys, suite.environment, lag_seconds)(version)
     except (Conflict, NotFound) as refusal:
         hint = "`keyturn keys list` shows versions and who needs them; rotate those clients, and let grace pass."
         raise LocalError(refusal.sentence, hint) from None
@@ -99,8 +112,25 @@ def disable(
         print_note(f"{version} is disabled.")
 
 
-def _opened(data: Path | None) -> Suite:
+def _opened(data: Path | None, *, cloud: bool) -> Suite:
     from local.commands import default_data  # noqa: PLC0415 - it registers these commands
     from local.doctor import open_folder  # noqa: PLC0415 - `--help` needs no store
 
+    if cloud:
+        return _project()
     return open_folder(data or default_data())
+
+
+def _project() -> Suite:
+    from local.doctor import reached  # noqa: PLC0415 - the same
+    from local.errors import LocalError  # noqa: PLC0415 - the same
+    from shared.entry.settings import SettingsError, from_environment  # noqa: PLC0415 - the same
+    from shared.entry.wiring import Suite  # noqa: PLC0415 - the same
+
+    try:
+        settings = from_environment(os.environ)
+    except SettingsError as error:
+        raise LocalError(f"The environment is not a project's: {error}.", _VARIABLES) from None
+    if settings.cloud is None:
+        raise LocalError("The environment names no project.", _VARIABLES)
+    return reached(Suite(settings))

@@ -1,5 +1,7 @@
 """The one archive that every door is deployed from: the root main.py, requirements.txt, functions/ and shared/.
 
+A deployment's own certificates that devices' makers are known by (public ones, trust/*.pem) go along, if there are any.
+
 The same tree gives the same bytes on every machine (sorted names, one time, stored and not deflated, since that depends
 on the zlib at hand), and their SHA-256 is in the name: an unchanged archive is no deployment.
 """
@@ -20,9 +22,10 @@ _MODE = 0o100644 << 16  # a plain file, in the upper half as Unix keeps it
 
 
 def contents(root: Path) -> dict[str, Path]:
-    """Return what goes in, by its name there, sorted. From the folders only modules: nothing else can slip in."""
+    """Return what goes in, by its name there, sorted. Only modules and certificates: nothing else can slip in."""
     modules = [path for folder in FOLDERS for path in (root / folder).rglob("*.py")]
-    named = {path.relative_to(root).as_posix(): path for path in [*(root / name for name in FILES), *modules]}
+    trusted = (root / "trust").rglob("*.pem")
+    named = {path.relative_to(root).as_posix(): path for path in [*(root / name for name in FILES), *modules, *trusted]}
     return dict(sorted(named.items()))
 
 

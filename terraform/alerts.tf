@@ -11,6 +11,7 @@ resource "google_monitoring_notification_channel" "mail" {
 locals {
   log_metrics = {
     unsettled  = "resource.type=\"cloud_run_revision\" AND (textPayload:\"a client could not be settled\" OR jsonPayload.message:\"a client could not be settled\")"
+    dropped    = "resource.type=\"cloud_run_revision\" AND (textPayload:\"an event was dropped\" OR jsonPayload.message:\"an event was dropped\")"
     kms_errors = "resource.type=\"cloud_run_revision\" AND (textPayload=~\"[0-9a-f]{16} Key(Unavailable|Refused) at \" OR jsonPayload.message=~\"[0-9a-f]{16} Key(Unavailable|Refused) at \")"
     sweep_runs = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"keyturn-sweep\" AND severity>=ERROR"
   }
@@ -50,6 +51,23 @@ resource "google_monitoring_alert_policy" "dead_letters" {
       aggregations {
         alignment_period   = "60s"
         per_series_aligner = "ALIGN_MAX"
+      }
+    }
+  }
+
+  # What no further delivery would make good is taken and told in the log, and is no dead letter (shared/entry/events.py).
+  conditions {
+    display_name = "an event or a message was dropped"
+
+    condition_threshold {
+      filter          = "resource.type = \"cloud_run_revision\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.this["dropped"].name}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+
+      aggregations {
+        alignment_period   = "60s"
+        per_series_aligner = "ALIGN_SUM"
       }
     }
   }

@@ -14,7 +14,13 @@ locals {
     KEYTURN_MAC_KEY          = google_kms_crypto_key.mac.id
     KEYTURN_SEAL_KEY         = google_kms_crypto_key.seal.id
     KEYTURN_SIGN_KEY         = google_kms_crypto_key.tokens.id
-  }, var.settings)
+    KEYTURN_AUTHORISER       = "attested_admin"
+    KEYTURN_PROOF_JWKS       = "${local.base_url}/admin_proof/.well-known/jwks.json"
+    KEYTURN_IDENTITY         = "firebase"
+    KEYTURN_FIREBASE_PROJECT = local.identity_project
+    KEYTURN_ATTESTATIONS     = join(" ", keys(var.attestations))
+    KEYTURN_TRIAL_PROJECT    = var.stage == "trial" ? var.project : ""
+  }, merge({}, values(var.attestations)...), var.settings)
 
   build = {
     bucket     = google_storage_bucket.source.name
@@ -35,7 +41,7 @@ module "rotate_request" {
   environment = local.environment
   ingress     = "ALLOW_ALL"
   invokers    = { public = "allUsers" }
-  databases   = { control = "roles/datastore.user" }
+  databases   = { control = "roles/datastore.user", usage = "roles/datastore.user" }
   keys = {
     seal = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
   }
@@ -132,6 +138,7 @@ module "status" {
   databases   = { control = "roles/datastore.viewer", usage = "roles/datastore.user" }
 }
 
+# It registers admins: seals their TOTP seeds, and looks at admin_proof's challenges without being able to make any.
 module "enrol" {
   source = "./modules/function"
 
@@ -139,12 +146,16 @@ module "enrol" {
   region      = var.region
   name        = "enrol"
   build       = local.build
-  environment = local.environment
+  environment = merge(local.environment, { KEYTURN_MAC_KEY = google_kms_crypto_key.challenges.id })
   ingress     = "ALLOW_ALL"
   invokers    = { public = "allUsers" }
-  databases   = { control = "roles/datastore.user", auth = "roles/datastore.user" }
+  databases   = { control = "roles/datastore.user", auth = "roles/datastore.user", usage = "roles/datastore.user" }
   keys = {
-    seal = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
+    challenges = { key = google_kms_crypto_key.challenges.id, role = "roles/cloudkms.verifier" }
+    seal       = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
+  }
+  projects = {
+    identity = { project = local.identity_project, role = "roles/firebaseauth.viewer" }
   }
 }
 
@@ -171,7 +182,6 @@ module "operator" {
 # opens sealed TOTP seeds and seals none; group states, under the same key, are in a database that it cannot read.
 module "admin_proof" {
   source = "./modules/function"
-  count  = var.admin_proof ? 1 : 0
 
   project = var.project
   region  = var.region
@@ -183,7 +193,7 @@ module "admin_proof" {
   })
   ingress   = "ALLOW_ALL"
   invokers  = { public = "allUsers" }
-  databases = { auth = "roles/datastore.user" }
+  databases = { auth = "roles/datastore.user", usage = "roles/datastore.user" }
   keys = {
     challenges          = { key = google_kms_crypto_key.challenges.id, role = "roles/cloudkms.signerVerifier" }
     challenges_versions = { key = google_kms_crypto_key.challenges.id, role = "roles/cloudkms.viewer" }
@@ -191,5 +201,8 @@ module "admin_proof" {
     proofs_jwks         = { key = google_kms_crypto_key.proofs.id, role = "roles/cloudkms.publicKeyViewer" }
     proofs_versions     = { key = google_kms_crypto_key.proofs.id, role = "roles/cloudkms.viewer" }
     seal                = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyDecrypter" }
+  }
+  projects = {
+    identity = { project = local.identity_project, role = "roles/firebaseauth.viewer" }
   }
 }

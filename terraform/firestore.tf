@@ -49,19 +49,19 @@ locals {
     rotations_by_waiting = { collection = "oauth2_rotations", fields = ["waiting_for", "created_at"] }
   }
 
-  # Documents that say in expires_at when they may go. No index is exempted: sweep and doctor ask in that order.
+  # Documents that say in expires_at when they may go; a test holds them against shared/use_cases/expiry.py. No index is
+  # exempted: doctor asks in that order.
   expiring = {
     events           = { database = "control", collection = "events" }
     rates            = { database = "control", collection = "rates" }
     proofs           = { database = "control", collection = "proofs" }
-    refusals         = { database = "control", collection = "refusals" }
     version_usage    = { database = "usage", collection = "version_usage" }
     client_failures  = { database = "usage", collection = "client_failures" }
     verifiers        = { database = "usage", collection = "verifiers" }
     canaries         = { database = "usage", collection = "canaries" }
     invites          = { database = "auth", collection = "invites" }
     challenges       = { database = "auth", collection = "challenges" }
-    refused_evidence = { database = "auth", collection = "refusals" }
+    refused_evidence = { database = "usage", collection = "refusals" }
   }
 }
 

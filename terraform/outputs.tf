@@ -6,7 +6,7 @@ output "base_url" {
 output "urls" {
   description = "The doors that answer from outside."
   value = {
-    admin_proof    = one(module.admin_proof[*].url)
+    admin_proof    = module.admin_proof.url
     client_token   = module.client_token.url
     enrol          = module.enrol.url
     operator       = module.operator.url
@@ -32,4 +32,9 @@ output "token_issuer" {
 output "mac_key" {
   description = "The key whose versions compute secret_hash."
   value       = google_kms_crypto_key.mac.id
+}
+
+output "environment" {
+  description = "The variables of the doors, for `keyturn keys --cloud`; no secret."
+  value       = local.environment
 }

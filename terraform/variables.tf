@@ -21,7 +21,7 @@ variable "archive" {
 }
 
 variable "stage" {
-  description = "`production` refuses the unsafe authoriser; `trial` runs it, and says so in every answer and audit entry."
+  description = "`trial` says so in every answer and audit entry, and runs in this one project; attested admins are asked for in both."
   type        = string
   default     = "production"
 
@@ -83,10 +83,25 @@ variable "alert_email" {
   type        = string
 }
 
-variable "admin_proof" {
-  description = "Whether to deploy the door `admin_proof`: only an archive that has it can start it."
-  type        = bool
-  default     = false
+variable "firebase_project" {
+  description = "The Firebase project whose ID tokens say who an admin is; empty: this one."
+  type        = string
+  default     = ""
+}
+
+variable "attestations" {
+  description = "The kinds of devices that count, each with its variables: { app_check = { KEYTURN_APP_CHECK_PROJECT = \"…\", KEYTURN_APP_CHECK_APPS = \"…\" } }."
+  type        = map(map(string))
+
+  validation {
+    condition     = length(var.attestations) > 0 && length(setsubtract(keys(var.attestations), ["app_check", "app_attest", "webauthn", "dev_attest"])) == 0
+    error_message = "At least one of app_check, app_attest, webauthn; or dev_attest, in stage trial."
+  }
+
+  validation {
+    condition     = var.stage == "trial" || !contains(keys(var.attestations), "dev_attest")
+    error_message = "dev_attest attests nothing: it is for stage trial."
+  }
 }
 
 variable "min_instances" {

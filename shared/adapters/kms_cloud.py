@@ -4,7 +4,9 @@
    An older version goes on verifying what names it, until it is disabled.
 2. What is sealed may be of any size: a fresh AES-256-GCM key seals it here, and KMS wraps that key with the same
    associated data. The wrapped key names its own version.
-3. Public keys of all enabled versions of the signing key are published, newest first.
+3. Public keys of all enabled versions of the signing key are published, newest first. A new version signs once it has
+   been published for PUBLISHED_SECONDS: by then whoever keeps a key set has it. Only a version that is left alone
+   signs before that.
 4. A name that is none of a version of our own key is refused without asking anybody.
 """
 
@@ -13,19 +15,24 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from shared.adapters.documents import utc_now
 from shared.adapters.kms_breaker import Patience
 from shared.adapters.kms_versions import CloudKey
 from shared.ports.keys import KeyRefused, KeyUnavailable, PublicKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from shared.adapters.kms_rpc import KmsRpc
 
 LAG_SECONDS = 60.0
 """How long a superseded or disabled version may still be taken for an enabled one, or for the newest."""
+PUBLISHED_SECONDS = 600.0
+"""Twice as long as verifiers keep a key set (300 s is what JWKS libraries and ours do), and our own lag within it."""
 DEFAULT_PATIENCE = Patience()
 COORDINATE_BYTES = 32
 TAG_BYTES = 32
@@ -72,6 +79,8 @@ class CloudKeys:
         emulator_host: str | None = None,
         patience: Patience = DEFAULT_PATIENCE,
         lag_seconds: float = LAG_SECONDS,
+        published_seconds: float = PUBLISHED_SECONDS,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._emulator_host = emulator_host
         self._patience = patience
@@ -81,7 +90,7 @@ class CloudKeys:
         }
         self.mac = CloudMacKey(self._keys["mac"])
         self.sealer = CloudSealer(self._keys["seal"], random)
-        self.signer = CloudSigner(self._keys["sign"])
+        self.signer = CloudSigner(self._keys["sign"], lambda: now() - timedelta(seconds=published_seconds))
 
     @functools.cached_property
     def rpc(self) -> KmsRpc:
@@ -99,7 +108,7 @@ class CloudKeys:
     def add_version(self, purpose: str) -> str:
         """Add a key version for "mac", "seal" or "sign", which is the current one from now on; return its name.
 
-        Other processes take it for the current one after at most their lag.
+        Other processes take it for the current one after at most their lag; a "sign" version comes later (rule 3).
         """
         key = self._key(purpose)
         name = self.rpc.create_version(key.name)
@@ -191,13 +200,14 @@ class CloudSealer:
 class CloudSigner:
     """Implement `shared.ports.keys.Signer`; a `kid` is `<key>/<version>`, which tells no project."""
 
-    def __init__(self, key: CloudKey) -> None:
+    def __init__(self, key: CloudKey, published_by: Callable[[], datetime]) -> None:
         self._key = key
+        self._published_by = published_by
         self._public: dict[str, PublicKey] = {}  # by version name; a version's public key never changes
 
     def current(self) -> str:
         """Return the `kid` that signs now."""
-        return _kid(self._key.current())
+        return _kid(self._key.current_since(self._published_by()))
 
     def sign(self, kid: str, data: bytes) -> bytes:
         """Return the signature, r and s, 64 bytes; `KeyRefused` if the key is unknown or disabled."""

@@ -9,7 +9,8 @@ Imports the vendor's client (half a second): only `CloudKeys` does so, on first 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
 
 import google_crc32c
 import grpc
@@ -24,7 +25,7 @@ from shared.adapters.kms_calls import Damaged, PatientCalls
 from shared.ports.keys import KeyRefused, KeyUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from shared.adapters.kms_breaker import Patience
 
@@ -33,6 +34,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.keepalive_time_ms", 60_000),  # a dead connection is noticed before the next request waits for it
     ("grpc.keepalive_timeout_ms", 10_000),
 )
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _ENABLED = resources.CryptoKeyVersion.CryptoKeyVersionState.ENABLED
 _DISABLED = resources.CryptoKeyVersion.CryptoKeyVersionState.DISABLED
 
@@ -136,13 +138,13 @@ class KmsRpc:
 
         return self._calls(call)
 
-    def enabled_versions(self, key: str) -> Sequence[str]:
-        """Return the names of the enabled versions of `key`, in no order."""
+    def enabled_versions(self, key: str) -> Mapping[str, datetime]:
+        """Return the enabled versions of `key` by name, in no order: since when there is each (aware UTC)."""
         request = service.ListCryptoKeyVersionsRequest(parent=key, filter="state=ENABLED")
 
-        def call(seconds: float) -> list[str]:
+        def call(seconds: float) -> dict[str, datetime]:
             pages = self._client.list_crypto_key_versions(request=request, retry=None, timeout=seconds)
-            return [version.name for version in pages if version.state == _ENABLED]
+            return {version.name: _made_at(version) for version in pages if version.state == _ENABLED}
 
         return self._calls(call)
 
@@ -192,6 +194,14 @@ def crc32c(data: bytes) -> int:
 def _whole(data: bytes, checksum: object) -> bytes:
     _require(checksum == crc32c(data))
     return data
+
+
+def _made_at(version: resources.CryptoKeyVersion) -> datetime:
+    # A key pair is generated some time after its version was created; a service that does not say made it long ago.
+    told = cast(
+        "tuple[datetime | None, ...]", (version.generate_time, version.create_time)
+    )  # the stubs know the wire's
+    return next((time for time in told if time is not None), _LONG_AGO)
 
 
 def _require(*conditions: bool) -> None:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 from shared.ports.keys import KeyRefused, KeyUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from shared.adapters.kms_rpc import KmsRpc
+
+_ALL_DISABLED = "every version of this key is disabled"
 
 
 class CloudKey:
@@ -23,7 +26,7 @@ class CloudKey:
         self._clock = clock
         self._lag_seconds = lag_seconds
         self._lock = Lock()
-        self._enabled: tuple[str, ...] = ()
+        self._enabled: Mapping[str, datetime] = {}
         self._known_until = float("-inf")
 
     @property
@@ -43,16 +46,19 @@ class CloudKey:
 
     def enabled(self) -> Sequence[str]:
         """Return the names of the enabled versions, newest first; `KeyUnavailable` if there is no such key at all."""
+        return tuple(self._known())
+
+    def _known(self) -> Mapping[str, datetime]:
         with self._lock:  # while one asks, the others wait for its answer
             if self._clock() >= self._known_until:
-                asked_at = self._clock()
-                self._enabled = tuple(sorted(self._asked(), key=_number, reverse=True))
+                asked_at, asked = self._clock(), self._asked()
+                self._enabled = {name: asked[name] for name in sorted(asked, key=_number, reverse=True)}
                 self._known_until = asked_at + self._lag_seconds
             return self._enabled
 
-    def _asked(self) -> Sequence[str]:
+    def _asked(self) -> Mapping[str, datetime]:
         try:
-            return [name for name in self.rpc.enabled_versions(self.name) if self.has(name)]
+            return {name: made for name, made in self.rpc.enabled_versions(self.name).items() if self.has(name)}
         except KeyRefused:  # nobody named a version: the settings name a key that is not there
             raise KeyUnavailable("there is no such key in the key service") from None
 
@@ -60,7 +66,17 @@ class CloudKey:
         """Return the newest enabled version; `KeyUnavailable` if there is none."""
         for name in self.enabled():
             return name
-        raise KeyUnavailable("every version of this key is disabled")
+        raise KeyUnavailable(_ALL_DISABLED)
+
+    def current_since(self, time: datetime) -> str:
+        """Return the newest enabled version that there was at `time`, or else the oldest; `KeyUnavailable` if none."""
+        known = self._known()
+        for name, made in known.items():
+            if made <= time:
+                return name
+        for name in reversed(tuple(known)):
+            return name
+        raise KeyUnavailable(_ALL_DISABLED)
 
     def forget(self) -> None:
         """Ask again at the next use: what was known turned out to be old."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 
 from local.kms_names import KmsFault
-from shared.adapters.kms_cloud import LAG_SECONDS, CloudKeyNames, CloudKeys
+from shared.adapters.documents import utc_now
+from shared.adapters.kms_cloud import LAG_SECONDS, PUBLISHED_SECONDS, CloudKeyNames, CloudKeys
 from shared.ports.keys import KeyRefused, KeyUnavailable
 from tests.adapters.kms_scene import Scene, scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 Code = grpc.StatusCode
@@ -316,6 +318,49 @@ def test_version_disabled_since_it_was_listed_is_not_published(kms: Scene) -> No
     kms.stand_in.keys.disable("local/sign/2")
     assert [key.kid for key in kms.keys.signer.public_keys()] == ["sign/1"]
     assert kms.keys.signer.current() != newest
+
+
+def made(kms: Scene, ages: Mapping[str, timedelta]) -> None:
+    """Have the service say how old each version of the signing key is, by its number."""
+
+    def bend(response: object) -> None:
+        for version in getattr(response, "crypto_key_versions", ()):
+            version.create_time = utc_now() - ages[version.name.rpartition("/")[2]]
+
+    kms.tap.bend_response = bend
+
+
+def test_signing_version_is_published_before_it_signs(kms: Scene) -> None:
+    kms.stand_in.keys.add_version("sign")
+    made(kms, {"1": timedelta(days=90), "2": timedelta(seconds=PUBLISHED_SECONDS - 30)})
+    assert [key.kid for key in kms.keys.signer.public_keys()] == ["sign/2", "sign/1"]
+    assert kms.keys.signer.current() == "sign/1"
+    made(kms, {"1": timedelta(days=90), "2": timedelta(seconds=PUBLISHED_SECONDS + 1)})
+    kms.time.pass_by(LAG_SECONDS)
+    assert kms.keys.signer.current() == "sign/2"
+
+
+def test_new_signing_version_signs_at_once_where_it_is_the_only_one(kms: Scene) -> None:
+    kms.stand_in.keys.add_version("sign")
+    made(kms, {"1": timedelta(days=90), "2": timedelta()})
+    kms.stand_in.keys.disable("local/sign/1")
+    assert kms.keys.signer.current() == "sign/2"
+
+
+def test_of_new_signing_versions_the_one_published_longest_signs(kms: Scene) -> None:
+    kms.stand_in.keys.add_version("sign")
+    made(kms, {"1": timedelta(seconds=20), "2": timedelta()})
+    assert kms.keys.signer.current() == "sign/1"
+
+
+def test_a_signature_is_one_call_once_the_versions_are_known(kms: Scene) -> None:
+    signer = kms.keys.signer
+    assert len(signer.public_keys()) == 1
+    kms.tap.calls.clear()
+    for _ in range(3):
+        signer.sign(signer.current(), b"data")
+        signer.public_keys()
+    assert dict(kms.tap.calls) == {"AsymmetricSign": 3}
 
 
 def test_key_that_is_not_there_is_a_fault_of_the_deployment(kms: Scene) -> None:

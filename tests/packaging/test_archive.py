@@ -39,6 +39,15 @@ def test_it_holds_every_door_and_nothing_but_modules_and_requirements(tree: Path
     assert {name for name in names if not name.endswith(".py")} == {"requirements.txt"}
 
 
+def test_a_deployments_own_certificates_go_along(tree: Path) -> None:
+    (tree / "trust" / "webauthn").mkdir(parents=True)
+    (tree / "trust" / "apple.pem").write_text("a certificate")
+    (tree / "trust" / "webauthn" / "packed.pem").write_text("another")
+    (tree / "trust" / "private.key").write_text("something that somebody left here")
+    added = set(contents(tree)) - set(contents(ROOT))
+    assert added == {"trust/apple.pem", "trust/webauthn/packed.pem"}
+
+
 def test_no_door_needs_a_file_that_is_left_out() -> None:
     here = {path.suffix for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()}
     assert here <= {".py", ".pyc", ".md"}

@@ -13,6 +13,7 @@ from tests.terraform.reading import ROOT, Folder, read
 USER, VIEWER = "roles/datastore.user", "roles/datastore.viewer"
 SEALS = ("roles/cloudkms.cryptoKeyEncrypterDecrypter", "key seal")
 PUBLISHES = ("roles/pubsub.publisher", "topic distribution")
+ASKS_WHO = ("roles/firebaseauth.viewer", "project")
 CALLS = "roles/run.invoker"
 PUBSUB_AGENT = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 ARCHIVES = " || ".join(
@@ -24,7 +25,7 @@ PUBLIC = ("admin_proof", "client_token", "enrol", "rotate_request", "status")
 
 ACCESS: dict[str, set[tuple[str, str]]] = {
     # The doors.
-    "rotate_request": {(USER, "database control"), SEALS},
+    "rotate_request": {(USER, "database control"), (USER, "database usage"), SEALS},
     "on_secret_version": {(VIEWER, "database control"), PUBLISHES},
     "distribute": {
         (USER, "database control"),
@@ -43,15 +44,24 @@ ACCESS: dict[str, set[tuple[str, str]]] = {
     },
     "admin_proof": {
         (USER, "database auth"),
+        (USER, "database usage"),
         ("roles/cloudkms.signerVerifier", "key challenges"),
         ("roles/cloudkms.viewer", "key challenges"),
         ("roles/cloudkms.signer", "key proofs"),
         ("roles/cloudkms.publicKeyViewer", "key proofs"),
         ("roles/cloudkms.viewer", "key proofs"),
         ("roles/cloudkms.cryptoKeyDecrypter", "key seal"),
+        ASKS_WHO,
     },
     "status": {(VIEWER, "database control"), (USER, "database usage")},
-    "enrol": {(USER, "database control"), (USER, "database auth"), SEALS},
+    "enrol": {
+        (USER, "database control"),
+        (USER, "database auth"),
+        (USER, "database usage"),
+        ("roles/cloudkms.verifier", "key challenges"),
+        ASKS_WHO,
+        SEALS,
+    },
     "operator": {(USER, "database control"), (USER, "database auth"), (VIEWER, "database usage"), SEALS},
     # Who calls them.
     "allUsers": {(CALLS, f"door {door}") for door in PUBLIC},
@@ -100,7 +110,19 @@ def test_nobody_administers_keys_and_only_distribute_computes_a_mac() -> None:
         "viewer",
     }  # fmt: skip
     assert {grant.who for grant in on_keys if grant.where == "key mac" and "sign" in grant.role} == {"distribute"}
+    assert {grant.who for grant in on_keys if grant.where == "key challenges" and "sign" in grant.role} == {
+        "admin_proof"
+    }
     assert not [grant for grant in on_keys if (grant.who, grant.where) == ("grace_sweeper", "key mac")]
+
+
+def test_who_proves_admins_sees_nothing_of_what_they_administer() -> None:
+    of_proofs = {grant for grant in grants() if grant.who == "admin_proof"}
+    assert {grant.where for grant in of_proofs if grant.where.startswith("database ")} == {
+        "database auth",
+        "database usage",
+    }
+    assert {grant.who for grant in grants() if grant.where == "key proofs" and "sign" in grant.role} == {"admin_proof"}
 
 
 def test_the_exporter_may_export_and_nothing_else() -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from main import DOORS
+from shared.entry import events
 from shared.entry.problems import problem
 from shared.ports.events import SUBSCRIPTIONS, TRIGGERS
 from shared.ports.indexes import INDEXES
 from shared.ports.keys import KeyRefused, KeyUnavailable
 from shared.use_cases import sweep
+from shared.use_cases.expiry import EXPIRING
 from tests.terraform.reading import ROOT, Folder, literal, literals, read
 
 DECLARED = ROOT.parent / "firestore.indexes.json"
@@ -70,13 +72,14 @@ def test_an_index_in_another_order_is_another_index() -> None:
 
 
 def test_what_is_swept_by_its_end_expires_by_itself_too() -> None:
-    swept = {index.collection for index in INDEXES if index.order_by == "expires_at"}
+    ordered = {index.collection for index in INDEXES if index.order_by == "expires_at"}
     field = read().resources["google_firestore_field", "expires_at"]
-    assert swept <= {collection for _, collection in _expiring(read())}
+    assert set(EXPIRING) == _expiring(read())
+    assert {collection for _, collection in EXPIRING} == ordered
     assert len(_expiring(read())) == len(read().locals["expiring"])
     assert (field["for_each"], field["field"]) == ("${local.expiring}", '"expires_at"')
     assert "ttl_config" in field
-    assert "index_config" not in field  # it would take away the index that the sweep asks by
+    assert "index_config" not in field  # it would take away the index that doctor asks by
 
 
 # --- databases and keys -----------------------------------------------------------------------------------------------
@@ -116,10 +119,9 @@ def test_exports_leave_out_whatever_holds_or_opens_group_messages() -> None:
 
 
 def test_every_door_is_deployed_from_the_one_archive_and_none_that_it_has_not() -> None:
-    modules, variables = read().modules, read().variables
-    asked_for = {name for name, body in modules.items() if "count" in body and not variables[name]["default"]}
-    assert set(modules) - asked_for == set(DOORS) - asked_for
-    assert asked_for <= {"admin_proof"}
+    modules = read().modules
+    assert set(modules) == set(DOORS)
+    assert not [name for name, body in modules.items() if "count" in body]
     assert {literal(body["source"]) for body in modules.values()} == {"./modules/function"}
     assert {body["build"] for body in modules.values()} == {"${local.build}"}
     name = literal(read().resources["google_storage_bucket_object", "source"]["name"])
@@ -178,6 +180,10 @@ def _metric_words(name: str) -> str:
 
 def test_what_the_alert_on_late_promotions_looks_for_is_what_the_sweep_writes() -> None:
     assert f'_log.error("{_metric_words("unsettled")}:' in Path(sweep.__file__).read_text()
+
+
+def test_what_the_alert_on_dropped_events_looks_for_is_what_a_door_writes() -> None:
+    assert f'_log.error("{_metric_words("dropped")}:' in Path(events.__file__).read_text()
 
 
 @pytest.mark.parametrize("error", [KeyUnavailable, KeyRefused])

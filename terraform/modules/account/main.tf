@@ -19,6 +19,14 @@ resource "google_project_iam_member" "database" {
   }
 }
 
+resource "google_project_iam_member" "elsewhere" {
+  for_each = var.projects
+
+  project = each.value.project
+  role    = each.value.role
+  member  = google_service_account.this.member
+}
+
 resource "google_kms_crypto_key_iam_member" "key" {
   for_each = var.keys
 

@@ -4,6 +4,7 @@ output "email" {
 
   depends_on = [
     google_project_iam_member.database,
+    google_project_iam_member.elsewhere,
     google_kms_crypto_key_iam_member.key,
     google_pubsub_topic_iam_member.publisher,
     google_secret_manager_secret_iam_member.secret,

@@ -20,6 +20,12 @@ variable "keys" {
   default     = {}
 }
 
+variable "projects" {
+  description = "What the door may do in a whole project, by a label: what is granted no narrower."
+  type        = map(object({ project = string, role = string }))
+  default     = {}
+}
+
 variable "publishes" {
   description = "The topics that the door publishes to, by a label."
   type        = map(string)

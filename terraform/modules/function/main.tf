@@ -5,6 +5,7 @@ module "account" {
   name      = var.name
   databases = var.databases
   keys      = var.keys
+  projects  = var.projects
   publishes = var.publishes
   secrets   = var.secrets
 }
