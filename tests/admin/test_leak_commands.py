@@ -194,6 +194,7 @@ def test_clients_come_from_json_lines_and_from_standard_input(keyturn: Operator)
 def test_an_imported_client_turns_over_like_any_other(keyturn: Operator) -> None:
     keyturn.json("client", "import", keyturn.file(f"client_id,groups,secret_hash\nold,{GROUP},{HASH}\n"))
     world = keyturn.world
+    world.clock.advance(minutes=1)
     new = world.issue("alice", "bob", client_id="old")
     assert [world.check(one, "old")["state"] for one in (OLD, new)] == ["grace", "current"]
     assert world.send(world.admins["alice"].action("rollback", client_id="old")).status_code == 200
