@@ -25,7 +25,7 @@ MANY = 64
 OTHERS = "other-team"
 
 
-def founded(world: World, limit: int, clients: int = 1, **policy: int) -> World:
+def founded(world: World, limit: int, clients: int = 1, **policy: Any) -> World:  # noqa: ANN401 - the fields of Policy
     """Found a group with Alice and Bob, and clients `c-0`, `c-1` …; a person may ask so often within an hour."""
     world.serve(replace(QUICK, requests_per_hour_per_requester=limit, **policy))
     world.found("alice", "bob")

@@ -1,0 +1,299 @@
+"""Denylists and the stop: who is refused where, what goes on all the same, and acts that die between two databases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from admin.errors import ServerRefusedError
+from shared.domain.errors import Unavailable
+from shared.entry.views import plain
+from shared.ports.store import StoreUnavailable
+from shared.records import paths
+from shared.use_cases.denials import TAKEN_WHILE_STOPPED, Denied
+from shared.use_cases.deny import MOST_DENIED
+from tests.world import CLIENT, GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from werkzeug.test import TestResponse
+
+    from shared.ports.store import Document, Query, Snapshot, Write
+    from shared.proofs.nostr import Event
+    from tests.world import Admin, WatchedStore, World
+
+NOTHING: dict[str, list[str]] = {"users": [], "npubs": [], "clients": [], "settings": []}
+
+
+def outcome(answer: TestResponse) -> tuple[int, str]:
+    body: Any = answer.json
+    return answer.status_code, str(body.get("reason", ""))
+
+
+def denied(world: World, **change: object) -> dict[str, Any]:
+    answer = world.operator("/denied", change)
+    assert answer.status_code == 200, answer.text
+    return cast("dict[str, Any]", answer.json)
+
+
+def chain(world: World) -> list[tuple[str, dict[str, str], str]]:
+    """Return what stands in the system's chain about denying and stopping: action, ids, reason."""
+    entries = [world.document(path) for path in sorted(world.documents()) if "/_system/audit/" in path]
+    told = {"deny", "allow", "stop", "start"}
+    return [(item["action"], dict(item["ids"]), item["reason"]) for item in entries if item["action"] in told]
+
+
+def copies(world: World, path: str) -> tuple[object, ...]:
+    """Return what auth and control hold there."""
+    return tuple(plain(store.inner.get([path])[path].data) for store in (world.auth, world.control))
+
+
+# --- denylists --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["users", "npubs", "clients"])
+def test_who_is_denied_is_refused_until_allowed_again(world: World, kind: str) -> None:
+    world.found("alice", "bob")
+    name = {"users": "alice", "npubs": world.admins["alice"].signer.public_key, "clients": CLIENT}[kind]
+    assert denied(world, add={kind: [name]}, reason="seen where they were not")[kind] == [name]
+    assert outcome(world.send(world.admins["alice"].rotation())) == (403, "denied")
+    bobs = outcome(world.send(world.admins["bob"].action("resume")))
+    assert bobs == ((403, "denied") if kind == "clients" else (409, "not_suspended"))
+    assert denied(world, remove={kind: [name]}) == NOTHING
+    assert outcome(world.send(world.admins["alice"].rotation())) == (200, "")
+    called = {"users": "user", "npubs": "npub", "clients": "client_id"}[kind]
+    assert chain(world) == [("deny", {called: name}, "seen where they were not"), ("allow", {called: name}, "")]
+
+
+def test_a_denied_person_and_a_denied_key_do_not_join(world: World) -> None:
+    world.found("alice")
+    denied(world, add={"users": ["bob"]})
+    mallory = world.new_admin("mallory")
+    denied(world, add={"npubs": [mallory.signer.public_key]})
+    for admin, user in ((world.new_admin("bob"), "bob"), (mallory, "mallory")):
+        assert not_joined(admin, world.invite(user)) == (403, "denied")
+    assert {member["user"] for member in members(world)} == {"alice"}
+
+
+def not_joined(admin: Admin, code: str) -> tuple[int, str]:
+    with pytest.raises(ServerRefusedError) as caught:
+        admin.device.join(code)
+    return caught.value.status, caught.value.reason
+
+
+def members(world: World) -> list[dict[str, str]]:
+    return cast("list[dict[str, str]]", world.document(f"mls_groups/{GROUP}/roster/members")["members"])
+
+
+def test_settings_deny_besides_and_are_shown(world: World) -> None:
+    world.found("alice")
+    world.denied = frozenset({"alice"})
+    world.serve(world.policy)
+    assert world.operator("/denied").json == {**NOTHING, "settings": ["alice"]}
+    assert outcome(world.send(world.admins["alice"].rotation())) == (403, "denied")
+
+
+def test_the_same_again_changes_nothing_and_is_no_entry(world: World) -> None:
+    for _ in range(2):
+        assert denied(world, add={"users": ["b", "a"], "clients": ["c"]}, remove={"users": ["x"]})["users"] == [
+            "a",
+            "b",
+        ]
+    assert [action for action, _, _ in chain(world)] == ["deny"] * 3
+    for _ in range(2):
+        assert denied(world, remove={"users": ["a", "b"], "clients": ["c"]}) == NOTHING
+    assert [action for action, _, _ in chain(world)][3:] == ["allow"] * 3
+    assert copies(world, paths.DENIED) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"add": {"users": "alice"}}, "bad_field"),
+        ({"add": {"users": [1]}}, "bad_field"),
+        ({"add": []}, "bad_field"),
+        ({"add": {"users": ["no id"]}}, "bad_identifier"),
+        ({"add": {"clients": ["_system"]}}, "bad_identifier"),
+        ({"add": {"npubs": ["AB" * 32]}}, "bad_npub"),
+        ({"remove": {"npubs": ["npub1"]}}, "bad_npub"),
+    ],
+)
+def test_what_is_no_name_is_refused(world: World, change: dict[str, object], reason: str) -> None:
+    assert outcome(world.operator("/denied", change)) == (400, reason)
+    assert copies(world, paths.DENIED) == (None, None)
+
+
+def test_the_lists_are_bounded_and_can_be_made_shorter(world: World) -> None:
+    denied(world, add={"users": [f"u{number}" for number in range(MOST_DENIED)]})
+    assert outcome(world.operator("/denied", {"add": {"users": ["one-more"]}})) == (422, "too_many_denied")
+    assert len(denied(world, add={"users": ["one-more"]}, remove={"users": ["u0"]})["users"]) == MOST_DENIED
+
+
+# --- two databases ----------------------------------------------------------------------------------------------------
+
+
+class Dies:
+    """A store whose commits fail, before anything is written."""
+
+    def __init__(self, store: WatchedStore) -> None:
+        self._inner = store.inner
+
+    def get(self, paths: Iterable[str]) -> Snapshot:
+        return self._inner.get(paths)
+
+    def query(self, query: Query) -> Sequence[Document]:
+        return self._inner.query(query)
+
+    def commit(self, writes: Sequence[Write]) -> datetime:  # noqa: ARG002 - nothing is written
+        raise StoreUnavailable("died")
+
+
+def test_an_act_that_dies_half_way_allows_nothing_and_the_same_act_again_completes_it(world: World) -> None:
+    alice, nobody = Denied(users=("alice",)), Denied()
+    stored = {"users": ["alice"], "npubs": [], "clients": []}
+    dying = world.new_suite(control=Dies(world.control)).deny
+    with pytest.raises(StoreUnavailable):
+        dying.change(alice, nobody, "")
+    assert copies(world, paths.DENIED) == (stored, None)  # no proof any more, and no entry yet
+    world.suite.deny.change(alice, nobody, "")
+    assert copies(world, paths.DENIED) == (stored, stored)
+    with pytest.raises(StoreUnavailable):
+        dying.change(nobody, alice, "")
+    assert copies(world, paths.DENIED) == (None, stored)  # no command yet
+    world.suite.deny.change(nobody, alice, "")
+    assert copies(world, paths.DENIED) == (None, None)
+    assert [action for action, _, _ in chain(world)] == ["deny", "allow"]
+
+
+def test_an_act_that_dies_first_leaves_all_as_it_was(world: World) -> None:
+    dying = world.new_suite(auth=Dies(world.auth)).deny
+    with pytest.raises(StoreUnavailable):
+        dying.stop("a test")
+    assert copies(world, paths.STOPPED) == (None, None)
+    assert chain(world) == []
+
+
+# --- the stop ---------------------------------------------------------------------------------------------------------
+
+
+def stopped(world: World, reason: str = "something leaked") -> dict[str, Any]:
+    answer = world.operator("/stop", {"reason": reason})
+    assert answer.status_code == 200, answer.text
+    return cast("dict[str, Any]", answer.json)
+
+
+def started(world: World) -> None:
+    answer = world.operator("/start", {"reason": "all is well"})
+    assert (answer.status_code, answer.json) == (200, {"stopped": False, "since": None, "reason": None})
+
+
+def test_a_stop_is_shown_stays_as_it_is_and_ends(world: World) -> None:
+    first = stopped(world)
+    assert first == {"stopped": True, "since": world.milliseconds(), "reason": "something leaked"}
+    world.clock.advance(minutes=5)
+    assert stopped(world, "another reason") == first
+    assert world.operator("/stop").json == first
+    started(world)
+    started(world)
+    assert world.operator("/stop").json == {"stopped": False, "since": None, "reason": None}
+    assert chain(world) == [("stop", {}, "something leaked"), ("start", {}, "all is well")]
+    assert copies(world, paths.STOPPED) == (None, None)
+
+
+def refused_as_stopped(answer: TestResponse) -> bool:
+    return outcome(answer) == (503, "stopped") and answer.headers["Retry-After"] == "60"
+
+
+ACTIONS = ("rotation", "emergency", "cancel", "rollback", "restore", "retire", "revoke", "suspend", "resume")
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_while_all_is_stopped_only_what_takes_away_is_taken(world: World, action: str) -> None:
+    world.found("alice", "bob")
+    world.issue("alice", "bob")
+    stopped(world)
+    event = world.admins["alice"].action(action, params_of(world, action))
+    answer = world.send(event)
+    assert refused_as_stopped(answer) is (action not in TAKEN_WHILE_STOPPED)
+    started(world)
+    assert not refused_as_stopped(world.send(event))
+
+
+def params_of(world: World, action: str) -> dict[str, object]:
+    current = world.document(f"oauth2_clients/{CLIENT}")["current_version"]
+    return {
+        "cancel": {"rotation_id": world.new_id()},
+        "retire": {"version_id": current},
+        "revoke": {"version_id": current, "force": True},
+        "rotation": {"rotation_reason": "because"},
+    }.get(action, {})
+
+
+def test_revoking_works_while_all_is_stopped_and_verifying_goes_on(world: World) -> None:
+    world.found("alice", "bob")
+    first = world.issue("alice", "bob")
+    second = world.issue("alice", "bob")
+    stopped(world)
+    assert [world.check(secret)["accepted"] for secret in (first, second)] == [True, True]
+    current = world.document(f"oauth2_clients/{CLIENT}")["current_version"]
+    assert world.send(world.admins["alice"].action("revoke", {"version_id": current})).status_code == 200
+    assert [world.check(secret)["accepted"] for secret in (first, second)] == [True, False]
+
+
+def test_acks_wait_and_no_secret_goes_out_until_the_start(world: World) -> None:
+    world.found("alice", "bob")
+    opened = world.send(world.admins["alice"].rotation())
+    rotation_id = str((opened.json or {})["rotation_id"])
+    (written,) = world.queue
+    assert world.deliver(written).status_code == 200
+    message = world.queue[-1]
+    stopped(world)
+    assert refused_as_stopped(world.deliver(message))
+    assert world.document(f"oauth2_rotations/{rotation_id}")["phase"] == "requested"
+    started(world)
+    assert (world.deliver(message).json or {})["sent"] is True
+    ack = world.admins["bob"].ack(rotation_id)
+    stopped(world)
+    assert refused_as_stopped(world.send(ack))
+    started(world)
+    assert world.send(ack).status_code == 200
+
+
+def test_no_secret_goes_out_that_was_decided_before_the_stop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.found("alice", "bob")
+    rotation_id = str((world.send(world.admins["alice"].rotation()).json or {})["rotation_id"])
+    clients = world.suite.clients
+    commit = type(clients).commit_together
+
+    def late(self: object, decided: Any, also: Any = ()) -> None:  # noqa: ANN401 - as the original
+        if world.suite.deny.stopped() is None:
+            world.suite.deny.stop("just now")
+        commit(self, decided, also)  # type: ignore[arg-type]  # the very object
+
+    monkeypatch.setattr(type(clients), "commit_together", late)
+    with pytest.raises(Unavailable) as caught:
+        world.suite.distribute(CLIENT, rotation_id)
+    assert caught.value.reason == "stopped"
+    assert world.document(f"oauth2_rotations/{rotation_id}")["phase"] == "requested"
+
+
+def test_nobody_is_enrolled_and_time_goes_on_while_all_is_stopped(world: World) -> None:
+    world.found("alice", "bob")
+    rotation_id = str((world.send(world.admins["alice"].rotation()).json or {})["rotation_id"])
+    code = world.invite("carol")
+    stopped(world)
+    assert not_joined(world.new_admin("carol"), code) == (503, "stopped")
+    world.clock.advance(minutes=31)
+    assert world.sweep()["settled"] == 1
+    assert world.document(f"oauth2_rotations/{rotation_id}")["outcome"] == "expired"
+
+
+def test_an_answer_that_was_given_is_given_again_while_all_is_stopped(world: World) -> None:
+    world.found("alice", "bob")
+    event: Event = world.admins["alice"].rotation()
+    first = world.send(event)
+    stopped(world)
+    assert world.send(event).text == first.text
