@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.domain.audit import Transition
-    from shared.ports.store import Snapshot, Store, Write
+    from shared.ports.store import Data, Snapshot, Store, Write
 
 KEPT = timedelta(hours=24)
 """How long it is known that something was announced: longer than any invite lives."""
@@ -41,5 +41,5 @@ def announced_path(action: str, about: Sequence[str]) -> str:
 
 def announced_writes(snapshot: Snapshot, path: str, transition: Transition, banner: str) -> list[Write]:
     """Return the entry's writes, and that it was announced; the chain's head and `path` were read."""
-    known = {"answer": {"action": transition.action}, "expires_at": snapshot.read_time + KEPT}
+    known: Data = {"answer": {"action": transition.action}, "expires_at": snapshot.read_time + KEPT}
     return [*system_writes(snapshot, [transition], snapshot.read_time, banner), Create(path, known)]

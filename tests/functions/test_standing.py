@@ -1,0 +1,212 @@
+"""Suspended, resumed and removed admins: what stops at once, what comes back, and by whose leave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.functions.attested import Person, admins, admitted, body, invite, refusal
+from tests.use_cases.faults import Died, Wire
+from tests.world import CLIENT, GROUP, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Run a world that asks for proofs, with a group and a client."""
+    with running(tmp_path, attested=True) as world:
+        yield world.found()
+
+
+@pytest.fixture
+def alice(world: World) -> Person:
+    return admitted(world, "alice")
+
+
+@pytest.fixture
+def bob(world: World, alice: Person) -> Person:
+    return admitted(world, "bob", alice)
+
+
+def members(world: World, group: str = GROUP) -> list[str]:
+    return [member["user"] for member in world.document(f"mls_groups/{group}/roster/members")["members"]]
+
+
+def stop(world: World, user: str, how: str = "suspend") -> dict[str, Any]:
+    answer = world.operator(f"/admins/{user}/{how}", {})
+    assert answer.status_code == 200, answer.text
+    return body(answer)
+
+
+def audited(world: World, *actions: str) -> list[str]:
+    entries: list[Any] = [data for path, (_, data) in sorted(world.documents().items()) if "_system/audit/" in path]
+    return [entry["action"] for entry in entries if entry["action"] in actions]
+
+
+def rotation(world: World, person: Person) -> str:
+    """Have a rotation requested and its notice sent; its id."""
+    event = person.action("rotation", {"rotation_reason": "", "grace_duration_ms": 0}, CLIENT)
+    answer = world.send(event)
+    assert answer.status_code == 200, answer.text
+    world.pump()
+    return str(body(answer)["rotation_id"])
+
+
+def test_who_is_suspended_proves_nothing_and_has_no_leaf(world: World, bob: Person) -> None:
+    ready = bob.action("suspend", {}, CLIENT)  # with a proof from before
+    told = stop(world, "bob")
+    assert (told["status"], told["devices"]) == ("suspended", [bob.npub])
+    assert members(world) == ["alice"]
+    assert refusal(world.send(ready)) == (403, "not_authorised")
+    assert refusal(bob.prove("A" * 43)) == (401, "proof_refused")
+    assert refusal(bob.come_back()) == (403, "not_active")
+    assert refusal(world.operator("/invites", {"user": "bob", "group_id": GROUP})) == (409, "suspended")
+    assert admins(world) == {"alice": "active", "bob": "suspended"}
+
+
+@pytest.mark.usefixtures("bob")
+def test_what_a_suspended_admin_received_is_canceled(world: World, alice: Person) -> None:
+    rotation_id = rotation(world, alice)
+    assert stop(world, "bob")["canceled"] == [rotation_id]
+    assert audited(world, "suspend_admin") == ["suspend_admin", "suspend_admin"]  # the person, and their leaf
+    assert stop(world, "bob")["canceled"] == []
+
+
+def test_leaves_go_from_every_group(world: World, alice: Person, bob: Person) -> None:
+    assert world.operator("/groups", {"group_id": "others"}).status_code == 200
+    made = invite(world, "bob", group_id="others")
+    assert alice.approve(made["invite"], "bob").status_code == 200
+    assert bob.join(made["code"]).status_code == 200
+    assert stop(world, "bob")["devices"] == [bob.npub]
+    assert members(world) == ["alice"]
+    assert members(world, "others") == []
+    assert refusal(bob.come_back("others")) == (403, "not_active")
+
+
+def test_a_suspended_admin_comes_back_when_another_approves(world: World, alice: Person, bob: Person) -> None:
+    stop(world, "bob")
+    awaited = body(world.operator("/admins/bob/resume", {}))
+    assert awaited["status"] == "suspended"
+    assert body(world.operator("/admins/bob/resume", {})) == awaited
+    assert refusal(alice.approve(awaited["awaits_approval"], "bob", "join")) == (409, "invite_differs")
+    assert alice.approve(awaited["awaits_approval"], "bob", "resume").status_code == 200
+    assert body(world.operator("/admins/bob/resume", {})) == {
+        "user": "bob",
+        "status": "active",
+        "awaits_approval": None,
+    }
+    assert bob.come_back().status_code == 200
+    assert members(world) == ["alice", "bob"]
+    assert world.send(bob.action("suspend", {}, CLIENT)).status_code == 200
+    assert audited(world, "resume_admin") == ["resume_admin"]
+
+
+def test_an_approval_is_for_one_suspension(world: World, alice: Person, bob: Person) -> None:
+    stop(world, "bob")
+    first = body(world.operator("/admins/bob/resume", {}))["awaits_approval"]
+    alice.approve(first, "bob", "resume")
+    world.operator("/admins/bob/resume", {})
+    bob.come_back()
+    stop(world, "bob")
+    second = body(world.operator("/admins/bob/resume", {}))["awaits_approval"]
+    assert second not in {None, first}
+
+
+def test_the_last_admin_comes_back_without_anybody(world: World, alice: Person) -> None:
+    stop(world, "alice")
+    assert body(world.operator("/admins/alice/resume", {}))["awaits_approval"] is None
+    assert alice.come_back().status_code == 200
+
+
+def test_no_code_leads_to_a_resumption(world: World, alice: Person, bob: Person) -> None:
+    stop(world, "bob")
+    body(world.operator("/admins/bob/resume", {}))
+    version = world.auth.inner.get(["admins/bob"])["admins/bob"].version
+    parts = [part.encode() for part in ("keyturn/resume/v1", "bob", str(version))]
+    code = b"".join(len(part).to_bytes(4, "big") + part for part in parts).decode()
+    assert refusal(bob.register(code)) == (403, "bad_invite")
+    assert refusal(alice.register(code)) == (403, "bad_invite")
+
+
+def test_who_was_removed_comes_back_by_a_new_invite_only(world: World, alice: Person, bob: Person) -> None:
+    assert stop(world, "bob", "remove")["devices"] == [bob.npub]
+    assert refusal(world.operator("/admins/bob/resume", {})) == (409, "removed")
+    assert refusal(world.operator("/admins/bob/suspend", {})) == (409, "removed")
+    assert refusal(bob.come_back()) == (403, "not_in_group")
+    assert refusal(bob.prove("A" * 43)) == (401, "proof_refused")
+    again = admitted(world, "bob", alice)
+    assert again.npub != bob.npub
+    assert members(world) == ["alice", "bob"]
+    assert refusal(replace(bob, secret=again.secret).prove("A" * 43)) == (401, "proof_refused")
+
+
+def test_a_suspended_admin_may_be_removed(world: World, bob: Person) -> None:
+    stop(world, "bob")
+    assert stop(world, "bob", "remove")["devices"] == [bob.npub]
+    assert stop(world, "bob", "remove")["devices"] == []
+    assert admins(world)["bob"] == "removed"
+
+
+def test_nobody_unknown_is_stopped_or_resumed(world: World) -> None:
+    for how in ("suspend", "remove", "resume"):
+        assert refusal(world.operator(f"/admins/nobody/{how}", {})) == (404, "unknown_admin")
+
+
+def test_a_leaf_that_is_being_given_is_refused_if_its_admin_is_stopped_meanwhile(world: World, alice: Person) -> None:
+    made = invite(world, "bob")
+    alice.approve(made["invite"], "bob")
+    bob = Person(world, "bob")
+    bob.register(made["code"])
+    bob.confirm(made["code"])
+    stop_at_the_commit = _Between(world.control, lambda: stop(world, "bob"))
+    suite = world.new_suite(control=stop_at_the_commit)
+    with pytest.raises(Exception, match="not active"):
+        suite.enrol(made["code"], bob.offer().to_dict())
+    assert members(world) == ["alice"]
+
+
+class _Between:
+    """A store before whose first commit something happens."""
+
+    def __init__(self, inner: Any, happens: Any) -> None:  # noqa: ANN401 - a store, and what happens
+        self._inner = inner
+        self._happens = [happens]
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a store has
+        return getattr(self._inner, name)
+
+    def commit(self, writes: Any) -> Any:  # noqa: ANN401 - as a store's
+        while self._happens:
+            self._happens.pop()()
+        return self._inner.commit(writes)
+
+
+@pytest.mark.parametrize("how", ["suspend", "remove"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("database", "at"), [("auth", 1), ("control", 1), ("control", 3)])
+def test_cut_short_at_a_commit_the_same_again_ends_in_the_same_place(
+    world: World,
+    bob: Person,
+    how: str,
+    database: str,
+    at: int,
+    after: bool,  # noqa: FBT001 - a case
+) -> None:
+    calls = Wire()
+    suite = world.new_suite(**{database: calls.port(getattr(world, database))})
+    assert suite.groups.npub  # the service's identity is read once, before
+    calls.calls.clear()
+    calls.at, calls.after = at, after
+    with pytest.raises(Died):
+        getattr(suite.standing, how)("bob")
+    stop(world, "bob", how)
+    assert refusal(bob.prove("A" * 43)) == (401, "proof_refused")
+    assert members(world) == ["alice"]
+    assert audited(world, f"{how}_admin") == [f"{how}_admin"] * 2
