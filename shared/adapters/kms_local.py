@@ -6,6 +6,7 @@ enabled one verifies and opens; a disabled one does nothing until somebody enabl
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 from dataclasses import replace
@@ -15,7 +16,7 @@ from shared.adapters.key_file import P256_ORDER, PURPOSES, SECRET_BYTES, KeyFile
 from shared.ports.keys import KeyRefused, KeyUnavailable, PublicKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -32,6 +33,7 @@ class LocalKeys:
     def __init__(self, file: KeyFile, random: Callable[[int], bytes]) -> None:
         self._file = file
         self._random = random
+        self._sorted: tuple[Sequence[LocalKey], Mapping[str, Sequence[LocalKey]]] = ((), {})
         self.mac = LocalMacKey(self)
         self.sealer = LocalSealer(self, random)
         self.signer = LocalSigner(self)
@@ -70,8 +72,13 @@ class LocalKeys:
 
     def enabled(self, purpose: str) -> Sequence[LocalKey]:
         """Return the enabled key versions of a purpose, newest first."""
-        keys = (key for key in self._file.read() if key.purpose == purpose and key.enabled)
-        return sorted(keys, key=_number, reverse=True)
+        keys = self._file.read()
+        known, found = self._sorted
+        if keys is not known:  # the file gives the same ones until it changes
+            enabled = sorted((key for key in keys if key.enabled), key=_number, reverse=True)
+            found = {name: tuple(key for key in enabled if key.purpose == name) for name in PURPOSES}
+            self._sorted = (keys, found)
+        return found.get(purpose, ())
 
     def current(self, purpose: str) -> LocalKey:
         """Return the newest enabled key version; `KeyUnavailable` if all are disabled."""
@@ -151,11 +158,7 @@ class LocalSigner:
 
     def sign(self, kid: str, data: bytes) -> bytes:
         """Return the signature, r and s, 64 bytes; `KeyRefused` if the key is unknown or disabled."""
-        from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: PLC0415 - nothing heavy at import time
-        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - the same
-
-        signature = _private_key(self._keys.named("sign", kid)).sign(data, ec.ECDSA(SHA256()))
-        return b"".join(part.to_bytes(COORDINATE_BYTES, "big") for part in utils.decode_dss_signature(signature))
+        return _signing(self._keys.named("sign", kid))(data)
 
     def public_keys(self) -> Sequence[PublicKey]:
         """Return every enabled key, newest first."""
@@ -185,6 +188,20 @@ def _parts(sealed: bytes) -> tuple[bytes, str, bytes]:
     if sealed[:1] != bytes([SEALED_FORMAT]) or len(sealed) < end + NONCE_BYTES or not name.isascii():
         raise KeyRefused(_NOT_OURS)
     return sealed[:end], name.decode("ascii"), sealed[end:]
+
+
+@functools.lru_cache(maxsize=8)  # making it takes as long as a signature; whether it may sign, the file says each time
+def _signing(key: LocalKey) -> Callable[[bytes], bytes]:
+    from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: PLC0415 - nothing heavy at import time
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - the same
+
+    private_key, algorithm = _private_key(key), ec.ECDSA(SHA256())
+
+    def sign(data: bytes) -> bytes:
+        r, s = utils.decode_dss_signature(private_key.sign(data, algorithm))
+        return r.to_bytes(COORDINATE_BYTES, "big") + s.to_bytes(COORDINATE_BYTES, "big")
+
+    return sign
 
 
 def _private_key(key: LocalKey) -> EllipticCurvePrivateKey:

@@ -39,7 +39,9 @@ class TokenTerms:
 
     def granted(self, asked: str) -> tuple[str, ...] | None:
         """Return the scopes of a token that is asked for with this `scope`; None if it may not have one of them."""
-        names = tuple(dict.fromkeys(asked.split(" "))) if asked else self.scopes
+        if not asked:
+            return self.scopes
+        names = tuple(dict.fromkeys(asked.split(" ")))
         return names if set(names) <= set(self.scopes) else None
 
 

@@ -35,10 +35,14 @@ class Routes:
 
     def __init__(self, routes: Mapping[tuple[str, str], Handler]) -> None:
         self._handlers = routes
+        # What names no value needs no matching: most requests of most doors.
+        self._plain = {route: handler for route, handler in routes.items() if "<" not in route[1]}
         self._map = Map([Rule(path, methods=[method], endpoint=(method, path)) for method, path in routes])
 
     def answer(self, request: flask.Request) -> flask.Response:
         """Return the answer of the route that the request names, or the problem that came of it."""
+        # The framework hands over a proxy, which looks the request up anew at every access.
+        request = getattr(request, "_get_current_object", lambda: request)()
         answer = self._answer(request)
         # The framework reads what is left of a body into memory before it answers, however long or broken that is.
         request.stream = io.BytesIO()
@@ -46,9 +50,9 @@ class Routes:
 
     def _answer(self, request: flask.Request) -> flask.Response:
         try:
-            # An empty path is the door's own address without its slash.
-            matched, values = self._map.bind("").match(request.path or "/", request.method)
-            answer = self._handlers[matched](request, **values)
+            path = request.path or "/"  # an empty one is the door's own address without its slash
+            handler = self._plain.get((request.method, path))
+            answer = handler(request) if handler else self._matched(request, path)
         except HTTPException as error:
             answer = problem_answer(_unrouted(error))
             if isinstance(error, MethodNotAllowed):
@@ -56,6 +60,10 @@ class Routes:
         except Exception as error:  # noqa: BLE001 - the last resort: mapped, logged without its text, never echoed
             answer = problem_answer(error)
         return _finished(answer if isinstance(answer, flask.Response) else json_answer(answer))
+
+    def _matched(self, request: flask.Request, path: str) -> Mapping[str, Any] | flask.Response:
+        matched, values = self._map.bind("").match(path, request.method)
+        return self._handlers[matched](request, **values)
 
 
 def _unrouted(error: HTTPException) -> Exception:
@@ -81,7 +89,18 @@ def json_answer(body: Mapping[str, Any], status: int = 200) -> flask.Response:
     """Return an answer whose body is JSON, with the stage's banner in it."""
     banner = _banner()
     whole = {**body, "banner": banner} if banner else body
-    return flask.Response(json.dumps(plain(whole), ensure_ascii=False), status, mimetype="application/json")
+    return flask.Response(_JSON.encode(whole), status, content_type="application/json")
+
+
+def _as_json(value: object) -> object:
+    shown = plain(value)
+    if shown is value:
+        raise TypeError
+    return shown
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False, default=_as_json)
+"""Asks only about what is no JSON by itself: times, and mappings that are no dictionaries."""
 
 
 def _finished(answer: flask.Response) -> flask.Response:
@@ -100,10 +119,12 @@ def _banner() -> str:
 
 def body_of(request: flask.Request) -> bytes:
     """Return the body; `TooLarge` over 256 KiB, without reading on; `InvalidRequest` if it does not come whole."""
-    if (request.content_length or 0) > BODY_LIMIT_BYTES:
+    length = request.content_length
+    if (length or 0) > BODY_LIMIT_BYTES:
         raise TooLarge("too_large", "The body is over 256 KiB.")
     try:
-        body = request.stream.read(BODY_LIMIT_BYTES + 1)
+        # As much room is taken as is asked for: where the length is known, no more than that.
+        body = request.stream.read(BODY_LIMIT_BYTES + 1 if length is None else length)
     except OSError:  # a chunk that is none, or a sender that fell silent
         raise InvalidRequest("bad_http", _NOT_WHOLE) from None
     if len(body) > BODY_LIMIT_BYTES:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
@@ -26,6 +27,7 @@ ES256 = "ES256"
 RS256 = "RS256"
 MAX_TOKEN = 4096
 """Characters of a token: refused by length before anything is decoded."""
+_JSON = json.JSONEncoder(separators=(",", ":"))
 _PARTS = 3
 _HEADER = {"alg", "kid", "typ"}
 
@@ -40,7 +42,7 @@ class Unverified:
 
 def compact(claims: Mapping[str, object], *, kid: str, typ: str, sign: Callable[[bytes], bytes]) -> str:
     """Return the ES256 JWS of claims; `sign` returns r and s (`bytes, 64`) of the bytes that it is given."""
-    signed = f"{_encoded({'alg': ES256, 'kid': kid, 'typ': typ})}.{_encoded(claims)}"
+    signed = f"{_header(kid, typ)}.{_encoded(claims)}"
     return f"{signed}.{base64url_encode(sign(signed.encode('ascii')))}"
 
 
@@ -91,8 +93,13 @@ def _key(jwk: Mapping[str, str], algorithm: str) -> ECKey | RSAKey:
     return ECKey.import_key(public) if algorithm == ES256 else RSAKey.import_key(public)
 
 
+@functools.lru_cache(maxsize=32)
+def _header(kid: str, typ: str) -> str:
+    return _encoded({"alg": ES256, "kid": kid, "typ": typ})
+
+
 def _encoded(part: Mapping[str, object]) -> str:
-    return base64url_encode(json.dumps(part, separators=(",", ":")).encode("utf-8"))
+    return base64url_encode(_JSON.encode(part).encode("utf-8"))
 
 
 def _object(part: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ The calculation is GCRA: one number a source, the time at which all its failures
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import math
 from threading import Lock
@@ -52,6 +53,7 @@ class Budgets:
             self._paid_at[source] = paid_at
 
 
+@functools.lru_cache(maxsize=1024)
 def source_of(address: str | None) -> str:
     """Return the source that an address stands for: an IPv4 address, an IPv6 /64; "" for one's own machine or none."""
     try:
