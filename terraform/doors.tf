@@ -151,8 +151,9 @@ module "enrol" {
   invokers    = { public = "allUsers" }
   databases   = { control = "roles/datastore.user", auth = "roles/datastore.user", usage = "roles/datastore.user" }
   keys = {
-    challenges = { key = google_kms_crypto_key.challenges.id, role = "roles/cloudkms.verifier" }
-    seal       = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
+    challenges          = { key = google_kms_crypto_key.challenges.id, role = "roles/cloudkms.verifier" }
+    challenges_versions = { key = google_kms_crypto_key.challenges.id, role = "roles/cloudkms.viewer" }
+    seal                = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
   }
   projects = {
     identity = { project = local.identity_project, role = "roles/firebaseauth.viewer" }

@@ -59,6 +59,7 @@ ACCESS: dict[str, set[tuple[str, str]]] = {
         (USER, "database auth"),
         (USER, "database usage"),
         ("roles/cloudkms.verifier", "key challenges"),
+        ("roles/cloudkms.viewer", "key challenges"),
         ASKS_WHO,
         SEALS,
     },
