@@ -218,11 +218,12 @@ class World:
         )
         suite = Suite(settings, Environment(os.urandom, lambda seconds: time.sleep(min(seconds, 0.002))))
         stores = {"control": self.control, "auth": self.auth, "usage": self.usage, **stores}
-        # What was counted is written when a test says so: `suite.telemetry.flush()`.
-        telemetry = Telemetry(stores["usage"], suite.environment, time.monotonic, lambda _run: None)
-        parts = {"databases": Databases(**stores), "bus": self.bus, "keys": self.keys, "telemetry": telemetry}
+        parts = {"databases": Databases(**stores), "bus": self.bus, "keys": self.keys}
         # What is there already, a cached property does not build.
         vars(suite).update(parts=SimpleNamespace(**parts), **parts)
+        # What was counted is written when a test says so: `suite.telemetry.flush()`.
+        pace = (time.monotonic, lambda _run: None, suite.callers.resolved)
+        vars(suite)["telemetry"] = Telemetry(stores["usage"], suite.environment, *pace)
         return suite
 
     # --- the doors ---------------------------------------------------------------------------------------------------

@@ -245,7 +245,8 @@ class Suite:
         from shared.verifier.telemetry import Telemetry
         from shared.verifier.verifier import monotonic
 
-        telemetry = Telemetry(self.databases.usage, self.environment, monotonic)
+        resolved = self.callers.resolved
+        telemetry = Telemetry(self.databases.usage, self.environment, monotonic, resolved=resolved)
         atexit.register(telemetry.close)
         return telemetry
 

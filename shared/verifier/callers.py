@@ -24,6 +24,9 @@ TAG_BYTES: Final = 6
 RETRY_SECONDS: Final = 30.0
 """How long a process does without a salt before it asks for one again."""
 _MOST_KEPT: Final = 10_000
+_MOST_WAITING: Final = 1_000
+_PROVISIONAL: Final = "?"
+"""What no tag begins with: base64url does not have it."""
 _PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _V4_NETWORK, _V6_NETWORK = 24, 48
 
@@ -34,15 +37,16 @@ class Salt:
     def __init__(self, control: Store, monotonic: Callable[[], float]) -> None:
         self._control = control
         self._monotonic = monotonic
-        self._value: bytes | None = None
         self._ask_again_at = float("-inf")
+        self.known: bytes | None = None
+        """The salt (`bytes, 32`), if it was read already."""
 
     def value(self) -> bytes | None:
-        """Return the salt (`bytes, 32`), or None while there is none or the store can't be asked."""
-        if self._value is None and self._monotonic() >= self._ask_again_at:
+        """Return the salt, read if need be; None while there is none or the store can't be asked."""
+        if self.known is None and self._monotonic() >= self._ask_again_at:
             self._ask_again_at = self._monotonic() + RETRY_SECONDS
-            self._value = self._read()
-        return self._value
+            self.known = self._read()
+        return self.known
 
     def _read(self) -> bytes | None:
         try:
@@ -53,24 +57,43 @@ class Salt:
 
 
 class Callers:
-    """Makes tags. Any number of threads may use it; what it keeps in memory is bounded, and forgotten as a whole."""
+    """Makes tags, without ever making a request wait for a store. Any number of threads may use it.
+
+    What comes before the salt is known gets a provisional tag, good in this process only, until `resolved`.
+    """
 
     def __init__(self, salt: Salt) -> None:
         self._salt = salt
         self._kept: dict[tuple[str, str], str] = {}
+        self._waiting: dict[str, tuple[str, str]] = {}
 
     def tag(self, source: str, agent: str) -> str:
-        """Return the tag of a source (`budgets.source_of`) and a User-Agent; "" while there is no salt."""
+        """Return the tag of a source (`budgets.source_of`) and a User-Agent; provisional while there is no salt."""
         kept = self._kept.get((source, agent))
         if kept is not None:
             return kept
-        salt = self._salt.value()
-        if salt is None:
-            return ""
+        if self._salt.known is None:
+            return self._provisional(network_of(source), product_of(agent))
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        tag = tag_of(salt, source, agent)
+        tag = tag_of(self._salt.known, source, agent)
         self._kept[source, agent] = tag
+        return tag
+
+    def resolved(self, tag: str) -> str:
+        """Return a tag that can be stored, "" where none could be made; not for the request's way: it may read."""
+        if not tag.startswith(_PROVISIONAL):
+            return tag
+        salt, known = self._salt.value(), self._waiting.get(tag)
+        if salt is None or known is None:
+            return ""
+        return tag_of(salt, *known)
+
+    def _provisional(self, network: str, product: str) -> str:
+        tag = f"{_PROVISIONAL}{network} {product}"
+        if tag not in self._waiting and len(self._waiting) >= _MOST_WAITING:
+            return ""
+        self._waiting[tag] = (network, product)
         return tag
 
 

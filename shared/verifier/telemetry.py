@@ -75,7 +75,10 @@ class _Batch:
 
 
 class Telemetry:
-    """An observer of one process's verifier. Any number of threads may tell it; `monotonic` paces its own."""
+    """An observer of one process's verifier. Any number of threads may tell it; `monotonic` paces its own.
+
+    `resolved` makes tags that can be stored of those that come (`Callers.resolved`); it may take its time.
+    """
 
     def __init__(
         self,
@@ -83,9 +86,11 @@ class Telemetry:
         environment: Environment,
         monotonic: Callable[[], float],
         background: Callable[[Callable[[], None]], None] = in_thread,
+        resolved: Callable[[str], str] = str,
     ) -> None:
         self._usage = usage
         self._background = background
+        self._resolved = resolved
         self._environment = environment
         self._monotonic = monotonic
         self._process = base64url_encode(environment.random(12))
@@ -188,7 +193,7 @@ class Telemetry:
             full = len(self._used) >= MOST_QUEUED
             for _ in range(len(self._used)):
                 verdict, caller = self._used.popleft()
-                counted = self._tally.use(verdict.client_id, verdict.version_id, caller, verdict.now)
+                counted = self._tally.use(verdict.client_id, verdict.version_id, self._resolved(caller), verdict.now)
                 if full or not counted:
                     self._lost_to = verdict.now + _MARGIN
 
