@@ -30,6 +30,7 @@ _BY_REASON = {
     "interval_too_short": "Schedule it later with --not-before, or use --emergency if it can't wait.",
     "invite_differs": "Ask whoever made it what it is for, and approve exactly that: --user and --purpose.",
     "invite_used": NEW_CODE,
+    "malformed_npub": "Copy it whole, from `keyturn admin list`.",
     "not_active": "An operator sees who is suspended: `keyturn admin list`.",
     "not_in_group": "Have this device invited: `keyturn device invite`, then `device join`.",
     "not_before_too_early": "Give a later --not-before, or leave it out.",

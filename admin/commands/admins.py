@@ -64,13 +64,13 @@ def list_(context: typer.Context, *, json: Json = False) -> None:
 @app.command()
 def suspend(context: typer.Context, user: User, *, json: Json = False) -> None:
     """Stop a person's proofs at once, and take their devices out of all groups until they are resumed (operator)."""
-    _report_gone(_act(session_of(context), user, "suspend"), as_json=json)
+    _report_standing(_act(session_of(context), user, "suspend"), as_json=json)
 
 
 @app.command()
 def remove(context: typer.Context, user: User, *, json: Json = False) -> None:
     """Stop a person's proofs at once, and take their devices out of all groups for good (operator)."""
-    _report_gone(_act(session_of(context), user, "remove"), as_json=json)
+    _report_standing(_act(session_of(context), user, "remove"), as_json=json)
 
 
 @app.command()
@@ -92,15 +92,21 @@ def _act(session: Session, user: str, act: Literal["suspend", "resume", "remove"
         return session.server().operator("POST", f"/admins/{identifier(user)}/{act}", session.operator_token(), {})
 
 
-def _report_gone(answer: dict[str, object], *, as_json: bool) -> None:
+def _report_standing(answer: dict[str, object], *, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
+    print_facts([(name, answer.get(name)) for name in ("user", "status")])
+    report_gone(answer)
+
+
+def report_gone(answer: dict[str, object]) -> None:
+    """Say which devices are out, and what they know (docs/http.md: `devices`, `canceled`, `received`)."""
     received = answers.texts(answer, "received")
     devices = ", ".join(str(key(npub)) for npub in answers.texts(answer, "devices"))
-    facts = [("user", answer.get("user")), ("status", answer.get("status")), ("devices", devices)]
     canceled = ", ".join(answers.texts(answer, "canceled"))
-    print_facts([*facts, ("rotations canceled", canceled), ("they know secrets of", ", ".join(received))])
+    facts = [("devices removed", devices), ("rotations canceled", canceled)]
+    print_facts([*facts, ("they know secrets of", ", ".join(received))])
     if received:
         print_note("Those secrets are live and known to them: rotate these clients.")
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from admin import answers
+from admin.commands.admins import report_gone
 from admin.commands.registering import TOTP, register, report_authenticator
 from admin.errors import DeviceError, ServerRefusedError
 from admin.options import GroupId, Json
 from admin.output import moment, print_facts, print_json, print_note, print_table, waiting
 from admin.session import session_of
 from shared.domain.encodings import identifier
+from shared.proofs.npub import decode_npub
 
 if TYPE_CHECKING:
     from admin.device import Device
@@ -41,14 +43,21 @@ def invite(
     subject: Annotated[
         str | None, typer.Option(help="The person's id at the identity provider, where it is another.")
     ] = None,
+    revoke: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NPUB", help="With --purpose device: a lost device, which is out at once; may be repeated."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a one-time code for a person's device (operator)."""
     session = session_of(context)
-    fields = {"user": identifier(user), "group_id": identifier(group), "purpose": purpose.value}
+    fields: dict[str, object] = {"user": identifier(user), "group_id": identifier(group), "purpose": purpose.value}
+    fields |= {} if subject is None else {"subject": subject}
+    fields |= {"revoke": [decode_npub(npub) for npub in revoke]} if revoke else {}
     with waiting("Making the invite"):
-        named = {} if subject is None else {"subject": subject}
-        made = session.server().operator("POST", "/invites", session.operator_token(), {**fields, **named})
+        made = session.server().operator("POST", "/invites", session.operator_token(), fields)
     if json:
         print_json(made)
     else:
@@ -123,6 +132,8 @@ def rejoin(context: typer.Context, group: GroupId, *, json: Json = False) -> Non
 def _report_invite(made: dict[str, object]) -> None:
     facts = [(name.removesuffix("_id"), made.get(name)) for name in ("code", "user", "group_id", "purpose", "invite")]
     print_facts([*facts, ("until", moment(made.get("expires_at")))])
+    if made.get("revoked") is not None:
+        report_gone(answers.mapping(made, "revoked"))
     needed = answers.integer(made, "needed")
     if needed:
         others = "another admin's approval" if needed == 1 else f"{needed} other admins' approval"

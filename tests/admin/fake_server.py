@@ -175,6 +175,9 @@ class FakeServer:
                 names = ("user", "group_id", "purpose")
                 invite = hashlib.sha256(code.encode()).hexdigest()
                 self.desk.purposes[invite] = fields["purpose"]
+                if fields.get("revoke"):
+                    gone = {"devices": fields["revoke"], "canceled": [], "received": ["acme"]}
+                    return {"code": code, **fields, "invite": "", "needed": 0, "expires_at": until, "revoked": gone}
                 approvals = {"invite": invite, "approvals": 0, "needed": self.desk.needed}
                 return {"code": code, **{name: fields[name] for name in names}, "expires_at": until, **approvals}
         raise Problem(404, "not_found", "nothing_here")

@@ -12,6 +12,7 @@ import pytest
 
 from admin.home import Home
 from admin.qr_code import print_qr
+from shared.proofs.npub import encode_npub
 from tests.admin.test_cli import PASSPHRASE, Shell, assert_error, keyturn
 
 if TYPE_CHECKING:
@@ -170,6 +171,30 @@ def test_an_invite_says_whose_approval_it_waits_for(shell: Attested) -> None:
     assert f"another admin's approval: `keyturn admin approve {invite} --user bob --purpose join`" in invited.stdout
     shell.server.desk.needed = 2
     assert "2 other admins' approval" in shell("device", "invite", "--user", "bob", "--group", "ops").stdout
+
+
+def test_a_lost_device_is_named_by_its_npub_and_what_it_knows_is_told(enrolled: Attested) -> None:
+    npub = enrolled.json("admin", "list")["admins"][0]["devices"][0]["npub"]
+    words = (
+        "device",
+        "invite",
+        "--user",
+        "alice",
+        "--group",
+        "ops",
+        "--purpose",
+        "device",
+        "--revoke",
+        encode_npub(npub),
+    )
+    invited = enrolled(*words)
+    assert invited.exit_code == 0, invited.stderr
+    facts = dict(line.split("  ", 1) for line in invited.stdout.splitlines() if "  " in line)
+    assert facts["devices removed"].strip() == encode_npub(npub)
+    assert "rotate these clients" in invited.stdout
+    wrong = enrolled(*words[:-1], "npub1wrong")
+    assert wrong.exit_code == 2
+    assert "npub1wrong" not in wrong.stderr
 
 
 def test_a_home_has_its_device_key_from_the_beginning(shell: Attested) -> None:

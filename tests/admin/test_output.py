@@ -13,7 +13,7 @@ from rich.console import Console
 from admin import answers
 from admin.errors import UnreachableError
 from admin.operator_token import token_path
-from admin.output import clean, fetching, moment, print_facts, print_json, print_note, print_table, waiting
+from admin.output import ask, clean, fetching, moment, print_facts, print_json, print_note, print_table, waiting
 from admin.people import key, person
 from admin.session import default_home
 
@@ -135,6 +135,24 @@ def test_a_long_log_is_fetched_with_a_bar_at_a_terminal(monkeypatch: pytest.Monk
     assert "Fetching messages of ops" in shown
     assert "200/200" in shown
     assert "epochs" in shown
+
+
+def test_nothing_moves_on_a_terminal_while_somebody_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr("admin.output._console", lambda *, err: console if err else None)
+    moving: list[bool] = []
+
+    class Keyboard(StringIO):
+        def readline(self, _size: int | None = -1) -> str:  # type: ignore[override]  # as it is called
+            moving.append(bool(console._live_stack))
+            return "123456\n"
+
+    monkeypatch.setattr("sys.stdin", Keyboard())
+    with waiting("Asking for the rotation"):
+        moving.append(bool(console._live_stack))
+        assert ask("Code?") == "123456"
+        moving.append(bool(console._live_stack))
+    assert moving == [True, False, True]
 
 
 def test_a_long_log_is_fetched_silently_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

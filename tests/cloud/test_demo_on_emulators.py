@@ -52,4 +52,5 @@ def test_firestore_was_searched_too(told: tuple[Path, Story]) -> None:
 
 def test_nothing_of_it_runs_on_afterwards(told: tuple[Path, Story]) -> None:
     assert not (told[0] / "data" / "emulators.json").exists()
-    assert {path.name for path in (told[0] / "data").iterdir()} == {"keys.json", "entrance.secret"}
+    kept = {"keys.json", "entrance.secret", "local_identity.json"}
+    assert {path.name for path in (told[0] / "data").iterdir()} == kept
