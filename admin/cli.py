@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from admin.commands import admins, check, client, device, group, inbox, leak, lifecycle, login, rotation
+from admin.commands import admins, check, client, deny, device, group, inbox, leak, lifecycle, login, rotation
 from admin.errors import DeviceError
 from admin.home_errors import HomeError
 from admin.misuse import hint_of, id_hint, is_misuse, sentence_of
@@ -110,6 +110,7 @@ lifecycle.register(app)
 app.command("check")(check.check)
 app.command("sweep")(check.sweep)
 app.command("leak")(leak.leak)
+deny.register(app)
 
 
 def main() -> None:

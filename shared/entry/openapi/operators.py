@@ -7,6 +7,7 @@ from typing import Final
 from shared.domain.model import ClientKind
 from shared.entry.openapi.forms import (
     COUNT,
+    FLAG,
     ID,
     JWT,
     NPUB,
@@ -18,6 +19,7 @@ from shared.entry.openapi.forms import (
     fields,
     many,
     maybe,
+    named,
     one_of,
     ref,
 )
@@ -37,6 +39,10 @@ _CLIENT: Final[Schema] = fields(
 _PURPOSE: Final = one_of(*(purpose for purpose in Purpose if purpose is not Purpose.RESUME))
 _DEVICE: Final = fields({"npub": NPUB, "kind": TEXT})
 _STOPPED: Final = {"allOf": [fields({"user": ID, "status": one_of(*AdminStatus)}), ref("Removed")]}
+_LISTS: Final = {"users": many(ID), "npubs": many(NPUB), "clients": many(ID)}
+_NAMES: Final = fields({}, _LISTS)
+_DENIED: Final = named(fields({**_LISTS, "settings": many(TEXT)}), "`settings`: what KEYTURN_DENIED denies besides")
+_STANDING: Final = fields({"stopped": FLAG, "since": maybe(TIME), "reason": maybe(TEXT)})
 
 OPERATOR: Final[Operations] = {
     ("POST", "/clients"): operation("Add a client", ref("Client"), takes=_CLIENT, signed=SIGNED),
@@ -84,6 +90,18 @@ OPERATOR: Final[Operations] = {
         signed=SIGNED,
     ),
     ("POST", "/admins/<user>/remove"): operation("Stop an admin for good", _STOPPED, signed=SIGNED),
+    ("GET", "/denied"): operation("Show who and what may do nothing", _DENIED, signed=SIGNED),
+    ("POST", "/denied"): operation(
+        "Deny, and allow again",
+        _DENIED,
+        takes=fields({}, {"add": _NAMES, "remove": _NAMES, "reason": maybe(TEXT)}),
+        signed=SIGNED,
+    ),
+    ("GET", "/stop"): operation("Show whether everything is stopped", _STANDING, signed=SIGNED),
+    ("POST", "/stop"): operation("Stop everything", _STANDING, takes=fields({"reason": TEXT}), signed=SIGNED),
+    ("POST", "/start"): operation(
+        "Let everything go on", _STANDING, takes=fields({}, {"reason": maybe(TEXT)}), signed=SIGNED
+    ),
     ("POST", "/id_tokens"): operation(
         "Have one machine's test authority say who somebody is",
         fields({"id_token": JWT, "expires_at": TIME}),
