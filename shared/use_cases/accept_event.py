@@ -83,17 +83,19 @@ class AcceptEvent:
 
     def _read(self, event: Event, intent: Intent, roster: Roster | None) -> Reading:
         also = [*_also(event, intent), *self.authoriser.reads(intent.proof), *GLANCES]
-        if intent.action in ROTATIONS and (roster is None or roster.group_id != intent.group):
+        if roster is not None:
+            shards = limits.shards(roster, event.pubkey) if intent.action in ROTATIONS else []
+            groups = (roster.group_id, *roster.beside)
+            reading = self.clients.read_at_once(intent.client_id, [*also, *shards], groups=groups)
+            if limits.known(reading.snapshot, _requester(event, intent, reading)):
+                return reading
+        if intent.action in ROTATIONS:
             # Who is behind the key says where their requests stand: the first of the two reads tells it.
             client = paths.client(intent.client_id)
             first = self.clients.store.get([client, paths.roster(intent.group)])
             also += limits.shards(read_rosters(first, [intent.group]).get(intent.group), event.pubkey)
             return self.clients.read(intent.client_id, also, found=first[client])
-        if roster is None:
-            return self.clients.read(intent.client_id, also)
-        if intent.action in ROTATIONS:
-            also += limits.shards(roster, event.pubkey)
-        return self.clients.read_at_once(intent.client_id, also, groups=(roster.group_id, *roster.beside))
+        return self.clients.read(intent.client_id, also)
 
     def _authorised(self, event: Event, intent: Intent, reading: Reading) -> Sequence[Write]:
         if intent.action == ACK and not reading.policy.require_ack_proofs:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from itertools import count, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from shared.domain.encodings import due_shard
 from shared.domain.policy import Policy
 from shared.ports.bus import BusUnavailable
-from shared.ports.store import Update
-from shared.use_cases.sweep import PAGE
+from shared.ports.store import Create, Update, put
+from shared.use_cases.expiry import EXPIRING, Expiry
+from shared.use_cases.expiry import PAGE as EXPIRED_PAGE
+from shared.use_cases.sweep import PAGE, SHARDS
 from tests.world import CLIENT, EACH_STORE, GROUP
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.ports.store import Document, Query
     from tests.world import World
 
 
@@ -40,9 +48,10 @@ def damage(world: World, client_id: str, **changes: object) -> None:
 def test_a_sweep_with_nothing_due_reads_and_writes_no_client(world: World) -> None:
     world.found("alice", "bob")
     world.issue("alice", "bob")
+    world.sweep()  # which keeps the house
     world.control.calls.clear()
     assert world.sweep()["settled"] == 0
-    assert "commit" not in world.control.calls
+    assert Counter(world.control.calls) == Counter(get=1, query=SHARDS)
 
 
 @EACH_STORE
@@ -159,17 +168,93 @@ def test_a_bus_that_is_down_holds_up_nobody_whose_time_has_come(world: World) ->
     assert [world.document(f"oauth2_clients/{name}")["active_rotation"] for name in (first, second)] == [None, None]
 
 
-def test_answers_and_rates_are_forgotten_after_a_day(world: World) -> None:
+def test_rates_are_forgotten_after_hours_and_answers_after_a_day(world: World) -> None:
     world.found("alice", "bob")
     world.issue("alice", "bob")
-    kept = [path for path in world.documents() if path.startswith(("events/", "rates/"))]
-    assert len(kept) == 3
-    world.clock.advance(hours=23, minutes=59)
+
+    def kept() -> list[str]:
+        return sorted(path.partition("/")[0] for path in world.documents() if path.startswith(("events/", "rates/")))
+
+    assert kept() == ["events", "events", "rates"]
+    world.clock.advance(hours=2)
     world.sweep()
-    assert [path for path in world.documents() if path.startswith(("events/", "rates/"))] == kept
-    world.clock.advance(minutes=2)
+    assert kept() == ["events", "events"]
+    world.clock.advance(hours=21, minutes=59)
+    world.sweep()
+    assert kept() == ["events", "events"]
+    world.clock.advance(hours=1)
 
     world.sweep()
 
-    assert not [path for path in world.documents() if path.startswith(("events/", "rates/"))]
+    assert kept() == []
     assert world.document(f"mls_groups/{GROUP}")["group_id"] == GROUP
+
+
+@EACH_STORE
+def test_what_has_expired_goes_once_an_hour_and_what_has_not_stays(world: World) -> None:
+    world.found("alice", "bob")
+    world.sweep()
+    at = world.clock.now
+    stores = {"control": world.control, "auth": world.auth, "usage": world.usage}
+    ends = {"over": timedelta(minutes=59), "now": timedelta(hours=1), "later": timedelta(hours=1, seconds=1)}
+    for database, collection in EXPIRING:
+        made = [Create(f"{collection}/{name}", {"expires_at": at + end}) for name, end in ends.items()]
+        stores[database].inner.commit(made)
+
+    def left() -> list[set[str]]:
+        found = [
+            (stores[database].inner.get([f"{collection}/{name}" for name in ends]).documents.values())
+            for database, collection in EXPIRING
+        ]
+        return [{item.path.rpartition("/")[2] for item in items if item.exists} for items in found]
+
+    world.clock.advance(minutes=59, seconds=59)
+    world.sweep()
+    assert left() == [set(ends)] * len(EXPIRING)
+    world.clock.advance(seconds=1)
+    world.sweep()
+    assert left() == [{"later"}] * len(EXPIRING)
+
+
+def test_more_than_a_page_that_expired_goes_at_once(world: World) -> None:
+    world.found("alice")
+    writes = [Create(f"events/{number:04d}", {"expires_at": world.clock.now}) for number in range(EXPIRED_PAGE + 3)]
+    world.control.inner.commit(writes)
+    assert Expiry(world.suite.databases)(world.clock.now) >= len(writes)
+    assert not [path for path in world.documents() if path.startswith("events/0")]
+
+
+def test_a_document_that_lives_again_stays_and_holds_up_no_other(world: World) -> None:
+    world.found("alice")
+    now = world.clock.now
+    world.control.inner.commit([Create(f"events/{name}", {"expires_at": now}) for name in "abc"])
+
+    class Busy:
+        """A store in which somebody writes to `events/b` between its query and its commit."""
+
+        def query(self, query: Query) -> Sequence[Document]:
+            found = world.control.inner.query(query)
+            again = world.control.inner.get(["events/b"])["events/b"]
+            if query.collection == "events" and again.version == first:
+                world.control.inner.commit([put(again, {"expires_at": now + timedelta(hours=1)})])
+            return found
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the store has
+            return getattr(world.control.inner, name)
+
+    first = world.control.inner.get(["events/b"])["events/b"].version
+    databases = replace(world.suite.databases, control=cast("Any", Busy()))
+    Expiry(databases)(now)
+    assert [world.control.inner.get([f"events/{name}"])[f"events/{name}"].exists for name in "abc"] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_store_that_forgets_by_itself_is_not_asked_what_has_expired(world: World) -> None:
+    world.found("alice")
+    vars(world.suite)["sweep"] = replace(world.suite.sweep, expiry=None)
+    world.auth.calls.clear()
+    world.sweep()
+    assert "query" not in world.auth.calls
