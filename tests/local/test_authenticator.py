@@ -30,7 +30,7 @@ def authenticator(clock: Clock) -> Authenticator:
     return Authenticator(provisioning_uri(SEED, "alice", "keyturn"), clock.wait, lambda: clock.time)
 
 
-@pytest.mark.parametrize("into_the_step", [0.0, 1.0, 14.9, 26.9, 27.1, 29.9])
+@pytest.mark.parametrize("into_the_step", [0.0, 1.0, 14.9, 24.9, 25.1, 29.9])
 def test_every_code_is_good_when_it_is_given_and_none_is_given_twice(into_the_step: float) -> None:
     clock = Clock(AT + into_the_step)
     codes, last = authenticator(clock), -1
