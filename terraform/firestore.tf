@@ -59,6 +59,7 @@ locals {
     client_failures  = { database = "usage", collection = "client_failures" }
     verifiers        = { database = "usage", collection = "verifiers" }
     canaries         = { database = "usage", collection = "canaries" }
+    honeytokens      = { database = "usage", collection = "honeytokens" }
     invites          = { database = "auth", collection = "invites" }
     challenges       = { database = "auth", collection = "challenges" }
     refused_evidence = { database = "usage", collection = "refusals" }

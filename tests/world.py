@@ -41,6 +41,7 @@ from shared.entry.wiring import Suite
 from shared.ports.environment import Environment
 from shared.ports.events import SUBSCRIPTIONS, TRIGGERS
 from shared.ports.store import Check, Databases
+from shared.verifier.honeytoken import Honeytoken
 from shared.verifier.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -224,6 +225,8 @@ class World:
         # What was counted is written when a test says so: `suite.telemetry.flush()`.
         pace = (time.monotonic, lambda _run: None, suite.callers.resolved)
         vars(suite)["telemetry"] = Telemetry(stores["usage"], suite.environment, *pace)
+        # Refused values are tried when a test says so: `suite.honeytoken.turn()`.
+        vars(suite)["honeytoken"] = Honeytoken(stores["control"], stores["usage"], *pace[:2])
         return suite
 
     # --- the doors ---------------------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from shared.use_cases.upkeep import Upkeep
     from shared.verifier.budgets import Budgets
     from shared.verifier.callers import Callers, Salt
+    from shared.verifier.honeytoken import Honeytoken
     from shared.verifier.telemetry import Telemetry
     from shared.verifier.tokens import TokenChecker, Tokens
     from shared.verifier.verifier import Caching, Verifier
@@ -234,8 +235,16 @@ class Suite:
             policy,
             caching=self.caching,
             budgets=Budgets(monotonic),
-            observers=(self.telemetry,),
+            observers=(self.telemetry, self.honeytoken),
         )
+
+    @functools.cached_property
+    def honeytoken(self) -> Honeytoken:
+        """Beside the verifier: raises an alarm when somebody presents a retired secret."""
+        from shared.verifier.honeytoken import Honeytoken
+        from shared.verifier.verifier import monotonic
+
+        return Honeytoken(self.databases.control, self.databases.usage, monotonic)
 
     @functools.cached_property
     def telemetry(self) -> Telemetry:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from shared.domain.audit import Head
 from shared.domain.model import Client, Rotation, Version
 from shared.domain.policy import BOUNDS, SWITCHES
+from shared.records.retired_use import RetiredUse
 from shared.records.usage import Canaries, Failures, VerifierLife, VersionUse
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ KINDS = (
     Kind("challenges/{nonce}", "used challenges", Shape(_plain("user", "expires_at")), alone=True),
     Kind("refusals/{day_shard}", "refusals", _REFUSALS, alone=True),
     Kind("service/salt", "salts", Shape(_plain("salt")), alone=True),
+    Kind("honeytokens/{version}", "uses of retired secrets", shape_of(RetiredUse), alone=True),
     Kind("version_usage/{shard}", "uses of versions", shape_of(VersionUse), alone=True),
     Kind("client_failures/{shard}", "refusals in transitions", shape_of(Failures), alone=True),
     Kind("verifiers/{process}", "verifiers", shape_of(VerifierLife), alone=True),

@@ -28,6 +28,7 @@ EXPIRING = (
     ("usage", "client_failures"),
     ("usage", "verifiers"),
     ("usage", "canaries"),
+    ("usage", "honeytokens"),
 )
 """Database and collection of what expires."""
 PAGE = 100

@@ -29,7 +29,7 @@ NOBODY_ID: Final = "-"
 _DUMMY_ID = "0" * 26
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _LONG_AFTER = _LONG_AGO + timedelta(days=365 * 1000)
-_DUMMY = Version(
+DUMMY: Final = Version(
     client_id=_DUMMY_ID,
     version_id=_DUMMY_ID,
     created_at=_LONG_AGO,
@@ -44,7 +44,8 @@ _DUMMY = Version(
     receipt_key=base64url_encode(bytes(32)),
     not_after=_LONG_AFTER,
 )
-_NO_VERSION = to_data(_DUMMY)
+"""A version that no value resembles, for work that is done whether or not there is one."""
+_NO_VERSION = to_data(DUMMY)
 _NOBODY: Final[Data] = {
     "client_id": NOBODY_ID,
     "status": "nobody",
@@ -81,8 +82,8 @@ def candidates(data: Data, now: datetime) -> Sequence[Version]:
 
 def verifying(versions: Sequence[Version], now: datetime, *, active: bool) -> Sequence[Version]:
     """Return two versions, each a dummy where it is not in its window at `now`, or its client not active."""
-    found = [version if active and _in_window(version, now) else _DUMMY for version in versions]
-    return [*found, _DUMMY, _DUMMY][:2]
+    found = [version if active and _in_window(version, now) else DUMMY for version in versions]
+    return [*found, DUMMY, DUMMY][:2]
 
 
 def in_window(versions: Iterable[Version], now: datetime) -> list[Version]:
@@ -94,7 +95,7 @@ def picked(versions: Sequence[Version], hint: str | None) -> Sequence[Version]:
     """Return as many versions, of which those that the hint does not mean are dummies: the work stays the same."""
     if hint is None:
         return versions
-    return [version if version_hint(version.version_id) == hint else _DUMMY for version in versions]
+    return [version if version_hint(version.version_id) == hint else DUMMY for version in versions]
 
 
 def why(data: Data) -> Reason:
