@@ -36,6 +36,7 @@ from bench.rotation_stage import (
 from local.cloud_machine import EmulatorGround
 from local.firestore_control import register_trigger
 from local.machine import standing_on
+from shared.adapters.authoriser_unsafe import NAME as UNSAFE
 from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore
 from shared.ports.store import Create, Databases
 from shared.records import paths
@@ -156,7 +157,7 @@ class CloudStage:
 @contextmanager
 def raised(folder: Path) -> Iterator[CloudStage]:
     """Run the suite on emulators of its own, with three devices in one group, while the context lasts."""
-    ground = BenchGround(folder / "data", POLICY, {})
+    ground = BenchGround(folder / "data", POLICY, {}, UNSAFE)
     with own_environment(folder / "state"), standing_on(ground, 0, NEVER_SECONDS) as suite:
         cloud, url, calls = suite.settings.cloud, suite.settings.base_url, list[CloudCall]()
         if cloud is None:

@@ -42,7 +42,7 @@ class LightDevice:
 
     def join(self, suite: Suite, user: str) -> None:
         """Enrol by an invite of this suite."""
-        code = cast("str", suite.operate.invite(user, self.group_id)["code"])
+        code = cast("str", suite.invites(user, self.group_id)["code"])
         now, seed = utc_now(), os.urandom(32)
         identity = bytes.fromhex(self.signer.public_key)
         offered = mls.create_key_package(
