@@ -157,3 +157,30 @@ resource "google_monitoring_alert_policy" "kms_errors" {
     }
   }
 }
+
+# Each line names its version, so each is told, and none is counted.
+resource "google_monitoring_alert_policy" "leaks" {
+  for_each = {
+    revoked   = "a sighted secret was revoked"
+    presented = "a retired secret was presented"
+  }
+
+  project               = var.project
+  display_name          = "keyturn: ${each.value}"
+  combiner              = "OR"
+  notification_channels = [google_monitoring_notification_channel.mail.id]
+
+  conditions {
+    display_name = each.value
+
+    condition_matched_log {
+      filter = "resource.type=\"cloud_run_revision\" AND (textPayload:\"${each.value}\" OR jsonPayload.message:\"${each.value}\")"
+    }
+  }
+
+  alert_strategy {
+    notification_rate_limit {
+      period = "300s"
+    }
+  }
+}

@@ -14,8 +14,9 @@ from shared.entry.problems import problem
 from shared.ports.events import SUBSCRIPTIONS, TRIGGERS
 from shared.ports.indexes import INDEXES
 from shared.ports.keys import KeyRefused, KeyUnavailable
-from shared.use_cases import sweep
+from shared.use_cases import leak, sweep
 from shared.use_cases.expiry import EXPIRING
+from shared.verifier import honeytoken
 from tests.terraform.reading import ROOT, Folder, literal, literals, read
 
 DECLARED = ROOT.parent / "firestore.indexes.json"
@@ -186,6 +187,11 @@ def test_what_the_alert_on_dropped_events_looks_for_is_what_a_door_writes() -> N
     assert f'_log.error("{_metric_words("dropped")}:' in Path(events.__file__).read_text()
 
 
+def test_what_the_alerts_on_leaks_look_for_is_what_a_door_and_a_verifier_write() -> None:
+    words = literals(read().resources["google_monitoring_alert_policy", "leaks"]["for_each"])
+    assert set(words.values()) == {leak.REVOKED, honeytoken.PRESENTED}
+
+
 @pytest.mark.parametrize("error", [KeyUnavailable, KeyRefused])
 def test_what_the_alert_on_keys_looks_for_is_what_a_door_writes(
     error: Callable[[str], Exception], caplog: pytest.LogCaptureFixture
@@ -198,7 +204,7 @@ def test_what_the_alert_on_keys_looks_for_is_what_a_door_writes(
 def test_every_alert_tells_somebody() -> None:
     resources = read().resources.items()
     policies = {name: body for (type_, name), body in resources if type_ == "google_monitoring_alert_policy"}
-    assert set(policies) == {"dead_letters", "failed_sweeps", "late_promotions", "kms_errors"}
+    assert set(policies) == {"dead_letters", "failed_sweeps", "late_promotions", "kms_errors", "leaks"}
     assert {str(body["notification_channels"]) for body in policies.values()} == {
         "['${google_monitoring_notification_channel.mail.id}']"
     }
