@@ -68,7 +68,7 @@ class ProveCanary:
     environment: Environment
 
     def challenge(self, client_id: str) -> Data:
-        """Return a nonce for an instance of a client; `Unavailable` before the first sweep of a deployment."""
+        """Return a nonce for an instance of a client; `Unavailable` in a deployment that has no client yet."""
         identifier(client_id)
         snapshot = self.control.get([paths.SALT])
         now = snapshot.read_time
@@ -161,7 +161,7 @@ def _canary(presented: Fields) -> Canary:
 def _salt(snapshot: Snapshot) -> bytes:
     data = snapshot[paths.SALT].data
     if data is None:
-        raise Unavailable("no_salt", "This deployment's first sweep is still to come; try again in a minute.")
+        raise Unavailable("no_salt", "This deployment has nothing to prove yet; try again later.")
     return cast("bytes", data["salt"])
 
 

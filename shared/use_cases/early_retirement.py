@@ -21,10 +21,11 @@ from shared.domain.commands import RetireSilent
 from shared.domain.errors import Refusal
 from shared.domain.model import ClientStatus
 from shared.domain.rhythm import HOUR
-from shared.ports.store import Create, LostRace, Query, StoreUnavailable
+from shared.ports.store import LostRace, Query, StoreUnavailable
 from shared.records import paths
 from shared.records.live import live_state
 from shared.use_cases.attempts import until_won
+from shared.use_cases.salt import salt_writes
 from shared.use_cases.usage_reading import ReadUsage
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ _log = logging.getLogger("keyturn")
 
 SHARDS: Final = 16
 PAGE: Final = 100
-SALT_BYTES: Final = 32
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -60,12 +60,12 @@ class WatchTransitions:
         return sum(self._one(document, lives, now) for shard in range(SHARDS) for document in self._upcoming(shard))
 
     def _make_salt(self) -> None:
-        if self.clients.store.get([paths.SALT])[paths.SALT].exists:
-            return
+        writes = salt_writes(self.clients.store.get([paths.SALT]), self.environment)
         try:
-            self.clients.store.commit([Create(paths.SALT, {"salt": self.environment.random(SALT_BYTES)})])
+            if writes:
+                self.clients.store.commit(writes)
         except LostRace:
-            return  # another sweep made it
+            return  # somebody else made it
 
     def _upcoming(self, shard: int) -> Iterator[Document]:
         """Yield the clients to which time will bring something: those with a version in grace are among them."""

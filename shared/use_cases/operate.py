@@ -19,6 +19,7 @@ from shared.use_cases.attempts import until_won
 from shared.use_cases.audit_writes import HEAD, system_writes
 from shared.use_cases.group_log import GroupLog
 from shared.use_cases.rosters import Roster
+from shared.use_cases.salt import salt_writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +65,7 @@ class Operate:
     ) -> None:
         path = paths.client(client_id)
         rosters = [paths.roster(identifier(group)) for group in groups]
-        snapshot = self.databases.control.get([path, *rosters])
+        snapshot = self.databases.control.get([path, paths.SALT, *rosters])
         if snapshot[path].exists:
             raise Conflict("client_exists", "There is a client of that id.")
         if not groups or not all(snapshot[roster].exists for roster in rosters):
@@ -76,6 +77,7 @@ class Operate:
             Create(paths.client_of_group(group, client_id), {"client_id": client_id}) for group in groups
         ]
         listed += [write for group in groups for write in _beside(snapshot[paths.roster(group)], groups)]
+        listed += salt_writes(snapshot, self.environment)
         self.clients.create(snapshot, Decision(ClientState(client), (added,)), also=listed)
 
     def list_clients(self, after: str | None) -> tuple[Sequence[Client], str | None]:

@@ -32,7 +32,7 @@ _V4_NETWORK, _V6_NETWORK = 24, 48
 
 
 class Salt:
-    """The deployment's salt, read once a process; the sweeper makes it (use_cases/early_retirement.py)."""
+    """The deployment's salt, read once a process; made with the first client (use_cases/salt.py)."""
 
     def __init__(self, control: Store, monotonic: Callable[[], float]) -> None:
         self._control = control

@@ -154,7 +154,7 @@ def test_a_nonce_is_for_one_client_and_ends(world: World) -> None:
     assert (answered(world, secret, mine).json or {})["reason"] == "challenge_refused"
 
 
-def test_before_the_first_sweep_there_is_no_nonce(world: World) -> None:
+def test_before_the_first_client_there_is_no_nonce(world: World) -> None:
     answer = post(world, f"{URL}/challenge", {"client_id": CLIENT})
     assert (answer.status_code, (answer.json or {})["reason"]) == (503, "no_salt")
 
@@ -194,7 +194,7 @@ def test_instances_at_once_all_count(world: World) -> None:
 
 
 def test_who_asks_too_often_is_told_to_wait(world: World) -> None:
-    world.sweep()
+    world.found()
     address = {"REMOTE_ADDR": "203.0.113.9"}
     body = json.dumps({"client_id": CLIENT}).encode()
     from tests.world import gateway
