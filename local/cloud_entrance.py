@@ -3,7 +3,8 @@
     /functions/projects/PROJECT/triggers/DOOR-SECRET   the Firestore emulator: a document was written
     /pushed/SECRET/DOOR/                               the Pub/Sub emulator: a message was published
 
-Whoever knows no secret finds nothing there, and the doors behind keep wanting the token.
+Whoever knows no secret finds nothing there, and the doors behind keep wanting the token. `PROBE` is no door: what comes
+for it tells only that the emulator's events arrive (cloud_probe.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hmac
 from base64 import b64decode
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Request, Response
@@ -28,7 +30,8 @@ LARGEST_EVENT_BYTES = 4 * 1024 * 1024
 """Twice a document's 1 MiB, before and after, in base64: more is no event."""
 TRIGGERS_PATH = "/functions/projects/"
 PUSHED_PATH = "/pushed/"
-_WRITTEN = frozenset(item.door for item in TRIGGERS)
+PROBE = "probe"
+_WRITTEN = frozenset({PROBE, *(item.door for item in TRIGGERS)})
 _PUBLISHED = frozenset(item.door for item in SUBSCRIPTIONS)
 
 
@@ -40,6 +43,8 @@ class CloudEntrance:
     taken: Callable[[Call], None]
     token: str = field(repr=False)
     secret: Callable[[], str] = field(repr=False)
+    heard: Event = field(default_factory=Event)
+    """Set once an event has arrived."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -58,7 +63,9 @@ class CloudEntrance:
             body = _decoded(request)
         except ValueError:
             return problem_answer(InvalidRequest("bad_event", "This is no event of the emulator."))
-        self.taken(Call(door, eventarc_headers(request.headers.items()), body))
+        self.heard.set()
+        if door != PROBE:
+            self.taken(Call(door, eventarc_headers(request.headers.items()), body))
         return Response(status=204)
 
     def _pushed(self, path: str, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

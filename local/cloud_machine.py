@@ -11,17 +11,19 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from local.cloud_emulators import emulators, entrance_secret
+from local.cloud_emulators import FIRESTORE_VARIABLE, emulators, entrance_secret
 from local.cloud_entrance import PUSHED_PATH, CloudEntrance
+from local.cloud_probe import Probe, register_probe
 from local.cloud_redelivery import Redelivery
 from local.cloud_topics import CloudTopics
 from local.doors import Doors
 from local.errors import LocalError
 from local.firestore_control import register_trigger
-from local.machine import Opened, open_suite
+from local.machine import Opened, Worker, open_suite
 from shared.entry.settings import Settings, Stage
 from shared.ports.events import TRIGGERS
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from shared.domain.policy import Policy
     from shared.entry.settings import Cloud
+    from shared.entry.wiring import Suite
 
 REPUBLISH_SECONDS = 5
 CALL_SECONDS = 30.0
@@ -46,10 +49,11 @@ class EmulatorGround:
     environment: Mapping[str, str]
     authoriser: str = field(default_factory=lambda: Settings().authoriser)
     redelivery: Redelivery = field(default_factory=Redelivery)
+    heard: Event = field(default_factory=Event)
 
     def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
         """Return the gateway with the emulators' way in before it."""
-        return CloudEntrance(gateway, self.redelivery.take, token, lambda: self._secret)
+        return CloudEntrance(gateway, self.redelivery.take, token, lambda: self._secret, self.heard)
 
     @contextmanager
     def opened(self, url: str, token: str) -> Iterator[Opened]:
@@ -62,7 +66,13 @@ class EmulatorGround:
             settings = Settings(Stage.LOCAL, self.folder, url, policy=policy, cloud=cloud, authoriser=self.authoriser)
             suite = open_suite(settings, "The project")
             doors = Doors(url, CALL_SECONDS, {"Authorization": f"Bearer {token}"})
-            yield Opened(suite, [partial(self.redelivery.run, doors)])
+            yield Opened(suite, [partial(self.redelivery.run, doors), *self._probes(suite, url, secret)])
+
+    def _probes(self, suite: Suite, url: str, secret: str) -> Iterator[Worker]:
+        cloud = suite.settings.cloud
+        if cloud is not None and self.environment.get(FIRESTORE_VARIABLE):  # one that is started here has our address
+            register_probe(cloud, secret)
+            yield Probe(suite.databases.control, self.heard, urlsplit(url).netloc).run
 
     @cached_property
     def _secret(self) -> str:

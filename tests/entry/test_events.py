@@ -9,7 +9,8 @@ import pytest
 from shared.domain.errors import Broken, Conflict, NotFound, RateLimited, Unavailable
 from shared.ports.bus import BusUnavailable
 from shared.ports.store import StoreUnavailable
-from tests.world import World, running
+from tests.local.test_cloud_entrance import event as document_event
+from tests.world import TOKEN, World, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,3 +55,28 @@ def test_what_would_be_refused_again_is_not(world: World, name: str, caplog: pyt
     reason = getattr(refusal, "reason", "")
     assert (answer.status_code, answer.json) == (200, {"dropped": reason})
     assert caplog.messages == [f"an event was dropped: {reason}"]
+
+
+EVENTARC = {
+    "ce-id": "7c9e6679-7425-40de-944b-e07fc1f90ae7-1",
+    "ce-source": "//firestore.googleapis.com/projects/my-keyturn/databases/control",
+    "ce-specversion": "1.0",
+    "ce-type": "google.cloud.firestore.document.v1.written",
+    "ce-time": "2026-03-01T12:00:00.123456789Z",
+    "ce-dataschema": "https://github.com/googleapis/google-cloudevents/blob/main/proto/google/events/cloud/firestore/v1/data.proto",
+    "ce-project": "my-keyturn",
+    "ce-database": "control",
+    "ce-namespace": "(default)",
+    "ce-location": "europe-west1",
+    "content-type": "application/protobuf",
+}
+"""The attributes of a Firestore event as Eventarc sends them in binary mode; the data is a DocumentEventData."""
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_an_event_as_eventarc_sends_it_is_taken(world: World, *, quoted: bool) -> None:
+    (written,) = world.queue
+    path = written.subject.replace("/", "%2F") if quoted else written.subject
+    headers = {**EVENTARC, "ce-document": path, "ce-subject": f"documents/{path}", "Authorization": f"Bearer {TOKEN}"}
+    answer = world.call("POST", "/on_secret_version/", document_event(written.subject), headers)
+    assert (answer.status_code, answer.json) == (200, {"published": True})
