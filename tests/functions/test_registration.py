@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from shared.domain.encodings import invite_id
 from tests.functions.attested import Person, admins, admitted, body, invite, refusal
+from tests.use_cases.faults import Died, Wire
 from tests.world import CLIENT, GROUP, running
 
 if TYPE_CHECKING:
@@ -298,3 +300,35 @@ def test_there_is_no_device_or_totp_for_somebody_unknown(world: World, alice: Pe
         assert refusal(answer) == (404, "unknown_admin")
     answer = world.operator("/invites", {"user": alice.user, "group_id": GROUP, "purpose": "resume"})
     assert refusal(answer) == (400, "unknown_purpose")
+
+
+def test_of_two_registered_before_there_was_anybody_one_becomes_the_first(world: World) -> None:
+    people = {name: Person(world, name) for name in ("alice", "mallory")}
+    codes = {name: invite(world, name)["code"] for name in people}
+    assert [people[name].register(codes[name]).status_code for name in people] == [200, 200]
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda name: people[name].confirm(codes[name]), people))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert len(admins(world)) == 1
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("database", ["control", "auth"])
+def test_cut_short_around_a_commit_the_same_confirmation_goes_on(
+    world: World,
+    database: str,
+    after: bool,  # noqa: FBT001 - a case
+) -> None:
+    made = invite(world, "alice")
+    alice = Person(world, "alice")
+    alice.register(made["code"])
+    calls = Wire()
+    suite = world.new_suite(**{database: calls.port(getattr(world, database))})
+    register = suite.proofs.register
+    calls.calls.clear()
+    calls.at, calls.after = {"control": 1, "auth": 2}[database], after
+    with pytest.raises(Died):
+        register.confirm(made["code"], alice.npub, alice.code())
+    assert calls.calls[-1] == "WatchedStore.commit"
+    assert body(alice.confirm(made["code"])) == {"user": "alice", "status": "active"}
+    assert audited(world).count(("alice", "register_join")) == 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shared.records.kinds import kind_of
 from tests.functions.attested import Person, admins, admitted, body, invite, refusal
 from tests.use_cases.faults import Died, Wire
 from tests.world import CLIENT, GROUP, running
@@ -210,3 +211,19 @@ def test_cut_short_at_a_commit_the_same_again_ends_in_the_same_place(
     assert refusal(bob.prove("A" * 43)) == (401, "proof_refused")
     assert members(world) == ["alice"]
     assert audited(world, f"{how}_admin") == [f"{how}_admin"] * 2
+
+
+def test_every_document_of_an_attested_deployment_is_of_a_kind_and_of_its_shape(
+    world: World, alice: Person, bob: Person
+) -> None:
+    made = invite(world, "bob", purpose="totp")
+    alice.approve(made["invite"], "bob", "totp")
+    bob.register(made["code"])
+    stop(world, "bob")
+    world.operator("/admins/bob/resume", {})
+    assert refusal(bob.prove("A" * 43)) == (401, "proof_refused")
+    for store in (world.control, world.auth, world.usage):
+        for path, (_, data) in world.documents(store).items():
+            kind: Any = kind_of(path)
+            assert kind is not None, path
+            assert list(kind.shape.problems(data)) == [], path
