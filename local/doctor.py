@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shared.adapters.sqlite_file import SqliteFile
     from shared.adapters.store_sqlite import SqliteStore
     from shared.ports.store import Store
+    from shared.use_cases.deny import Stop
 
 _NAMES = ("control", "auth", "usage")
 _PATHS = "SELECT path FROM documents"
@@ -47,6 +48,8 @@ class Diagnosis:
     depth: Depth | None
     frozen_because: str = ""
     """`copied` or `restored` while nothing may be sent, else nothing."""
+    stop: Stop | None = None
+    """The operator's stop of everything, while it stands."""
 
 
 def open_folder(folder: Path) -> Suite:
@@ -57,7 +60,7 @@ def open_folder(folder: Path) -> Suite:
     missing = [name for name in (*(f"{name}.db" for name in _NAMES), "keys.json") if not (folder / name).is_file()]
     if missing:
         raise LocalError(
-            f"This is no data folder of keyturn: {', '.join(missing)} is missing.",
+            f"This is no data folder of keyturn: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
             "Give the folder that `keyturn up` prints, with --data.",
         )
     return reached(Suite(Settings(Stage.LOCAL, folder, policy=Policy())))
@@ -91,10 +94,10 @@ def diagnose(suite: Suite) -> Diagnosis:
             strangers &= _strangers(suite, examination)
         met = [breach for path, store in sorted(strangers) for breach in _met(path, getattr(suite.databases, store))]
         depth = None if suite.settings.cloud else outbox_of(suite).depth()
-        frozen = suite.freeze.frozen_because()
+        frozen, stop = suite.freeze.frozen_because(), suite.deny.stopped()
     except (StoreUnavailable, KeyUnavailable) as error:
         raise _unusable(error) from None
-    return Diagnosis((*examination.breaches, *met), examination, depth, frozen)
+    return Diagnosis((*examination.breaches, *met), examination, depth, frozen, stop)
 
 
 def _examine(suite: Suite) -> Examine:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin.output import print_error, print_json, print_note, print_table, print_warning
+from admin.output import moment, print_error, print_json, print_note, print_table, print_warning
 from shared.domain.encodings import to_milliseconds
 
 if TYPE_CHECKING:
     from local.doctor import Diagnosis
     from shared.adapters.outbox import Depth
+    from shared.use_cases.deny import Stop
 
 _HINT = (
     "Stop `keyturn up`, keep a copy of the data folder as it is, and look at what stands there; nothing was mended. "
@@ -42,11 +43,16 @@ def fields(diagnosis: Diagnosis) -> dict[str, object]:
             {"subject": breach.subject, "breach": breach.sentence, "where": breach.where}
             for breach in diagnosis.breaches
         ],
-        "checked": dict(diagnosis.examination.counts),
+        "checked": {noun.replace(" ", "_"): count for noun, count in diagnosis.examination.counts.items()},
         "not_checked": list(diagnosis.examination.restless),
         "frozen": diagnosis.frozen_because or None,
+        "stopped": _stop_fields(diagnosis.stop) if diagnosis.stop else None,
         "outbox": _outbox_fields(depth) if depth else None,
     }
+
+
+def _stop_fields(stop: Stop) -> dict[str, object]:
+    return {"since": to_milliseconds(stop.since), "reason": stop.reason}
 
 
 def _outbox_fields(depth: Depth) -> dict[str, object]:
@@ -67,6 +73,9 @@ def _print_notes(diagnosis: Diagnosis) -> None:
         print_warning(
             f"This folder was {diagnosis.frozen_because}: nothing is sent until `keyturn thaw` (see its --help)."
         )
+    if diagnosis.stop:
+        since = moment(to_milliseconds(diagnosis.stop.since))
+        print_warning(f"Everything is stopped since {since}, until `keyturn start`: {diagnosis.stop.reason}")
     if depth and depth.dead:
         print_warning("There are dead letters: see `keyturn dead-letters list`.")
     for subject in diagnosis.examination.restless:

@@ -36,7 +36,11 @@ class Gateway:
         door = environ["PATH_INFO"].split("/")[1] if environ["PATH_INFO"].startswith("/") else ""
         if door in GUARDED and not self._may_pass(environ):
             refusal = Unauthenticated("operator_token", "This door wants the operator's token.")
-            return problem_answer(refusal)(environ, start_response)
+            answer = problem_answer(refusal)
+            answer.headers["WWW-Authenticate"] = "Bearer"
+            return answer(environ, start_response)
+        if "\n" in environ["PATH_INFO"]:  # the framework would answer a page of its own
+            return problem_answer(NotFound("unknown_path", "There is nothing at this path."))(environ, start_response)
         if environ["PATH_INFO"] == f"/{door}":
             environ["PATH_INFO"] += "/"  # the door's own address, with or without its slash
         return self.routes(environ, start_response)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from contextlib import closing
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -24,6 +26,28 @@ class _QuietHandler(WSGIRequestHandler):
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
         """Write nothing."""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 - what they say quotes the request
+        """Answer what no door could see (a line or a header too long, no HTTP at all) as the doors would: a problem."""
+        phrase = HTTPStatus(code).phrase
+        problem = {
+            "type": "about:blank",
+            "title": phrase,
+            "status": code,
+            "error": "invalid_request" if code < HTTPStatus.INTERNAL_SERVER_ERROR else "internal_error",
+            "reason": "bad_http",
+            "detail": "The request is no HTTP that this server takes.",
+        }
+        body = json.dumps(problem).encode("ascii")
+        self.request_version = "HTTP/1.1"  # else what says no version gets no headers
+        self.send_response(code, phrase)
+        for name, value in (("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))):
+            self.send_header(name, value)
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
 
 class Server:

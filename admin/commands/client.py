@@ -10,10 +10,11 @@ from admin import answers
 from admin.commands.client_import import import_
 from admin.commands.client_policy import policy
 from admin.commands.client_tokens import Audience, Introspects, Scopes, terms, token_facts, tokens
+from admin.commands.cutover import cutover
 from admin.durations import format_duration, parse_duration
 from admin.errors import NoOperatorTokenError
 from admin.options import ClientId, Json
-from admin.output import moment, print_facts, print_json, print_table, waiting
+from admin.output import moment, print_facts, print_json, print_table, print_warning, waiting
 from admin.session import Session, session_of
 from shared.domain.encodings import identifier
 
@@ -21,6 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Clients: the integrators whose cre
 app.command("tokens")(tokens)
 app.command("import")(import_)
 app.command("policy")(policy)
+app.command("cutover")(cutover)
 
 
 class Kind(StrEnum):
@@ -128,6 +130,8 @@ def _report(client: dict[str, object], *, as_json: bool) -> None:
     print_table(
         ("VERSION", "STATE", "FROM", "UNTIL", "BY"), map(_version_row, versions), empty="No version of it is live."
     )
+    if client.get("stopped") is True:
+        print_warning("The operator has stopped everything: only cancel, revoke and suspend are taken.")
 
 
 def _policy_facts(client: dict[str, object]) -> list[tuple[str, object]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import functions_framework
 
 from shared.entry import views
-from shared.entry.http import Routes, caller_of
+from shared.entry.http import Routes, argument, caller_of
 from shared.entry.openapi.document import document
 from shared.entry.wiring import suite
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _messages(request: flask.Request, group_id: str) -> Mapping[str, object]:
-    after = request.args.get("after", "0")
+    after = argument(request, "after") or "0"
     reader = suite().status
     return views.messages_view(reader.messages(caller_of(request), group_id, after), reader.page)
 

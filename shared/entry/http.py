@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from werkzeug.exceptions import NotFound as RoutingNotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
-from shared.domain.errors import BadMethod, InvalidRequest, NotFound, TooLarge
+from shared.domain.errors import BadMethod, InvalidRequest, NotFound, TooLarge, Unauthenticated
 from shared.entry.problems import problem
 from shared.entry.settings import SettingsError
 from shared.entry.views import plain
@@ -132,6 +132,14 @@ def body_of(request: flask.Request) -> bytes:
     return body
 
 
+def argument(request: flask.Request, name: str, default: str | None = None) -> str | None:
+    """Return a parameter of the query; `InvalidRequest` if it stands there twice, for nobody knows which was meant."""
+    given = request.args.getlist(name)
+    if len(given) > 1:
+        raise InvalidRequest("repeated_parameter", "A parameter of the query stands there more than once.")
+    return given[0] if given else default
+
+
 def fields_of(request: flask.Request) -> Fields:
     """Return the JSON object in the body; `InvalidRequest` if it is none."""
     return Fields(load_object(body_of(request)))
@@ -139,8 +147,10 @@ def fields_of(request: flask.Request) -> Fields:
 
 def caller_of(request: flask.Request) -> str:
     """Return the npub that signed this very request (NIP-98); its URL is the configured one, not the Host header's."""
+    header = request.headers.get("Authorization", "")
+    if not header:
+        raise Unauthenticated("not_signed", "This request must be signed (NIP-98).")
     now = suite().databases.control.get([]).read_time
     query = request.query_string.decode("ascii", "replace")
     url = f"{suite().settings.base_url}{request.root_path}{request.path}" + (f"?{query}" if query else "")
-    header = request.headers.get("Authorization", "")
     return check_authorization(header, url=url, method=request.method, body=body_of(request), now=now).pubkey

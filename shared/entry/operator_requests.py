@@ -10,7 +10,7 @@ from shared.domain.model import ClientKind
 from shared.domain.token_terms import DEFAULT_TERMS
 from shared.entry import views
 from shared.entry.cutover_view import cutover_view
-from shared.entry.http import fields_of
+from shared.entry.http import argument, fields_of
 from shared.entry.wiring import suite
 from shared.use_cases.admin_invite_record import Purpose
 
@@ -67,6 +67,8 @@ def _groups(fields: Fields) -> Sequence[str]:
     groups = fields.values.get("groups")
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
         raise InvalidRequest("bad_field", "groups must be a list of group ids.")
+    if not groups:
+        raise InvalidRequest("bad_field", "groups must name at least one group.")
     if len(set(groups)) != len(groups):  # its notices would go out twice in one log
         raise InvalidRequest("bad_field", "groups must name each group once.")
     return groups
@@ -74,7 +76,7 @@ def _groups(fields: Fields) -> Sequence[str]:
 
 def list_clients(request: flask.Request) -> Mapping[str, Any]:
     """List a page of clients."""
-    clients, following = suite().operate.list_clients(request.args.get("after"))
+    clients, following = suite().operate.list_clients(argument(request, "after"))
     return {"clients": [views.client_line(client) for client in clients], "next": following}
 
 

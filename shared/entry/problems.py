@@ -11,7 +11,7 @@ import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from shared.domain.errors import Refusal, Unavailable
+from shared.domain.errors import Refusal, Unauthenticated, Unavailable
 from shared.ports.bus import BusUnavailable
 from shared.ports.keys import KeyRefused, KeyUnavailable
 from shared.ports.store import StoreUnavailable
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("keyturn")
 
+SCHEME = "Nostr"
+"""How members and admins authenticate at the doors: a signed Nostr event (NIP-98), or one that is the body."""
 UNAVAILABLE = (StoreUnavailable, KeyUnavailable, KeyRefused, BusUnavailable)
 """What a part of ours raises when it cannot answer: the caller may try again."""
 
@@ -32,8 +34,13 @@ def problem(error: Exception) -> tuple[dict[str, object], int, Mapping[str, str]
         error = Unavailable("part_unavailable", "A part that the answer needs cannot be reached.")
     if not isinstance(error, Refusal):
         return _unknown(error)
-    headers = {"Retry-After": str(error.retry_after_seconds)} if error.retry_after_seconds else {}
-    return _body(error.status, error.error, error.reason, error.sentence), error.status, headers
+    return _body(error.status, error.error, error.reason, error.sentence), error.status, _headers(error)
+
+
+def _headers(error: Refusal) -> Mapping[str, str]:
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": SCHEME}  # RFC 9110 §15.5.2: every 401 says how to authenticate
+    return {"Retry-After": str(error.retry_after_seconds)} if error.retry_after_seconds else {}
 
 
 def _unknown(error: Exception) -> tuple[dict[str, object], int, Mapping[str, str]]:

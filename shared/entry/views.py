@@ -59,6 +59,7 @@ def client_view(view: ClientView) -> Mapping[str, Any]:
         "last_rotation": state.client.last_rotation,
         "tokens": to_data(state.client.tokens),
         "now": to_milliseconds(view.reading.now),
+        "stopped": view.stopped,
         "policy": {
             "grace_seconds": policy.grace_seconds,
             "minimum_not_before_seconds": policy.minimum_not_before_seconds,

@@ -39,6 +39,11 @@ class ClientView:
     state: ClientState
     reading: Reading
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the operator has stopped everything (denials.py)."""
+        return self.reading.snapshot[paths.STOPPED].exists
+
 
 @dataclass(frozen=True, slots=True)
 class ReadStatus:
@@ -57,7 +62,7 @@ class ReadStatus:
     def _view(
         self, npub: str | None, client_id: str, *also: str, otherwise: tuple[str, str] = _UNKNOWN_CLIENT
     ) -> ClientView:
-        reading = until_won(lambda: self.clients.read(client_id, also), self.environment)
+        reading = until_won(lambda: self.clients.read(client_id, (*also, paths.STOPPED)), self.environment)
         if npub is not None and reading.user(npub) is None:
             raise NotFound(*otherwise)  # in the very words for what is not there
         return ClientView(lifecycle.settle(reading.state, reading.policy, reading.now).state, reading)

@@ -131,3 +131,10 @@ def test_reading_needs_no_commit_in_control(world: World) -> None:
     for path in (f"/rotations/{rotation_id}", f"/clients/{CLIENT}", f"/groups/{GROUP}/messages"):
         shown(world, "bob", path)
     assert "commit" not in world.control.calls
+
+
+def test_a_refused_caller_is_told_how_to_authenticate(world: World) -> None:
+    answer = world.call("GET", f"/status/clients/{CLIENT}")
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Nostr")
+    operator = world.call("GET", "/operator/clients")
+    assert (operator.status_code, operator.headers["WWW-Authenticate"]) == (401, "Bearer")

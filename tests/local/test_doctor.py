@@ -91,6 +91,23 @@ def test_json_holds_everything_and_no_secret(ill: Patient) -> None:
     assert ill.secret not in result.output
 
 
+def test_a_stop_that_stands_is_told_and_no_breach(ill: Patient) -> None:
+    ill.suite.deny.stop("a leak")
+    result = run("doctor", "--data", str(ill.folder))
+    assert result.exit_code == 0
+    assert "Everything is stopped since" in result.stderr
+    said = json.loads(run("doctor", "--data", str(ill.folder), "--json").stdout)
+    assert said["stopped"]["reason"] == "a leak"
+    assert said["breaches"] == []
+
+
+def test_the_parts_of_what_was_checked_are_one_word_each(ill: Patient) -> None:
+    said = json.loads(run("doctor", "--data", str(ill.folder), "--json").stdout)
+    assert [name for name in said["checked"] if " " in name] == []
+    assert said["checked"]["audit_entries"] > 1
+    assert said["stopped"] is None
+
+
 STRAYS = {
     "version of no client": (paths.version("nobody", OTHER_ID), "one of the versions belongs to nothing"),
     "entry of no chain": (paths.audit_entry("nobody", 1), "one of the audit entries belongs to nothing"),
@@ -129,6 +146,7 @@ def test_folder_that_is_none_is_refused_and_left_alone(tmp_path: Path) -> None:
     result = run("doctor", "--data", str(tmp_path / "nothing"))
     assert result.exit_code == 1
     assert "error: This is no data folder of keyturn" in result.stderr
+    assert "are missing." in result.stderr
     assert "hint: " in result.stderr
     assert not (tmp_path / "nothing").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -45,3 +46,31 @@ def test_zero_takes_a_free_port_and_a_stopped_server_gives_it_back() -> None:
     again = Server(port, nothing)
     again.start()
     again.stop()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nX-Long: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + b"X-Many: a\r\n" * 200 + b"\r\n", 431),
+        (b"verymalformed\r\n\r\n", 400),
+        (b"GET / HTTP/9.9.9\r\n\r\n", 400),
+        (b"GET / HTTP/3.0\r\n\r\n", 505),
+    ],
+)
+def test_what_no_door_can_see_is_a_problem_that_echoes_nothing(sent: bytes, status: int) -> None:
+    server = Server(0, nothing)
+    server.start()
+    try:
+        with socket.create_connection((HOST, int(server.url.rpartition(":")[2])), timeout=5) as caller:
+            caller.sendall(sent)
+            whole = b"".join(iter(lambda: caller.recv(65_536), b""))
+    finally:
+        server.stop()
+    head, _, body = whole.partition(b"\r\n\r\n")
+    answer = json.loads(body)
+    assert (answer["status"], answer["reason"]) == (status, "bad_http")
+    assert b"Content-Type: application/problem+json" in head
+    assert b"verymalformed" not in whole
+    assert b"aaa" not in whole
