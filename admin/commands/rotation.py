@@ -170,7 +170,12 @@ def _show(rotation: dict[str, object]) -> None:
         "completed_at",
     )
     facts = [(name.replace("_", " "), person(rotation.get(name))) for name in names]
-    print_facts([*facts, *((name.replace("_", " "), moment(rotation.get(name))) for name in times)])
+    canaries = (
+        [("canaries", f"{rotation.get('canaries')} of {needed}")]
+        if (needed := rotation.get("canaries_required"))
+        else []
+    )
+    print_facts([*facts, *((name.replace("_", " "), moment(rotation.get(name))) for name in times), *canaries])
     acks = answers.mappings(rotation, "acks")
     rows = ([item.get("user"), key(item.get("npub")), moment(item.get("ack_at"))] for item in acks)
     print_table(("ACKNOWLEDGED BY", "NPUB", "AT"), rows, empty="Nobody has acknowledged yet.")

@@ -1,0 +1,150 @@
+"""`keyturn client cutover` over the real doors, as it would be typed; its sentences over every answer that there is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from admin.cli import app
+from admin.commands.cutover import _BECAUSE, _report
+from admin.session import Ports
+from shared.domain.rhythm import Because
+from tests.world import CLIENT, TOKEN, URL, World, WorldTransport, gateway, running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from typer.testing import Result
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with running(tmp_path) as world:
+        yield world.found("alice", "bob")
+
+
+@pytest.fixture
+def keyturn(world: World, tmp_path: Path) -> Callable[..., Result]:
+    """Type commands as the operator."""
+    state = tmp_path / "state" / "keyturn"
+    state.mkdir(parents=True)
+    (state / f"operator-{hashlib.sha256(URL.encode()).hexdigest()[:16]}.token").write_text(TOKEN + "\n")
+
+    def typed(*words: str) -> Result:
+        ports = Ports(
+            transport=WorldTransport(),
+            now=world.clock,
+            random=os.urandom,
+            sleep=lambda _seconds: None,
+            environment={"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_DATA_HOME": str(tmp_path / "data")},
+            is_terminal=lambda: False,
+            ask_secret=lambda _prompt: "",
+        )
+        return CliRunner().invoke(app, ["--url", URL, *words], obj=ports)
+
+    return typed
+
+
+def use(world: World, secret: str, agent: str) -> None:
+    headers = {"X-Client-Id": CLIENT, "X-API-Key": secret, "User-Agent": agent}
+    gateway().open("/client_token/check", method="POST", headers=headers)
+    world.suite.telemetry.flush()
+
+
+def test_a_client_with_one_secret(world: World, keyturn: Callable[..., Result]) -> None:
+    assert "everybody uses the one secret" in keyturn("client", "cutover", CLIENT).stdout
+    use(world, world.issue("alice", "bob"), "web/1")
+    shown = keyturn("client", "cutover", CLIENT).stdout
+    assert "secret uses" in shown
+    assert "everybody uses the one secret" in shown
+
+
+def test_a_transition_in_words_and_as_one_object(world: World, keyturn: Callable[..., Result]) -> None:
+    old = world.issue("alice", "bob")
+    use(world, old, "web/1")
+    world.clock.advance(hours=1)
+    new = world.issue("alice", "bob")
+    use(world, new, "web/1")
+    use(world, old, "job/1")
+    shown = keyturn("client", "cutover", CLIENT)
+    assert shown.exit_code == 0, shown.stderr
+    assert "50.0%" in shown.stdout
+    assert "CALLER" in shown.stdout
+    assert "too early to tell" in shown.stdout
+    assert _BECAUSE["no_rhythm"] in shown.stdout
+    told = json.loads(keyturn("client", "cutover", CLIENT, "--json").stdout)
+    assert (told["old_share"], told["in_transition"]) == (0.5, True)
+    assert keyturn("client", "cutover", "nobody").exit_code == 1
+
+
+VERSION = {"version_id": "01J00000000000000000000000", "uses": 3, "uses_last_day": 1, "first_at": 1, "last_at": 2}
+ANSWER: dict[str, Any] = {
+    "client_id": "acme",
+    "now": 1_000_000,
+    "rolled_back": False,
+    "since": 10,
+    "not_after": 2_000_000,
+    "old": VERSION,
+    "new": VERSION,
+    "old_share": 0.25,
+    "old_share_last_day": None,
+    "failures": {"count": 0, "last_at": None},
+    "callers": [
+        {"caller": "", "lags": True, "old_uses": 1, "old_last_at": 2, "new_uses": 0, "new_last_at": None},
+    ],
+    "silence": {"because": "silent", "silent_for_ms": 200_000_000, "needed_ms": 100_000_000},
+    "forecast": {"known": True, "ends_at": 1_500_000, "in_time": True},
+    "at_risk": False,
+    "retire": {"proposed": True, "by_policy": False},
+}
+
+
+def said(capsys: pytest.CaptureFixture[str], **changes: object) -> str:
+    _report({**ANSWER, **changes})
+    return capsys.readouterr().out
+
+
+def test_a_proposal_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = said(capsys)
+    assert "`keyturn retire acme --reason silent`" in shown
+    assert "shown for 2d; 1d are needed" in shown
+    assert "before its grace does" in shown
+    assert "(others)" in shown
+
+
+def test_by_policy_nothing_has_to_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = said(capsys, retire={"proposed": True, "by_policy": True})
+    assert "within the hour" in shown
+    assert "keyturn retire" not in shown
+
+
+@pytest.mark.parametrize(
+    ("forecast", "sentence"),
+    [
+        ({"known": False, "ends_at": None, "in_time": None}, "too early to tell"),
+        ({"known": True, "ends_at": None, "in_time": False}, "is not falling"),
+        ({"known": True, "ends_at": 1_000_000, "in_time": True}, "has ended"),
+        ({"known": True, "ends_at": 3_000_000, "in_time": False}, "too late"),
+    ],
+)
+def test_each_forecast_has_its_sentence(
+    capsys: pytest.CaptureFixture[str], forecast: dict[str, object], sentence: str
+) -> None:
+    assert sentence in said(capsys, forecast=forecast)
+
+
+def test_risk_and_rollback_come_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "its end is near" in said(capsys, at_risk=True)
+    shown = said(capsys, rolled_back=True)
+    assert "rolled back" in shown
+    assert "keyturn retire" not in shown
+
+
+def test_every_reason_has_its_sentence() -> None:
+    assert set(_BECAUSE) == set(Because)
