@@ -11,7 +11,9 @@ from bench.mls_update import update_against_founding
 from bench.rotation import rotation_vs_floor
 from bench.rows import Row
 from bench.sweep import sweep_reads, sweep_time
-from bench.verify import calls_of_a_first_check, hot_against_hmac, memory_of_100k
+from bench.verify import calls_of_a_first_check, hot_against_bcrypt12, hot_against_hmac, memory_of_100k
+from bench.verify_guessing import guessing_against_quiet
+from bench.verify_refusals import refusals_alike
 
 ROWS = (
     Row("rotation_vs_floor", 1.5, rotation_vs_floor),
@@ -25,6 +27,9 @@ ROWS = (
     Row("sweep_reads_100k_vs_1k", 1.0, sweep_reads, exact=True),
     Row("sweep_time_100k_vs_1k", 1.2, sweep_time),
     Row("verify_hot_vs_hmac", 4.0, hot_against_hmac),
+    Row("verify_hot_vs_bcrypt12", 10_000, hot_against_bcrypt12, at_least=True),
     Row("verify_first_calls_vs_two", 1.0, calls_of_a_first_check, exact=True),
+    Row("verify_guessing_latency", 1.5, guessing_against_quiet),
+    Row("refusal_timing_t", 4.5, refusals_alike),
     Row("verify_memory_100k_vs_100mib", 1.0, memory_of_100k),
 )

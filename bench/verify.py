@@ -1,4 +1,4 @@
-"""Rows: what a check of a kept credential costs, against one bare HMAC; what a first one asks; what keeping takes.
+"""Rows: a check of a kept credential against one bare HMAC and against bcrypt; what a first one asks; memory.
 
 The HMAC is the one that the MAC key computes: SHA-256 over the same canonical input, through `hmac.digest`. Clients are
 made up as they are read, so that a process's memory is the verifier's alone.
@@ -16,7 +16,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.rows import Measured
-from bench.timing import samples
+from bench.timing import milliseconds, samples
 from shared.domain.encodings import base64url_encode, canonical_input
 from shared.domain.model import Client, ClientKind, ClientState, Version, VersionState
 from shared.domain.policy import Policy
@@ -36,7 +36,8 @@ LIMIT_BYTES = 100 * 1024 * 1024
 _FIRST, _SECOND = 5_000, 10_000
 _CHECKS = 2_000
 _VERSION, _ROTATION = "01" + "A" * 24, "01" + "B" * 24
-_SECRET = "b" * 43
+SECRET = "b" * 43
+"""Of every client that is made up."""
 _KEY = b"k" * 32
 _SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -50,7 +51,7 @@ class MadeUp:
 
     def get(self, paths: Iterable[str]) -> Snapshot:
         """Make up the clients."""
-        found = {path: Document(path, _client(path.rpartition("/")[2]), "1") for path in paths}
+        found = {path: Document(path, made_up_client(path.rpartition("/")[2]), "1") for path in paths}
         self.reads += bool(found)  # a poll asks for the time and no document
         return Snapshot(found, datetime.now(UTC))
 
@@ -78,15 +79,15 @@ class MadeUp:
 
 def hot_against_hmac(_folder: Path) -> Measured:
     """Return the time of a check of a kept credential over that of the bare HMAC: medians of alternating batches."""
-    verifier = _verifier(MadeUp())
-    data = canonical_input("client-000000", _VERSION, _SECRET)
+    verifier = over(MadeUp())
+    data = canonical_input("client-000000", _VERSION, SECRET)
     key = os.urandom(32)
-    verifier.check("client-000000", _SECRET)
+    verifier.check("client-000000", SECRET)
 
     def hot() -> float:
         began = time.perf_counter()
         for _ in range(_CHECKS):
-            verifier.check("client-000000", _SECRET)
+            verifier.check("client-000000", SECRET)
         return time.perf_counter() - began
 
     def bare() -> float:
@@ -100,14 +101,32 @@ def hot_against_hmac(_folder: Path) -> Measured:
     return Measured(found["hot"] / found["hmac"], parts)
 
 
+def hot_against_bcrypt12(_folder: Path) -> Measured:
+    """Return the time of one bcrypt check at cost 12 over that of a check of a kept credential."""
+    import bcrypt  # noqa: PLC0415 - only this row needs it
+
+    verifier = over(MadeUp())
+    verifier.check("client-000000", SECRET)
+    hashed = bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(12))
+
+    def hot() -> float:
+        return milliseconds(lambda: [verifier.check("client-000000", SECRET) for _ in range(_CHECKS)]) / _CHECKS
+
+    def slow() -> float:
+        return milliseconds(lambda: bcrypt.checkpw(SECRET.encode(), hashed))
+
+    found = {name: median(times) for name, times in samples({"hot": hot, "bcrypt": slow}, rounds=9, warm_up=1).items()}
+    return Measured(found["bcrypt"] / found["hot"], {f"{name}_ms": each for name, each in found.items()})
+
+
 def calls_of_a_first_check(_folder: Path) -> Measured:
     """Return reads and MAC calls of a first right secret, repeated ones and a wrong one, over the two there may be."""
     made = MadeUp()
-    verifier = _verifier(made)
-    verifier.check("client-000000", _SECRET)
+    verifier = over(made)
+    verifier.check("client-000000", SECRET)
     first = (made.reads, made.macs)
     for _ in range(100):
-        verifier.check("client-000000", _SECRET)
+        verifier.check("client-000000", SECRET)
     repeated = (made.reads - first[0], made.macs - first[1])
     before = made.macs
     verifier.check("client-000001", "c" * 43)
@@ -118,7 +137,7 @@ def calls_of_a_first_check(_folder: Path) -> Measured:
 
 def memory_of_100k(_folder: Path) -> Measured:
     """Return the memory that 100 000 kept clients take over 100 MiB, from what the second 5 000 of 10 000 added."""
-    verifier = _verifier(MadeUp())
+    verifier = over(MadeUp())
     tracemalloc.start()
     try:
         base = _held()
@@ -133,13 +152,14 @@ def memory_of_100k(_folder: Path) -> Measured:
     return Measured(whole / LIMIT_BYTES, {"whole_bytes": whole, "each_bytes": each})
 
 
-def _verifier(made: MadeUp) -> Verifier:
+def over(made: MadeUp) -> Verifier:
+    """Return a verifier that keeps verdicts."""
     return Verifier(made, made, Policy(), caching=Caching())
 
 
 def _check(verifier: Verifier, start: int, stop: int) -> None:
     for number in range(start, stop):
-        if not verifier.check(f"client-{number:06d}", _SECRET).accepted:
+        if not verifier.check(f"client-{number:06d}", SECRET).accepted:
             raise ValueError("a right secret was refused")
 
 
@@ -148,9 +168,10 @@ def _held() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
-def _client(client_id: str) -> Data:
-    key = receipt_key(_SECRET, client_id=client_id, version_id=_VERSION, rotation_id=_ROTATION)
-    tag = hmac.digest(_KEY, canonical_input(client_id, _VERSION, _SECRET), "sha256")
+def made_up_client(client_id: str) -> Data:
+    """Return the document of a client whose secret is SECRET."""
+    key = receipt_key(SECRET, client_id=client_id, version_id=_VERSION, rotation_id=_ROTATION)
+    tag = hmac.digest(_KEY, canonical_input(client_id, _VERSION, SECRET), "sha256")
     version = Version(
         client_id=client_id,
         version_id=str(bytearray(_VERSION, "ascii"), "ascii"),  # one of its own, as a store gives it

@@ -54,6 +54,8 @@ class FirestoreFollowing:
         self._to_send: SimpleQueue[Message | None] = SimpleQueue()
         self._stream: Stream | None = None
         self._cancelled = Event()
+        self.opened = Event()
+        """Set once the store has answered: what changes from then on is heard of."""
 
     def __iter__(self) -> Iterator[Document]:
         """Yield documents until the stream ends; `StoreError` where it broke off."""
@@ -81,6 +83,7 @@ class FirestoreFollowing:
         rpc = self._channel.rpc
         database = self._root.removesuffix("/documents")
         self._stream = stream = rpc.listen(iter(self._to_send.get, None), database)
+        self.opened.set()
         if self._cancelled.is_set():  # between the two lines above: nobody else would end it
             stream.cancel()
         for response in rpc.listened(stream):

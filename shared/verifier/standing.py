@@ -8,6 +8,7 @@ has written yet, has its whole state read.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 
@@ -45,7 +46,8 @@ DUMMY: Final = Version(
     not_after=_LONG_AFTER,
 )
 """A version that no value resembles, for work that is done whether or not there is one."""
-_NO_VERSION = to_data(DUMMY)
+_NO_VERSIONS = {"current": to_data(replace(DUMMY, not_after=None)), "previous": to_data(DUMMY)}
+"""Each has what a real one in its place has, so that it is read in the same time."""
 _NOBODY: Final[Data] = {
     "client_id": NOBODY_ID,
     "status": "nobody",
@@ -76,13 +78,14 @@ def candidates(data: Data, now: datetime) -> Sequence[Version]:
     live = data.get("live")
     if not isinstance(live, Mapping):
         raise Broken("a stored document is not the entity that its path says")
-    found = [from_data(Version, cast("Data", live.get(name) or _NO_VERSION)) for name in ("current", "previous")]
+    found = [from_data(Version, cast("Data", live.get(name) or none)) for name, none in _NO_VERSIONS.items()]
     return verifying(found, now, active=data.get("status") == ClientStatus.ACTIVE.value)
 
 
 def verifying(versions: Sequence[Version], now: datetime, *, active: bool) -> Sequence[Version]:
     """Return two versions, each a dummy where it is not in its window at `now`, or its client not active."""
-    found = [version if active and _in_window(version, now) else DUMMY for version in versions]
+    # No short way out: the window is looked at whether or not the client is active.
+    found = [version if _in_window(version, now) & active else DUMMY for version in versions]
     return [*found, DUMMY, DUMMY][:2]
 
 
@@ -109,5 +112,4 @@ def in_transition(data: Data) -> bool:
 
 
 def _in_window(version: Version, now: datetime) -> bool:
-    ends = version.not_after
-    return version.not_before <= now + WINDOW_TOLERANCE and (ends is None or now < ends)
+    return (version.not_before <= now + WINDOW_TOLERANCE) & (now < (version.not_after or _LONG_AFTER))

@@ -71,6 +71,7 @@ def feed(firestore_channel: FirestoreChannel, project: str) -> FirestoreFeed:
 @pytest.fixture
 def hearing(feed: FirestoreFeed) -> Iterator[Hearing]:
     hearing = Hearing(feed.follow(QUERY, SHARDS))
+    assert hearing.following.opened.wait(SOON_SECONDS)
     yield hearing
     hearing.following.cancel()
     assert hearing.ended()

@@ -25,6 +25,9 @@ PROMISED = {
     "sweep_reads_100k_vs_1k": 1.0,
     "sweep_time_100k_vs_1k": 1.2,
     "verify_hot_vs_hmac": 4.0,
+    "verify_hot_vs_bcrypt12": 10_000,
+    "verify_guessing_latency": 1.5,
+    "refusal_timing_t": 4.5,
     "verify_first_calls_vs_two": 1.0,
     "verify_memory_100k_vs_100mib": 1.0,
 }

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
-from bench import verify
+from bench import verify, verify_guessing, verify_refusals
+from shared.domain.policy import Policy
+from shared.verifier.verdict import Reason
+from shared.verifier.verifier import Caching, Verifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,3 +31,44 @@ def test_memory_grows_with_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(verify, "_SECOND", 60)
     measured = verify.memory_of_100k(tmp_path)
     assert measured.parts["whole_bytes"] > verify.CLIENTS * 100
+
+
+def test_a_kept_check_is_set_against_bcrypt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "_CHECKS", 3)
+    measured = verify.hot_against_bcrypt12(tmp_path)
+    assert measured.ratio == measured.parts["bcrypt_ms"] / measured.parts["hot_ms"]
+
+
+def test_guesses_are_made_and_others_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_guessing, "_ROUNDS", 2)
+    monkeypatch.setattr(verify_guessing, "_HOT_SECONDS", 0.05)
+    monkeypatch.setattr(verify_guessing, "GUESSES_A_SECOND", 500)
+    measured = verify_guessing.guessing_against_quiet(tmp_path)
+    assert measured.parts.keys() == {
+        *("cold_quiet_us", "hot_quiet_us", "cold_guessed_us", "hot_guessed_us", "guesses_per_second")
+    }
+    assert measured.parts["guesses_per_second"] >= 500
+
+
+def test_every_kind_of_refusal_is_a_refusal_for_its_own_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    presented, store = verify_refusals._presented(Random(1))
+    verifier = Verifier(store, store, Policy(), caching=Caching())
+    reasons = {kind: {verifier.check(*each).reason for each in pairs} for kind, pairs in presented.items()}
+    assert reasons == {
+        "unknown": {Reason.UNKNOWN_CLIENT},
+        "wrong": {Reason.NO_MATCH},
+        "retired": {Reason.NO_MATCH},
+        "suspended": {Reason.SUSPENDED},
+    }
+    monkeypatch.setattr(verify_refusals, "SAMPLES", 20)
+    monkeypatch.setattr(verify_refusals, "_WARM_UP", 2)
+    measured = verify_refusals.refusals_alike(tmp_path)
+    assert measured.ratio == max(measured.parts["t_all"], measured.parts["t_cropped"])
+
+
+def test_a_difference_in_time_is_seen() -> None:
+    random = Random(1)
+    alike = [[random.randrange(100, 200) for _ in range(5000)] for _ in range(2)]
+    assert verify_refusals._largest({"a": alike[0], "b": alike[1]}, "all")["t_all"] < 4.5
+    slower = [value + 10 for value in alike[1]]
+    assert verify_refusals._largest({"a": alike[0], "b": slower}, "all")["t_all"] > 4.5

@@ -1,0 +1,135 @@
+"""Row: what 10 000 wrong guesses a second from one source do to everybody else's checks in the same process.
+
+Mean latencies, so that whoever has to wait behind a guess counts with all of the wait: of kept credentials (hot) and of
+first checks (cold), with and without guesses in turns.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+from bench.rows import Measured
+from bench.verify import SECRET, MadeUp, made_up_client
+from shared.domain.errors import RateLimited
+from shared.domain.policy import Policy
+from shared.ports.store import Document, Snapshot
+from shared.records import paths
+from shared.verifier.budgets import Budgets
+from shared.verifier.verifier import Caching, Verifier, monotonic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+GUESSES_A_SECOND = 10_000
+_ROUNDS = 12
+_HOT_SECONDS = 0.4
+_BATCH = 200
+_COLD = 500
+_PAUSE_SECONDS = 0.0005
+_CLIENT_IDS = [f"client-{number:06d}" for number in range(_COLD)]
+
+
+class Remembered(MadeUp):
+    """The same clients each time, so that reading one costs next to nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        made = {paths.client(name): made_up_client(name) for name in _CLIENT_IDS}
+        self._documents = {path: Document(path, data, "1") for path, data in made.items()}
+
+    def get(self, paths: Iterable[str]) -> Snapshot:
+        """Return what was made up."""
+        time_of = super().get(())
+        return Snapshot({path: self._documents[path] for path in paths}, time_of.read_time)
+
+
+class Guesser:
+    """One source in a thread of its own: wrong secrets for the very clients that are measured, at an even rate."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._guess, daemon=True)
+        self.guesses = 0
+        self.refused_for_free = 0
+
+    def __enter__(self) -> Guesser:  # noqa: PYI034 - Self needs no import, but says no more
+        """Begin."""
+        self._began = time.perf_counter()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End; ValueError if it was too slow to prove anything."""
+        self._over.set()
+        self._thread.join()
+        self.rate = self.guesses / (time.perf_counter() - self._began)
+
+    def _guess(self) -> None:
+        while not self._over.is_set():
+            while self.guesses < (time.perf_counter() - self._began) * GUESSES_A_SECOND * 1.05:
+                self._one(self.guesses)
+                self.guesses += 1
+            time.sleep(_PAUSE_SECONDS)
+
+    def _one(self, number: int) -> None:
+        try:
+            self._verifier.check(_CLIENT_IDS[number % _COLD], f"{number:043d}", source="203.0.113.9")
+        except RateLimited:
+            self.refused_for_free += 1
+
+
+def guessing_against_quiet(_folder: Path) -> Measured:
+    """Return the larger of two ratios: hot and cold latency of other sources under guesses, over that without."""
+    store, budgets = Remembered(), Budgets(monotonic)
+    quiet: list[Mapping[str, float]] = []
+    guessed: list[Mapping[str, float]] = []
+    rates: list[float] = []
+    for _ in range(_ROUNDS):
+        quiet.append(_latencies(_verifier(store, budgets)))
+        verifier = _verifier(store, budgets)
+        with Guesser(verifier) as guesser:
+            guessed.append(_latencies(verifier))
+        rates.append(guesser.rate)
+    if median(rates) < GUESSES_A_SECOND:
+        raise ValueError("the guesses came too slowly to show anything")
+    parts = {f"{name}_{when}_us": _middle(all_, name) for when, all_ in _named(quiet, guessed) for name in all_[0]}
+    ratios = {name: parts[f"{name}_guessed_us"] / parts[f"{name}_quiet_us"] for name in quiet[0]}
+    return Measured(max(ratios.values()), {**parts, "guesses_per_second": median(rates)})
+
+
+def _named(
+    quiet: list[Mapping[str, float]], guessed: list[Mapping[str, float]]
+) -> tuple[tuple[str, list[Mapping[str, float]]], ...]:
+    return ("quiet", quiet), ("guessed", guessed)
+
+
+def _middle(rounds: list[Mapping[str, float]], name: str) -> float:
+    return median(each[name] for each in rounds)
+
+
+def _verifier(store: Remembered, budgets: Budgets) -> Verifier:
+    return Verifier(store, store, Policy(), caching=Caching(), budgets=budgets)
+
+
+def _latencies(verifier: Verifier) -> dict[str, float]:
+    """Return mean microseconds of first checks and of kept ones, each of a source of its own."""
+    began = time.perf_counter()
+    for number, client_id in enumerate(_CLIENT_IDS):
+        _right(verifier, client_id, number)
+    cold = (time.perf_counter() - began) / _COLD
+    began, done = time.perf_counter(), 0
+    while (ended := time.perf_counter()) - began < _HOT_SECONDS:
+        for number in range(_BATCH):
+            _right(verifier, _CLIENT_IDS[number], number)
+        done += _BATCH
+    return {"cold": cold * 1e6, "hot": (ended - began) / done * 1e6}
+
+
+def _right(verifier: Verifier, client_id: str, number: int) -> None:
+    if not verifier.check(client_id, SECRET, source=f"198.51.100.{number % 250}").accepted:
+        raise ValueError("a right secret was refused")

@@ -1,0 +1,183 @@
+"""Row: whether time tells one refusal from another: unknown client, wrong secret, retired secret, suspended client.
+
+Welch's t between every two kinds, over as many samples of each, taken in turns of random order; once over all of them,
+and once over those below a common percentile, where what other programs did in between hides nothing. The largest |t|
+is what counts: 4.5 is what such tests take for a difference (TVLA).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import combinations, islice
+from random import Random
+from statistics import fmean, variance
+from typing import TYPE_CHECKING
+
+from bench.rows import Measured
+from shared.domain.encodings import base64url_encode, new_secret
+from shared.domain.model import Client, ClientKind, ClientState, ClientStatus, Version, VersionState
+from shared.domain.policy import Policy
+from shared.ports.store import Document, Snapshot
+from shared.proofs.receipts import receipt_key
+from shared.records import paths
+from shared.records.live import client_data
+from shared.verifier.verifier import Caching, Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from shared.ports.store import Data, Query, Write
+
+SAMPLES = 100_000
+"""Of each kind."""
+CROPPED_AT = 0.9
+_CLIENTS = 40
+"""Of each kind: none of them is told by where it happens to lie in memory."""
+_WARM_UP = 500
+_KINDS = ("unknown", "wrong", "retired", "suspended")
+_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Filled:
+    """A store of clients that never change; and a MAC key that nothing here ever asks."""
+
+    def __init__(self, clients: Mapping[str, Data]) -> None:
+        self._documents = {
+            paths.client(name): Document(paths.client(name), data, "1") for name, data in clients.items()
+        }
+
+    def get(self, wanted: Iterable[str]) -> Snapshot:
+        """Return what there is."""
+        found = {path: self._documents.get(path) or Document(path, None, None) for path in wanted}
+        return Snapshot(found, datetime.now(UTC))
+
+    def query(self, query: Query) -> Sequence[Document]:
+        """Find nothing: none of them changes."""
+        return [][: query.limit]
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        """Refuse: a verifier writes nothing."""
+        raise ValueError(f"{len(writes)} writes")
+
+    def current(self) -> str:
+        """Return the name of the only key."""
+        return "key-1"
+
+    def sign(self, mac_key_ref: str, data: bytes) -> bytes:
+        """Refuse: nobody here presents a right secret."""
+        raise ValueError(f"{mac_key_ref} was asked about {len(data)} bytes")
+
+    def verify(self, mac_key_ref: str, data: bytes, tag: bytes) -> bool:
+        """Refuse likewise."""
+        raise ValueError(f"{mac_key_ref} was asked about {len(data)} bytes and {len(tag)}")
+
+
+def refusals_alike(_folder: Path) -> Measured:
+    """Return the largest |t| between two kinds of refusals."""
+    presented, store = _presented(Random(7))  # noqa: S311 - a seed makes the clients the same each time
+    verifier = Verifier(store, store, Policy(), caching=Caching())
+    taken = _taken(verifier, presented, Random(8))  # noqa: S311 - an order, no secret
+    found = _largest(taken, "all") | _largest(_cropped(taken), "cropped")
+    means = {f"{kind}_us": fmean(times) / 1000 for kind, times in taken.items()}
+    return Measured(max(found.values()), {**found, **means, "samples_each": SAMPLES})
+
+
+def _taken(
+    verifier: Verifier, presented: Mapping[str, Sequence[tuple[str, str]]], random: Random
+) -> dict[str, list[int]]:
+    """Return nanoseconds of checks by kind, each round in an order of its own."""
+    taken: dict[str, list[int]] = {kind: [] for kind in presented}
+    kinds = list(presented)
+    for turn in range(_WARM_UP + SAMPLES):
+        random.shuffle(kinds)
+        at = random.randrange(_CLIENTS)
+        for kind in kinds:
+            client_id, secret = presented[kind][at]
+            began = time.perf_counter_ns()
+            refused = verifier.check(client_id, secret)
+            ended = time.perf_counter_ns()
+            if refused.accepted:
+                raise ValueError("what had to be refused was accepted")
+            if turn >= _WARM_UP:
+                taken[kind].append(ended - began)
+    return taken
+
+
+def _cropped(taken: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    pooled = sorted(value for times in taken.values() for value in times)
+    most = pooled[int(len(pooled) * CROPPED_AT)]
+    return {kind: [value for value in times if value < most] for kind, times in taken.items()}
+
+
+def _largest(taken: Mapping[str, list[int]], name: str) -> dict[str, float]:
+    pairs = {(a, b): abs(_welch(taken[a], taken[b])) for a, b in combinations(taken, 2)}
+    return {f"t_{name}": max(pairs.values())}
+
+
+def _welch(one: Sequence[int], other: Sequence[int]) -> float:
+    spread = math.sqrt(variance(one) / len(one) + variance(other) / len(other))
+    return (fmean(one) - fmean(other)) / spread
+
+
+def _presented(random: Random) -> tuple[dict[str, list[tuple[str, str]]], Filled]:
+    """Return by kind whose secret is presented and which, and the store that refuses all of them."""
+    clients: dict[str, Data] = {}
+    presented: dict[str, list[tuple[str, str]]] = {kind: [] for kind in _KINDS}
+    secrets = (new_secret(random.randbytes(32)) for _ in iter(int, 1))
+    for kind in _KINDS:
+        for _ in range(_CLIENTS):
+            client_id = f"client-{random.randrange(10**9):09d}"
+            current, previous, retired = islice(secrets, 3)
+            if kind != "unknown":
+                clients[client_id] = _client(client_id, current, previous, suspended=kind == "suspended", random=random)
+            presented[kind].append((client_id, {"suspended": current}.get(kind, retired)))
+    return presented, Filled(clients)
+
+
+def _client(client_id: str, current: str, previous: str, *, suspended: bool, random: Random) -> Data:
+    """Return a client with two versions, or one: some have a rotation behind them, some don't."""
+    ids = _ids(random)
+    names = list(islice(ids, 2))
+    versions = {
+        names[0]: _version(client_id, names[0], next(ids), current, VersionState.CURRENT),
+        names[1]: _version(client_id, names[1], next(ids), previous, VersionState.GRACE),
+    }
+    if random.random() < 0.5:  # noqa: PLR2004 - half of them
+        del versions[names[1]]
+    client = Client(
+        client_id,
+        ClientKind.X_API_KEY,
+        ("ops",),
+        _SINCE,
+        current_version=names[0],
+        previous_version=names[1] if names[1] in versions else None,
+        revision=7,
+        status=ClientStatus.SUSPENDED if suspended else ClientStatus.ACTIVE,
+    )
+    return client_data(ClientState(client, versions), Policy())
+
+
+def _ids(random: Random) -> Iterator[str]:
+    while True:
+        yield "01" + "".join(random.choices("0123456789ABCDEFGHJKMNPQRSTVWXYZ", k=24))
+
+
+def _version(client_id: str, version_id: str, rotation_id: str, secret: str, state: VersionState) -> Version:
+    key = receipt_key(secret, client_id=client_id, version_id=version_id, rotation_id=rotation_id)
+    return Version(
+        client_id=client_id,
+        version_id=version_id,
+        created_at=_SINCE,
+        not_before=_SINCE,
+        rotation_id=rotation_id,
+        rotated_by="0" * 64,
+        rotation_reason="quarterly",
+        state=state,
+        secret_hash=base64url_encode(bytes(32)),
+        mac_key_ref="key-1",
+        receipt_key=base64url_encode(key),
+        not_after=datetime.now(UTC) + timedelta(days=30) if state is VersionState.GRACE else None,
+    )
