@@ -91,7 +91,7 @@ def _imported(session: Session, lines: Iterable[Line]) -> tuple[int, int, list[t
         for page in _pages(lines):
             refused += [(line.number, line.reason) for line in page if line.fields is None]
             sent = [line for line in page if line.fields is not None]
-            done = server.operator("POST", "/clients/import", token, {"clients": [line.fields for line in sent]})
+            done = server.operator("POST", "/imports", token, {"clients": [line.fields for line in sent]})
             added += len(answers.texts(done, "added"))
             known += len(answers.texts(done, "known"))
             for item in answers.mappings(done, "refused"):

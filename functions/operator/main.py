@@ -21,7 +21,7 @@ ROUTES = Routes({
     ("GET", "/clients/<client_id>"): requests.show_client,
     ("GET", "/clients/<client_id>/cutover"): requests.show_cutover,
     ("POST", "/clients/<client_id>/tokens"): requests.set_token_terms,
-    ("POST", "/clients/import"): leak.import_clients,
+    ("POST", "/imports"): leak.import_clients,
     ("POST", "/clients/<client_id>/policy"): leak.set_policy,
     ("GET", "/versions"): leak.versions,
     ("POST", "/leak/revoke"): leak.revoke,

@@ -21,6 +21,7 @@ SECRET_LENGTH = 43
 ULID_RANDOM_BYTES = 10
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}\Z")
+_NPUB = re.compile(r"[0-9a-f]{64}\Z")
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -114,6 +115,13 @@ def identifier(text: str) -> str:
     return text
 
 
+def npub_identifier(text: str) -> str:
+    """Return a Nostr public key (64 lower-case hex digits) unchanged; `InvalidRequest` if it is none."""
+    if not _NPUB.match(text):
+        raise InvalidRequest("bad_npub", "A key is 64 lower-case hex digits.")
+    return text
+
+
 def rotation_identifier(text: str) -> str:
     """Return a rotation id unchanged: upper-case ULID or lower-case hyphenated UUID; else `InvalidRequest`."""
     if not (_ULID.match(text) or _UUID.match(text)):
@@ -148,7 +156,7 @@ def new_secret(randomness: bytes) -> str:
 
 
 def invite_id(code: str) -> str:
-    """Return the id of an invite: SHA-256 of its code (128 random bits), lower-case hex; it tells nothing of the code."""
+    """Return the id of an invite: SHA-256 of its code (128 random bits), lower-case hex; it does not tell the code."""
     return hashlib.sha256(code.encode("utf-8")).hexdigest()
 
 

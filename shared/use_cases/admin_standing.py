@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shared.domain.audit import Transition
-from shared.domain.encodings import identifier, length_prefixed
+from shared.domain.encodings import identifier, length_prefixed, npub_identifier
 from shared.domain.errors import Conflict, NotFound
 from shared.ports.store import Delete, put
 from shared.records import paths
@@ -71,7 +71,7 @@ class Standing:
 
     def revoke(self, user: str, npubs: Sequence[str]) -> Removed:
         """Take devices from an admin, for good; what it came to. `NotFound` for keys that were never theirs."""
-        named = frozenset(npubs)
+        named = frozenset(map(npub_identifier, npubs))
         until_won(lambda: self._unregister(identifier(user), named), self.environment)
         leaving = Leaving(user, for_good=True, action="revoke_device", npubs=named, because="a device was revoked")
         return self.leave.everywhere(leaving)

@@ -9,14 +9,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - the document codec reads these annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from shared.domain.audit import Transition
-from shared.domain.encodings import identifier
-from shared.domain.errors import InvalidRequest, PolicyViolation
+from shared.domain.encodings import identifier, npub_identifier
+from shared.domain.errors import PolicyViolation
 from shared.ports.store import Delete, put
 from shared.records import paths
 from shared.records.entities import from_data, to_data
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 MOST_DENIED = 1000
 """Users, npubs and clients together: every command reads them all."""
-_NPUB = re.compile(r"[0-9a-f]{64}\Z")
 _IDS = {"users": "user", "npubs": "npub", "clients": "client_id"}
 """A list, and what an audit entry calls one of its items."""
 
@@ -119,9 +117,8 @@ def _replaced(document: Document, after: Denied | Stop | None) -> list[Write]:
 
 
 def _checked(given: Denied) -> Denied:
-    if not all(map(_NPUB.match, given.npubs)):
-        raise InvalidRequest("bad_npub", "A key is 64 lower-case hex digits.")
-    return Denied(tuple(map(identifier, given.users)), given.npubs, tuple(map(identifier, given.clients)))
+    users, clients = (tuple(map(identifier, names)) for names in (given.users, given.clients))
+    return Denied(users, tuple(map(npub_identifier, given.npubs)), clients)
 
 
 def _changed(before: Denied, add: Denied, remove: Denied) -> Denied:

@@ -22,6 +22,7 @@ from shared.domain.encodings import (
     identifier,
     length_prefixed,
     new_secret,
+    npub_identifier,
     rotation_identifier,
     to_milliseconds,
     ulid,
@@ -256,3 +257,11 @@ def test_due_shard_is_one_of_sixteen(client_id: str) -> None:
 def test_due_shard_of_a_known_digest() -> None:
     # SHA-256("abc") begins with 0xba (FIPS 180-4).
     assert due_shard("abc") == 0xBA % 16
+
+
+def test_a_key_is_64_hex_digits() -> None:
+    assert npub_identifier("0f" * 32) == "0f" * 32
+    for wrong in ("", "0F" * 32, "0f" * 31, "0f" * 32 + "\n", "../" * 21 + "x"):
+        with pytest.raises(InvalidRequest) as refused:
+            npub_identifier(wrong)
+        assert refused.value.reason == "bad_npub"

@@ -108,6 +108,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with running(tmp_path_factory.mktemp("world")) as world:
         world.found("alice", "bob")
         world.issue("alice", "bob")
+        world.sweep()
         LATE.inner = Calling(world, open_gateway(TOKEN))
         yield world
 

@@ -25,7 +25,7 @@ def row(**changes: object) -> dict[str, object]:
 
 
 def imported(world: World, *rows: object) -> dict[str, Any]:
-    answer = world.operator("/clients/import", {"clients": list(rows)})
+    answer = world.operator("/imports", {"clients": list(rows)})
     assert answer.status_code == 200, answer.text
     return cast("dict[str, Any]", answer.json)
 
@@ -114,7 +114,7 @@ def test_a_bad_row_holds_up_no_other_and_is_not_echoed(world: World, presented: 
 @pytest.mark.parametrize("rows", [None, {}, "x", [{}] * 201])
 def test_what_is_no_page_is_refused(world: World, rows: object) -> None:
     world.found("alice")
-    assert world.operator("/clients/import", {"clients": rows}).status_code == 400
+    assert world.operator("/imports", {"clients": rows}).status_code == 400
 
 
 def test_what_is_there_stays_as_it_is(world: World) -> None:
@@ -139,7 +139,7 @@ def test_an_outage_ends_the_page_and_the_next_one_goes_on(world: World, monkeypa
 
     monkeypatch.setattr(world.control, "commit", dying)
     rows = [row(client_id=f"old-{number}") for number in range(3)]
-    assert world.operator("/clients/import", {"clients": rows}).status_code == 503
+    assert world.operator("/imports", {"clients": rows}).status_code == 503
     monkeypatch.undo()
     done = imported(world, *rows)
     assert (done["known"], done["added"]) == (["old-0"], ["old-1", "old-2"])

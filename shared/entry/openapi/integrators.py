@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from shared.entry.openapi.forms import COUNT, ID, JWT, TEXT, TIME, ULID, fields, maybe, one_of, ref
+from shared.entry.openapi.forms import (
+    BASE64URL,
+    COUNT,
+    ID,
+    JWT,
+    ROTATION_ID,
+    TEXT,
+    TIME,
+    ULID,
+    fields,
+    maybe,
+    one_of,
+    ref,
+)
 from shared.entry.openapi.operations import CLIENT, OAUTH_ERROR, Operations, header, operation
 
 _OAUTH: Final = {"4XX": OAUTH_ERROR, "5XX": OAUTH_ERROR}
@@ -43,6 +56,25 @@ CLIENT_TOKEN: Final[Operations] = {
         ),
         given=(header("X-Client-Id"), header("X-API-Key")),
         refused={"401": _REFUSED},
+    ),
+    ("POST", "/canary/challenge"): operation(
+        "Ask for a nonce, to prove possession of a new secret with",
+        fields({"nonce": BASE64URL, "expires_at": TIME}),
+        takes=fields({"client_id": ID}),
+    ),
+    ("POST", "/canary"): operation(
+        "Prove that an instance holds the new secret",
+        fields({"rotation_id": ROTATION_ID, "version_id": ULID, "canaries": COUNT, "canaries_required": COUNT}),
+        takes=fields(
+            {
+                "rotation_id": ROTATION_ID,
+                "client_id": ID,
+                "version_id": ULID,
+                "instance_id": {"type": "string", "minLength": 1, "maxLength": 128},
+                "nonce": BASE64URL,
+                "signature": BASE64URL,
+            }
+        ),
     ),
     ("GET", "/.well-known/oauth-authorization-server"): operation(
         "Say where everything is (RFC 8414)", fields({"issuer": TEXT, "token_endpoint": TEXT, "jwks_uri": TEXT})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from shared.domain.model import ClientKind
+from shared.entry.openapi.clients import CLIENTS
 from shared.entry.openapi.forms import (
     COUNT,
     FLAG,
@@ -15,7 +15,6 @@ from shared.entry.openapi.forms import (
     SHA256,
     TEXT,
     TIME,
-    Schema,
     fields,
     many,
     maybe,
@@ -24,17 +23,9 @@ from shared.entry.openapi.forms import (
     ref,
 )
 from shared.entry.openapi.operations import OPERATOR as SIGNED
-from shared.entry.openapi.operations import Operations, operation, query
+from shared.entry.openapi.operations import Operations, operation
 from shared.use_cases.admin_invite_record import Purpose
 from shared.use_cases.prove_admin_record import AdminStatus
-
-_CLIENT: Final[Schema] = fields(
-    {"client_id": ID, "groups": {**many(ID), "minItems": 1, "uniqueItems": True}},
-    {
-        "kind": one_of(*ClientKind),
-        "policy": {"type": "object", "additionalProperties": {"type": ["integer", "boolean"]}},
-    },
-)
 
 _PURPOSE: Final = one_of(*(purpose for purpose in Purpose if purpose is not Purpose.RESUME))
 _DEVICE: Final = fields({"npub": NPUB, "kind": TEXT})
@@ -45,14 +36,7 @@ _DENIED: Final = named(fields({**_LISTS, "settings": many(TEXT)}), "`settings`: 
 _STANDING: Final = fields({"stopped": FLAG, "since": maybe(TIME), "reason": maybe(TEXT)})
 
 OPERATOR: Final[Operations] = {
-    ("POST", "/clients"): operation("Add a client", ref("Client"), takes=_CLIENT, signed=SIGNED),
-    ("GET", "/clients"): operation(
-        "List a page of clients",
-        fields({"clients": many(ref("ClientLine")), "next": maybe(ID)}),
-        signed=SIGNED,
-        given=(query("after", ID, "the client after which the page begins"),),
-    ),
-    ("GET", "/clients/<client_id>"): operation("Show a client", ref("Client"), signed=SIGNED),
+    **CLIENTS,
     ("POST", "/groups"): operation("Create a group", ref("Group"), takes=fields({"group_id": ID}), signed=SIGNED),
     ("GET", "/groups/<group_id>"): operation("Show a group", ref("Group"), signed=SIGNED),
     ("POST", "/groups/<group_id>/remove"): operation(
