@@ -213,7 +213,7 @@ class Client:
     recent_requests: tuple[datetime, ...] = ()
     approvals: tuple[Approval, ...] = ()
     recently_retired: tuple[str, ...] = ()
-    """The last versions that were retired, oldest first: who presents one of their secrets has an old copy or a leak."""
+    """The last versions that were retired, oldest first: whoever presents one of theirs has an old copy or a leak."""
     audit_head: Head = field(default_factory=Head)
     revision: int = 0
 
