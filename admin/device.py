@@ -282,8 +282,8 @@ class Device:
     # --- within ------------------------------------------------------------------------------------------------------
 
     def _proven(self, request: ServiceRequest) -> Event:
-        subject = Subject(digest=request.digest, group=request.group, client_id=request.client_id)
-        return request.event(self._signer, self._prover.proof(subject))
+        about = {"group": request.group, "client_id": request.client_id, "action": request.action_type}
+        return request.event(self._signer, self._prover.proof(Subject(digest=request.digest, **about)))
 
     def _seats_to_send_from(self) -> list[Seat]:
         if any(seat.wants_return for seat in self.seats()):

@@ -39,6 +39,8 @@ class Subject:
     digest: str
     group: str = ""
     client_id: str = ""
+    action: str = ""
+    """Told beside: while the operator has stopped everything, only some actions get proofs."""
 
 
 def no_code() -> NoReturn:
@@ -78,7 +80,7 @@ class Prover:
 
     def _prove(self, subject: Subject, who: SignIn, code: str) -> str:
         challenge = answers.text(self.server.challenge(), "challenge")
-        named = {"mls_group": subject.group, "client_id": subject.client_id}
+        named = {"mls_group": subject.group, "client_id": subject.client_id, "action": subject.action}
         asked = {
             "challenge": challenge,
             "id_token": who.id_token,

@@ -104,7 +104,7 @@ _ASKED: Final[Schema] = fields(
         "totp": TEXT,
         "request_digest": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
     },
-    {"mls_group": _ID_OR_NONE, "client_id": _ID_OR_NONE},
+    {"mls_group": _ID_OR_NONE, "client_id": _ID_OR_NONE, "action": maybe(TEXT)},
 )
 
 ADMIN_PROOF: Final[Operations] = {
