@@ -11,6 +11,7 @@ from bench.mls_update import update_against_founding
 from bench.rotation import rotation_vs_floor
 from bench.rows import Row
 from bench.sweep import sweep_reads, sweep_time
+from bench.token_rows import against_authlib_bcrypt, against_authlib_plain, against_floor
 from bench.verify import calls_of_a_first_check, hot_against_bcrypt12, hot_against_hmac, memory_of_100k
 from bench.verify_guessing import guessing_against_quiet
 from bench.verify_refusals import refusals_alike
@@ -32,4 +33,7 @@ ROWS = (
     Row("verify_guessing_latency", 1.5, guessing_against_quiet),
     Row("refusal_timing_t", 4.5, refusals_alike),
     Row("verify_memory_100k_vs_100mib", 1.0, memory_of_100k),
+    Row("token_vs_authlib_plain", 1.0, against_authlib_plain, at_least=True),
+    Row("token_vs_authlib_bcrypt10", 60.0, against_authlib_bcrypt, at_least=True),
+    Row("token_vs_floor", 0.65, against_floor, at_least=True),
 )

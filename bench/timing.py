@@ -19,9 +19,9 @@ def milliseconds(act: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def samples(acts: Mapping[str, Callable[[], float]], *, rounds: int, warm_up: int) -> dict[str, list[float]]:
+def samples(acts: Mapping[str, Callable[[], _T]], *, rounds: int, warm_up: int) -> dict[str, list[_T]]:
     """Run every act once a round, in turns; return what each returned, without the warm-up rounds."""
-    found: dict[str, list[float]] = {name: [] for name in acts}
+    found: dict[str, list[_T]] = {name: [] for name in acts}
     for turn in range(warm_up + rounds):
         # Every other round runs backwards, so that none always follows the same one.
         for name in list(acts)[:: -1 if turn % 2 else 1]:

@@ -1,0 +1,16 @@
+"""functions-framework answering a constant: no route, no body, no check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import functions_framework
+
+if TYPE_CHECKING:
+    import flask
+
+
+@functions_framework.http
+def constant(_request: flask.Request) -> str:
+    """Answer the same to everybody."""
+    return "constant"

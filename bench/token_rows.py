@@ -1,0 +1,44 @@
+"""Rows: what the token endpoint gives out a second, against Authlib's and against the framework alone.
+
+1. A second is one of the core that the servers are pinned to: the processor time that the serving process took, user
+   and system. On a machine with nothing else to do that is a second of the wall clock, which is reported besides; on a
+   busy one it is what the core would have given.
+2. The signer is the local key file (ES256, `cryptography`), in every server that signs; with Cloud KMS a token costs
+   one call to it, whatever the rest costs (docs/verifier.md).
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from bench.rows import Measured
+from bench.token_race import windows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def against_authlib_plain(folder: Path) -> Measured:
+    """Return our tokens a second over those of Authlib's server that compares the secret as it is."""
+    return _against("authlib_plain", folder, 0.4)
+
+
+def against_authlib_bcrypt(folder: Path) -> Measured:
+    """Return our tokens a second over those of Authlib's server that holds the secret against bcrypt, cost 10."""
+    return _against("authlib_bcrypt", folder, 0.8)
+
+
+def against_floor(folder: Path) -> Measured:
+    """Return our tokens a second over the answers a second of functions-framework with a constant."""
+    return _against("floor", folder, 0.4)
+
+
+def _against(other: str, folder: Path, window_seconds: float) -> Measured:
+    found = windows(folder, ("ours", other), window_seconds)
+    of_core = {name: [it.answered / it.processor for it in each] for name, each in found.items()}
+    parts = {f"{name}_per_core_second_local_key": median(each) for name, each in of_core.items()}
+    walls = {f"{name}_per_second": median(it.answered / it.wall for it in each) for name, each in found.items()}
+    # Neighbouring windows are compared: what slows the machine down for a while slows both.
+    ratio = median(ours / theirs for ours, theirs in zip(of_core["ours"], of_core[other], strict=True))
+    return Measured(ratio, {**parts, **walls})
