@@ -162,7 +162,7 @@ class Person:
         target = ulid(self.world.clock.now, os.urandom(10))
         about = {"client_id": client_id, "group": GROUP, "target": target, "reason": ""}
         digest = request_digest(action, **about, params=params)
-        given = self.proof(digest, client_id=client_id) if proof is None else proof
+        given = self.proof(digest, client_id=client_id, action=action) if proof is None else proof
         tags = [("service", action), ("action", target), ("mls", GROUP), *PROFILE]
         content = {"action_type": action, "action_id": target, "client_id": client_id, "profile": PROFILE[0][1]}
         whole = {**content, "params": dict(params), "jwt_proof": given}

@@ -1,0 +1,87 @@
+"""The stop and the denylists where everything is proved: at registration, approvals, proofs and commands alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.functions.attested import Person, admitted, body, invite, refusal
+from tests.world import CLIENT, GROUP, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.world import World
+
+STOPPED = (503, "stopped")
+DIGEST = "A" * 43
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with running(tmp_path, attested=True) as world:
+        assert world.operator("/groups", {"group_id": GROUP}).status_code == 200
+        world.add_client(CLIENT)
+        yield world
+
+
+def stop(world: World) -> None:
+    assert world.operator("/stop", {"reason": "a leak"}).status_code == 200
+
+
+def start(world: World) -> None:
+    assert world.operator("/start", {}).status_code == 200
+
+
+def test_while_all_is_stopped_an_admin_can_prove_and_do_what_takes_away(world: World) -> None:
+    alice = admitted(world, "alice")
+    stop(world)
+    assert refusal(alice.prove(DIGEST, client_id=CLIENT)) == STOPPED
+    assert refusal(alice.prove(DIGEST, client_id=CLIENT, action="rotation")) == STOPPED
+    suspend = alice.action("suspend", {}, CLIENT)
+    assert world.send(suspend).status_code == 200
+    rotation = alice.action("rotation", {"rotation_reason": "x"}, CLIENT, proof="none")
+    assert refusal(world.send(rotation)) == STOPPED
+
+
+def test_while_all_is_stopped_nobody_registers_approves_or_joins(world: World) -> None:
+    alice = admitted(world, "alice")
+    bobs, carols = invite(world, "bob"), invite(world, "carol")
+    approval = alice.approval(bobs["invite"], "bob")
+    assert alice.approve(carols["invite"], "carol").status_code == 200
+    carol = Person(world, "carol")
+    assert carol.register(carols["code"]).status_code == 200
+    stop(world)
+    assert refusal(alice.send_approval(approval)) == STOPPED
+    assert refusal(carol.register(carols["code"])) == STOPPED
+    assert refusal(carol.confirm(carols["code"])) == STOPPED
+    assert refusal(carol.join(carols["code"])) == STOPPED
+    assert refusal(alice.come_back()) == STOPPED
+    start(world)
+    assert alice.send_approval(approval).status_code == 200
+    assert carol.confirm(carols["code"]).status_code == 200
+    assert carol.join(carols["code"]).status_code == 200
+
+
+def test_a_denied_admin_proves_and_approves_nothing_even_with_a_proof_from_before(world: World) -> None:
+    alice = admitted(world, "alice")
+    bob = admitted(world, "bob", alice)
+    carols = invite(world, "carol")
+    approval = bob.approval(carols["invite"], "carol")
+    suspend = bob.action("suspend", {}, CLIENT)
+    assert world.operator("/denied", {"add": {"users": ["bob"]}}).status_code == 200
+    assert refusal(bob.prove(DIGEST, client_id=CLIENT)) == (401, "proof_refused")
+    assert refusal(bob.send_approval(approval)) == (403, "denied")
+    assert refusal(world.send(suspend)) == (403, "denied")
+    kept = [item for path, (_, item) in world.documents(world.usage).items() if path.startswith("refusals/")]
+    assert [list(entry["missing"]) for data in kept for entry in data["entries"]] == [["policy"]]  # type: ignore[index]  # a document
+    assert world.operator("/denied", {"remove": {"users": ["bob"]}}).status_code == 200
+    assert body(bob.send_approval(approval))["approvals"] == 1
+
+
+def test_whom_the_operator_denies_cannot_register(world: World) -> None:
+    bobs = invite(world, "bob")
+    assert world.operator("/denied", {"add": {"users": ["bob"]}}).status_code == 200
+    assert refusal(Person(world, "bob").register(bobs["code"])) == (403, "denied")
