@@ -23,6 +23,7 @@ def test_every_example_runs(world: World) -> None:
     token, _ = world.suite.tokens.issue(world.suite.verifier.check(CLIENT, secret))
     given: dict[str, Any] = {
         "store": world.control,
+        "usage": world.usage,
         "mac_key": world.keys.mac,
         "policy": world.policy,
         "jwks": cast("Any", world.call("GET", "/client_token/.well-known/jwks.json").json),
@@ -35,4 +36,4 @@ def test_every_example_runs(world: World) -> None:
     assert WsgiClient(given["application"]).get("/", headers=headers).text == CLIENT
     assert TestClient(given["application_async"]).get("/", headers=headers).text == CLIENT
     assert given["client_id"] == CLIENT
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
