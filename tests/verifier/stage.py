@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from shared.adapters.documents import utc_now
 from shared.adapters.store_memory import MemoryStore
 from shared.domain.encodings import base64url_decode, base64url_encode, canonical_input, new_secret, ulid
 from shared.domain.lifecycle import settle
@@ -30,7 +32,7 @@ from shared.verifier.verifier import Caching, Verifier
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from shared.ports.store import Document, Query, Snapshot, Write
+    from shared.ports.store import Document, Query, Snapshot, Store, Write
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = Policy()
@@ -49,10 +51,24 @@ class Clock:
         return lambda: self.seconds + offset
 
 
+class RealClock(Clock):
+    """The host's time."""
+
+    def __init__(self) -> None:
+        self._began = utc_now() - timedelta(seconds=time.monotonic())
+
+    @property
+    def seconds(self) -> float:  # type: ignore[override]  # it passes by itself
+        return time.monotonic()
+
+    def __call__(self) -> datetime:
+        return self._began + timedelta(seconds=time.monotonic())
+
+
 class Reachable:
     """One process's way to the store: counted, and cut at will; `during` runs after a read, before its answer."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
         self.down = False
         self.calls: list[str] = []
@@ -127,6 +143,7 @@ class Stage:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     read: dict[str, ClientState] = field(default_factory=dict, repr=False)
     """States by the version of the document that they were read from: histories ask for them all the time."""
+    store: Store = field(init=False)
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.clock)

@@ -1,8 +1,9 @@
 """Random histories of a client before four verifiers: none says yes later than the bound allows, none no for long.
 
 What happens: checks of the last three secrets, promotions (with grace or without), rollbacks, retirements, suspensions,
-commits that arrive late, polls that are delayed or dropped, stores that cannot be reached, time that passes; the
-processes' clocks are ten minutes apart. VERIFIER_HISTORIES sets how many are played.
+revocations, commits that the store takes long over; polls that are delayed or dropped, changes that are heard of late,
+twice, in another order or never; stores that cannot be reached, time that passes; the processes' clocks are ten minutes
+apart. VERIFIER_HISTORIES sets how many are played (`make soak`: 100 000).
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import pytest
 
 from shared.domain.model import ClientStatus
 from shared.ports.store import StoreUnavailable
+from shared.records import paths
 from tests.verifier.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shared.ports.store import Document
     from tests.verifier.stage import Process
 
 HISTORIES = int(os.environ.get("VERIFIER_HISTORIES", "1000"))
@@ -43,8 +46,11 @@ class History:
     no: int = 0
     unavailable: int = 0
 
+    revoked: bool = False
+
     def __post_init__(self) -> None:
         self.processes = [self.stage.process(offset) for offset in OFFSETS]
+        self.told: list[list[Document]] = [[] for _ in self.processes]
         self.promote()
 
     def play(self) -> None:
@@ -54,9 +60,11 @@ class History:
             *(self.poll,) * 3,
             *(self.outage,) * 2,
             *(self.promote,) * 2,
+            *(self.hear,) * 2,
             self.rollback,
             self.retire,
             self.stand,
+            *(self.revoke,) * (self.random.random() < 0.25),
         ]
         for _ in range(STEPS):
             self.random.choice(acts)()
@@ -72,18 +80,47 @@ class History:
     # --- what happens ------------------------------------------------------------------------------------------------
 
     def promote(self) -> None:
-        self.ever.append(self.stage.promote("acme", self.random.choice((0, 3, 30)), worked=self._worked()))
-        self.note()
+        if not self.revoked:
+            self.ever.append(self.stage.promote("acme", self.random.choice((0, 3, 30)), worked=self._worked()))
+            self.note()
+            self.tell()
 
     def rollback(self) -> None:
-        self.stage.rollback("acme")
+        if not self.revoked:
+            self.stage.rollback("acme")
+            self.tell()
 
     def retire(self) -> None:
-        self.stage.retire("acme", worked=self._worked())
+        if not self.revoked:
+            self.stage.retire("acme", worked=self._worked())
+            self.tell()
 
     def stand(self) -> None:
-        active = self.stage.state("acme").client.status is ClientStatus.ACTIVE
-        self.stage.stand("acme", ClientStatus.SUSPENDED if active else ClientStatus.ACTIVE)
+        if not self.revoked:
+            active = self.stage.state("acme").client.status is ClientStatus.ACTIVE
+            self.stage.stand("acme", ClientStatus.SUSPENDED if active else ClientStatus.ACTIVE)
+            self.tell()
+
+    def revoke(self) -> None:
+        """Revoke the client: nothing of it ever verifies again."""
+        self.revoked = True
+        self.stage.stand("acme", ClientStatus.REVOKED)
+        self.tell()
+
+    def tell(self) -> None:
+        """Send every process word of what the client is now; when it comes is another matter."""
+        path = paths.client("acme")
+        for told in self.told:
+            told.append(self.stage.store.get([path])[path])
+
+    def hear(self) -> None:
+        """Let some of the word that is on its way come to one process, in any order; some of it is lost."""
+        at = self.random.randrange(len(self.processes))
+        self.random.shuffle(self.told[at])
+        for _ in range(self.random.randint(0, len(self.told[at]))):
+            document = self.told[at].pop()
+            if self.random.random() < 0.7:
+                self.processes[at].verifier._changes._take(document)
 
     def _worked(self) -> float:
         return self.random.choice((0, 0, 1, 8, 29))

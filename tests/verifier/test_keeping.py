@@ -160,7 +160,7 @@ def test_a_jump_of_the_stores_clock_ends_everything_kept() -> None:
     process, secret = stage.process(), stage.promote("acme")
     process.verifier.poll()
     assert spent(process, secret)[0]
-    stage.store._clock = lambda: stage.clock() + timedelta(minutes=10)
+    cast("Any", stage.store)._clock = lambda: stage.clock() + timedelta(minutes=10)
     process.verifier.poll()
     assert spent(process, secret) == (True, ["get"], 1)
 
