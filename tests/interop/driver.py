@@ -1,4 +1,4 @@
-"""Speaks with the Node process that holds the ts-mls members: one request, one answer, a line of JSON each."""
+"""Speaks with a Node process (the ts-mls members; a Nostr client): one request, one answer, a line of JSON each."""
 
 import base64
 import json
@@ -14,15 +14,15 @@ Answer = dict[str, Any]
 
 
 class PeerRefused(Exception):  # noqa: N818 - it is the peer's answer, not our error
-    """The ts-mls member answered that it cannot do what it was asked for."""
+    """The program answered that it cannot do what it was asked for."""
 
 
 class Driver:
     """The Node process, for as long as the block lasts."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, program: Path = MEMBERS) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own program, no words of others
-            [node, str(MEMBERS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            [node, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
 
     def __enter__(self) -> Self:
