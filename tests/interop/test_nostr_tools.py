@@ -75,7 +75,8 @@ def test_their_event_is_a_request_for_a_rotation(world: World, theirs: Driver, r
 
 def test_their_event_changed_afterwards_is_refused(world: World, theirs: Driver) -> None:
     event = json.loads(signed_by_them(theirs, world.admins["alice"].rotation()))
-    for change in ({"content": "{}"}, {"created_at": event["created_at"] - 1}, {"tags": []}):
+    changes: list[dict[str, object]] = [{"content": "{}"}, {"created_at": event["created_at"] - 1}, {"tags": []}]
+    for change in changes:
         answer = world.call("POST", "/rotate_request/", json.dumps({**event, **change}).encode())
         assert reason_of(answer) == (401, "wrong_event_id")
     other = world.call("POST", "/rotate_request/", json.dumps({**event, "sig": "ab" * 64}).encode())
