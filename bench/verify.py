@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING
 
 from bench.rows import Measured
 from bench.timing import milliseconds, samples
+from shared.adapters.store_memory import MemoryStore
 from shared.domain.encodings import base64url_encode, canonical_input
 from shared.domain.model import Client, ClientKind, ClientState, Version, VersionState
 from shared.domain.policy import Policy
+from shared.ports.environment import Environment
 from shared.ports.store import Document, Snapshot
 from shared.proofs.receipts import receipt_key
 from shared.records.live import client_data
-from shared.verifier.verifier import Caching, Verifier
+from shared.verifier.telemetry import Telemetry
+from shared.verifier.verifier import Caching, Observer, Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -78,8 +81,13 @@ class MadeUp:
 
 
 def hot_against_hmac(_folder: Path) -> Measured:
-    """Return the time of a check of a kept credential over that of the bare HMAC: medians of alternating batches."""
-    verifier = over(MadeUp())
+    """Return the time of a check of a kept credential over that of the bare HMAC: medians of alternating batches.
+
+    Telemetry is on, as at the door.
+    """
+    usage = MemoryStore(lambda: datetime.now(UTC))
+    telemetry = Telemetry(usage, Environment(os.urandom, time.sleep), time.monotonic)
+    verifier = over(MadeUp(), telemetry)
     data = canonical_input("client-000000", _VERSION, SECRET)
     key = os.urandom(32)
     verifier.check("client-000000", SECRET)
@@ -97,6 +105,7 @@ def hot_against_hmac(_folder: Path) -> Measured:
         return time.perf_counter() - began
 
     found = {name: median(times) for name, times in samples({"hot": hot, "hmac": bare}, rounds=41, warm_up=5).items()}
+    telemetry.close()
     parts = {f"{name}_ms": seconds * 1000 / _CHECKS for name, seconds in found.items()}
     return Measured(found["hot"] / found["hmac"], parts)
 
@@ -152,9 +161,9 @@ def memory_of_100k(_folder: Path) -> Measured:
     return Measured(whole / LIMIT_BYTES, {"whole_bytes": whole, "each_bytes": each})
 
 
-def over(made: MadeUp) -> Verifier:
+def over(made: MadeUp, *observers: Observer) -> Verifier:
     """Return a verifier that keeps verdicts."""
-    return Verifier(made, made, Policy(), caching=Caching())
+    return Verifier(made, made, Policy(), caching=Caching(), observers=observers)
 
 
 def _check(verifier: Verifier, start: int, stop: int) -> None:

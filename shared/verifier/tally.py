@@ -22,6 +22,8 @@ from shared.records.usage import (
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from shared.verifier.verdict import Verdict
+
 MOST_WAITING: Final = 20_000
 """Versions, and as many clients, that may wait to be written."""
 
@@ -32,10 +34,10 @@ class _Count:
     last_at: datetime
     hours: Counter[int] = field(default_factory=Counter)
 
-    def at(self, moment: datetime) -> None:
+    def at(self, moment: datetime, count: int) -> None:
         self.first_at = min(self.first_at, moment)
         self.last_at = max(self.last_at, moment)
-        self.hours[hour_of(moment)] += 1
+        self.hours[hour_of(moment)] += count
 
 
 @dataclass(slots=True)
@@ -58,19 +60,19 @@ class Tally:
         """Return whether anything waits."""
         return bool(self._versions or self._failures)
 
-    def use(self, client_id: str, version_id: str, caller: str, at: datetime) -> bool:
-        """Count one use; False if there is no room for another version."""
-        known = self._versions.get(version_id)
+    def use(self, verdict: Verdict, caller: str, count: int) -> bool:
+        """Count so many uses; False if there is no room for another version."""
+        at, known = verdict.now, self._versions.get(verdict.version_id)
         if known is None:
             if len(self._versions) >= MOST_WAITING:
                 return False
-            known = self._versions[version_id] = _Version(client_id, _Count(at, at))
-        known.total.at(at)
+            known = self._versions[verdict.version_id] = _Version(verdict.client_id, _Count(at, at))
+        known.total.at(at, count)
         tag = caller if caller in known.callers or len(known.callers) < MOST_CALLERS else ""
         if tag not in known.callers:
             known.callers[tag] = _Count(at, at)
-        known.callers[tag].at(at)
-        self.events += 1
+        known.callers[tag].at(at, count)
+        self.events += count
         return True
 
     def fail(self, client_id: str, at: datetime) -> None:
@@ -79,7 +81,7 @@ class Tally:
         if known is None and len(self._failures) < MOST_WAITING:
             known = self._failures[client_id] = _Count(at, at)
         if known is not None:
-            known.at(at)
+            known.at(at, 1)
 
     def taken(self, most: int, shard: int, kept: timedelta) -> dict[str, VersionUse | Failures]:
         """Take out at most so many documents' worth, by path."""

@@ -37,7 +37,7 @@ from shared.records.usage import (
 from shared.verifier.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from shared.ports.environment import Environment
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("keyturn")
 
-TICK_SECONDS: Final = 1.0
+TICK_SECONDS: Final = 0.5
 """How often the queue is emptied."""
 FLUSH_SECONDS: Final = 10.0
 """How long what was counted waits to be written."""
@@ -54,7 +54,7 @@ HEARTBEAT_SECONDS: Final = 60.0
 """How often a process says that it is there, when it has nothing to write."""
 FLUSH_EVENTS: Final = 50_000
 """So many uses are written at once, however short the wait was."""
-MOST_QUEUED: Final = 200_000
+MOST_QUEUED: Final = 300_000
 MOST_IN_COMMIT: Final = 100
 ATTEMPTS: Final = 6
 _MARGIN = timedelta(seconds=2)
@@ -191,10 +191,9 @@ class Telemetry:
             for _ in range(len(self._failed)):
                 self._tally.fail(*self._failed.popleft())
             full = len(self._used) >= MOST_QUEUED
-            for _ in range(len(self._used)):
-                verdict, caller = self._used.popleft()
-                counted = self._tally.use(verdict.client_id, verdict.version_id, self._resolved(caller), verdict.now)
-                if full or not counted:
+            for verdict, caller, count in _counted(self._used):
+                kept = self._tally.use(verdict, self._resolved(caller), count)
+                if full or not kept:
                     self._lost_to = verdict.now + _MARGIN
 
     def _write(self, batch: _Batch, began: float | None, *, ending: bool = False) -> None:
@@ -245,6 +244,19 @@ class Telemetry:
         except (Broken, ValueError):  # a damaged count is worth nothing, and must not stop the others
             self._lost_to = snapshot.read_time
             return more
+
+
+def _counted(used: deque[tuple[Verdict, str]]) -> Iterator[tuple[Verdict, str, int]]:
+    """Empty a queue; yield what was in it, each with how often it was. A kept verdict is one object for a second."""
+    verdicts: dict[int, Verdict] = {}
+    counts: dict[tuple[int, str], int] = {}
+    for _ in range(len(used)):
+        verdict, caller = used.popleft()
+        verdicts[id(verdict)] = verdict
+        key = (id(verdict), caller)
+        counts[key] = counts.get(key, 0) + 1
+    for (name, caller), count in counts.items():
+        yield verdicts[name], caller, count
 
 
 def _added(stored: Data, more: VersionUse | Failures) -> VersionUse | Failures:
