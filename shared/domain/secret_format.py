@@ -10,8 +10,8 @@ Neither takes from the 256 random bits. What is hashed, sent and presented is al
 
 from __future__ import annotations
 
+import binascii
 import re
-import zlib
 from typing import Final
 
 from shared.domain.encodings import base64url_encode, new_secret
@@ -64,4 +64,4 @@ def sighted_in(text: str) -> list[str]:
 
 
 def _checksum(body: str) -> str:
-    return base64url_encode(zlib.crc32(body.encode("ascii")).to_bytes(4, "big"))
+    return base64url_encode(binascii.crc32(body.encode("ascii")).to_bytes(4, "big"))

@@ -84,6 +84,21 @@ DAMAGE: dict[str, tuple[str, Callable[[Scene], ClientState], str]] = {
     ),
     "no hash": ("current", lambda s: _version(s, 1, secret_hash=None), "no hash to verify against"),
     "no key": ("current", lambda s: _version(s, 1, mac_key_ref=None), "no hash to verify against"),
+    "no hash of an import": (
+        "current",
+        lambda s: _version(s, 1, secret_hash=None, algo="bcrypt"),
+        "no hash to verify against",
+    ),
+    "an import with a receipt key": (
+        "current",
+        lambda s: _version(s, 1, algo="bcrypt", mac_key_ref=None, rotation_id=""),
+        "imported version says that it was born here",
+    ),
+    "listed as retired": (
+        "current",
+        lambda s: _client(s, recently_retired=(V1,)),
+        "a live version is listed as retired",
+    ),
     "retired for nothing": (
         "emptied",
         lambda s: _version(s, 1, retired_because=None),
@@ -166,7 +181,8 @@ def test_what_commands_lead_to_is_whole(stage: str) -> None:
 
 def test_an_imported_version_needs_no_rotation() -> None:
     scene = staged("current")
-    imported = replace(scene.state, rotations={}).with_client(last_rotation=None)
+    hashed = _version(scene, 1, algo="bcrypt", mac_key_ref=None, receipt_key=None, rotation_id="")
+    imported = replace(hashed, rotations={}).with_client(last_rotation=None)
     assert list(breaches(imported)) == []
 
 
