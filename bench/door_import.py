@@ -49,10 +49,10 @@ class Ready:
 CLIENTS: Mapping[str, Ready] = {
     "client_token": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().verifier; suite().tokens"),
     "distribute": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().distribute"),
-    "enrol": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().enrol"),
+    "enrol": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().enrol; suite().approvals"),
     "grace_sweeper": Ready((FIRESTORE, KMS, PUBSUB), f"{_READ}; {_KEYS}; suite().bus._client; suite().sweep"),
     "on_secret_version": Ready((FIRESTORE, PUBSUB), f"{_READ}; suite().bus._client; suite().publish"),
-    "operator": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().operate; suite().remove_user; suite().status"),
+    "operator": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().operate; suite().standing; suite().status"),
     "rotate_request": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().accept"),
     "status": Ready((FIRESTORE,), f"{_READ}; suite().status"),
 }

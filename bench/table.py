@@ -8,6 +8,7 @@ from bench.group_batch import group_batch_commits
 from bench.mls_bytes import bytes_against_wrapping
 from bench.mls_encrypt import encrypt_bytes, encrypt_time
 from bench.mls_update import update_against_founding
+from bench.proof_refusals import proof_refusals_alike
 from bench.rotation import rotation_vs_floor
 from bench.rows import Row
 from bench.sweep import sweep_reads, sweep_time
@@ -32,6 +33,7 @@ ROWS = (
     Row("verify_first_calls_vs_two", 1.0, calls_of_a_first_check, exact=True),
     Row("verify_guessing_latency", 1.5, guessing_against_quiet),
     Row("refusal_timing_t", 4.5, refusals_alike),
+    Row("proof_refusal_timing_t", 4.5, proof_refusals_alike),
     Row("verify_memory_100k_vs_100mib", 1.0, memory_of_100k),
     Row("token_vs_authlib_plain", 1.0, against_authlib_plain, at_least=True),
     Row("token_vs_authlib_bcrypt10", 60.0, against_authlib_bcrypt, at_least=True),

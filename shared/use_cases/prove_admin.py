@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from shared.use_cases.prove_admin_issue import ProofIssuer
     from shared.use_cases.prove_admin_refusals import Refusals
 
-REFUSAL_SECONDS = 0.25
+REFUSAL_SECONDS = 0.5
 """More than the slowest way to a refusal takes: what is quicker waits, what is slower waits for the next multiple."""
 
 
