@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def test_every_kind_is_refused_and_waits_for_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, few in {"WORKERS": 2, "ROUNDS": 1, "WARM_UP": 0}.items():
+    for name, few in {"WORKERS": 8, "ROUNDS": 1, "WARM_UP": 0}.items():
         monkeypatch.setattr(proof_refusals, name, few)
     found = proof_refusals_alike(tmp_path).parts
-    assert found["samples_each"] == 2
+    assert found["samples_each"] == 8
     assert all(found[f"{kind}_ms"] >= 500 for kind in KINDS)
     assert all(found[f"{kind}_work_ms"] < 500 for kind in KINDS)
 
