@@ -34,8 +34,11 @@ coverage: .venv/.dev  ## branch coverage of the MLS library, at least 95 %
 	@$(BIN)/coverage run --source shared/mls -m pytest -q tests/mls -p no:cacheprovider --ignore tests/mls/test_machine.py
 	@$(BIN)/coverage report --fail-under 95
 
-soak: .venv/.dev  ## what takes a while: 10 000 random sequences of MLS operations
+soak: .venv/.dev  ## what takes a while: MLS sequences; verifiers' histories, in processes and by the million
 	MLS_SEQUENCES=10000 $(BIN)/python -m pytest tests/mls/test_machine.py
+	VERIFIER_HISTORIES=100000 $(BIN)/python -m pytest -n 2 tests/verifier/test_histories.py
+	VERIFIER_SECONDS=600 $(BIN)/python -m pytest -s tests/verifier/test_processes.py
+	VERIFIER_CHECKS=10000000 $(BIN)/python -m pytest -s tests/verifier/test_soak.py
 
 mutants: .venv/.dev  ## mutation score of the MLS library's validating parts
 	$(BIN)/mutmut run && $(BIN)/mutmut results
