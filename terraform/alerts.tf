@@ -184,3 +184,25 @@ resource "google_monitoring_alert_policy" "leaks" {
     }
   }
 }
+
+# Somebody is about to be refused: an integrator has not moved to its new secret, and the old one's grace ends soon.
+resource "google_monitoring_alert_policy" "unfinished_cutover" {
+  project               = var.project
+  display_name          = "keyturn: an old secret is in use near its end"
+  combiner              = "OR"
+  notification_channels = [google_monitoring_notification_channel.mail.id]
+
+  conditions {
+    display_name = "the sweep saw it"
+
+    condition_matched_log {
+      filter = "resource.type=\"cloud_run_revision\" AND (textPayload:\"an old secret is in use near its end\" OR jsonPayload.message:\"an old secret is in use near its end\")"
+    }
+  }
+
+  alert_strategy {
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+}

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ import pytest
 from main import DOORS
 from shared.entry import events
 from shared.entry.problems import problem
+from shared.entry.proof_settings import proofs_from_environment
+from shared.entry.settings import Stage, from_environment
 from shared.ports.events import SUBSCRIPTIONS, TRIGGERS
 from shared.ports.indexes import INDEXES
 from shared.ports.keys import KeyRefused, KeyUnavailable
-from shared.use_cases import leak, sweep
+from shared.records.kinds import KINDS
+from shared.use_cases import early_retirement, leak, sweep
 from shared.use_cases.expiry import EXPIRING
 from shared.verifier import honeytoken
 from tests.terraform.reading import ROOT, Folder, literal, literals, read
@@ -83,6 +87,26 @@ def test_what_is_swept_by_its_end_expires_by_itself_too() -> None:
     assert "index_config" not in field  # it would take away the index that doctor asks by
 
 
+def test_what_is_not_indexed_is_what_no_query_asks_by_and_what_documents_have() -> None:
+    unindexed = literals(read().locals["unindexed"])
+    field = read().resources["google_firestore_field", "unindexed"]
+    assert field["index_config"] == [{}]
+    for collection, names in unindexed.items():
+        kinds = [kind for kind in KINDS if kind.pattern.split("/")[-2] == collection]
+        known = {name for kind in kinds for name in {**kind.shape.required, **kind.shape.optional}}
+        asked = {
+            index.order_by for index in INDEXES if index.collection.split("/")[-1] == collection and not index.equal
+        }
+        assert set(names) <= known, collection
+        assert not asked & set(names), collection
+
+
+def test_no_sealed_state_is_indexed() -> None:
+    sealed = {kind.pattern.split("/")[-2] for kind in KINDS if "sealed" in kind.shape.required}
+    unindexed = literals(read().locals["unindexed"])
+    assert sealed == {collection for collection, names in unindexed.items() if "sealed" in names}
+
+
 # --- databases and keys -----------------------------------------------------------------------------------------------
 
 
@@ -111,7 +135,8 @@ def test_no_key_is_destroyed_and_only_the_sealing_key_turns_by_itself() -> None:
 def test_exports_leave_out_whatever_holds_or_opens_group_messages() -> None:
     exported = literals(read().locals["exported"])
     assert {"oauth2_clients", "secrets", "audit", "oauth2_rotations"} <= set(exported["control"])
-    assert not {"mls_groups", "messages", "roster", "welcomes", "service"} & {*exported["control"], *exported["auth"]}
+    assert not {"mls_groups", "messages", "roster", "welcomes", "service"} & set(exported["control"])
+    assert set(exported["auth"]) == {"admins", "npubs", "service"}
     job = read().resources["google_cloud_scheduler_job", "backup"]["http_target"][0]
     assert "collectionIds = each.value" in re.sub(r"\s+", " ", job["body"])
 
@@ -127,6 +152,42 @@ def test_every_door_is_deployed_from_the_one_archive_and_none_that_it_has_not() 
     assert {body["build"] for body in modules.values()} == {"${local.build}"}
     name = literal(read().resources["google_storage_bucket_object", "source"]["name"])
     assert name == "keyturn-${filesha256(var.archive)}.zip"
+
+
+VALUES = {
+    "STAGE": "production",
+    "PROJECT": "my-keyturn",
+    "BASE_URL": "https://europe-west1-my-keyturn.cloudfunctions.net",
+    **{f"DATABASE_{name.upper()}": name for name in ("control", "auth", "usage")},
+    **{f"{name}_KEY": f"projects/p/locations/l/keyRings/keyturn/cryptoKeys/{name.lower()}" for name in ("MAC", "SEAL", "SIGN")},
+    "AUTHORISER": "attested_admin",
+    "PROOF_JWKS": "https://europe-west1-my-keyturn.cloudfunctions.net/admin_proof/.well-known/jwks.json",
+    "IDENTITY": "firebase",
+    "FIREBASE_PROJECT": "my-keyturn",
+    "ATTESTATIONS": "app_check",
+    "TRIAL_PROJECT": "",
+}  # fmt: skip
+"""Every variable that the doors are given, as a project has it."""
+APP_CHECK = {"KEYTURN_APP_CHECK_PROJECT": "123", "KEYTURN_APP_CHECK_APPS": "1:123:ios:abc"}
+
+
+def test_the_doors_variables_are_settings_of_a_production_that_starts() -> None:
+    given = set(re.findall(r"KEYTURN_(\w+)\s+=", (ROOT / "doors.tf").read_text()))
+    assert given == set(VALUES)
+    environment = {f"KEYTURN_{name}": value for name, value in VALUES.items()} | APP_CHECK
+    settings = from_environment(environment)
+    proofs = proofs_from_environment(environment, settings.stage)
+    assert (settings.stage, settings.attested, proofs.attestations) == (Stage.PRODUCTION, True, ("app_check",))
+    assert settings.cloud is not None
+    assert "" not in astuple(settings.cloud)
+
+
+def test_the_doors_variables_are_settings_of_a_trial_that_starts() -> None:
+    changed = {"STAGE": "trial", "TRIAL_PROJECT": "my-keyturn", "ATTESTATIONS": "dev_attest"}
+    environment = {f"KEYTURN_{name}": value for name, value in {**VALUES, **changed}.items()}
+    settings = from_environment(environment)
+    assert proofs_from_environment(environment, settings.stage).attestations == ("dev_attest",)
+    assert settings.banner
 
 
 def test_the_entry_point_is_the_door() -> None:
@@ -192,6 +253,13 @@ def test_what_the_alerts_on_leaks_look_for_is_what_a_door_and_a_verifier_write()
     assert set(words.values()) == {leak.REVOKED, honeytoken.PRESENTED}
 
 
+def test_what_the_alert_on_unfinished_cutovers_looks_for_is_what_the_sweep_writes() -> None:
+    policy = read().resources["google_monitoring_alert_policy", "unfinished_cutover"]
+    filtered = literal(policy["conditions"][0]["condition_matched_log"][0]["filter"])
+    (words,) = set(re.findall(r':"(an old secret[^"]+)"', filtered))
+    assert f'"{words}: client' in Path(early_retirement.__file__).read_text()
+
+
 @pytest.mark.parametrize("error", [KeyUnavailable, KeyRefused])
 def test_what_the_alert_on_keys_looks_for_is_what_a_door_writes(
     error: Callable[[str], Exception], caplog: pytest.LogCaptureFixture
@@ -204,7 +272,9 @@ def test_what_the_alert_on_keys_looks_for_is_what_a_door_writes(
 def test_every_alert_tells_somebody() -> None:
     resources = read().resources.items()
     policies = {name: body for (type_, name), body in resources if type_ == "google_monitoring_alert_policy"}
-    assert set(policies) == {"dead_letters", "failed_sweeps", "late_promotions", "kms_errors", "leaks"}
+    assert set(policies) == {
+        *("dead_letters", "failed_sweeps", "late_promotions", "kms_errors", "leaks", "unfinished_cutover"),
+    }
     assert {str(body["notification_channels"]) for body in policies.values()} == {
         "['${google_monitoring_notification_channel.mail.id}']"
     }
