@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GUARDED = frozenset({"operator", "on_secret_version", "distribute", "grace_sweeper"})
 
+_WELL_KNOWN = "/.well-known/"
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -33,6 +35,7 @@ class Gateway:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        environ["PATH_INFO"] = _of_door(environ["PATH_INFO"])
         door = environ["PATH_INFO"].split("/")[1] if environ["PATH_INFO"].startswith("/") else ""
         if door in GUARDED and not self._may_pass(environ):
             refusal = Unauthenticated("operator_token", "This door wants the operator's token.")
@@ -48,6 +51,12 @@ class Gateway:
     def _may_pass(self, environ: WSGIEnvironment) -> bool:
         presented = environ.get("HTTP_AUTHORIZATION", "").encode("utf-8", "replace")
         return hmac.compare_digest(presented, f"Bearer {self.token}".encode())
+
+
+def _of_door(path: str) -> str:
+    """Return a path within a door; what is well known of it stands before its path, too (RFC 8414 §3.1)."""
+    name, _, door = path.removeprefix(_WELL_KNOWN).partition("/")
+    return f"/{door}{_WELL_KNOWN}{name}" if path.startswith(_WELL_KNOWN) and door in doors.DOORS else path
 
 
 def open_gateway(token: str) -> Gateway:

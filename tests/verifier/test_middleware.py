@@ -205,6 +205,30 @@ def test_bearer_tokens_are_taken_where_they_are_checked(way: str, world: World) 
     refused = call({"Authorization": f"Bearer {token}x"})
     assert refused.status == 401
     assert "Bearer" in refused.headers["www-authenticate"]
+    assert 'error="invalid_token"' in refused.headers["www-authenticate"]
+
+
+@EACH_WAY
+def test_who_is_not_for_what_is_wanted_is_told_so(way: str, world: World) -> None:
+    world.add_client("reader", scopes=["orders.read", "orders.write"])
+    secret, other = (world.issue("alice", "bob", client_id=name) for name in ("reader", "acme-integrations"))
+    suite = world.suite
+    verdict = suite.verifier.check("reader", secret)
+    wide, narrow = (suite.tokens.issue(verdict, scopes)[0] for scopes in (verdict.terms.scopes, ("orders.read",)))
+    checker = TokenChecker(suite.verifier, suite.token_checker.keys, suite.tokens.issuer, suite.tokens.audience)
+    call = WAYS[way](Guard(suite.verifier, checker, scopes=("orders.write",)))
+    for headers, status in (
+        ({"Authorization": f"Bearer {wide}"}, 200),
+        ({"Authorization": f"Bearer {narrow}"}, 403),
+        (basic("reader", secret), 200),
+        (basic("acme-integrations", other), 403),
+    ):
+        said = call(headers)
+        assert said.status == status
+        if status == 403:
+            assert said.headers["www-authenticate"] == (
+                'Bearer realm="keyturn", error="insufficient_scope", scope="orders.write"'
+            )
 
 
 def test_other_protocols_pass_or_are_closed_as_they_may_be() -> None:

@@ -18,7 +18,7 @@ from shared.ports.keys import KeyRefused, KeyUnavailable
 from shared.ports.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from shared.verifier.tokens import TokenChecker
     from shared.verifier.verdict import Verdict
@@ -57,30 +57,42 @@ class Guard:
     realm: str = "keyturn"
     tag: Callable[[str, str], str] | None = None
     """Makes the tag under which telemetry knows a caller, from source and User-Agent (`Callers.tag`)."""
+    scopes: Sequence[str] = ()
+    """What a token, or a client that presents its own credential, must be for; who is not gets 403."""
 
     def decide(self, headers: Mapping[str, str], form: bytes = b"", source: str = "") -> Verdict | Denied:
         """Return the verdict on an accepted request, or why it is denied; `headers` by lower-case name."""
         found = presented(headers, form)
         if len(found) != 1:
-            return self._unauthorized()
+            return self._unauthorized("")
         try:
-            verdict = self._verdict(found[0], source, headers.get("user-agent", ""))
+            checked = self._checked(found[0], source, headers.get("user-agent", ""))
         except RateLimited as error:
             return Denied(429, "rate_limited", (("Retry-After", str(error.retry_after_seconds)),))
         except (StoreError, KeyUnavailable, KeyRefused, Refusal):
             return Denied(503, "unavailable")
-        return verdict if verdict is not None and verdict.accepted else self._unauthorized()
+        if checked is None or not checked[0].accepted:
+            return self._unauthorized("invalid_token" if found[0].bearer else "")
+        return checked[0] if checked[1].issuperset(self.scopes) else self._insufficient()
 
-    def _verdict(self, found: Presented, source: str, agent: str) -> Verdict | None:
-        if not found.bearer:
-            caller = self.tag(source, agent) if self.tag is not None else ""
-            return self.verifier.check(found.client_id, found.secret, source=source, caller=caller)
-        return self.tokens.check(found.bearer).verdict if self.tokens is not None else None
+    def _checked(self, found: Presented, source: str, agent: str) -> tuple[Verdict, frozenset[str]] | None:
+        """Return the verdict on a credential and the scopes that come with it."""
+        if found.bearer:
+            checked = self.tokens.check(found.bearer) if self.tokens is not None else None
+            return (checked.verdict, checked.scopes) if checked is not None else None
+        caller = self.tag(source, agent) if self.tag is not None else ""
+        verdict = self.verifier.check(found.client_id, found.secret, source=source, caller=caller)
+        return verdict, frozenset(verdict.terms.scopes)
 
-    def _unauthorized(self) -> Denied:
+    def _insufficient(self) -> Denied:
+        said = f'Bearer realm="{self.realm}", error="insufficient_scope", scope="{" ".join(self.scopes)}"'
+        return Denied(403, "insufficient_scope", (("WWW-Authenticate", said),))
+
+    def _unauthorized(self, error: str) -> Denied:
+        """Return the refusal; `error` says of a token that it is none (RFC 6750 §3.1)."""
         offered = [f'Basic realm="{self.realm}"']
         if self.tokens is not None:
-            offered.append(f'Bearer realm="{self.realm}"')
+            offered.append(f'Bearer realm="{self.realm}"' + (f', error="{error}"' if error else ""))
         return Denied(401, "unauthorized_request", tuple(("WWW-Authenticate", one) for one in offered))
 
 

@@ -1,0 +1,88 @@
+"""A world behind real sockets: the doors at one address, a service that takes their tokens at another."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from local.gateway import open_gateway
+from local.server import Server
+from shared.entry import wiring
+from shared.verifier.middleware.credentials import Guard
+from shared.verifier.middleware.wsgi import VERDICT, WsgiGuard
+from shared.verifier.tokens import TokenChecker
+from tests.world import TOKEN, World, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+CLIENT = "acme.integrations~eu"
+"""An id whose characters form-encoding may change (RFC 6749 §2.3.1)."""
+AUDIENCE = "https://orders.example"
+SCOPES = ["orders.read", "orders.write"]
+ASKER = "orders-api"
+
+
+@dataclass
+class Served:
+    """Addresses without a slash at the end, and credentials; `orders` wants a token for `orders.read`."""
+
+    world: World
+    issuer: str
+    orders: str
+    secret: str = field(repr=False)
+    asker_secret: str = field(repr=False)
+
+    @property
+    def token_url(self) -> str:
+        return f"{self.issuer}/token"
+
+    def revoke(self) -> None:
+        """Kill the version that every token rests on."""
+        version = self.world.document(f"oauth2_clients/{CLIENT}")["current_version"]
+        fields = {"version_id": version, "force": True}
+        answer = self.world.send(self.world.admins["alice"].action("revoke", fields, client_id=CLIENT))
+        assert answer.status_code == 200, answer.text
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Served]:
+    with running(folder, "sqlite") as world:
+        world.found("alice", "bob")
+        world.add_client(CLIENT, audience=AUDIENCE, scopes=SCOPES)
+        world.add_client(ASKER, introspects=[AUDIENCE])
+        secrets = [world.issue("alice", "bob", client_id=name) for name in (CLIENT, ASKER)]
+        with _listening(open_gateway(TOKEN)) as doors:
+            checker = _at(world, doors)
+            with _listening(WsgiGuard(_orders, Guard(checker.verifier, checker, scopes=SCOPES[:1]))) as orders:
+                yield Served(world, checker.issuer, f"{orders}/orders", *secrets)
+
+
+def _at(world: World, url: str) -> TokenChecker:
+    """Have the doors know their address, and return what a service checks their tokens with."""
+    before = world.suite
+    world.suite = replace(before, settings=replace(before.settings, base_url=url))
+    vars(world.suite).update(parts=before.parts, databases=before.databases, bus=before.bus, keys=before.keys)
+    wiring.use(world.suite)
+    return TokenChecker(
+        world.suite.verifier, lambda: world.suite.tokens.jwks()["keys"], world.suite.tokens.issuer, AUDIENCE
+    )
+
+
+@contextmanager
+def _listening(application: WSGIApplication) -> Iterator[str]:
+    server = Server(0, application)
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+def _orders(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({"orders": [7], "client": environ[VERDICT].client_id}).encode()]
