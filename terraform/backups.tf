@@ -1,10 +1,11 @@
 # Exports by collection, since Firestore's backup schedules cannot leave one out: no sealed group state, message or
-# Welcome may be remembered outside the database. A restored store re-creates its groups (docs/deploy.md).
+# Welcome, nor the service's own key (control's `service`), may be remembered outside the database. A restored store
+# re-creates its groups (docs/deploy.md). In auth `service` is the register of admins: without it anybody would be first.
 
 locals {
   exported = {
     control = ["oauth2_clients", "secrets", "audit", "oauth2_rotations", "key_packages"]
-    auth    = ["admins"]
+    auth    = ["admins", "npubs", "service"]
   }
 }
 

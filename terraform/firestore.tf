@@ -66,6 +66,39 @@ locals {
   }
 }
 
+locals {
+  # Fields of control that no query asks by. Firestore would index each one, and each entry of each map in it: sealed
+  # states would be remembered in part, every client's write would cost a hundred index entries, and times that only
+  # rise would be written to one place of an index by everybody.
+  unindexed = {
+    oauth2_clients   = ["live", "updated_at", "changed_at", "next_due_at", "last_promoted_at", "audit_head", "approvals", "recent_requests"]
+    secrets          = ["created_at", "not_before", "not_after"]
+    oauth2_rotations = ["recipients", "acks", "created_at", "distributed_at", "completed_at"]
+    audit            = ["at", "before", "after", "ids"]
+    mls_groups       = ["sealed"]
+    roster           = ["members", "absent"]
+    messages         = ["event", "at"]
+    key_packages     = ["event", "at"]
+    welcomes         = ["event", "at"]
+    service          = ["sealed"]
+    events           = ["answer"]
+  }
+
+  unindexed_fields = merge([for collection, fields in local.unindexed : { for field in fields : "${collection}.${field}" => { collection = collection, field = field } }]...)
+}
+
+resource "google_firestore_field" "unindexed" {
+  for_each = local.unindexed_fields
+
+  project    = var.project
+  database   = google_firestore_database.this["control"].name
+  collection = each.value.collection
+  field      = each.value.field
+
+  # None: composite indexes are declared apart.
+  index_config {}
+}
+
 resource "google_firestore_index" "this" {
   for_each = local.indexes
 

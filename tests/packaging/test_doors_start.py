@@ -34,7 +34,7 @@ REQUESTS = {
     "on_secret_version": ("POST", "/", 200),
     "operator": ("GET", "/clients", 200),
     "rotate_request": ("POST", "/", 400),
-    "status": ("GET", "/clients/acme", 400),
+    "status": ("GET", "/clients/acme", 401),
 }
 """One request that each door can answer alone, on a data folder of its own: the operator's is for IAM to refuse."""
 
@@ -137,5 +137,5 @@ def test_a_door_starts_and_answers(unpacked: Unpacked, door: str, tmp_path: Path
 def test_a_door_without_settings_starts_and_answers_a_problem_that_tells_nothing(unpacked: Unpacked) -> None:
     with _served(unpacked, "grace_sweeper", unpacked.environment()) as port:
         answer = _ask(port, "POST", "/")
-    assert (answer.status, answer.body["error"]) == (500, "internal_error")
+    assert (answer.status, answer.body["error"]) == (503, "unavailable")
     assert "KEYTURN" not in json.dumps(answer.body)
