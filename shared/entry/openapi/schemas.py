@@ -35,7 +35,7 @@ ERRORS = (
     "unavailable",
 )
 
-_PERSON: Final = fields({"user": TEXT, "npub": NPUB})
+_REQUESTER: Final = fields({"user": TEXT, "npub": {**TEXT, "pattern": "^([0-9a-f]{64})?$"}})  # none: the operator
 _MEMBER: Final = fields(
     {
         "user": ID,
@@ -124,7 +124,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "phase": one_of(*Phase),
             "outcome": maybe(one_of(*Outcome)),
             "reason": TEXT,
-            "requested_by": _PERSON,
+            "requested_by": _REQUESTER,
             "group": ID,
             "new_version": ULID,
             "old_version": maybe(ULID),
