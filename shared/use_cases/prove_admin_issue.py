@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from shared.domain.encodings import to_milliseconds
 from shared.domain.proofs_policy import LIFETIME_SECONDS
+from shared.ports.keys import KeyRefused
 from shared.proofs.jws import compact, es256_jwk
 from shared.proofs.statement import jti_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from shared.ports.authorisation import Act
@@ -33,7 +34,7 @@ class ProofIssuer:
 
     def issue(self, act: Act, user: str, nonce: str, amr: Sequence[str], now: datetime) -> Data:
         """Return a proof for exactly this act, and when it ends."""
-        kid, issued = self.signer.current(), int(now.timestamp())
+        issued = int(now.timestamp())
         ends = issued + min(self.lifetime_seconds, LIFETIME_SECONDS)
         claims = {
             "iss": self.issuer,
@@ -49,8 +50,17 @@ class ProofIssuer:
             "iat": issued,
             "exp": ends,
         }
-        proof = compact(claims, kid=kid, typ=TYPE, sign=lambda data: self.signer.sign(kid, data))
-        return {"jwt_proof": proof, "expires_at": to_milliseconds(now) // 1000 * 1000 + (ends - issued) * 1000}
+        expires_at = to_milliseconds(now) // 1000 * 1000 + (ends - issued) * 1000
+        return {"jwt_proof": self._signed(claims), "expires_at": expires_at}
+
+    def _signed(self, claims: Mapping[str, object]) -> str:
+        try:
+            return self._signed_by(self.signer.current(), claims)
+        except KeyRefused:  # disabled since it was the current one; whoever asks has used up a code by now
+            return self._signed_by(self.signer.current(), claims)
+
+    def _signed_by(self, kid: str, claims: Mapping[str, object]) -> str:
+        return compact(claims, kid=kid, typ=TYPE, sign=lambda data: self.signer.sign(kid, data))
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """Return every key whose proofs are still good, newest first (RFC 7517)."""
