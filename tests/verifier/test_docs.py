@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, cast
+from urllib.error import HTTPError
 
+import pytest
 from starlette.testclient import TestClient
+from werkzeug.serving import make_server
 from werkzeug.test import Client as WsgiClient
 
-from tests.world import CLIENT, URL
+from local.gateway import open_gateway
+from tests.world import CLIENT, QUICK, TOKEN, URL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.world import World
 
 PAGE = (Path(__file__).parents[2] / "docs" / "verifier.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+(INSTANCE,) = re.findall(r"```py\n(.*?)```", PAGE, flags=re.DOTALL)
+"""What an integrator's instance runs: it has nothing of ours at hand."""
 
 
 def test_every_example_runs(world: World) -> None:
@@ -36,4 +47,38 @@ def test_every_example_runs(world: World) -> None:
     assert WsgiClient(given["application"]).get("/", headers=headers).text == CLIENT
     assert TestClient(given["application_async"]).get("/", headers=headers).text == CLIENT
     assert given["client_id"] == CLIENT
-    assert len(BLOCKS) == 4
+    assert WsgiClient(given["guarded"]).get("/", headers=headers).text == CLIENT
+    given["telemetry"].close()
+    assert {"version_usage", "verifiers"} <= {path.partition("/")[0] for path in world.documents(world.usage)}
+    assert len(BLOCKS) == 5
+
+
+def test_an_instance_proves_with_the_client_on_the_page_over_http(world: World) -> None:
+    world.serve(replace(QUICK, canaries=1))
+    answer = world.send(world.admins["alice"].rotation()).json or {}
+    world.pump()
+    ids = [str(answer["rotation_id"]), str(answer["version_id"])]
+    secret = world.admins["alice"].secret(ids[0])
+    given: dict[str, Any] = {}
+    exec(compile(INSTANCE, "docs/verifier.md", "exec"), given)  # noqa: S102 - our own page
+    with served() as url:
+        told = given["prove"](f"{url}/client_token", secret, CLIENT, *ids, "pod-1")
+        with pytest.raises(HTTPError) as refused:
+            given["prove"](f"{url}/client_token", "A" * 43, CLIENT, *ids, "pod-1")
+    assert (told["canaries"], told["canaries_required"]) == (1, 1)
+    assert refused.value.status == 401
+    refused.value.close()
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """Serve all doors on a port, while the context lasts."""
+    server = make_server("127.0.0.1", 0, open_gateway(TOKEN), threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
