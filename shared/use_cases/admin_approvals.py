@@ -24,7 +24,7 @@ from shared.use_cases.attempts import until_won
 from shared.use_cases.audit_writes import HEAD, system_writes
 from shared.use_cases.control_events import APPROVE, read_approval
 from shared.use_cases.denials import GLANCES, require_allowed, require_running
-from shared.use_cases.prove_admin_record import admin_path
+from shared.use_cases.prove_admin_record import NOBODY, admin_path
 from shared.use_cases.rosters import read_rosters
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Approvals:
         control = self._control(event, intent)
         user = _seat(control, event, intent)
         invite_id = _invite_id(intent)
-        auth = self.databases.auth.get([paths.invite(invite_id), paths.ADMINS, admin_path(user or "_nobody")])
+        auth = self.databases.auth.get([paths.invite(invite_id), paths.ADMINS, admin_path(user or NOBODY)])
         used_up = [] if control[paths.event(event.id)].exists else self._judged(event, intent, user, control)
         invite = self._approvable(intent, user, event.pubkey, auth)
         if not control[paths.event(event.id)].exists:
@@ -99,7 +99,7 @@ class Approvals:
             raise Conflict("invite_differs", "The invite is for somebody else, or for something else.")
         if user == invite.user:
             raise Forbidden("own_invite", "Nobody approves an invite of their own.")
-        admin = read_admin(auth[admin_path(user)])
+        admin = read_admin(auth[admin_path(user or NOBODY)])
         if admin is None or not admin.holds(npub):
             raise not_active()
         return invite

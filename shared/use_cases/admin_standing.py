@@ -150,7 +150,7 @@ class Standing:
         document = self.databases.auth.get([paths.invite(name)])[paths.invite(name)]
         asked = self._asked(document, admin.user, needed, snapshot)
         given = asked.approvers & (register.others(admin.user) if register else frozenset())
-        if len(given) < max(needed, asked.needed):
+        if len(given) < needed:
             if document.data is None or from_data(Invite, document.data) != asked:
                 self.databases.auth.commit([put(document, to_data(asked))])
             return name

@@ -182,12 +182,12 @@ class Register:
         standing = paths.standing(desk.invite.user)
         control = self.databases.control
         snapshot = control.get([HEAD, path, standing])
-        if snapshot[path].exists:
-            return
+        said = [] if snapshot[path].exists else announced_writes(snapshot, path, done, self.banner)
         # Who was removed and is invited anew gets leaves again; whether they are an admin, the next commit says.
         barred = snapshot[standing].version
         anew = [Delete(standing, barred)] if barred is not None and desk.invite.purpose is Purpose.JOIN else []
-        control.commit([*announced_writes(snapshot, path, done, self.banner), *anew])
+        if said or anew:
+            control.commit([*said, *anew])
 
     def _refuse(self, desk: Desk, missing: tuple[Missing, ...]) -> NoReturn:
         act = Act(desk.npub, desk.invite.group_id, "", desk.invite_id)

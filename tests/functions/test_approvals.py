@@ -164,6 +164,19 @@ def test_who_is_suspended_approves_nothing(world: World, alice: Person) -> None:
     assert refusal(bob.send_approval(event)) == (403, "not_authorised")
 
 
+def test_an_approval_that_was_cut_short_is_not_completed_for_who_was_stopped_meanwhile(
+    world: World, alice: Person
+) -> None:
+    bob = admitted(world, "bob", alice)
+    made = invite(world, "carol")
+    event = bob.approval(made["invite"], "carol")
+    calls = Wire(at=1)
+    with pytest.raises(Died):
+        world.new_suite(auth=calls.port(world.auth)).approvals(event.to_dict())
+    assert world.operator("/admins/bob/suspend", {}).status_code == 200
+    assert refusal(bob.send_approval(event)) == (403, "not_active")
+
+
 def test_an_approval_ends_with_its_invite(world: World, alice: Person) -> None:
     made = invite(world, "bob")
     world.clock.advance(hours=24)

@@ -126,6 +126,15 @@ def test_the_last_admin_comes_back_without_anybody(world: World, alice: Person) 
     assert alice.come_back().status_code == 200
 
 
+@pytest.mark.usefixtures("alice", "bob")
+def test_where_all_are_suspended_one_comes_back_without_anybody_and_the_next_with_that_one(world: World) -> None:
+    stop(world, "bob")
+    assert body(world.operator("/admins/bob/resume", {}))["awaits_approval"] is not None
+    stop(world, "alice")
+    assert body(world.operator("/admins/bob/resume", {}))["awaits_approval"] is None
+    assert body(world.operator("/admins/alice/resume", {}))["awaits_approval"] is not None
+
+
 def test_no_code_leads_to_a_resumption(world: World, alice: Person, bob: Person) -> None:
     stop(world, "bob")
     body(world.operator("/admins/bob/resume", {}))
