@@ -25,6 +25,7 @@ from admin.registration import Registration
 from admin.renewal import Renewals
 from admin.seat import Lost, Seat
 from admin.server import Server
+from admin.vouching import NO_KEYS, Vouching
 from shared.domain.encodings import identifier, rotation_identifier, ulid
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from admin.notice import Notice
     from admin.registration import Registered
     from admin.relay_inbox import RelayInbox
+    from admin.vouching import SecurityKeys
     from shared.proofs.nostr import Event
 
 
@@ -59,14 +61,16 @@ class Device:
         signer: Signer,
         observe: Callable[[Incident], None],
         ask_code: Callable[[], str] = no_code,
+        security_keys: SecurityKeys = NO_KEYS,
     ) -> None:
         self._home = home
         self._server = server
         self._signer = signer
         self._observe = observe
         self._mail = Mail(home, signer.now)
-        self._prover = Prover(home, server, signer, ask_code)
-        self._registration = Registration(home, server, signer)
+        vouching = Vouching(home, signer.random, server.url, security_keys)
+        self._prover = Prover(home, server, signer, vouching, ask_code)
+        self._registration = Registration(home, server, signer, vouching)
         self._enrolment = Enrolment(home, server, signer, self._mail)
         self._following = Following(self._mail, self._enrolment, server, signer, observe)
         self._outbox = Outbox(home, server, signer, self._mail, self._following)
@@ -85,15 +89,17 @@ class Device:
         sleep: Callable[[float], None] = time.sleep,
         observe: Callable[[Incident], None] = _ignore,
         ask_code: Callable[[], str] = no_code,
+        security_keys: SecurityKeys = NO_KEYS,
     ) -> Device:
         """Return the device of a home, in front of the server at a base URL."""
-        return cls(home, Server(url, transport, sleep), Signer(home.private_key(), now, random), observe, ask_code)
+        server, signer = Server(url, transport, sleep), Signer(home.private_key(), now, random)
+        return cls(home, server, signer, observe, ask_code, security_keys)
 
     # --- joining and reading -----------------------------------------------------------------------------------------
 
-    def register(self, code: str) -> Registered | None:
+    def register(self, code: str, *, security_key: bool = False) -> Registered | None:
         """Show who and which device this is, before `join`; None where that is not wanted, or done (`Registration`)."""
-        return self._registration.begin(code)
+        return self._registration.begin(code, security_key=security_key)
 
     def confirm(self, code: str, totp: str) -> dict[str, object]:
         """Complete a registration with a code of the authenticator; a wrong one is a `ServerRefusedError`."""

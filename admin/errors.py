@@ -7,6 +7,7 @@
     ├── NoOperatorTokenError        this machine holds no operator token for that address
     ├── NotSignedInError            nobody is signed in, or the sign-in has ended
     ├── NoCodeError                 no one-time code came from whom it was asked of
+    ├── SecurityKeyError            a security key is missing, locked or refuses
     ├── NotEnrolledError            the device is in no group (of the client)
     ├── AnotherServiceError         the service's key is not the one known since enrolment
     ├── UntrustedMessageError       the log holds something that the service did not sign for this group
@@ -61,6 +62,10 @@ class NotSignedInError(DeviceError):
 
 class NoCodeError(DeviceError):
     """A one-time code was asked for, and none came."""
+
+
+class SecurityKeyError(DeviceError):
+    """The security key can't be used: not there, not the right one, not verified, or it refused."""
 
 
 class NotEnrolledError(DeviceError):

@@ -66,6 +66,12 @@ def print_note(sentence: str, *, err: bool = False) -> None:
     _console(err=err).print(Text(clean(sentence)), soft_wrap=True)
 
 
+def say_now(sentence: str) -> None:
+    """Print to stderr what somebody has to do now, whatever else moves there."""
+    with set_aside():
+        print_note(sentence, err=True)
+
+
 def print_warning(sentence: str) -> None:
     """Print a warning to stderr."""
     _print_labelled("warning", "yellow", sentence)
@@ -80,7 +86,7 @@ def print_error(sentence: str, hint: str) -> None:
 
 def ask(question: str) -> str:
     """Ask on stderr, so that stdout is the command's alone, and return the line of standard input; empty at its end."""
-    with _set_aside():
+    with set_aside():
         typer.echo(clean(question) + " ", nl=False, err=True)
         answer = sys.stdin.readline().strip()
         if not sys.stdin.isatty():
@@ -104,7 +110,7 @@ def waiting(sentence: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def _set_aside() -> Iterator[None]:
+def set_aside() -> Iterator[None]:
     """Let nothing move on the terminal while somebody types."""
     moving = tuple(_turning)
     for status in moving:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NoReturn
 from admin import answers
 from admin.errors import NoCodeError, ServerRefusedError
 from admin.sign_in import signed_in
-from admin.software_key import software_key
 from shared.proofs.statement import Statement
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from admin.home import Home
     from admin.server import Server
     from admin.sign_in import SignIn
+    from admin.vouching import Vouching
 
 NO_PROOF = ""
 """What stands for the attested admin token where the service asks for none."""
@@ -55,6 +55,7 @@ class Prover:
     home: Home
     server: Server
     signer: Signer = field(repr=False)
+    vouching: Vouching
     ask_code: Callable[[], str]
 
     def is_wanted(self) -> bool:
@@ -100,4 +101,4 @@ class Prover:
             client_id=subject.client_id,
             digest=subject.digest,
         )
-        return software_key(self.home, self.signer.random).assertion(statement.to_bytes())
+        return self.vouching.registered().assertion(statement.to_bytes())

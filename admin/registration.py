@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING
 
 from admin import answers
 from admin.sign_in import signed_in
-from admin.software_key import software_key
+from admin.vouching import WEBAUTHN
 from shared.proofs.statement import RegistrationStatement
 
 if TYPE_CHECKING:
     from admin.events import Signer
     from admin.home import Home
+    from admin.home_state import Key
     from admin.server import Server
+    from admin.vouching import Vouching
 
 _CONFIRMED = "registration"
+_OFFERED = "offered_credential"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +47,31 @@ class Registration:
     home: Home
     server: Server
     signer: Signer = field(repr=False)
+    vouching: Vouching
 
-    def begin(self, code: str) -> Registered | None:
+    def begin(self, code: str, *, security_key: bool = False) -> Registered | None:
         """Show who and which device this is; None where there is nothing to register, or it was confirmed before.
 
-        `NotSignedInError`, or what the service refuses with.
+        With `security_key` a credential of the key that is plugged in vouches for the device, once it is confirmed.
+        `NotSignedInError`, `SecurityKeyError`, or what the service refuses with.
         """
         if self.home.load(_CONFIRMED, _name(code)) is not None:
             return None
         asked = self.server.challenge()
         if asked.get("required") is False:
             return None
-        answer = self.server.register(self.signer, self._evidence(code, answers.text(asked, "challenge")))
+        evidence = self._evidence(code, answers.text(asked, "challenge"), security_key=security_key)
+        answer = self.server.register(self.signer, evidence)
+        self._note(code, evidence if security_key else None)
         purpose, otpauth = answers.text(answer, "purpose"), answers.optional_text(answer, "totp")
         return Registered(answers.text(answer, "user"), purpose, otpauth)
 
     def confirm(self, code: str, totp: str) -> dict[str, object]:
         """Show that the authenticator has the seed, and keep that this code's registration is done."""
         answer = self.server.confirm_registration(self.signer, code, totp)
-        self.home.save(_CONFIRMED, _name(code), b"confirmed")
+        credential = self.home.load(_OFFERED, _name(code))
+        changes: dict[Key, bytes | None] = {(_CONFIRMED, _name(code)): b"confirmed", (_OFFERED, _name(code)): None}
+        self.home.save_all(changes if credential is None else {**changes, WEBAUTHN: credential})
         return answer
 
     def forget(self, code: str) -> None:
@@ -70,7 +79,14 @@ class Registration:
         if self.home.load(_CONFIRMED, _name(code)) is not None:
             self.home.delete(_CONFIRMED, _name(code))
 
-    def _evidence(self, code: str, challenge: str) -> dict[str, object]:
+    def _note(self, code: str, evidence: dict[str, object] | None) -> None:
+        if evidence is not None:
+            credential = answers.text(answers.mapping(evidence, "device"), "device_id")
+            self.home.save(_OFFERED, _name(code), credential.encode("ascii"))
+        elif self.home.load(_OFFERED, _name(code)) is not None:
+            self.home.delete(_OFFERED, _name(code))
+
+    def _evidence(self, code: str, challenge: str, *, security_key: bool) -> dict[str, object]:
         who = signed_in(self.home, self.signer.now())
         statement = RegistrationStatement(
             service=self.server.url,
@@ -78,7 +94,7 @@ class Registration:
             npub=self.signer.public_key,
             invite=_name(code),
         )
-        device = software_key(self.home, self.signer.random).registration(statement.to_bytes())
+        device = self.vouching.registers(statement.to_bytes(), security_key=security_key)
         return {"code": code, "challenge": challenge, "id_token": who.id_token, "device": device}
 
 

@@ -14,7 +14,7 @@ from admin.clock import utc_now
 from admin.errors import UsageError
 from admin.home_errors import PassphraseError
 from admin.home_sealing import DEFAULT_COST, ScryptCost
-from admin.output import print_note, print_warning
+from admin.output import print_note, print_warning, say_now, set_aside
 from admin.passphrase import read_passphrase
 from admin.state_folder import state_folder
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from admin.http_client import Transport
     from admin.incidents import Incident
     from admin.server import Server
+    from admin.vouching import SecurityKeys
 
 
 def _stdin_is_terminal() -> bool:
@@ -53,6 +54,8 @@ class Ports:
     """Whether what is written to stderr stands on a screen, and in no file."""
     ask_secret: Callable[[str], str] = getpass.getpass
     passphrase_cost: ScryptCost = DEFAULT_COST
+    security_keys: SecurityKeys | None = None
+    """None for those at this machine's ports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,7 @@ class Session:
     def device(self) -> Device:
         """Open the home and return its device; a `HomeError` if that can't be."""
         from admin.device import Device  # noqa: PLC0415 - MLS is loaded for those commands that use a device
+        from admin.fido_keys import FidoKeys  # noqa: PLC0415 - the same
         from admin.one_time_codes import CodePrompt  # noqa: PLC0415 - the same
 
         ports = self.ports
@@ -91,6 +95,7 @@ class Session:
             sleep=ports.sleep,
             observe=_tell,
             ask_code=CodePrompt(),
+            security_keys=ports.security_keys or FidoKeys(self._ask_pin, say_now),
         )
 
     def opened_home(self) -> Home:
@@ -123,6 +128,10 @@ class Session:
         if not self.ports.is_terminal():
             raise PassphraseError
         return self.ports.ask_secret("Passphrase of this device: ")
+
+    def _ask_pin(self) -> str:
+        with set_aside():
+            return self.ports.ask_secret("PIN of the security key: ") if self.ports.is_terminal() else ""
 
     def _ask_twice(self) -> str:
         first = self._ask()

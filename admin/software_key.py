@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from admin.home import Home
 
 KIND = "dev_attest"
-_ATTESTATION = "attestation"
+ATTESTATION = "attestation"
+"""The kind of the home's records of what vouches for the device."""
 _KEY_BYTES = 32
 
 
@@ -57,8 +58,8 @@ class SoftwareKey:
 def software_key(home: Home, random: Callable[[int], bytes]) -> SoftwareKey:
     """Return the home's device key, made and kept if it has none yet."""
     with home.locked():
-        kept = home.load(_ATTESTATION, KIND)
+        kept = home.load(ATTESTATION, KIND)
         if kept is None:
             kept = random(_KEY_BYTES)
-            home.save(_ATTESTATION, KIND, kept)
+            home.save(ATTESTATION, KIND, kept)
     return SoftwareKey(kept)

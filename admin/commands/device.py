@@ -85,6 +85,9 @@ def join(
     context: typer.Context,
     code: Annotated[str, typer.Argument(metavar="CODE", help="The invite's code; it works once.")],
     *,
+    security_key: Annotated[
+        bool, typer.Option("--security-key", help="Have the security key that is plugged in vouch for this device.")
+    ] = False,
     totp_uri: Annotated[
         bool,
         typer.Option("--totp-uri", help="Print the authenticator's secret to stdout, first of all, for a program."),
@@ -94,7 +97,7 @@ def join(
     """Register this device, where that is asked for, and join a group with an invite's code."""
     session = session_of(context)
     device = session.device()
-    registered = register(session, device, code.strip(), to_stdout=totp_uri)
+    registered = register(session, device, code.strip(), to_stdout=totp_uri, security_key=security_key)
     if registered is not None and registered.purpose == TOTP:
         report_authenticator(registered, as_json=json)
         return

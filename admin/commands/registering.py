@@ -19,13 +19,15 @@ TOTP = "totp"
 _REFUSED = "proof_refused"
 
 
-def register(session: Session, device: "Device", code: str, *, to_stdout: bool) -> "Registered | None":
+def register(
+    session: Session, device: "Device", code: str, *, to_stdout: bool, security_key: bool
+) -> "Registered | None":
     """Register the device where the service wants that, with a code that the person types; None where it does not.
 
     `UsageError` if the authenticator's secret would go where nobody reads it, or into a file.
     """
     with waiting("Registering this device"):
-        registered = device.register(code)
+        registered = device.register(code, security_key=security_key)
     if registered is None:
         return None
     if registered.otpauth is not None:

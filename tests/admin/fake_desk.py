@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyotp
@@ -21,11 +21,11 @@ from shared.proofs.totp import matching_step, provisioning_uri
 from shared.use_cases.control_events import read_intent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from admin.http_client import Call
-    from shared.ports.attestation import DeviceKey
+    from shared.ports.attestation import Attestation, DeviceKey
     from shared.proofs.nostr import Event
 
 URL = "http://127.0.0.1:8787"
@@ -61,6 +61,8 @@ class Desk:
     now: Callable[[], datetime]
     invites: dict[str, tuple[str, str]]
     required: bool = False
+    service: str = URL
+    kinds: Mapping[str, Attestation] = field(default_factory=lambda: {"dev_attest": DevAttestation()})
     needed: int = 0
     admins: dict[str, Known] = field(default_factory=dict)
     purposes: dict[str, str] = field(default_factory=dict)
@@ -144,15 +146,23 @@ class Desk:
         user, invite = self.invites[code][0], hashlib.sha256(code.encode()).hexdigest()
         self._is(user, fields["id_token"])
         purpose = self.purposes.get(invite, "join")
-        statement = RegistrationStatement(service=URL, challenge=self._taken(fields), npub=npub, invite=invite)
-        try:
-            device = DevAttestation().register(fields["device"], statement.to_bytes(), self.now())
-        except AttestationRefused:
-            raise refused() from None
+        statement = RegistrationStatement(service=self.service, challenge=self._taken(fields), npub=npub, invite=invite)
+        device = self._device(user, npub, purpose, fields["device"], statement.to_bytes())
         seed = self.admins[user].seed if purpose == "device" else self.next_seed
         self.pending[invite] = (npub, device, seed)
         uri = None if purpose == "device" else provisioning_uri(seed, user, "keyturn")
         return {"user": user, "purpose": purpose, "totp": uri}
+
+    def _device(self, user: str, npub: str, purpose: str, evidence: dict[str, Any], about: bytes) -> DeviceKey:
+        kind = self.kinds[evidence["kind"]]
+        try:
+            if purpose != "totp":
+                return kind.register(evidence, about, self.now())
+            device = self.admins[user].devices[npub]
+            kind.check(evidence, about, device, self.now())
+        except AttestationRefused:
+            raise refused() from None
+        return device
 
     def _confirm(self, npub: str, fields: dict[str, Any]) -> dict[str, Any]:
         invite, user = hashlib.sha256(fields["code"].encode()).hexdigest(), self.invites[fields["code"]][0]
@@ -175,16 +185,17 @@ class Desk:
         )
         self._is(user, fields["id_token"])
         about = Statement(
-            service=URL, challenge=challenge, npub=npub, group=group, client_id=client_id, digest=digest
+            service=self.service, challenge=challenge, npub=npub, group=group, client_id=client_id, digest=digest
         ).to_bytes()
         device = known.devices[npub]
         try:
-            DevAttestation().check(presented, about, device, self.now())
+            counter = self.kinds[presented["kind"]].check(presented, about, device, self.now())
         except AttestationRefused:
             raise refused() from None
         step = matching_step(known.seed, fields["totp"], self.now(), known.last_step)
         if step is None or presented["device_id"] != device.device_id:
             raise refused()
+        known.devices[npub] = replace(device, counter=counter)
         known.last_step, proof = step, base64url_encode(os.urandom(24))
         self.proofs[proof] = (npub, group, client_id, digest)
         return {"jwt_proof": proof, "expires_at": to_milliseconds(self.now()) + 300_000}

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from admin.fido_keys import FidoKeys
 from admin.home import Home
 from admin.qr_code import print_qr
 from shared.proofs.npub import encode_npub
+from tests.admin.soft_authenticator import SoftAuthenticator
 from tests.admin.test_cli import PASSPHRASE, Shell, assert_error, keyturn
 
 if TYPE_CHECKING:
     from typer.testing import Result
 
     from admin.session import Ports
+    from admin.vouching import SecurityKeys
 
 __all__ = ["keyturn"]
 
@@ -26,8 +29,11 @@ __all__ = ["keyturn"]
 class Attested(Shell):
     """A shell at a server that wants proofs."""
 
+    security_keys: SecurityKeys | None = None
+
     def ports(self, *, terminal: bool) -> Ports:
-        return replace(super().ports(terminal=terminal), faces_person=lambda: terminal)
+        common = super().ports(terminal=terminal)
+        return replace(common, faces_person=lambda: terminal, security_keys=self.security_keys)
 
     def code(self, user: str = "alice") -> str:
         """Return what the person's app shows next."""
@@ -200,6 +206,22 @@ def test_a_lost_device_is_named_by_its_npub_and_what_it_knows_is_told(enrolled: 
 def test_a_home_has_its_device_key_from_the_beginning(shell: Attested) -> None:
     shell.json("device", "init", "--name", "laptop")
     assert Home.open(shell.folder / "alice", PASSPHRASE).ids("attestation") == ("dev_attest",)
+
+
+def test_a_security_key_needs_an_address_that_it_serves(shell: Attested) -> None:
+    shell.json("device", "init", "--name", "laptop")
+    shell.json("login", "--user", "alice")
+    shell.security_keys = FidoKeys(lambda: "", lambda _sentence: None, lambda: [SoftAuthenticator()])
+    joined = shell("device", "join", shell.invited(), "--security-key", "--totp-uri")
+    assert_error(joined, code=1, error="does not serve this address", hint="https://")
+
+
+def test_without_one_plugged_in_that_is_said(shell: Attested) -> None:
+    shell.json("device", "init", "--name", "laptop")
+    shell.json("login", "--user", "alice")
+    shell.security_keys = FidoKeys(lambda: "", lambda _sentence: None, list)
+    joined = shell("device", "join", shell.invited(), "--security-key", "--totp-uri")
+    assert_error(joined, code=1, error="No security key is plugged in", hint="no other")
 
 
 # --- commands

@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from admin.device import Device
-from admin.errors import NoCodeError, NotEnrolledError, NotSignedInError, ServerRefusedError
+from admin.errors import NoCodeError, NotEnrolledError, NotSignedInError, SecurityKeyError, ServerRefusedError
+from admin.fido_keys import FidoKeys
 from admin.home import Home
 from admin.sign_in import read_id_token
+from admin.vouching import NO_KEYS
+from shared.adapters.attestation.security_key import SecurityKeyAttestation
 from tests.admin.conftest import CHEAP
 from tests.admin.fake_server import URL, Clock, FakeServer
+from tests.admin.soft_authenticator import MAKER, SoftAuthenticator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from admin.http_client import Answer, Call
+    from admin.vouching import SecurityKeys
 
 
 @dataclass
@@ -31,16 +36,19 @@ class Admin:
     home: Home
     given: int = -1
     asked: int = 0
+    url: str = URL
+    security_keys: SecurityKeys = NO_KEYS
     device: Device = field(init=False)
 
     def __post_init__(self) -> None:
         self.device = Device.open(
             self.home,
-            URL,
+            self.url,
             transport=self.server,
             now=self.clock.now,
             sleep=lambda _seconds: None,
             ask_code=self.code,
+            security_keys=self.security_keys,
         )
 
     def code(self) -> str:
@@ -51,10 +59,10 @@ class Admin:
     def sign_in(self, user: str | None = None) -> None:
         read_id_token(self.server.desk.id_token(user or self.user)).keep(self.home)
 
-    def enrol(self, code: str | None = None) -> None:
+    def enrol(self, code: str | None = None, *, security_key: bool = False) -> None:
         code = code or self.server.invite(self.user, "ops")
         self.sign_in()
-        assert self.device.register(code) is not None
+        assert self.device.register(code, security_key=security_key) is not None
         self.device.confirm(code, self.code())
         self.device.join(code)
         self.asked = 0
@@ -267,3 +275,69 @@ def test_an_approval_says_whom_and_what_and_carries_a_proof(enrolled: Admin) -> 
 def test_who_is_in_no_group_approves_nobody(alice: Admin) -> None:
     with pytest.raises(NotEnrolledError):
         alice.device.approve("f" * 64, "bob", "join")
+
+
+# --- a security key
+
+
+@pytest.fixture
+def keyed(tmp_path: Path, server: FakeServer, clock: Clock) -> tuple[Admin, SoftAuthenticator]:
+    """Give an admin in front of a service that takes security keys, too."""
+    plugged, service = SoftAuthenticator(), "https://keyturn.example"
+    kind = SecurityKeyAttestation("keyturn.example", (service,), {"packed": [MAKER.pem]})
+    server.desk.required, server.desk.service = True, service
+    server.desk.kinds = {**server.desk.kinds, "webauthn": kind}
+    home = Home.create(tmp_path / "keyed", "laptop", "passphrase", cost=CHEAP)
+    keys = FidoKeys(lambda: "", lambda _sentence: None, lambda: [plugged])
+    return Admin("alice", server, clock, home, url=service, security_keys=keys), plugged
+
+
+def test_a_security_key_vouches_for_a_device_from_its_registration_on(keyed: tuple[Admin, SoftAuthenticator]) -> None:
+    alice, plugged = keyed
+    alice.enrol(security_key=True)
+    assert alice.device.rotate("acme", "routine")["client_id"] == "acme"
+    assert {device.kind for device in alice.server.desk.admins["alice"].devices.values()} == {"webauthn"}
+    assert alice.server.desk.asked[0]["device"]["kind"] == "webauthn"
+    assert plugged.touched == 2
+
+
+def test_until_it_is_confirmed_the_software_key_goes_on(keyed: tuple[Admin, SoftAuthenticator]) -> None:
+    alice, plugged = keyed
+    alice.enrol()
+    assert alice.device.register(alice.server.invite("alice", "ops"), security_key=True) is not None
+    assert alice.device.rotate("acme", "routine")["client_id"] == "acme"
+    assert alice.server.desk.asked[0]["device"]["kind"] == "dev_attest"
+    assert plugged.touched == 1
+
+
+def test_a_new_authenticator_is_vouched_for_by_the_key_that_is_registered(
+    keyed: tuple[Admin, SoftAuthenticator],
+) -> None:
+    alice, plugged = keyed
+    alice.enrol(security_key=True)
+    code = alice.server.invite("alice", "ops")
+    alice.server.desk.purposes[hashlib.sha256(code.encode()).hexdigest()] = "totp"
+    registered = alice.device.register(code)
+    assert registered is not None
+    assert registered.purpose == "totp"
+    assert len(plugged.credentials) == 1
+
+
+def test_a_proof_needs_the_key_to_be_there(keyed: tuple[Admin, SoftAuthenticator]) -> None:
+    alice, plugged = keyed
+    alice.enrol(security_key=True)
+    plugged.credentials.clear()
+    with pytest.raises(SecurityKeyError, match="not the one that was registered"):
+        alice.device.rotate("acme", "routine")
+    assert alice.server.desk.asked == []
+
+
+def test_a_registration_that_is_begun_again_without_the_key_forgets_it(keyed: tuple[Admin, SoftAuthenticator]) -> None:
+    alice, _ = keyed
+    code = alice.server.invite("alice", "ops")
+    alice.sign_in()
+    assert alice.device.register(code, security_key=True) is not None
+    assert alice.device.register(code) is not None
+    alice.device.confirm(code, alice.code())
+    alice.device.join(code)
+    assert alice.home.ids("attestation") == ("dev_attest",)
