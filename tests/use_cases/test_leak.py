@@ -9,6 +9,7 @@ import pytest
 
 from shared.domain.encodings import new_secret
 from shared.domain.secret_format import hint_of
+from shared.ports.store import StoreUnavailable
 from shared.proofs.receipts import Sighting, receipt_key, sign_sighting
 from shared.records import paths
 from shared.use_cases import leak
@@ -120,8 +121,10 @@ def test_a_hint_that_is_none_is_refused(founded: World, hint: str) -> None:
 def test_one_commit_ends_the_version_and_its_tokens_and_asks_for_a_successor(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.found("alice", "bob")
+    world.found("alice", "bob", policy={"scannable_secrets": True})
     secret = world.issue("alice", "bob")
+    token, _ = world.suite.tokens.issue(world.suite.verifier.check(CLIENT, secret))
+    assert world.suite.token_checker.check(token).verdict.accepted
     version = the_version_of(world, secret, f"client_id={CLIENT}")
     world.control.calls.clear()
     with caplog.at_level(logging.ERROR, "keyturn"):
@@ -131,6 +134,7 @@ def test_one_commit_ends_the_version_and_its_tokens_and_asks_for_a_successor(
     burnt = cast("Any", answer.json)
     assert (burnt["status"], burnt["refused"], burnt["quorum"]) == ("suspended", None, 2)
     assert not world.check(secret)["accepted"]
+    assert not world.suite.token_checker.check(token).verdict.accepted
     assert [record.getMessage() for record in caplog.records if leak.REVOKED in record.getMessage()] == [
         f"{leak.REVOKED}: version {version['version_id']} of client {CLIENT}"
     ]
@@ -151,6 +155,49 @@ def test_the_same_request_gets_the_same_answer_and_does_it_once(founded: World) 
     entries = [path for path in founded.documents() if path.startswith(paths.audit(CLIENT))]
     founded.operator("/leak/revoke", request)
     assert [path for path in founded.documents() if path.startswith(paths.audit(CLIENT))] == entries
+
+
+def test_of_two_who_sight_it_at_once_one_asks_for_the_successor(
+    founded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = founded.issue("alice", "bob")
+    version = the_version_of(founded, secret, "")
+    mine, theirs = (asked(version, secret, founded) for _ in range(2))
+    commit, answers = founded.control.commit, []
+
+    def overtaken(writes: Any) -> Any:  # noqa: ANN401 - the store's own signature
+        monkeypatch.setattr(founded.control, "commit", commit)
+        answers.append(founded.operator("/leak/revoke", theirs).status_code)
+        return commit(writes)
+
+    monkeypatch.setattr(founded.control, "commit", overtaken)
+    answer = founded.operator("/leak/revoke", mine)
+    assert (answers, answer.status_code) == ([200], 409)
+    assert founded.document(paths.client(CLIENT))["active_rotation"] == theirs["rotation_id"]
+
+
+def test_a_door_that_dies_before_its_commit_did_nothing_and_after_it_everything(
+    founded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = founded.issue("alice", "bob")
+    request = asked(the_version_of(founded, secret, ""), secret, founded)
+    commit = founded.control.commit
+
+    def before(_writes: object) -> None:
+        raise StoreUnavailable
+
+    def after(writes: Any) -> None:  # noqa: ANN401 - the store's own signature
+        commit(writes)
+        raise StoreUnavailable
+
+    monkeypatch.setattr(founded.control, "commit", before)
+    assert founded.operator("/leak/revoke", request).status_code == 503
+    assert founded.check(secret)["accepted"]
+    monkeypatch.setattr(founded.control, "commit", after)
+    assert founded.operator("/leak/revoke", request).status_code == 503
+    assert not founded.check(secret)["accepted"]
+    monkeypatch.undo()
+    assert cast("Any", founded.operator("/leak/revoke", request).json)["rotation_id"] == request["rotation_id"]
 
 
 def test_a_rotation_id_that_was_used_is_no_successor(founded: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -221,6 +223,12 @@ def test_who_waits_too_long_is_told_and_so_is_who_joined(agrees: Counted, monkey
         agrees.gate.set()
         assert first.result()
     assert (checks._inside, checks._running) == (0, {})
+
+
+def test_nobody_loads_bcrypt_who_has_no_imported_client() -> None:
+    loaded = "import sys, shared.verifier.verifier, functions.client_token.main; print('bcrypt' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)  # noqa: S603 - our own words
+    assert told.stdout.strip() == "False"
 
 
 def test_a_secret_that_says_its_version_is_taken_for_no_padded_version() -> None:
