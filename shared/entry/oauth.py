@@ -63,6 +63,12 @@ def metadata(issuer: str) -> Mapping[str, object]:
 
 
 def _answered(request: flask.Request, answer: Callable[[Mapping[str, str]], Mapping[str, object]]) -> flask.Response:
+    answered = _tried(request, answer)
+    answered.headers["Pragma"] = "no-cache"  # RFC 6749 §5.1: beside the Cache-Control that every answer has
+    return answered
+
+
+def _tried(request: flask.Request, answer: Callable[[Mapping[str, str]], Mapping[str, object]]) -> flask.Response:
     try:
         return json_answer(answer(_form(request)))
     except OAuthError as error:

@@ -57,6 +57,8 @@ class Settings:
     """The data folder of one machine; None where the cloud's store and keys are used."""
     base_url: str = "http://127.0.0.1:8787"
     audience: str = "keyturn"
+    sign_key_file: Path | None = None
+    """A key file whose ES256 key signs access tokens in place of KMS (docs/verifier.md: what that costs)."""
     authoriser: str = PROOF_AUTHORISER
     policy: Policy = field(default_factory=Policy)
     denied: frozenset[str] = field(default=frozenset())
@@ -126,6 +128,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             data=Path(found["DATA"]) if "DATA" in found else None,
             base_url=found.get("BASE_URL", defaults.base_url).rstrip("/"),
             audience=found.get("AUDIENCE", defaults.audience),
+            sign_key_file=Path(found["SIGN_KEY_FILE"]) if "SIGN_KEY_FILE" in found else None,
             authoriser=found.get("AUTHORISER", defaults.authoriser),
             policy=_policy(found),
             denied=frozenset(found.get("DENIED", "").split()),
@@ -178,6 +181,7 @@ def to_environment(settings: Settings) -> dict[str, str]:
         **({f"{PREFIX}DATA": str(settings.data)} if settings.data else {}),
         f"{PREFIX}BASE_URL": settings.base_url,
         f"{PREFIX}AUDIENCE": settings.audience,
+        **({f"{PREFIX}SIGN_KEY_FILE": str(settings.sign_key_file)} if settings.sign_key_file else {}),
         f"{PREFIX}AUTHORISER": settings.authoriser,
         **(_cloud_environment(settings.cloud) if settings.cloud else {}),
         **({f"{PREFIX}RELAYS": " ".join(settings.relays)} if settings.relays else {}),

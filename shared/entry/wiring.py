@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shared.ports.authorisation import Authoriser
     from shared.ports.bus import Bus
     from shared.ports.groups import Groups
+    from shared.ports.keys import Signer
     from shared.ports.store import Databases
     from shared.use_cases.accept_envelope import AcceptEnvelope
     from shared.use_cases.accept_event import AcceptEvent
@@ -317,7 +318,17 @@ class Suite:
         from shared.verifier.tokens import Tokens
 
         issuer = f"{self.settings.base_url}/client_token"
-        return Tokens(self.keys.signer, issuer, self.settings.audience, self.environment.random)
+        return Tokens(self.token_signer, issuer, self.settings.audience, self.environment.random)
+
+    @functools.cached_property
+    def token_signer(self) -> Signer:
+        """What signs access tokens: the deployment's keys, or a key file where settings name one."""
+        if self.settings.sign_key_file is None:
+            return self.keys.signer
+        from shared.adapters.key_file import KeyFile
+        from shared.adapters.kms_local import LocalKeys
+
+        return LocalKeys(KeyFile(self.settings.sign_key_file), self.environment.random).signer
 
     @functools.cached_property
     def token_checker(self) -> TokenChecker:
