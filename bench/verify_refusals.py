@@ -5,6 +5,7 @@ As many samples of each, taken in turns of random order; how they are told apart
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -17,17 +18,21 @@ from bench.rows import Measured
 from shared.domain.encodings import base64url_encode, new_secret
 from shared.domain.model import Client, ClientKind, ClientState, ClientStatus, Version, VersionState
 from shared.domain.policy import Policy
+from shared.ports.environment import Environment
 from shared.ports.store import Document, Snapshot
 from shared.proofs.receipts import receipt_key
 from shared.records import paths
 from shared.records.live import client_data
-from shared.verifier.verifier import Caching, Verifier
+from shared.verifier.honeytoken import Honeytoken
+from shared.verifier.telemetry import Telemetry
+from shared.verifier.verifier import Caching, Verifier, monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from shared.ports.store import Data, Query, Write
+    from shared.verifier.verdict import Observer
 
 SAMPLES = 100_000
 """Of each kind."""
@@ -77,11 +82,21 @@ class Filled:
 def refusals_alike(_folder: Path) -> Measured:
     """Return the largest |t| between two kinds of refusals."""
     presented, store = _presented(Random(7))  # noqa: S311 - a seed makes the clients the same each time
-    verifier = Verifier(store, store, Policy(), caching=Caching())
+    verifier = Verifier(store, store, Policy(), caching=Caching(), observers=_observers(store))
     taken = _taken(verifier, presented, Random(8))  # noqa: S311 - an order, no secret
     found = largest_t(taken)
     means = {f"{kind}_us": fmean(times) / 1000 for kind, times in taken.items()}
     return Measured(max(found.values()), {**found, **means, "samples_each": SAMPLES})
+
+
+def _observers(store: Filled) -> tuple[Observer, ...]:
+    """Return what the door's verifier tells of its checks, without the threads that do the rest beside it."""
+    telemetry = Telemetry(store, Environment(os.urandom, time.sleep), monotonic, background=_never)
+    return telemetry, Honeytoken(store, store, monotonic, background=_never)
+
+
+def _never(_run: Callable[[], None]) -> None:
+    """Run nothing."""
 
 
 def _taken(
