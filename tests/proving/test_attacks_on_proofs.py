@@ -219,7 +219,7 @@ def for_another(client_id: str = "acme", group: str = "ops") -> Callable[[Stage]
     """Return an honest request with a proof of its own, for a client or in a group that is not the signer's."""
 
     def make(stage: Stage) -> Event:
-        named = {"client_id": client_id, "mls_group": group}
+        named: dict[str, Any] = {"client_id": client_id, "mls_group": group}
         digest = read_intent(stage.event(**named)).digest
         proof = stage.proof(act=stage.act(client_id=client_id, group=group, digest=digest))
         return stage.event(proof=proof, **named)
