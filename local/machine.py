@@ -107,8 +107,11 @@ def standing_on(ground: Ground, port: int, sweep_every_seconds: float) -> Iterat
     try:
         with ground.opened(server.url, token) as opened, _token_file(server.url, token):
             sweeping = partial(_sweep, server.url, token, sweep_every_seconds)
-            with _at_work(server, [*opened.workers, sweeping]):
-                yield opened.suite
+            try:
+                with _at_work(server, [*opened.workers, sweeping]):
+                    yield opened.suite
+            finally:
+                opened.suite.close()
     finally:
         server.stop()
 

@@ -301,6 +301,8 @@ class Suite:
         """Write what this process still has to write; nothing more is expected of it."""
         if "telemetry" in vars(self):
             self.telemetry.close()
+        if "verifier" in vars(self):
+            self.verifier.close()
 
     @functools.cached_property
     def caching(self) -> Caching | None:
