@@ -119,8 +119,10 @@ def test_doors_with_refused_settings_answer_an_opaque_problem(
 
 
 def test_a_denied_admin_may_do_nothing(tmp_path: Path) -> None:
-    with running(tmp_path, denied=frozenset({"bob"})) as world:
+    with running(tmp_path) as world:
         world.found("alice", "bob")
+        world.denied = frozenset({"bob"})
+        world.serve(world.policy)
         world.send(world.admins["alice"].rotation())
         world.pump()
         rotation_id = world.document(f"oauth2_clients/{CLIENT}")["active_rotation"]
