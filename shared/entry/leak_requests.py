@@ -57,16 +57,7 @@ def revoke(request: flask.Request) -> Mapping[str, Any]:
         replaced_by=fields.text("rotation_id"),
         sighted_at=fields.integer("sighted_at"),
     )
-    burnt = suite().leak.revoke(sighting, fields.optional_text("signature"))
-    return {
-        "client_id": burnt.client_id,
-        "version_id": burnt.version_id,
-        "status": burnt.status,
-        "rotation_id": burnt.rotation.rotation_id if burnt.rotation else None,
-        "quorum": burnt.rotation.quorum if burnt.rotation else None,
-        "refused": burnt.refused or None,
-        "effective_within_seconds": suite().settings.policy.staleness_seconds,
-    }
+    return suite().leak.revoke(sighting, fields.optional_text("signature"))
 
 
 def import_clients(request: flask.Request) -> Mapping[str, Any]:

@@ -123,7 +123,7 @@ _ANSWER = Shape(
     optional=_plain(
         *("client_id", "rotation_id", "version_id", "not_before", "grace_until", "quorum", "acks", "phase", "outcome"),
         *("action", "status", "current_version", "previous_version", "awaits_second_person"),
-        *("effective_within_seconds", "group_id", "epoch", "index"),
+        *("effective_within_seconds", "group_id", "epoch", "index", "refused"),
     )
 )
 _DEVICE = Shape({"npub": None, "key": Shape(_plain("kind", "device_id", "public_key", "counter"))})

@@ -8,14 +8,14 @@ Rules:
 3. Cancel, revoke and the emergency request are one commit. A version in grace has its successor already: none is asked
    for. Where a rotation can't be opened (too few devices, rates) the version is revoked all the same, and the answer
    says why: what is sighted is burnt.
-4. The same request again, by its rotation's id, gets the same answer, and another line in the log.
+4. The same request again, by its rotation's id, gets the same answer (for a day), and another line in the log.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from shared.domain import lifecycle
 from shared.domain.commands import Emergency, RevokeSighted
@@ -30,10 +30,11 @@ from shared.domain.encodings import (
 )
 from shared.domain.errors import Conflict, NotFound, PolicyViolation, RateLimited, Refusal
 from shared.domain.model import Person, Rotation, Version
-from shared.ports.store import Query
+from shared.ports.store import Query, put
 from shared.proofs.receipts import Sighting, verify_sighting
 from shared.records import paths
 from shared.records.entities import from_data
+from shared.use_cases.accept_event import ANSWERS_LAST
 from shared.use_cases.attempts import until_won
 from shared.use_cases.operate import OPERATOR
 from shared.use_cases.sweep import pages
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
 
     from shared.domain.commands import Command
     from shared.domain.lifecycle import Decision
+    from shared.domain.model import ClientState
     from shared.ports.environment import Environment
-    from shared.ports.store import Document, Store
+    from shared.ports.store import Data, Document, Store, Value
     from shared.use_cases.clients import Clients, Reading
 
 _log = logging.getLogger("keyturn")
@@ -64,17 +66,6 @@ class Candidates:
 
     versions: Sequence[Version]
     following: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Burnt:
-    """What a revocation came to. `rotation` is None where none was opened; `refused` is then why, if it was refused."""
-
-    client_id: str
-    version_id: str
-    status: str
-    rotation: Rotation | None
-    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +97,19 @@ class Leak:
         versions = [version for client_id in ids for version in self._versions(client_id)]
         return Candidates(versions, ids[-1] if len(found) == CLIENTS_A_PAGE else None)
 
-    def revoke(self, sighting: Sighting, signature: str) -> Burnt:
-        """Revoke a sighted version and ask for its successor; `Forbidden` unless the version's secret signed that.
+    def revoke(self, sighting: Sighting, signature: str) -> Data:
+        """Revoke a sighted version and ask for its successor; the answer (docs/http.md).
 
-        `Conflict` for a version that is neither live nor pending: it verifies nowhere.
+        `Forbidden` unless the version's secret signed that; `Conflict` for a version that is neither live nor pending:
+        it verifies nowhere.
         """
         identifier(sighting.client_id)
         version_identifier(sighting.version_id)
         rotation_identifier(sighting.replaced_by)
         from_milliseconds(sighting.sighted_at)
-        burnt = until_won(lambda: self._revoke(sighting, signature), self.environment)
-        _log.error("%s: version %s of client %s", REVOKED, burnt.version_id, burnt.client_id)
-        return burnt
+        answer = until_won(lambda: self._revoke(sighting, signature), self.environment)
+        _log.error("%s: version %s of client %s", REVOKED, sighting.version_id, sighting.client_id)
+        return answer
 
     @property
     def _store(self) -> Store:
@@ -136,27 +128,21 @@ class Leak:
             raise NotFound("unknown_client", "There is no such client.")
         return last
 
-    def _revoke(self, sighting: Sighting, signature: str) -> Burnt:
-        place = paths.version(sighting.client_id, sighting.version_id)
-        reading = self.clients.read(sighting.client_id, also=[place, paths.rotation(sighting.replaced_by)])
+    def _revoke(self, sighting: Sighting, signature: str) -> Data:
+        place, known = paths.version(sighting.client_id, sighting.version_id), paths.event(sighting.replaced_by)
+        reading = self.clients.read(sighting.client_id, also=[place, known, paths.rotation(sighting.replaced_by)])
+        answered = _answered(sighting, reading)
+        if answered is not None:
+            return answered
         found = reading.snapshot[place].data
         if found is None:
             raise NotFound("unknown_version", "The client has no such version.")
-        made = self._made_before(sighting, reading)
-        if made is not None:
-            return Burnt(sighting.client_id, sighting.version_id, reading.state.client.status.value, made)
-        decision, refused = self._decided(sighting, _signer_of(from_data(Version, found), sighting, signature), reading)
-        self.clients.commit(reading, decision)
-        state = decision.state
-        rotation = state.rotations.get(sighting.replaced_by)
-        return Burnt(sighting.client_id, sighting.version_id, state.client.status.value, rotation, refused)
-
-    def _made_before(self, sighting: Sighting, reading: Reading) -> Rotation | None:
-        data = reading.snapshot[paths.rotation(sighting.replaced_by)].data
-        made = from_data(Rotation, data) if data else None
-        if made and (made.request_digest, made.requested_by) != (_digest(sighting), THE_OPERATOR):
-            raise Conflict("rotation_id_taken", "That rotation id was used for another request.")
-        return made
+        key = _signer_of(from_data(Version, found), sighting, signature)
+        decision, refused = self._decided(sighting, key, reading)
+        answer = _answer(sighting, decision.state, refused, reading)
+        stored: Data = {"answer": answer, "expires_at": reading.now + ANSWERS_LAST}
+        self.clients.commit(reading, decision, also=[put(reading.snapshot[known], stored)])
+        return answer
 
     def _decided(self, sighting: Sighting, key: str | None, reading: Reading) -> tuple[Decision, str]:
         state, policy, now = reading.state, reading.policy, reading.now
@@ -191,6 +177,31 @@ class Leak:
             group=reading.state.client.admin_groups[0],
             measured_from=reading.now,
         )
+
+
+def _answered(sighting: Sighting, reading: Reading) -> Data | None:
+    """Return what the same request was answered before; `Conflict` when another one used its rotation's id."""
+    document = reading.snapshot[paths.event(sighting.replaced_by)].data
+    if document is not None:
+        answer = cast("Data", document["answer"])
+        if (answer["client_id"], answer["version_id"]) == (sighting.client_id, sighting.version_id):
+            return answer
+    if document is not None or reading.snapshot[paths.rotation(sighting.replaced_by)].exists:
+        raise Conflict("rotation_id_taken", "That rotation id was used for another request.")
+    return None
+
+
+def _answer(sighting: Sighting, state: ClientState, refused: str, reading: Reading) -> dict[str, Value]:
+    rotation = state.rotations.get(sighting.replaced_by)
+    return {
+        "client_id": sighting.client_id,
+        "version_id": sighting.version_id,
+        "status": state.client.status.value,
+        "rotation_id": rotation.rotation_id if rotation else None,
+        "quorum": rotation.quorum if rotation else None,
+        "refused": refused or None,
+        "effective_within_seconds": reading.policy.staleness_seconds,
+    }
 
 
 def _digest(sighting: Sighting) -> str:

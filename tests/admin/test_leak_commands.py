@@ -246,7 +246,7 @@ def test_many_rows_go_in_pages(keyturn: Operator, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(client_import, "PAGE_ROWS", 3)
     rows = "".join(f"old-{number},{GROUP},{HASH}\n" for number in range(7))
     assert keyturn.json("client", "import", keyturn.file("client_id,groups,secret_hash\n" + rows))["added"] == 7
-    assert len([call for call in keyturn.wire.calls if call.url.endswith("/import")]) == 3
+    assert len([call for call in keyturn.wire.calls if call.url.endswith("/imports")]) == 3
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "client_id,client_id,secret_hash\n", "\ufeffclient_id\nx\n"])
