@@ -1,4 +1,4 @@
-"""Denials and the stop: what an operator says that goes before everybody's rights, as two documents (ADR 0012).
+"""Denials and the stop: what an operator says that goes before everybody's rights, as two documents (ADR 0016).
 
 `service/denied` names users, npubs and clients that may do nothing; `service/stopped` is there while all is stopped.
 

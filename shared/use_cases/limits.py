@@ -1,4 +1,4 @@
-"""Limits: how often one person asks for rotations, in a sliding hour that is kept without a hot document (ADR 0012).
+"""Limits: how often one person asks for rotations, in a sliding hour that is kept without a hot document (ADR 0016).
 
 A person's requests stand in SHARDS documents, `rates/{user}-{shard}`. A request is noted in one of them, chosen by its
 event's id: so that somebody who asks for many clients at once does not fight with themselves over one document.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from shared.ports.store import Data, Write
     from shared.use_cases.rosters import Roster
 
-SHARDS = 8
+SHARDS = 16
 OVERSHOOT = SHARDS - 1
 """By how many an hour's requests may exceed the limit: one in flight in each other shard than the last that counted."""
 KEPT = timedelta(hours=2)
