@@ -1,0 +1,114 @@
+"""A phone that counts (App Attest), from its registration on: at the doors, its counter rises and never falls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.domain.encodings import base64url_encode, invite_id
+from shared.entry.proof_settings import ProofSettings
+from shared.entry.proof_wiring import ProofSuite
+from shared.proofs.statement import RegistrationStatement, Statement
+from shared.records.entities import from_data
+from shared.use_cases.prove_admin_record import Admin
+from tests.adapters.attestation.test_app_attest import KIND, Phone
+from tests.functions.attested import Person, body, invite, refusal
+from tests.world import CLIENT, GROUP, URL, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from werkzeug.test import TestResponse
+
+    from tests.world import World
+
+
+@dataclass
+class OnAPhone(Person):
+    """Somebody whose device is a phone with a Secure Enclave."""
+
+    phone: Phone = field(default_factory=Phone)
+
+    @property
+    def device_id(self) -> str:
+        return base64url_encode(self.phone.key_id)
+
+    def asked(self, code: str, *, known: bool = False) -> dict[str, object]:
+        challenge = self.challenge()
+        statement = RegistrationStatement(service=URL, challenge=challenge, npub=self.npub, invite=invite_id(code))
+        make = self.phone.assertion if known else self.phone.registration
+        device = {"kind": "app_attest", "device_id": self.device_id, **make(statement.to_bytes())}
+        return self.registration(code, challenge=challenge, device=device)
+
+    def prove_by(self, phone: Phone) -> TestResponse:
+        challenge = self.challenge()
+        about = {"npub": self.npub, "group": GROUP, "client_id": CLIENT, "digest": "A" * 43}
+        evidence = phone.assertion(Statement(service=URL, challenge=challenge, **about).to_bytes())
+        device = {"kind": "app_attest", "device_id": self.device_id, **evidence}
+        return self.prove("A" * 43, client_id=CLIENT, challenge=challenge, device=device)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Run a world in which phones count as devices, and nothing else does."""
+    with running(tmp_path, attested=True) as world:
+        proofs = ProofSuite(world.suite, ProofSettings(identity="local_identity", attestations=("app_attest",)))
+        vars(proofs)["attestations"] = {"app_attest": KIND}  # built already, with the test's own root
+        vars(world.suite)["proofs"] = proofs
+        yield world.found()
+
+
+@pytest.fixture
+def alice(world: World) -> OnAPhone:
+    alice = OnAPhone(world, "alice")
+    code = invite(world, "alice")["code"]
+    answer = alice.signed("/enrol/registration", alice.asked(code))
+    assert answer.status_code == 200, answer.text
+    alice.secret = secret_of(answer)
+    assert alice.confirm(code).status_code == 200
+    return alice
+
+
+def secret_of(answer: TestResponse) -> str:
+    import pyotp
+
+    return str(pyotp.parse_uri(body(answer)["totp"]).secret)
+
+
+def counter(world: World) -> int:
+    data: Any = world.auth.inner.get(["admins/alice"])["admins/alice"].data
+    return from_data(Admin, data).devices[0].key.counter
+
+
+def test_each_proof_raises_the_counter_and_a_copy_of_the_phone_is_refused(world: World, alice: OnAPhone) -> None:
+    copy = replace(alice.phone)
+    assert alice.prove_by(alice.phone).status_code == 200
+    assert counter(world) == 1
+    assert refusal(alice.prove_by(copy)) == (401, "proof_refused")
+    assert alice.prove_by(alice.phone).status_code == 200
+    assert counter(world) == 2
+
+
+def test_a_new_totp_is_asked_for_by_an_assertion_that_counts_confirmed_or_not(world: World, alice: OnAPhone) -> None:
+    code = invite(world, "alice", purpose="totp")["code"]
+    copy = replace(alice.phone)
+    answer = alice.signed("/enrol/registration", alice.asked(code, known=True))
+    assert answer.status_code == 200, answer.text
+    assert counter(world) == 1
+    assert refusal(alice.prove_by(copy)) == (401, "proof_refused")
+    alice.secret = secret_of(answer)
+    assert alice.confirm(code).status_code == 200
+    assert alice.prove_by(alice.phone).status_code == 200
+
+
+def test_an_attestation_of_another_invite_or_another_maker_registers_nothing(world: World) -> None:
+    alice = OnAPhone(world, "alice")
+    code, other = invite(world, "alice")["code"], invite(world, "alice")["code"]
+    sent = {**alice.asked(other), "code": code}
+    assert refusal(alice.signed("/enrol/registration", sent)) == (401, "proof_refused")
+    software = Person(world, "alice")
+    assert refusal(software.register(code)) == (401, "proof_refused")
+    assert alice.signed("/enrol/registration", alice.asked(code)).status_code == 200
