@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import functions_framework
 
-from shared.entry import admin_requests as admins
-from shared.entry import denial_requests as denials
-from shared.entry import leak_requests as leak
 from shared.entry import operator_requests as requests
-from shared.entry.http import Routes
+from shared.entry.http import Routes, later
 
 if TYPE_CHECKING:
     import flask
+
+admins, denials, leak = map(later, (f"shared.entry.{name}_requests" for name in ("admin", "denial", "leak")))
 
 ROUTES = Routes({
     ("POST", "/clients"): requests.add_client,
@@ -21,24 +20,24 @@ ROUTES = Routes({
     ("GET", "/clients/<client_id>"): requests.show_client,
     ("GET", "/clients/<client_id>/cutover"): requests.show_cutover,
     ("POST", "/clients/<client_id>/tokens"): requests.set_token_terms,
-    ("POST", "/imports"): leak.import_clients,
-    ("POST", "/clients/<client_id>/policy"): leak.set_policy,
-    ("GET", "/versions"): leak.versions,
-    ("POST", "/leak/revoke"): leak.revoke,
-    ("GET", "/denied"): denials.show_denied,
-    ("POST", "/denied"): denials.change_denied,
-    ("GET", "/stop"): denials.show_stop,
-    ("POST", "/stop"): denials.stop,
-    ("POST", "/start"): denials.start,
+    ("POST", "/imports"): leak("import_clients"),
+    ("POST", "/clients/<client_id>/policy"): leak("set_policy"),
+    ("GET", "/versions"): leak("versions"),
+    ("POST", "/leak/revoke"): leak("revoke"),
+    ("GET", "/denied"): denials("show_denied"),
+    ("POST", "/denied"): denials("change_denied"),
+    ("GET", "/stop"): denials("show_stop"),
+    ("POST", "/stop"): denials("stop"),
+    ("POST", "/start"): denials("start"),
     ("POST", "/groups"): requests.create_group,
     ("GET", "/groups/<group_id>"): requests.show_group,
     ("POST", "/groups/<group_id>/remove"): requests.remove_user,
     ("POST", "/invites"): requests.invite,
-    ("GET", "/admins"): admins.list_admins,
-    ("POST", "/admins/<user>/suspend"): admins.suspend,
-    ("POST", "/admins/<user>/resume"): admins.resume,
-    ("POST", "/admins/<user>/remove"): admins.remove,
-    ("POST", "/id_tokens"): admins.id_token,
+    ("GET", "/admins"): admins("list_admins"),
+    ("POST", "/admins/<user>/suspend"): admins("suspend"),
+    ("POST", "/admins/<user>/resume"): admins("resume"),
+    ("POST", "/admins/<user>/remove"): admins("remove"),
+    ("POST", "/id_tokens"): admins("id_token"),
 })  # fmt: skip
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import functions_framework
 
 from shared.entry import views
-from shared.entry.http import Routes, argument, caller_of
-from shared.entry.openapi.document import document
+from shared.entry.http import Routes, argument, caller_of, later
 from shared.entry.wiring import suite
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def _messages(request: flask.Request, group_id: str) -> Mapping[str, object]:
 
 
 ROUTES = Routes({
-    ("GET", "/openapi.json"): lambda _request: document(suite().settings.base_url),
+    ("GET", "/openapi.json"): later("shared.entry.openapi.answer")("described"),
     ("GET", "/rotations/<key>"): lambda r, key: views.rotation_view(suite().status.rotation(caller_of(r), key)),
     ("GET", "/clients/<key>"): lambda r, key: views.client_view(suite().status.client(caller_of(r), key)),
     ("GET", "/groups/<key>"): lambda r, key: views.group_view(*suite().status.group(caller_of(r), key)),

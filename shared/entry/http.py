@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import flask
@@ -64,6 +66,19 @@ class Routes:
     def _matched(self, request: flask.Request, path: str) -> Mapping[str, Any] | flask.Response:
         matched, values = self._map.bind("").match(path, request.method)
         return self._handlers[matched](request, **values)
+
+
+def later(module: str) -> Callable[[str], Handler]:
+    """Return what names a module's handlers: it is imported when one of their routes is first asked for.
+
+    A door with many routes starts for one request; what the others need would only make it wait.
+    """
+    return lambda name: partial(_handled, module, name)
+
+
+def _handled(module: str, name: str, request: flask.Request, **values: str) -> Mapping[str, Any] | flask.Response:
+    handler: Handler = getattr(import_module(module), name)
+    return handler(request, **values)
 
 
 def _unrouted(error: HTTPException) -> Exception:

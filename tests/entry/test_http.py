@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import functions_framework
 import pytest
 from werkzeug.test import Client
 
+from main import DOORS
 from shared.entry.http import BODY_LIMIT_BYTES
 
 if TYPE_CHECKING:
@@ -107,3 +110,11 @@ def test_a_body_at_the_limit_is_taken(door: Client) -> None:
     for length in (BODY_LIMIT_BYTES, None):
         answer = send(door, "/", io.BytesIO(b" " * BODY_LIMIT_BYTES), length)
         assert (answer.status_code, answer.json["length"]) == (200, BODY_LIMIT_BYTES)
+
+
+@pytest.mark.parametrize("door", sorted(DOORS))
+def test_what_a_door_imports_later_is_there(door: str) -> None:
+    routes = import_module(f"functions.{door}.main").ROUTES._handlers.values()
+    named = [handler.args for handler in routes if isinstance(handler, partial)]
+    assert all(callable(getattr(import_module(module), name)) for module, name in named)
+    assert named or door not in {"operator", "status"}
