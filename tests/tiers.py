@@ -13,7 +13,7 @@ import pytest
 from local.emulators import require_all
 from local.errors import LocalError
 
-PROGRAMS = {"node": ("node", "npm"), "java": ("java",)}
+PROGRAMS = {"node": ("node", "npm"), "java": ("java",), "curl": ("curl",)}
 """Tier `java` is Google's emulators: they need the Google Cloud CLI's jars besides."""
 
 

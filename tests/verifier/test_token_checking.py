@@ -144,6 +144,16 @@ def test_tokens_of_a_version_that_is_retired_without_grace_are_dead(world: World
     assert [active(world, token) for token in (old, new)] == [False, True]
 
 
+def test_tokens_of_a_version_that_is_retired_early_are_dead(world: World) -> None:
+    old = obtained(world, world.issue("alice", "bob"))
+    previous = world.document(f"oauth2_clients/{CLIENT}")["current_version"]
+    world.clock.advance(minutes=1)
+    new = obtained(world, world.issue("alice", "bob"))
+    assert [active(world, token) for token in (old, new)] == [True, True]
+    assert world.send(world.admins["alice"].action("retire", {"version_id": previous})).status_code == 200
+    assert [active(world, token) for token in (old, new)] == [False, True]
+
+
 def test_tokens_of_a_suspended_client_are_good_for_nothing_meanwhile(world: World) -> None:
     token = obtained(world, world.issue("alice", "bob"))
     for action, expected in (("suspend", False), ("resume", True)):
