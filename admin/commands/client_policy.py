@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from admin import answers
 from admin.errors import UsageError
 from admin.options import ClientId, Json
-from admin.output import print_facts, print_json, waiting
+from admin.output import print_facts, print_json, print_note, waiting
 from admin.session import session_of
 from shared.domain.encodings import identifier
 from shared.domain.policy import BOUNDS, SWITCHES
@@ -19,25 +20,33 @@ def policy(
     client_id: ClientId,
     *,
     setting: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
             help="A setting: whole number (durations in seconds), on, off, or default; may be repeated.",
         ),
-    ],
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Change a client's policy (operator), such as --set scannable_secrets=on; what is not named stays."""
+    """Show a client's own policy, or change it (operator), such as --set scannable_secrets=on.
+
+    What is not named stays.
+    """
     session = session_of(context)
-    changes = dict(_change(item) for item in setting)
-    path = f"/clients/{identifier(client_id)}/policy"
-    with waiting("Changing the policy"):
-        client = session.server().operator("POST", path, session.operator_token(), {"policy": changes})
+    changes = dict(_change(item) for item in setting or ())
+    path = f"/clients/{identifier(client_id)}"
+    with waiting("Changing the policy" if changes else "Reading the client"):
+        server, token = session.server(), session.operator_token()
+        changed = server.operator("POST", f"{path}/policy", token, {"policy": changes}) if changes else None
+        client = changed or server.operator("GET", path, token)
+    own = answers.mapping(answers.mapping(client, "policy"), "own")
     if json:
-        print_json(client)
+        print_json({"client_id": answers.text(client, "client_id"), "policy": own})
         return
-    print_facts([("client", client.get("client_id")), *((name, _shown(value)) for name, value in changes.items())])
+    print_facts([("client", answers.text(client, "client_id")), *sorted(own.items())])
+    if not own:
+        print_note("It has no policy of its own: all is as the deployment says.")
 
 
 def _change(item: str) -> tuple[str, int | bool | None]:
@@ -51,7 +60,3 @@ def _change(item: str) -> tuple[str, int | bool | None]:
             "A policy value is of the wrong type.", "Write NAME=VALUE: a whole number, on, off or default."
         )
     return name, int(value)
-
-
-def _shown(value: bool | int | None) -> object:  # noqa: FBT001 - a policy value is one or the other
-    return "as the deployment says" if value is None else value

@@ -13,6 +13,7 @@ import typer
 
 from admin import answers
 from admin.commands.check import presented_secret
+from admin.errors import UnreachableError
 from admin.options import Json
 from admin.output import moment, print_facts, print_json, print_note, print_warning, waiting
 from admin.session import Session, session_of
@@ -22,6 +23,7 @@ from shared.domain.secret_format import checksum_holds, hint_of, well_formed
 from shared.proofs.receipts import Sighting, receipt_key, sign_sighting
 
 NONE_OF_OURS = 1
+_PAUSES = (1.0, 2.0)
 _ALIVE = frozenset({"pending", "current", "grace"})
 _SCAN = (
     "Neither hint nor --client: every version of every client is fetched and tried here. The store reads one document"
@@ -155,7 +157,18 @@ def _revoked(session: Session, value: str, found: dict[str, object]) -> dict[str
         "signature": sign_sighting(value, sighting),
     }
     with waiting("Revoking"):
-        return session.server().operator("POST", "/leak/revoke", session.operator_token(), fields)
+        return _persistently(session, fields)
+
+
+def _persistently(session: Session, fields: dict[str, object]) -> dict[str, object]:
+    """Send it until there is an answer, three times at most: the same request is carried out once."""
+    server, token = session.server(), session.operator_token()
+    for pause in _PAUSES:
+        try:
+            return server.operator("POST", "/leak/revoke", token, fields)
+        except UnreachableError:
+            session.ports.sleep(pause)
+    return server.operator("POST", "/leak/revoke", token, fields)
 
 
 def _report_none(search: Search, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from admin.cli import app
 from admin.commands import client_import
+from admin.errors import UnreachableError
 from admin.session import Ports
 from shared.domain.encodings import new_secret
 from shared.domain.secret_format import scannable_secret
@@ -36,10 +37,17 @@ class Watched(WorldTransport):
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.lost: list[str] = []
+        """Ends of the addresses whose next answer does not arrive."""
 
     def send(self, call: Call) -> Answer:
         self.calls.append(call)
-        return super().send(call)
+        answer = super().send(call)
+        for end in self.lost:
+            if call.url.endswith(end):
+                self.lost.remove(end)
+                raise UnreachableError("lost", "")
+        return answer
 
 
 @dataclass
@@ -150,6 +158,14 @@ def test_with_revoke_it_dies_and_its_successor_is_on_its_way(keyturn: Operator) 
     assert world.check(world.admins["alice"].secret(told["revoked"]["rotation_id"]))["accepted"]
     again = keyturn("leak", "--revoke", stdin=secret)
     assert (again.exit_code, "nothing to end" in again.stdout) == (0, True)
+
+
+def test_an_answer_that_got_lost_is_asked_for_again(keyturn: Operator) -> None:
+    secret = issued(keyturn)
+    keyturn.wire.lost = ["/leak/revoke"]
+    told = keyturn.json("leak", "--revoke", stdin=secret)
+    assert keyturn.world.document(f"oauth2_clients/{CLIENT}")["active_rotation"] == told["revoked"]["rotation_id"]
+    assert keyturn.wire.lost == []
 
 
 def test_people_are_told_what_came_of_it(keyturn: Operator) -> None:
@@ -286,9 +302,14 @@ def test_an_imported_secret_that_was_sighted_is_found_with_its_client_only(keytu
 
 
 def test_a_policy_is_set_and_given_back(keyturn: Operator) -> None:
-    assert keyturn.json("client", "policy", CLIENT, "--set", "grace_seconds=60")["policy"]["grace_seconds"] == 60
-    shown = keyturn("client", "policy", CLIENT, "--set", "grace_seconds=default")
-    assert "as the deployment says" in shown.stdout
+    words = ["client", "policy", CLIENT]
+    told = keyturn.json(*words, "--set", "grace_seconds=60", "--set", "scannable_secrets=on")
+    assert told == {"client_id": CLIENT, "policy": {"grace_seconds": 60, "scannable_secrets": True}}
+    assert keyturn.json("client", "show", CLIENT)["policy"]["grace_seconds"] == 60
+    shown = keyturn(*words, "--set", "grace_seconds=default")
+    assert [line.split() for line in shown.stdout.splitlines()[1:]] == [["scannable_secrets", "yes"]]
+    assert "as the deployment says" in keyturn(*words, "--set", "scannable_secrets=default").stdout
+    assert keyturn.json(*words)["policy"] == {}
     assert keyturn.json("client", "show", CLIENT)["policy"]["grace_seconds"] == 7 * 24 * 3600
 
 
