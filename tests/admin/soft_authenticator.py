@@ -49,7 +49,8 @@ def _cose(key: ec.EllipticCurvePrivateKey) -> dict[int, Any]:
 class SoftAuthenticator(CtapDevice):
     """Answers CTAP2 commands; `refuses_with` is a status for the next one that wants its holder."""
 
-    credentials: dict[bytes, ec.EllipticCurvePrivateKey] = field(default_factory=dict)
+    credentials: dict[bytes, tuple[str, ec.EllipticCurvePrivateKey]] = field(default_factory=dict)
+    """Each is for one domain, and answers at no other."""
     counter: int = 0
     touched: int = 0
     verifies: bool = True
@@ -120,7 +121,7 @@ class SoftAuthenticator(CtapDevice):
 
     def _make(self, fields: Mapping[int, Any]) -> dict[int, Any]:
         name, key = os.urandom(32), ec.generate_private_key(ec.SECP256R1())
-        self.credentials[name] = key
+        self.credentials[name] = (fields[2]["id"], key)
         head = self._head(fields[2]["id"], _PRESENT | _VERIFIED | _ATTESTED)
         data = head + MODEL + len(name).to_bytes(2, "big") + name + cbor.encode(_cose(key))
         maker = ec.generate_private_key(ec.SECP256R1())
@@ -129,12 +130,13 @@ class SoftAuthenticator(CtapDevice):
         return {1: "packed", 2: data, 3: statement}
 
     def _assert(self, fields: Mapping[int, Any], *, held: bool) -> dict[int, Any]:
-        wanted = next((item["id"] for item in fields.get(3, ()) if item["id"] in self.credentials), None)
+        known = [name for name, (domain, _) in self.credentials.items() if domain == fields[1]]
+        wanted = next((item["id"] for item in fields.get(3, ()) if item["id"] in known), None)
         if wanted is None:
             raise CtapError(CtapError.ERR.NO_CREDENTIALS)
         self.counter += held
         data = self._head(fields[1], (_PRESENT | _VERIFIED) if held else 0)
-        signature = self.credentials[wanted].sign(data + fields[2], ec.ECDSA(hashes.SHA256()))
+        signature = self.credentials[wanted][1].sign(data + fields[2], ec.ECDSA(hashes.SHA256()))
         return {1: {"type": "public-key", "id": wanted}, 2: data, 3: signature}
 
     def _head(self, domain: str, flags: int) -> bytes:
