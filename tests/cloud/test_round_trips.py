@@ -281,18 +281,17 @@ def test_who_listens_hears_of_a_change_without_asking(world: FirestoreWorld) -> 
             if (document.data or {})["status"] == "suspended":
                 heard.set()
 
-    begun: list[Callable[[], None]] = []
-
     def only_listening(act: Callable[[], None]) -> None:
-        begun.append(act)
-        if len(begun) == 1:  # the others are polls
+        if act.__name__ != "_attempt":  # a poll
             in_thread(act)
 
     feed = Feed(world.channel, project=world.project, database="control")
     keeping = Caching(background=only_listening, feed=feed)
     verifier = Verifier(world.suite.databases.control, world.suite.keys.mac, world.policy, caching=keeping)
-    verifier.poll()
-    assert sessions[0].opened.wait(20)
+    for _ in range(10):  # the emulator drops a new stream at times; a later poll opens another one
+        verifier.poll()
+        if sessions[-1].opened.wait(3):
+            break
     assert verifier.check(CLIENT, secret).accepted
     assert world.send(suspend(world)).status_code == 200
     assert heard.wait(20)
