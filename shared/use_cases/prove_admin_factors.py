@@ -37,7 +37,7 @@ class Asked:
     evidence: Mapping[str, object] = field(repr=False)
     totp: str = field(repr=False)
     action: str = ""
-    """What it is for, as the asker says: while all is stopped only some acts get proofs (denials.py); the digest binds."""
+    """What it is for, as the asker says: while all is stopped only some acts get proofs. The digest binds it."""
 
     def statement(self, service: str) -> bytes:
         """Return what the device must have asserted."""
