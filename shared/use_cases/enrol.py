@@ -72,7 +72,9 @@ class Enrol:
         registered = self._registered(code, snapshot[path], offered.npub)
         if answered and not self._took(path, offered):  # RFC 9420 §10: a key package is used once
             raise Conflict("key_package_used", "The key package was used already.")
-        if not answered and membership.roster.member(offered.npub):
+        held = membership.roster.member(offered.npub)
+        # Who was a member before anybody was asked for proofs registers, and has the leaf renewed.
+        if not answered and held is not None and not (registered and held.user == user):
             raise Conflict("already_member", "This device is in the group already.")
         taken = put(snapshot[path], {**invite, "used_by": offered.reference})
         new = not answered and invite["used_by"] is None

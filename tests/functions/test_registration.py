@@ -234,6 +234,32 @@ def test_five_wrong_codes_end_an_invite(world: World) -> None:
     assert admins(world) == {}
 
 
+def test_a_deployment_that_asked_for_no_proofs_registers_its_members_where_they_are(tmp_path: Path) -> None:
+    with running(tmp_path) as world:
+        member = world.found("alice").admins["alice"]
+        secret = world.issue("alice", "alice")
+        world.attested = True
+        world.serve(world.policy)
+        alice = Person(world, "alice", private_key=member.signer.private_key)
+        assert refusal(world.send(member.action("suspend"))) == (401, "proof_refused")
+        alice.enrol(invite(world, "alice")["code"])
+        assert members(world) == ["alice"]
+        assert world.check(secret)["accepted"]
+        assert world.send(alice.action("suspend", {}, CLIENT)).status_code == 200
+
+
+def test_a_locked_admin_confirms_no_further_device_meanwhile(world: World, alice: Person) -> None:
+    made = invite(world, "alice", purpose="device")
+    for _ in range(3):
+        assert refusal(alice.prove("A" * 43, totp="000000")) == (401, "proof_refused")
+    phone = alice.with_new_phone()
+    assert phone.register(made["code"]).status_code == 200
+    locked = phone.confirm(made["code"])
+    assert (refusal(locked), locked.headers["Retry-After"]) == ((429, "locked"), "30")
+    world.clock.advance(minutes=1)
+    assert phone.confirm(made["code"]).status_code == 200
+
+
 # --- further devices, new TOTPs --------------------------------------------------------------------------------------
 
 
