@@ -11,7 +11,6 @@ from shared.entry.wiring import suite
 from shared.proofs.jws import MAX_TOKEN
 from shared.proofs.nip98 import check_authorization
 from shared.proofs.strict_json import load_object
-from shared.use_cases.enrol_registration import Offered
 from shared.use_cases.fields import Fields
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ def join(request: flask.Request) -> Mapping[str, Any]:
 
 def register(request: flask.Request) -> Mapping[str, Any]:
     """Register a device, with a new TOTP where it takes one; the npub signed this very request (NIP-98)."""
+    from shared.use_cases.enrol_registration import Offered  # noqa: PLC0415 - joining again needs none of it
+
     npub, fields = _signed(request)
     device = fields.fields("device")
     offered = Offered(
