@@ -273,6 +273,10 @@ class Device:
         """Return a client as the server shows it to members."""
         return self._server.client(self._signer, identifier(client_id))
 
+    def cutover(self, client_id: str) -> dict[str, object]:
+        """Return how far a client has moved to its new secret, as the server shows it to members."""
+        return self._server.cutover(self._signer, client_id)
+
     def group(self, group_id: str) -> dict[str, object]:
         """Return a group as the server shows it to members."""
         return self._server.group(self._signer, group_id)

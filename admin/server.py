@@ -61,6 +61,10 @@ class Server:
         """Return a client; `InvalidRequest` if that is no id."""
         return self.status(signer, f"/clients/{identifier(client_id)}")
 
+    def cutover(self, signer: Signer, client_id: str) -> dict[str, object]:
+        """Return how far a client has moved to its new secret."""
+        return self.status(signer, f"/clients/{identifier(client_id)}/cutover")
+
     def group(self, signer: Signer, group_id: str) -> dict[str, object]:
         """Return a group's members and epoch."""
         return self.status(signer, f"/groups/{identifier(group_id)}")

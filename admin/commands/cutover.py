@@ -6,9 +6,10 @@ import typer
 
 from admin import answers
 from admin.durations import format_age
+from admin.errors import NoOperatorTokenError
 from admin.options import ClientId, Json
 from admin.output import moment, print_facts, print_json, print_note, print_table, waiting
-from admin.session import session_of
+from admin.session import Session, session_of
 from shared.domain.encodings import identifier
 
 _BECAUSE = {
@@ -24,15 +25,22 @@ _OTHERS = "(others)"
 
 
 def cutover(context: typer.Context, client_id: ClientId, *, json: Json = False) -> None:
-    """Show how far a client has moved from its old secret to the new one (operator)."""
+    """Show how far a client has moved to its new secret: as operator where this user is one, else as a member."""
     session = session_of(context)
     with waiting("Reading the client's use"):
-        path = f"/clients/{identifier(client_id)}/cutover"
-        shown = session.server().operator("GET", path, session.operator_token())
+        shown = _shown(session, identifier(client_id))
     if json:
         print_json(shown)
     else:
         _report(shown)
+
+
+def _shown(session: Session, client_id: str) -> dict[str, object]:
+    try:
+        token = session.operator_token()
+    except NoOperatorTokenError:
+        return session.device().cutover(client_id)
+    return session.server().operator("GET", f"/clients/{client_id}/cutover", token)
 
 
 def _report(shown: dict[str, object]) -> None:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import functions_framework
 
-from shared.entry import canary_requests
-from shared.entry.http import Routes, json_answer
+from shared.entry.http import Routes, json_answer, later
 from shared.entry.oauth import caller, introspection_answer, metadata, source, token_answer
 from shared.entry.views import verdict_view
 from shared.entry.wiring import suite
@@ -23,11 +22,13 @@ def _check(request: flask.Request) -> flask.Response:
     return json_answer(verdict_view(verdict), 200 if verdict.accepted else 401)
 
 
+canaries = later("shared.entry.canary_requests")
+
 ROUTES = Routes({
     ("POST", "/token"): lambda request: token_answer(request, suite().verifier, suite().tokens),
     ("POST", "/check"): _check,
-    ("POST", "/canary/challenge"): canary_requests.challenge,
-    ("POST", "/canary"): canary_requests.prove,
+    ("POST", "/canary/challenge"): canaries("challenge"),
+    ("POST", "/canary"): canaries("prove"),
     ("POST", "/introspect"): lambda request: introspection_answer(request, suite().verifier, suite().token_checker),
     ("GET", "/.well-known/oauth-authorization-server"): lambda _request: metadata(suite().tokens.issuer),
     ("GET", "/.well-known/jwks.json"): lambda _request: suite().tokens.jwks(),

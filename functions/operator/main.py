@@ -12,13 +12,15 @@ from shared.entry.http import Routes, later
 if TYPE_CHECKING:
     import flask
 
-admins, denials, leak = map(later, (f"shared.entry.{name}_requests" for name in ("admin", "denial", "leak")))
+admins, cutover, denials, leak = (
+    later(f"shared.entry.{name}_requests") for name in ("admin", "cutover", "denial", "leak")
+)
 
 ROUTES = Routes({
     ("POST", "/clients"): requests.add_client,
     ("GET", "/clients"): requests.list_clients,
     ("GET", "/clients/<client_id>"): requests.show_client,
-    ("GET", "/clients/<client_id>/cutover"): requests.show_cutover,
+    ("GET", "/clients/<client_id>/cutover"): cutover("for_operator"),
     ("POST", "/clients/<client_id>/tokens"): requests.set_token_terms,
     ("POST", "/imports"): leak("import_clients"),
     ("POST", "/clients/<client_id>/policy"): leak("set_policy"),

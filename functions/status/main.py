@@ -26,6 +26,7 @@ ROUTES = Routes({
     ("GET", "/openapi.json"): later("shared.entry.openapi.answer")("described"),
     ("GET", "/rotations/<key>"): lambda r, key: views.rotation_view(suite().status.rotation(caller_of(r), key)),
     ("GET", "/clients/<key>"): lambda r, key: views.client_view(suite().status.client(caller_of(r), key)),
+    ("GET", "/clients/<key>/cutover"): later("shared.entry.cutover_requests")("for_member"),
     ("GET", "/groups/<key>"): lambda r, key: views.group_view(*suite().status.group(caller_of(r), key)),
     ("GET", "/groups/<group_id>/messages"): _messages,
     ("GET", "/welcomes/<key>"): lambda r, key: {"event": views.event_view(suite().status.welcome(caller_of(r), key))},

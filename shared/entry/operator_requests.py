@@ -84,13 +84,6 @@ def show_client(_request: flask.Request, client_id: str) -> Mapping[str, Any]:
     return views.client_view(suite().status.client(None, client_id))
 
 
-def show_cutover(_request: flask.Request, client_id: str) -> Mapping[str, Any]:
-    """Show how far a client has moved to its new secret."""
-    from shared.entry.cutover_view import cutover_view  # noqa: PLC0415 - what counts uses is for this alone
-
-    return cutover_view(suite().cutover(client_id))
-
-
 def create_group(request: flask.Request) -> Mapping[str, Any]:
     """Create a group."""
     group_id = fields_of(request).text("group_id")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shared.domain import lifecycle
 from shared.domain.encodings import identifier
+from shared.domain.errors import NotFound
 from shared.domain.model import Outcome
 from shared.use_cases.attempts import until_won
 from shared.use_cases.usage_reading import ReadUsage
@@ -41,15 +42,20 @@ class CutoverView:
 
 @dataclass(frozen=True, slots=True)
 class Cutover:
-    """The use case behind the operator's `GET /clients/{id}/cutover`."""
+    """The use case behind `GET /clients/{id}/cutover`."""
 
     clients: Clients
     usage: Store
     environment: Environment
 
-    def __call__(self, client_id: str) -> CutoverView:
-        """Return how far a client is; `NotFound` without one."""
+    def __call__(self, client_id: str, npub: str | None = None) -> CutoverView:
+        """Return how far a client is; `npub` is who asks, None for the operator.
+
+        `NotFound` without such a client, and, in the very words, for who is in none of its groups.
+        """
         reading = until_won(lambda: self.clients.read(identifier(client_id)), self.environment)
+        if npub is not None and reading.user(npub) is None:
+            raise NotFound("unknown_client", "There is no such client.")
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
         read = ReadUsage(self.usage)
         return CutoverView(state, reading.policy, read.progress(state, read.lives(reading.now), reading.now))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from admin.errors import ServerRefusedError
 from shared.ports.store import Create, Delete, StoreUnavailable, Update
 from tests.world import CLIENT, EACH_STORE, gateway
 
@@ -102,6 +103,18 @@ def test_a_client_at_rest_is_in_no_transition(world: World) -> None:
     told = cutover(world)
     assert (told["in_transition"], told["new"]["uses"], told["old_share"]) == (False, 1, None)
     assert world.operator("/clients/nobody/cutover").status_code == 404
+
+
+def test_members_see_it_and_others_see_no_such_client(world: World) -> None:
+    world.found("alice", groups=("ops", "sales"))
+    for client_id, group in (("inner", "ops"), ("outer", "sales")):
+        world.add_client(client_id, [group])
+    assert world.admins["alice"].device.cutover("inner")["client_id"] == "inner"
+    stranger = world.join("carol", "ops")
+    assert stranger.device.cutover("inner")["in_transition"] is False
+    for client_id in ("outer", "nobody"):
+        with pytest.raises(ServerRefusedError, match="no such client"):
+            stranger.device.cutover(client_id)
 
 
 def test_silence_is_proposed_and_not_acted_on_without_the_policy(world: World) -> None:

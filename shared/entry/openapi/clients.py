@@ -44,7 +44,7 @@ _CALLER: Final = fields(
         "new_last_at": maybe(TIME),
     }
 )
-_CUTOVER: Final = fields(
+CUTOVER: Final = fields(
     {
         "client_id": ID,
         "now": TIME,
@@ -99,7 +99,7 @@ CLIENTS: Final[Operations] = {
     ),
     ("GET", "/clients/<client_id>"): operation("Show a client", ref("Client"), signed=SIGNED),
     ("GET", "/clients/<client_id>/cutover"): operation(
-        "Show how far a client has moved to its new secret", _CUTOVER, signed=SIGNED
+        "Show how far a client has moved to its new secret", CUTOVER, signed=SIGNED
     ),
     ("POST", "/clients/<client_id>/tokens"): operation(
         "Change what a client's access tokens say", ref("Client"), takes=fields({}, _TERMS), signed=SIGNED

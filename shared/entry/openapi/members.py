@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from shared.entry.openapi.clients import CUTOVER
 from shared.entry.openapi.forms import (
     BASE64URL,
     COUNT,
@@ -49,6 +50,9 @@ STATUS: Final[Operations] = {
     ("GET", "/openapi.json"): operation("Describe the doors", {"type": "object"}),
     ("GET", "/rotations/<key>"): at(operation("Show a rotation", ref("Rotation"), signed=NIP98), key=ROTATION_ID),
     ("GET", "/clients/<key>"): operation("Show a client", ref("Client"), signed=NIP98),
+    ("GET", "/clients/<key>/cutover"): operation(
+        "Show how far a client has moved to its new secret", CUTOVER, signed=NIP98
+    ),
     ("GET", "/groups/<key>"): operation("Show a group", ref("Group"), signed=NIP98),
     ("GET", "/groups/<group_id>/messages"): operation(
         "Fetch a page of a group's log",

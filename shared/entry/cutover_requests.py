@@ -1,0 +1,24 @@
+"""How far a client has moved to its new secret: asked by the operator, or by a member of its groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.entry.cutover_view import cutover_view
+from shared.entry.http import caller_of
+from shared.entry.wiring import suite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import flask
+
+
+def for_operator(_request: flask.Request, client_id: str) -> Mapping[str, Any]:
+    """Show any client's."""
+    return cutover_view(suite().cutover(client_id))
+
+
+def for_member(request: flask.Request, key: str) -> Mapping[str, Any]:
+    """Show that of a client whose groups the caller is in."""
+    return cutover_view(suite().cutover(key, caller_of(request)))
