@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from admin.options import Json
-from admin.output import print_json, print_note, print_table
+from admin.output import print_json, print_note, print_table, waiting
 
 if TYPE_CHECKING:
     from shared.entry.wiring import Suite
@@ -102,7 +102,8 @@ def disable(
     suite = _opened(data, cloud=cloud)
     lag_seconds = CLOUD_LAG_SECONDS if suite.settings.cloud else LAG_SECONDS
     try:
-        DisableMacKey(suite.databases.control, suite.keys, suite.environment, lag_seconds)(version)
+        with waiting(f"Looking through all clients, and once more {lag_seconds:.0f} s later"):
+            DisableMacKey(suite.databases.control, suite.keys, suite.environment, lag_seconds)(version)
     except (Conflict, NotFound) as refusal:
         hint = "`keyturn keys list` shows versions and who needs them; rotate those clients, and let grace pass."
         raise LocalError(refusal.sentence, hint) from None

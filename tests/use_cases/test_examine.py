@@ -175,6 +175,10 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
         "in another shard than its own",
     ),
     "policy out of bounds": (lambda ill: ill.set(CLIENT, policy={"quorum": 0}), "outside its bounds"),
+    "live tells another end of the last rotation": (
+        lambda ill: ill.edit(CLIENT, lambda client: client["live"]["last"].update(outcome="rolled_back")),
+        "what the verifier reads (live)",
+    ),
     # invariant 2: a live version verifies
     "hash gone": (lambda ill: ill.set(ill.current, secret_hash=None), "no hash to verify against"),
     "hash of another length": (lambda ill: ill.set(ill.current, secret_hash="AAAA"), "a live version's hash is none"),
@@ -365,6 +369,11 @@ def test_healthy_store_has_no_breach_and_all_of_it_was_seen(ill: Patient) -> Non
     assert examination.counts["messages"] == 2 + 3 * 2
     assert examination.counts["audit entries"] > 12
     assert (examination.counts["key packages"], examination.counts["welcomes"]) == (2, 2)
+
+
+def test_a_client_that_was_written_before_it_told_its_last_rotation_is_healthy(ill: Patient) -> None:
+    ill.edit(CLIENT, lambda client: client["live"].pop("last"))
+    assert examine(ill).breaches == ()
 
 
 def test_breach_says_where_it_is(ill: Patient) -> None:
