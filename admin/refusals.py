@@ -36,7 +36,7 @@ _BY_REASON = {
     "not_before_too_early": "Give a later --not-before, or leave it out.",
     "not_before_too_late": "Give a --not-before of at most 90d, or leave it out.",
     "nothing_in_grace": "There is no version to go back to: rotate instead.",
-    "not_registered": "Run `keyturn device join` with that code on the device that is to join.",
+    "not_registered": "A further device of a person takes an invite of its own: `device invite --purpose device`.",
     "own_invite": "Ask another admin: nobody approves for themselves.",
     "policy_out_of_bounds": "A client's --grace is at most 30d, its --quorum from 1 to 50.",
     "proof_refused": "Is it the code that your app shows now, not given before? If it is: `keyturn login`, then again.",

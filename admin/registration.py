@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from admin import answers
+from admin.errors import ServerRefusedError
 from admin.sign_in import signed_in
 from admin.vouching import WEBAUTHN
 from shared.proofs.statement import RegistrationStatement
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from admin.vouching import Vouching
 
 _CONFIRMED = "registration"
+_REGISTERED = "already_registered"
 _OFFERED = "offered_credential"
 
 
@@ -50,7 +52,7 @@ class Registration:
     vouching: Vouching
 
     def begin(self, code: str, *, security_key: bool = False) -> Registered | None:
-        """Show who and which device this is; None where there is nothing to register, or it was confirmed before.
+        """Show who and which device this is; None where there is nothing to register, or it is registered already.
 
         With `security_key` a credential of the key that is plugged in vouches for the device, once it is confirmed.
         `NotSignedInError`, `SecurityKeyError`, or what the service refuses with.
@@ -61,7 +63,12 @@ class Registration:
         if asked.get("required") is False:
             return None
         evidence = self._evidence(code, answers.text(asked, "challenge"), security_key=security_key)
-        answer = self.server.register(self.signer, evidence)
+        try:
+            answer = self.server.register(self.signer, evidence)
+        except ServerRefusedError as refused:
+            if refused.reason != _REGISTERED:
+                raise
+            return None  # a known device joins a further group; or the answer that confirmed it was lost
         self._note(code, evidence if security_key else None)
         purpose, otpauth = answers.text(answer, "purpose"), answers.optional_text(answer, "totp")
         return Registered(answers.text(answer, "user"), purpose, otpauth)

@@ -146,6 +146,8 @@ class Desk:
         user, invite = self.invites[code][0], hashlib.sha256(code.encode()).hexdigest()
         self._is(user, fields["id_token"])
         purpose = self.purposes.get(invite, "join")
+        if invite in self.confirmed or (purpose == "join" and user in self.admins):
+            raise Problem(409, "conflict", "already_registered")
         statement = RegistrationStatement(service=self.service, challenge=self._taken(fields), npub=npub, invite=invite)
         device = self._device(user, npub, purpose, fields["device"], statement.to_bytes())
         seed = self.admins[user].seed if purpose == "device" else self.next_seed

@@ -112,6 +112,30 @@ def test_a_registration_cut_short_begins_again_and_a_confirmed_one_does_not(alic
     assert alice.home.ids("registration") == ()
 
 
+def test_a_registered_device_joins_a_further_group_without_registering_again(enrolled: Admin) -> None:
+    enrolled.server.create_group("others")
+    code = enrolled.server.invite("alice", "others")
+    assert enrolled.device.register(code) is None
+    assert enrolled.device.join(code).group_id == "others"
+    assert enrolled.asked == 0
+
+
+def test_a_confirmation_whose_answer_was_lost_is_no_dead_end(alice: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = alice.server.invite("alice", "ops")
+    alice.sign_in()
+    assert alice.device.register(code) is not None
+    with monkeypatch.context() as lost:
+        lost.setattr(Home, "save_all", _die)
+        with pytest.raises(RuntimeError, match="dies"):
+            alice.device.confirm(code, alice.code())
+    assert alice.device.register(code) is None
+    assert alice.device.join(code).group_id == "ops"
+
+
+def _die(*_: object) -> None:
+    raise RuntimeError("the device dies here")
+
+
 def test_registering_needs_somebody_signed_in(alice: Admin) -> None:
     with pytest.raises(NotSignedInError):
         alice.device.register(alice.server.invite("alice", "ops"))
@@ -304,7 +328,9 @@ def test_a_security_key_vouches_for_a_device_from_its_registration_on(keyed: tup
 def test_until_it_is_confirmed_the_software_key_goes_on(keyed: tuple[Admin, SoftAuthenticator]) -> None:
     alice, plugged = keyed
     alice.enrol()
-    assert alice.device.register(alice.server.invite("alice", "ops"), security_key=True) is not None
+    code = alice.server.invite("alice", "ops")
+    alice.server.desk.purposes[hashlib.sha256(code.encode()).hexdigest()] = "device"
+    assert alice.device.register(code, security_key=True) is not None
     assert alice.device.rotate("acme", "routine")["client_id"] == "acme"
     assert alice.server.desk.asked[0]["device"]["kind"] == "dev_attest"
     assert plugged.touched == 1

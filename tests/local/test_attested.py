@@ -125,6 +125,15 @@ def test_a_new_authenticator_and_a_new_phone_with_anothers_approval_each(house: 
     assert phone.device.rotate("acme", "first issue")["client_id"] == "acme"
 
 
+def test_a_registered_device_joins_a_further_group(house: House) -> None:
+    alice = house.enrol("alice")
+    house.operate("/groups", {"group_id": "others"})
+    invite = house.operate("/invites", {"user": "alice", "group_id": "others"})
+    assert invite["needed"] == 0
+    alice.join(str(invite["code"]))
+    assert [seat.group_id for seat in alice.device.seats()] == [GROUP, "others"]
+
+
 def test_nobody_registers_before_the_approval_and_the_first_admin_is_made_once(house: House) -> None:
     house.enrol("alice")
     bob = house.newcomer("bob")
