@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -44,12 +43,6 @@ class TokenTerms:
             return self.scopes
         names = tuple(dict.fromkeys(asked.split(" ")))
         return names if set(names) <= set(self.scopes) else None
-
-
-@functools.lru_cache(maxsize=1024)
-def shared_terms(terms: TokenTerms) -> TokenTerms:
-    """Return one object for all equal terms: verifiers keep them for each client, by the hundred thousand."""
-    return terms
 
 
 DEFAULT_TERMS: Final = TokenTerms()

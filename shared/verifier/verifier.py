@@ -31,7 +31,7 @@ from shared.verifier.cache import OF_SECRET, OF_VERSION, VerdictCache
 from shared.verifier.changes import Changes, in_thread
 from shared.verifier.legacy import Imported
 from shared.verifier.reading import Reads
-from shared.verifier.verdict import Observer, Reason, Verdict
+from shared.verifier.verdict import Observer, Reason, Verdict, one_of_equal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -244,7 +244,7 @@ class Verifier:
             access_token_seconds=self._policy.overridden(state.client.policy).access_token_seconds,
             reason=Reason.ACCEPTED,
             deprecated_at=state.client.last_promoted_at if old else None,
-            terms=state.client.tokens,
+            terms=one_of_equal(state.client.tokens),
         )
 
 
