@@ -133,8 +133,10 @@ class Suite:
     def accept_event(self) -> AcceptEvent:
         """Behind `rotate_request`: signed events."""
         from shared.use_cases.accept_event import AcceptEvent
+        from shared.use_cases.prove_admin_refusals import Refusals
 
-        return AcceptEvent(self.clients, self.authoriser, self.environment, self.settings.denied)
+        refusals = Refusals(self.databases.usage, "rotate_request")
+        return AcceptEvent(self.clients, self.authoriser, self.environment, self.settings.denied, refusals)
 
     @functools.cached_property
     def accept(self) -> AcceptEnvelope:

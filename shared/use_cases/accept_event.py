@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, cast
 
 from shared.domain import lifecycle
 from shared.domain.encodings import ulid
 from shared.domain.errors import Conflict, Forbidden, InvalidRequest
 from shared.domain.model import Person, Rotation
+from shared.domain.proofs_policy import Missing
 from shared.ports.authorisation import Act
 from shared.ports.store import Snapshot, put
 from shared.proofs.nostr import open_event
@@ -25,7 +26,7 @@ from shared.use_cases.actions import ACTIONS, ROTATIONS, Asked
 from shared.use_cases.answers import command_answer, rotation_answer
 from shared.use_cases.attempts import until_won
 from shared.use_cases.control_events import ACK, read_intent
-from shared.use_cases.denials import GLANCES, require_allowed, require_running
+from shared.use_cases.denials import GLANCES, denied, is_denied, require_running
 from shared.use_cases.rosters import read_rosters
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from shared.proofs.nostr import Event
     from shared.use_cases.clients import Clients, Reading
     from shared.use_cases.control_events import Intent
+    from shared.use_cases.prove_admin_refusals import Refusals
     from shared.use_cases.rosters import Roster
 
 Carried: TypeAlias = "Callable[[Data, datetime], Sequence[Write]]"
@@ -55,6 +57,8 @@ class AcceptEvent:
     environment: Environment
     denied: frozenset[str] = field(default=frozenset())
     """Users, npubs and client ids that may do nothing."""
+    refusals: Refusals | None = None
+    """Where evidence of who was denied is kept."""
 
     def __call__(self, body: bytes) -> Data:
         """Return the answer to a signed event (docs/http.md); any `Refusal`."""
@@ -108,8 +112,14 @@ class AcceptEvent:
         user = reading.user(event.pubkey) or _recipient(event, intent, reading)
         if user is None:
             raise Forbidden("not_authorised", "This admin is in no group that is authorised for the client.")
-        require_allowed(reading.snapshot, self.denied, user, event.pubkey, intent.client_id)
+        if is_denied(reading.snapshot, self.denied, user, event.pubkey, intent.client_id):
+            self._deny(Act(event.pubkey, intent.group, intent.client_id, intent.digest, user), reading.now)
         return Person(user, event.pubkey)
+
+    def _deny(self, act: Act, now: datetime) -> NoReturn:
+        if self.refusals is not None:
+            self.refusals.keep(act, act.user, (Missing.POLICY,), now)
+        raise denied()
 
     def _carry_out(self, event: Event, intent: Intent, actor: Person, reading: Reading, carried: Carried) -> Data:
         command = self._command(event, intent, actor, reading)

@@ -55,7 +55,12 @@ def is_denied(snapshot: Snapshot, settings: frozenset[str], user: str | None, np
 def require_allowed(snapshot: Snapshot, settings: frozenset[str], user: str, npub: str, client_id: str = "") -> None:
     """Refuse (`Forbidden`) whoever is denied; `GLANCES` were read."""
     if is_denied(snapshot, settings, user, npub, client_id):
-        raise Forbidden("denied", "This admin or client is on a denylist.")
+        raise denied()
+
+
+def denied() -> Forbidden:
+    """Return the refusal of whoever is denied."""
+    return Forbidden("denied", "This admin or client is on a denylist.")
 
 
 def require_running(snapshot: Snapshot, action: str = "") -> None:

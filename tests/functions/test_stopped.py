@@ -74,9 +74,14 @@ def test_a_denied_admin_proves_and_approves_nothing_even_with_a_proof_from_befor
     assert world.operator("/denied", {"add": {"users": ["bob"]}}).status_code == 200
     assert refusal(bob.prove(DIGEST, client_id=CLIENT)) == (401, "proof_refused")
     assert refusal(bob.send_approval(approval)) == (403, "denied")
+    world.clock.advance(seconds=15)
     assert refusal(world.send(suspend)) == (403, "denied")
     kept = [item for path, (_, item) in world.documents(world.usage).items() if path.startswith("refusals/")]
-    assert [list(entry["missing"]) for data in kept for entry in data["entries"]] == [["policy"]]  # type: ignore[index]  # a document
+    entries = [entry for data in kept for entry in data["entries"]]  # type: ignore[index]  # a document
+    assert [(entry["door"], list(entry["missing"])) for entry in entries] == [
+        ("admin_proof", ["policy"]),
+        ("rotate_request", ["policy"]),
+    ]
     assert world.operator("/denied", {"remove": {"users": ["bob"]}}).status_code == 200
     assert body(bob.send_approval(approval))["approvals"] == 1
 
