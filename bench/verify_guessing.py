@@ -21,7 +21,7 @@ from shared.verifier.budgets import Budgets
 from shared.verifier.verifier import Caching, Verifier, monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
 GUESSES_A_SECOND = 10_000
@@ -86,37 +86,29 @@ class Guesser:
 def guessing_against_quiet(_folder: Path) -> Measured:
     """Return the larger of two ratios: hot and cold latency of other sources under guesses, over that without."""
     store, budgets = Remembered(), Budgets(monotonic)
-    quiet: list[Mapping[str, float]] = []
-    guessed: list[Mapping[str, float]] = []
-    rates: list[float] = []
-    for _ in range(_ROUNDS):
-        quiet.append(_latencies(_verifier(store, budgets)))
-        verifier = _verifier(store, budgets)
-        with Guesser(verifier) as guesser:
-            guessed.append(_latencies(verifier))
-        rates.append(guesser.rate)
-    if median(rates) < GUESSES_A_SECOND:
+    found: dict[str, list[dict[str, float]]] = {"quiet": [], "guessed": []}
+    for turn in range(_ROUNDS):
+        # Every other round runs backwards, so that none always follows the other.
+        for when in list(found)[:: -1 if turn % 2 else 1]:
+            verifier = Verifier(store, store, Policy(), caching=Caching(), budgets=budgets)
+            found[when].append(latencies(verifier) if when == "quiet" else _under_guesses(verifier))
+    rate = median(each.pop("rate") for each in found["guessed"])
+    if rate < GUESSES_A_SECOND:
         raise ValueError("the guesses came too slowly to show anything")
-    parts = {f"{name}_{when}_us": _middle(all_, name) for when, all_ in _named(quiet, guessed) for name in all_[0]}
-    ratios = {name: parts[f"{name}_guessed_us"] / parts[f"{name}_quiet_us"] for name in quiet[0]}
-    return Measured(max(ratios.values()), {**parts, "guesses_per_second": median(rates)})
+    parts = {
+        f"{name}_{when}_us": median(each[name] for each in all_) for when, all_ in found.items() for name in all_[0]
+    }
+    ratios = [parts[f"{name}_guessed_us"] / parts[f"{name}_quiet_us"] for name in ("cold", "hot")]
+    return Measured(max(ratios), {**parts, "guesses_per_second": rate})
 
 
-def _named(
-    quiet: list[Mapping[str, float]], guessed: list[Mapping[str, float]]
-) -> tuple[tuple[str, list[Mapping[str, float]]], ...]:
-    return ("quiet", quiet), ("guessed", guessed)
+def _under_guesses(verifier: Verifier) -> dict[str, float]:
+    with Guesser(verifier) as guesser:
+        found = latencies(verifier)
+    return {**found, "rate": guesser.rate}
 
 
-def _middle(rounds: list[Mapping[str, float]], name: str) -> float:
-    return median(each[name] for each in rounds)
-
-
-def _verifier(store: Remembered, budgets: Budgets) -> Verifier:
-    return Verifier(store, store, Policy(), caching=Caching(), budgets=budgets)
-
-
-def _latencies(verifier: Verifier) -> dict[str, float]:
+def latencies(verifier: Verifier) -> dict[str, float]:
     """Return mean microseconds of first checks and of kept ones, each of a source of its own."""
     began = time.perf_counter()
     for number, client_id in enumerate(_CLIENT_IDS):

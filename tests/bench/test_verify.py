@@ -3,7 +3,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from bench import verify, verify_guessing, verify_refusals
+from bench import verify, verify_guessing, verify_imported, verify_refusals
 from bench.alike import largest_t
 from shared.domain.policy import Policy
 from shared.verifier.verdict import Reason
@@ -49,6 +49,16 @@ def test_guesses_are_made_and_others_are_served(tmp_path: Path, monkeypatch: pyt
         *("cold_quiet_us", "hot_quiet_us", "cold_guessed_us", "hot_guessed_us", "guesses_per_second")
     }
     assert measured.parts["guesses_per_second"] >= 500
+
+
+def test_bcrypt_has_more_than_it_can_do_and_others_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_imported, "_ROUNDS", 1)
+    monkeypatch.setattr(verify_imported, "COST", 6)
+    monkeypatch.setattr(verify_guessing, "_HOT_SECONDS", 0.05)
+    measured = verify_imported.imported_against_quiet(tmp_path)
+    assert min(measured.parts["computed"], measured.parts["refused_for_want_of_a_place"]) > 0
+    pairs = [(measured.parts[f"{name}_guessed_us"], measured.parts[f"{name}_quiet_us"]) for name in ("cold", "hot")]
+    assert measured.ratio == max(guessed / quiet for guessed, quiet in pairs)
 
 
 def test_every_kind_of_refusal_is_a_refusal_for_its_own_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
