@@ -50,6 +50,8 @@ class Diagnosis:
     """`copied` or `restored` while nothing may be sent, else nothing."""
     stop: Stop | None = None
     """The operator's stop of everything, while it stands."""
+    denials_agree: bool = True
+    """Whether denylists and stop are the same in both databases that they are read in."""
 
 
 def open_folder(folder: Path) -> Suite:
@@ -94,10 +96,10 @@ def diagnose(suite: Suite) -> Diagnosis:
             strangers &= _strangers(suite, examination)
         met = [breach for path, store in sorted(strangers) for breach in _met(path, getattr(suite.databases, store))]
         depth = None if suite.settings.cloud else outbox_of(suite).depth()
-        frozen, stop = suite.freeze.frozen_because(), suite.deny.stopped()
+        frozen, stop, agree = suite.freeze.frozen_because(), suite.deny.stopped(), suite.deny.everywhere()
     except (StoreUnavailable, KeyUnavailable) as error:
         raise _unusable(error) from None
-    return Diagnosis((*examination.breaches, *met), examination, depth, frozen, stop)
+    return Diagnosis((*examination.breaches, *met), examination, depth, frozen, stop, agree)
 
 
 def _examine(suite: Suite) -> Examine:

@@ -47,6 +47,7 @@ def fields(diagnosis: Diagnosis) -> dict[str, object]:
         "not_checked": list(diagnosis.examination.restless),
         "frozen": diagnosis.frozen_because or None,
         "stopped": _stop_fields(diagnosis.stop) if diagnosis.stop else None,
+        "denials_agree": diagnosis.denials_agree,
         "outbox": _outbox_fields(depth) if depth else None,
     }
 
@@ -76,6 +77,8 @@ def _print_notes(diagnosis: Diagnosis) -> None:
     if diagnosis.stop:
         since = moment(to_milliseconds(diagnosis.stop.since))
         print_warning(f"Everything is stopped since {since}, until `keyturn start`: {diagnosis.stop.reason}")
+    if not diagnosis.denials_agree:
+        print_warning("A denial or stop has reached one database of two: give `keyturn deny`, `stop` or `start` again.")
     if depth and depth.dead:
         print_warning("There are dead letters: see `keyturn dead-letters list`.")
     for subject in diagnosis.examination.restless:

@@ -62,6 +62,8 @@ def list_(context: typer.Context, *, json: Json = False) -> None:
         print_json({**denied, "stop": stop})
         return
     _report(denied)
+    if stop.get("everywhere") is False:
+        print_warning("A command was cut short and has reached one database of two: give it again.")
     if stop.get("stopped") is True:
         print_warning(f"Everything is stopped since {moment(stop.get('since'))}: {stop.get('reason')}")
 

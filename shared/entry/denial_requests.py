@@ -51,11 +51,12 @@ def start(request: flask.Request) -> Mapping[str, Any]:
 
 
 def _denied(denied: Denied) -> Mapping[str, Any]:
-    return {**to_data(denied), "settings": sorted(suite().settings.denied)}
+    return {**to_data(denied), "settings": sorted(suite().settings.denied), "everywhere": suite().deny.everywhere()}
 
 
 def _stop(stands: Stop | None) -> Mapping[str, Any]:
-    return plain({"stopped": True, **to_data(stands)}) if stands else {"stopped": False, "since": None, "reason": None}
+    shown = plain(to_data(stands)) if stands else {"since": None, "reason": None}
+    return {"stopped": stands is not None, **shown, "everywhere": suite().deny.everywhere()}
 
 
 def _lists(fields: Fields, name: str) -> Denied:

@@ -4,7 +4,7 @@
    reads is never older than what control says together with the audit entry.
 2. Whatever is wanted of an admin passes both databases: what either forbids is forbidden. An act that dies between the
    two allows nothing that was not allowed: a denial holds a moment before its audit entry, and its end not before it.
-   The same act again completes it.
+   The same act again completes it; until then `everywhere` says no.
 """
 
 from __future__ import annotations
@@ -54,6 +54,14 @@ class Deny:
     databases: Databases
     environment: Environment
     banner: str = ""
+
+    def everywhere(self) -> bool:
+        """Return whether both databases say the same: no act died between them, or is just going on."""
+        auth, control = (
+            store.get([paths.DENIED, paths.STOPPED]) for store in (self.databases.auth, self.databases.control)
+        )
+        kinds: tuple[tuple[str, type[Denied | Stop]], ...] = ((paths.DENIED, Denied), (paths.STOPPED, Stop))
+        return all(_entity(auth[path], kind) == _entity(control[path], kind) for path, kind in kinds)
 
     def denied(self) -> Denied:
         """Return the denylists of the store."""

@@ -55,12 +55,12 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 def test_denying_listing_and_allowing(operator: Operator) -> None:
     assert operator("deny", "list").stdout == "Nobody and nothing is denied.\n"
     added = operator.json("deny", "add", "--user", "mallory", "--npub", encode_npub(NPUB), "--reason", "seen twice")
-    assert added == {"users": ["mallory"], "npubs": [NPUB], "clients": [], "settings": []}
+    assert added == {"users": ["mallory"], "npubs": [NPUB], "clients": [], "settings": [], "everywhere": True}
     operator.json("deny", "add", "--npub", NPUB, "--client", "acme", "--reason", "the same, as hex")
     lines = [line.split() for line in operator("deny", "list").stdout.splitlines()]
     assert lines[1:] == [["user", "mallory"], ["npub", encode_npub(NPUB)], ["client", "acme"]]
     left = operator.json("deny", "remove", "--npub", NPUB, "--user", "mallory", "--reason", "cleared")
-    assert left == {"users": [], "npubs": [], "clients": ["acme"], "settings": []}
+    assert left == {"users": [], "npubs": [], "clients": ["acme"], "settings": [], "everywhere": True}
 
 
 def test_stopping_and_starting(operator: Operator) -> None:
@@ -69,7 +69,12 @@ def test_stopping_and_starting(operator: Operator) -> None:
     assert "Everything is stopped since" in shown.stderr
     assert operator.json("deny", "list")["stop"]["reason"] == "a leak"
     assert operator.json("stop", "--reason", "again")["reason"] == "a leak"
-    assert operator.json("start", "--reason", "sealed") == {"stopped": False, "since": None, "reason": None}
+    assert operator.json("start", "--reason", "sealed") == {
+        "stopped": False,
+        "since": None,
+        "reason": None,
+        "everywhere": True,
+    }
     assert operator("deny", "list").stderr == ""
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from shared.proofs.nostr import Event
     from tests.world import Admin, WatchedStore, World
 
-NOTHING: dict[str, list[str]] = {"users": [], "npubs": [], "clients": [], "settings": []}
+NOTHING = {"users": [], "npubs": [], "clients": [], "settings": [], "everywhere": True}
+RUNNING = {"stopped": False, "since": None, "reason": None, "everywhere": True}
 
 
 def outcome(answer: TestResponse) -> tuple[int, str]:
@@ -158,11 +159,13 @@ def test_an_act_that_dies_half_way_allows_nothing_and_the_same_act_again_complet
     with pytest.raises(StoreUnavailable):
         dying.change(alice, nobody, "")
     assert copies(world, paths.DENIED) == (stored, None)  # no proof any more, and no entry yet
+    assert (world.operator("/denied").json or {})["everywhere"] is False
     world.suite.deny.change(alice, nobody, "")
     assert copies(world, paths.DENIED) == (stored, stored)
     with pytest.raises(StoreUnavailable):
         dying.change(nobody, alice, "")
     assert copies(world, paths.DENIED) == (None, stored)  # no command yet
+    assert (world.operator("/stop").json or {})["everywhere"] is False
     world.suite.deny.change(nobody, alice, "")
     assert copies(world, paths.DENIED) == (None, None)
     assert [action for action, _, _ in chain(world)] == ["deny", "allow"]
@@ -187,18 +190,18 @@ def stopped(world: World, reason: str = "something leaked") -> dict[str, Any]:
 
 def started(world: World) -> None:
     answer = world.operator("/start", {"reason": "all is well"})
-    assert (answer.status_code, answer.json) == (200, {"stopped": False, "since": None, "reason": None})
+    assert (answer.status_code, answer.json) == (200, RUNNING)
 
 
 def test_a_stop_is_shown_stays_as_it_is_and_ends(world: World) -> None:
     first = stopped(world)
-    assert first == {"stopped": True, "since": world.milliseconds(), "reason": "something leaked"}
+    assert first == {"stopped": True, "since": world.milliseconds(), "reason": "something leaked", "everywhere": True}
     world.clock.advance(minutes=5)
     assert stopped(world, "another reason") == first
     assert world.operator("/stop").json == first
     started(world)
     started(world)
-    assert world.operator("/stop").json == {"stopped": False, "since": None, "reason": None}
+    assert world.operator("/stop").json == RUNNING
     assert chain(world) == [("stop", {}, "something leaked"), ("start", {}, "all is well")]
     assert copies(world, paths.STOPPED) == (None, None)
 

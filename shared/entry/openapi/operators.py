@@ -32,8 +32,10 @@ _DEVICE: Final = fields({"npub": NPUB, "kind": TEXT})
 _STOPPED: Final = {"allOf": [fields({"user": ID, "status": one_of(*AdminStatus)}), ref("Removed")]}
 _LISTS: Final = {"users": many(ID), "npubs": many(NPUB), "clients": many(ID)}
 _NAMES: Final = fields({}, _LISTS)
-_DENIED: Final = named(fields({**_LISTS, "settings": many(TEXT)}), "`settings`: what KEYTURN_DENIED denies besides")
-_STANDING: Final = fields({"stopped": FLAG, "since": maybe(TIME), "reason": maybe(TEXT)})
+_DENIED: Final = named(
+    fields({**_LISTS, "settings": many(TEXT), "everywhere": FLAG}), "`settings`: what KEYTURN_DENIED denies besides"
+)
+_STANDING: Final = fields({"stopped": FLAG, "since": maybe(TIME), "reason": maybe(TEXT), "everywhere": FLAG})
 
 OPERATOR: Final[Operations] = {
     **CLIENTS,
