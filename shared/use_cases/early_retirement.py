@@ -6,7 +6,8 @@ Rules:
 2. Only where the client's policy says `retire_early`; elsewhere `keyturn client cutover` proposes it (ADR 0012).
 3. The evidence is in another database than the decision: a use between the look and the commit, some milliseconds, is
    not seen. The silence that is asked for is a day at least, so that nobody is expected in them.
-4. A client that cannot be judged holds up no other, and keeps its grace window.
+4. While everything is stopped, nothing is retired.
+5. A client that cannot be judged holds up no other, and keeps its grace window.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from shared.domain.model import ClientState
     from shared.domain.rhythm import Life, Silence
     from shared.ports.environment import Environment
-    from shared.ports.store import Document, Store
+    from shared.ports.store import Document, Snapshot, Store
     from shared.use_cases.clients import Clients
 
 _log = logging.getLogger("keyturn")
@@ -43,6 +44,15 @@ _log = logging.getLogger("keyturn")
 SHARDS: Final = 16
 PAGE: Final = 100
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look rests on; `stopped`: the operator has stopped everything, policy's own acts too."""
+
+    lives: Sequence[Life]
+    now: datetime
+    stopped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +65,13 @@ class WatchTransitions:
 
     def __call__(self, now: datetime) -> int:
         """Look once; how many versions were retired."""
-        self._make_salt()
-        lives = ReadUsage(self.usage).lives(now)
-        return sum(self._one(document, lives, now) for shard in range(SHARDS) for document in self._upcoming(shard))
+        snapshot = self.clients.store.get([paths.SALT, paths.STOPPED])
+        self._make_salt(snapshot)
+        look = _Look(ReadUsage(self.usage).lives(now), now, stopped=snapshot[paths.STOPPED].exists)
+        return sum(self._one(document, look) for shard in range(SHARDS) for document in self._upcoming(shard))
 
-    def _make_salt(self) -> None:
-        writes = salt_writes(self.clients.store.get([paths.SALT]), self.environment)
+    def _make_salt(self, snapshot: Snapshot) -> None:
+        writes = salt_writes(snapshot, self.environment)
         try:
             if writes:
                 self.clients.store.commit(writes)
@@ -77,9 +88,9 @@ class WatchTransitions:
                 return
             query = query.following(page[-1])
 
-    def _one(self, document: Document, lives: Sequence[Life], now: datetime) -> bool:
+    def _one(self, document: Document, look: _Look) -> bool:
         try:
-            return self._judged(document, lives, now)
+            return self._judged(document, look)
         except StoreUnavailable:
             raise  # nobody can be judged now
         except Refusal:
@@ -89,22 +100,22 @@ class WatchTransitions:
             _log.info("a transition could not be judged: %s", type(error).__name__)
             return False
 
-    def _judged(self, document: Document, lives: Sequence[Life], now: datetime) -> bool:
+    def _judged(self, document: Document, look: _Look) -> bool:
         if document.data is None or "client_id" not in document.data:
             return False
         state = live_state(document.data)
         client, policy = state.client, self.clients.policy.overridden(state.client.policy)
-        state = lifecycle.settle(state, policy, now).state
+        state = lifecycle.settle(state, policy, look.now).state
         if state.previous is None or client.status is not ClientStatus.ACTIVE:
             return False
-        progress = ReadUsage(self.usage).progress(state, lives, now)
+        progress = ReadUsage(self.usage).progress(state, look.lives, look.now)
         if progress.at_risk:
             _log.warning(
                 "an old secret is in use near its end: client %s, version %s",
                 client.client_id,
                 state.previous.version_id,
             )
-        if not policy.retire_early or not progress.silence.enough:
+        if look.stopped or not policy.retire_early or not progress.silence.enough:
             return False
         return self._retired(state, progress.silence)
 

@@ -155,6 +155,41 @@ def test_a_caller_lags_until_it_uses_the_new_or_has_missed_its_own_rhythm() -> N
     assert list(laggards(back, NOW)) == ["both"]
 
 
+@st.composite
+def fleets(draw: st.DrawFn) -> tuple[Seen, bool]:
+    """Draw callers that use a secret in a rhythm of their own for 30 days, ± half a period; some of them move over.
+
+    Also return whether one of them goes on using the old secret.
+    """
+    callers: dict[str, tuple[Trace | None, Trace | None]] = {}
+    staying = False
+    for number in range(draw(st.integers(1, 4))):
+        period = draw(st.integers(1, 100))
+        moved = draw(st.integers(0, 20 * 24) | st.none())
+        ages = []
+        age = draw(st.integers(0, period))
+        while age < 30 * 24:
+            ages.append(age)
+            age += max(1, period + draw(st.integers(-(period // 2), period // 2)))
+        old = [item for item in ages if moved is None or item > moved]
+        new = [item for item in ages if moved is not None and item <= moved]
+        callers[f"caller-{number}"] = (trace(*old) if old else None, trace(*new) if new else None)
+        staying = staying or (moved is None and bool(old))
+    return Seen(_all(callers, 0), _all(callers, 1), callers), staying
+
+
+def _all(callers: dict[str, tuple[Trace | None, Trace | None]], which: int) -> Trace | None:
+    found = [item[which] for item in callers.values()]
+    ages = [(HERE - hour) for item in found if item is not None for hour in item.hours]
+    return trace(*ages) if ages else None
+
+
+@given(fleets())
+def test_nobody_who_goes_on_in_its_rhythm_is_retired_from_under(fleet: tuple[Seen, bool]) -> None:
+    seen, staying = fleet
+    assert not (staying and silence(seen, LONG_AGO, NOW).enough)
+
+
 # --- forecast --------------------------------------------------------------------------------------------------------
 
 

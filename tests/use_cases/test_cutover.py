@@ -140,6 +140,16 @@ def test_silence_retires_by_policy_and_is_audited(world: World) -> None:
     assert cutover(world)["in_transition"] is False
 
 
+def test_while_everything_is_stopped_nothing_is_retired(world: World) -> None:
+    _, new = begun(world, retire_early=True)
+    assert world.operator("/stop", {"reason": "something is wrong"}).status_code == 200
+    moved(world, new, 8)
+    assert live(world)[1] is not None
+    assert world.operator("/start", {}).status_code == 200
+    moved(world, new, 1)
+    assert live(world)[1] is None
+
+
 def test_an_old_secret_that_is_still_in_use_is_not_retired(world: World) -> None:
     old, new = begun(world, retire_early=True)
     for _ in range(9):
