@@ -43,12 +43,12 @@ def test_a_kept_check_is_set_against_bcrypt(tmp_path: Path, monkeypatch: pytest.
 def test_guesses_are_made_and_others_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify_guessing, "_ROUNDS", 2)
     monkeypatch.setattr(verify_guessing, "_HOT_SECONDS", 0.05)
-    monkeypatch.setattr(verify_guessing, "GUESSES_A_SECOND", 500)
+    monkeypatch.setattr(verify_guessing, "GUESSES_A_SECOND", 20)
     measured = verify_guessing.guessing_against_quiet(tmp_path)
     assert measured.parts.keys() == {
         *("cold_quiet_us", "hot_quiet_us", "cold_guessed_us", "hot_guessed_us", "guesses_per_second")
     }
-    assert measured.parts["guesses_per_second"] >= 500
+    assert measured.parts["guesses_per_second"] >= 20
 
 
 def test_bcrypt_has_more_than_it_can_do_and_others_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
