@@ -22,6 +22,7 @@ from shared.ports.store import Query
 from shared.records import paths
 from shared.records.kinds import kind_of
 from shared.use_cases.audit_writes import HEAD
+from shared.use_cases.examine_admins import admin_findings, read_admin_documents
 from shared.use_cases.examine_chain import chain_findings
 from shared.use_cases.examine_client import ClientDocuments, client_findings
 from shared.use_cases.examine_group import GroupDocuments, GroupExaminer
@@ -108,6 +109,7 @@ class Examine:
         examiner = GroupExaminer(self.groups, self.read_head, npub)
         founded = {path: self._group(notes, path, examiner) for path in sorted(self._known_groups() | notes.groups)}
         self._system_chain(notes, founded)
+        self._admins(notes)
         self._rest(notes)
         return Examination(tuple(notes.breaches), dict(notes.counts), tuple(notes.restless), frozenset(notes.seen))
 
@@ -115,11 +117,12 @@ class Examine:
     def _control(self) -> Store:
         return self.databases.control
 
-    def _standing(self, path: str, read: Callable[[Document], _T]) -> _T | None:
+    def _standing(self, path: str, read: Callable[[Document], _T], store: Store | None = None) -> _T | None:
+        store = store or self._control
         for _ in range(LOOKS):
-            first = self._control.get([path])[path]
+            first = store.get([path])[path]
             found = read(first)
-            if self._control.get([path])[path].version == first.version:
+            if store.get([path])[path].version == first.version:
                 return found
             self.environment.sleep(PAUSE_SECONDS)
         return None
@@ -229,6 +232,18 @@ class Examine:
             return
         head, entries = found
         notes.add(subject, [*([head] if head.exists else []), *entries], _system_findings(head, entries, founded))
+
+    def _admins(self, notes: _Notes) -> None:
+        auth = self.databases.auth
+        try:
+            found = self._standing(paths.ADMINS, lambda register: read_admin_documents(auth, register), auth)
+        except Broken:
+            notes.add("admins", [], [Finding("a record of an admin is not of its form", paths.ADMINS)])
+            return
+        if found is None:
+            notes.restless.append("admins")
+            return
+        notes.add("admins", found.own, admin_findings(found))
 
     def _rest(self, notes: _Notes) -> None:
         for store, collection in (

@@ -1,0 +1,115 @@
+"""Breaches planted among admins: each is named, and a healthy deployment has none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.adapters.message_heads_mls import read_head
+from shared.ports.environment import Environment
+from shared.ports.store import Delete, put
+from shared.records import paths
+from shared.use_cases.examine import Examine
+from tests.functions.attested import admitted, body
+from tests.world import running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from shared.use_cases.examine import Examination
+    from tests.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Run a world with two attested admins, one of them suspended."""
+    with running(tmp_path, attested=True) as world:
+        alice = admitted(world.found(), "alice")
+        admitted(world, "bob", alice)
+        assert body(world.operator("/admins/bob/suspend", {}))["status"] == "suspended"
+        yield world
+
+
+def examine(world: World) -> Examination:
+    suite = world.suite
+    return Examine(
+        databases=suite.databases,
+        policy=suite.settings.policy,
+        groups=suite.groups,
+        mac_key=suite.keys.mac,
+        read_head=read_head,
+        environment=Environment(bytes, lambda _seconds: None),
+    )()
+
+
+def change(world: World, path: str, **changes: object) -> None:
+    document = world.auth.inner.get([path])[path]
+    whole: Any = {**(document.data or {}), **changes}
+    world.auth.inner.commit([put(document, whole)])
+
+
+def forget(world: World, path: str) -> None:
+    version: Any = world.auth.inner.get([path])[path].version
+    world.auth.inner.commit([Delete(path, version)])
+
+
+def key_of(world: World, user: str) -> str:
+    devices: Any = (world.auth.inner.get([f"admins/{user}"])[f"admins/{user}"].data or {})["devices"]
+    return paths.npub(devices[0]["npub"])
+
+
+def twice(world: World) -> None:
+    devices: Any = (world.auth.inner.get(["admins/alice"])["admins/alice"].data or {})["devices"]
+    change(world, "admins/alice", devices=[*devices, *devices])
+
+
+PLANTED: Mapping[str, tuple[Callable[[World], None], str]] = {
+    "a suspended admin's record is made active": (
+        lambda world: change(world, "admins/bob", status="active"),
+        "the register and an admin's record disagree",
+    ),
+    "an identity is exchanged": (
+        lambda world: change(world, "admins/alice", subject="mallory"),
+        "the register and an admin's record disagree",
+    ),
+    "a record is gone": (lambda world: forget(world, "admins/bob"), "the register names an admin without a record"),
+    "a key leads to somebody else": (
+        lambda world: change(world, key_of(world, "alice"), user="bob"),
+        "a registered device's key does not lead to its admin",
+    ),
+    "a key leads nowhere": (
+        lambda world: forget(world, key_of(world, "alice")),
+        "a registered device's key does not lead to its admin",
+    ),
+    "a device is registered twice": (twice, "an admin has a device twice"),
+    "a record has a field too many": (
+        lambda world: change(world, "admins/alice", password="x"),
+        "a document has a field that its kind does not have",
+    ),
+    "a record is none": (
+        lambda world: change(world, "admins/alice", status="everything"),
+        "a record of an admin is not of its form",
+    ),
+}
+
+
+def test_a_healthy_deployment_has_none_and_its_admins_are_counted(world: World) -> None:
+    found = examine(world)
+    assert found.breaches == ()
+    assert (found.counts["admins"], found.counts["registered keys"], found.counts["admin registers"]) == (2, 2, 1)
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_breach_is_named(world: World, name: str) -> None:
+    plant, sentence = PLANTED[name]
+    plant(world)
+    assert sentence in [breach.sentence for breach in examine(world).breaches]
+    assert {breach.subject for breach in examine(world).breaches} == {"admins"}
+
+
+def test_where_nobody_was_registered_there_is_nothing_to_find(tmp_path: Path) -> None:
+    with running(tmp_path) as world:
+        world.found("alice")
+        assert examine(world).breaches == ()
