@@ -192,3 +192,11 @@ def test_the_server_says_where_everything_is(world: World) -> None:
     for name in ("token_endpoint", "introspection_endpoint", "jwks_uri"):
         method = "GET" if name == "jwks_uri" else "POST"
         assert world.call(method, said[name].removeprefix(URL)).status_code != 404
+
+
+def test_what_is_well_known_of_a_door_is_found_before_its_path_too(world: World) -> None:
+    below = world.call("GET", "/client_token/.well-known/oauth-authorization-server")
+    before = world.call("GET", "/.well-known/oauth-authorization-server/client_token")
+    assert (before.status_code, before.json) == (200, below.json)
+    for path, status in (("operator", 401), ("nowhere", 404), ("", 404)):
+        assert world.call("GET", f"/.well-known/oauth-authorization-server/{path}").status_code == status
