@@ -294,3 +294,23 @@ def test_a_key_that_is_disabled_while_it_signs_costs_nobody_a_code() -> None:
     cloud.kms.add()
     cloud.kms.disable("projects/p/cryptoKeys/sign/cryptoKeyVersions/1")
     assert kid_of(issued(cloud.makes, cloud.now())) == "sign/2"  # the instance still took 1 for the current one
+
+
+@pytest.mark.parametrize(("wait", "refused_for"), [(int(LAG_SECONDS) + 1, 0), (0, LAG_SECONDS)])
+@pytest.mark.parametrize("added", [1000, 1017, 1034])
+def test_a_roll_in_haste_refuses_nothing_after_a_minutes_wait_and_else_for_a_minute(
+    added: int, wait: int, refused_for: float
+) -> None:
+    """A leaked key's successor signs before it was published for long: it must have been listed by then, at least."""
+    cloud = Cloud()
+    old = next(iter(cloud.kms.enabled_versions("")))
+    refused = []
+    for second in range(900, added + wait + 300):
+        cloud.seconds = float(second)
+        if second == added:
+            cloud.kms.add()
+        if second == added + wait:
+            cloud.kms.disable(old)
+        if not accepted(cloud.judge, cloud.store, issued(cloud.makes, cloud.now())):
+            refused.append(second - added - wait)
+    assert max(refused, default=-1) < refused_for
