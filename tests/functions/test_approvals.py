@@ -134,12 +134,29 @@ ATTACKS: dict[str, Any] = {
 }
 
 
+MISSING = {
+    "no proof": ["form"],
+    "proof for another invite": ["request"],
+    "proof used already": ["unused"],
+    "somebody else's proof": ["npub"],
+}
+"""What the evidence says of those that are refused for their proof."""
+
+
+def evidence(world: World) -> list[tuple[str, list[str]]]:
+    kept: Any = [data for path, (_, data) in world.documents(world.usage).items() if path.startswith("refusals/")]
+    return [(entry["door"], list(entry["missing"])) for data in kept for entry in data["entries"]]
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_approval_is_refused(world: World, alice: Person, name: str) -> None:
     make, told = ATTACKS[name]
     made = invite(world, "bob")
     event = make(alice, made["invite"])
+    before = len(evidence(world))
     assert refusal(alice.send_approval(event)) == told
+    kept = evidence(world)[before:]
+    assert kept == ([("enrol", MISSING[name])] if name in MISSING else [])
     honest = body(alice.approve(made["invite"], "bob"))
     assert honest["approvals"] == 1
 
