@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.adapters.feed_firestore import FirestoreFeed
 from shared.domain.model import ClientStatus
+from shared.domain.policy import Policy
+from shared.entry.settings import Cloud, Settings, SettingsError, from_environment, to_environment
+from shared.entry.settings import Stage as Stages
+from shared.entry.wiring import Suite
 from shared.ports.store import Query, StoreUnavailable
 from shared.records import paths
 from shared.verifier.verifier import Caching, Verifier
@@ -122,3 +128,30 @@ def test_who_keeps_nothing_has_nothing_to_close() -> None:
     stage = Stage()
     Verifier(stage.store, stage.mac, stage.policy).close()
     stage.process().verifier.close()
+
+
+def suite_of(**changes: object) -> Suite:
+    names = dict.fromkeys(("control", "auth", "usage", "mac_key", "seal_key", "sign_key"), "x")
+    cloud = Cloud(project="somewhere", **names)
+    return Suite(replace(Settings(stage=Stages.PRODUCTION, cloud=cloud), **changes))  # type: ignore[arg-type]  # fields
+
+
+def test_our_own_door_listens_where_it_keeps_unless_told_otherwise() -> None:
+    caching = suite_of().caching
+    assert caching is not None
+    assert isinstance(caching.feed, FirestoreFeed)
+    silent = suite_of(listen=False).caching
+    assert silent is not None
+    assert silent.feed is None
+    assert suite_of(policy=Policy(staleness_seconds=0)).caching is None
+    assert suite_of(stage=Stages.LOCAL).caching is None
+
+
+def test_whether_it_listens_is_a_setting() -> None:
+    assert from_environment({}).listen
+    silent = from_environment({"KEYTURN_LISTEN": "0"})
+    assert not silent.listen
+    assert to_environment(silent)["KEYTURN_LISTEN"] == "0"
+    assert "KEYTURN_LISTEN" not in to_environment(from_environment({}))
+    with pytest.raises(SettingsError):
+        from_environment({"KEYTURN_LISTEN": "perhaps"})
