@@ -42,6 +42,8 @@ class RotationPlan:
     npubs: tuple[str, ...]
     """Who is in those of the groups that this device is in."""
     quorum: int
+    canaries: int
+    """How many of the integrator's own instances have to prove that they hold the secret."""
     promoted_from: int
     """Not earlier than this, and not before the quorum is reached."""
     grace_until: int
@@ -83,6 +85,7 @@ def make_plan(wish: Wish, client: Mapping[str, object], seats: Sequence[Seat], n
         groups=groups,
         npubs=tuple(sorted({npub for seat in seats if seat.group_id in groups for npub in seat.npubs})),
         quorum=answers.integer(client, "quorum"),
+        canaries=0 if wish.emergency or "canaries" not in policy else answers.integer(policy, "canaries"),
         promoted_from=promoted_from,
         grace_until=promoted_from + request.grace_milliseconds,
         current_version=answers.optional_text(client, "current_version"),

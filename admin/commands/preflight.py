@@ -16,6 +16,7 @@ def show_plan(plan: RotationPlan, *, err: bool) -> None:
     request = plan.request
     people = f"{len(plan.npubs)} known here: {', '.join(plan.npubs)}" if plan.npubs else "none known here"
     quorum = "the client's emergency quorum" if request.emergency else plan.quorum
+    canaries = f" and {plan.canaries} canaries" if plan.canaries else ""
     grace = format_duration(timedelta(milliseconds=request.grace_milliseconds))
     facts = [
         ("client", request.client_id),
@@ -23,7 +24,7 @@ def show_plan(plan: RotationPlan, *, err: bool) -> None:
         ("notice goes to", ", ".join(plan.groups)),
         ("devices", people),
         ("quorum", quorum),
-        ("takes over", f"at the quorum, not before {moment(plan.promoted_from)}"),
+        ("takes over", f"at the quorum{canaries}, not before {moment(plan.promoted_from)}"),
         (
             "current version",
             f"{plan.current_version}, then in grace until {moment(plan.grace_until)} or later ({grace})",

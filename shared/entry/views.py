@@ -66,6 +66,7 @@ def client_view(view: ClientView) -> Mapping[str, Any]:
             "minimum_interval_seconds": policy.minimum_interval_seconds,
             "last_promoted_at": plain(state.client.last_promoted_at),
             "require_ack_proofs": policy.require_ack_proofs,
+            "canaries": policy.canaries,
             "own": plain(state.client.policy),
         },
     }

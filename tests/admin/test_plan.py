@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from admin.commands.preflight import show_plan
 from admin.errors import NotEnrolledError
 from admin.plan import RotationPlan, Wish, make_plan
 from shared.domain.encodings import to_milliseconds
@@ -64,3 +65,12 @@ def test_only_a_group_of_the_client_counts(alice: Device, server: FakeServer) ->
     assert planned(alice, server, {"groups": ["dev", "ops"]}).request.group == "ops"
     with pytest.raises(NotEnrolledError):
         planned(alice, server, {"groups": ["dev"]})
+
+
+def test_canaries_are_told_but_in_an_emergency(
+    alice: Device, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"policy": {**server.clients["acme"]["policy"], "canaries": 3}}
+    assert planned(alice, server).canaries == planned(alice, server, asked, emergency=True).canaries == 0
+    show_plan(planned(alice, server, asked), err=False)
+    assert "at the quorum and 3 canaries, not before" in capsys.readouterr().out

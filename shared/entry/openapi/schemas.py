@@ -73,6 +73,7 @@ _POLICY: Final = fields(
         "minimum_interval_seconds": COUNT,
         "last_promoted_at": maybe(TIME),
         "require_ack_proofs": FLAG,
+        "canaries": COUNT,
         "own": {"type": "object", "description": "what is not as the deployment says"},
     }
 )
