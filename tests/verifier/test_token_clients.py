@@ -34,9 +34,8 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(autouse=True)
 def plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let both take http:// from one's own machine, by the switch that their makers give for it."""
-    for name in ("OAUTHLIB_INSECURE_TRANSPORT", "AUTHLIB_INSECURE_TRANSPORT"):
-        monkeypatch.setenv(name, "1")
+    """Let oauthlib take http:// from one's own machine, by the switch that its makers give for it."""
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
 
 
 # --- requests-oauthlib -----------------------------------------------------------------------------------------------
