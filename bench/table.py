@@ -15,6 +15,7 @@ from bench.sweep import sweep_reads, sweep_time
 from bench.token_rows import against_authlib_bcrypt, against_authlib_plain, against_floor
 from bench.verify import calls_of_a_first_check, hot_against_bcrypt12, hot_against_hmac, memory_of_100k
 from bench.verify_guessing import guessing_against_quiet
+from bench.verify_imported import imported_against_quiet
 from bench.verify_refusals import refusals_alike
 
 ROWS = (
@@ -32,6 +33,7 @@ ROWS = (
     Row("verify_hot_vs_bcrypt12", 10_000, hot_against_bcrypt12, at_least=True),
     Row("verify_first_calls_vs_two", 1.0, calls_of_a_first_check, exact=True),
     Row("verify_guessing_latency", 1.5, guessing_against_quiet),
+    Row("verify_beside_bcrypt", 1.5, imported_against_quiet),
     Row("refusal_timing_t", 4.5, refusals_alike),
     Row("proof_refusal_timing_t", 4.5, proof_refusals_alike),
     Row("verify_memory_100k_vs_100mib", 1.0, memory_of_100k),

@@ -1,7 +1,8 @@
 """Imported credentials, by bcrypt: slow on purpose, so a few at a time, and never in anybody else's way.
 
-1. At most SLOTS hashes are computed at once, half the machine; bcrypt holds no interpreter lock meanwhile. So clients
-   with secrets of ours are checked all along, however many values are presented for imported ones.
+1. At most SLOTS hashes are computed at once, half the machine, by threads that give way to all others where the system
+   lets them (Linux); bcrypt holds no interpreter lock meanwhile. So clients with secrets of ours are checked all along,
+   however many values are presented for imported ones.
 2. At most PLACES requests are in here, for at most WAIT_SECONDS each before their turn: who finds no place is told
    `ImportedBusy` at once. No request waits for long, and no server runs out of threads.
 3. The same value presented for the same version at once is computed once. That a value matched is remembered for
@@ -13,9 +14,11 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future
+import sys
+import threading
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import blake2b
-from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Final
 
 from shared.domain.encodings import length_prefixed
@@ -30,9 +33,13 @@ if TYPE_CHECKING:
 SLOTS: Final = max(1, (os.cpu_count() or 2) // 2)
 PLACES: Final = 32
 WAIT_SECONDS: Final = 2.0
+WORK_SECONDS: Final = 2.5
+"""How long a request waits for its hash once its turn has come: both waits are within the staleness bound."""
 KNOWN_SECONDS: Final = 60.0
 MOST_KNOWN: Final = 10_000
 _KEY_BYTES = 32
+_NICENESS = 10
+_NEVER = float("-inf")
 
 
 class ImportedBusy(KeyUnavailable):
@@ -54,9 +61,10 @@ class Imported:
     ) -> None:
         self._monotonic = monotonic
         self._agrees = agrees
-        self._slots = BoundedSemaphore(slots)
+        # It starts its threads when it is first given work.
+        self._pool = ThreadPoolExecutor(slots, "keyturn-imported", initializer=_give_way)
         self._key = os.urandom(_KEY_BYTES)
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._inside = 0
         self._running: dict[bytes, Future[bool]] = {}
         self._known: dict[bytes, float] = {}
@@ -66,13 +74,11 @@ class Imported:
         if version.secret_hash is None or not presentable(secret):
             return False
         name = self._named(secret, version)
-        if self._monotonic() < self._known.get(name, float("-inf")):
+        if self._monotonic() < self._known.get(name, _NEVER):
             return True
-        future, mine = self._entered(name)
+        future = self._entered(name, secret, version.secret_hash)
         try:
-            if mine:
-                self._fulfil(name, future, secret, version.secret_hash)
-            return future.result()
+            return self._awaited(name, future)
         finally:
             with self._lock:
                 self._inside -= 1
@@ -81,39 +87,49 @@ class Imported:
         data = length_prefixed(version.client_id, version.version_id, version.secret_hash or "", secret)
         return blake2b(data, key=self._key, digest_size=16).digest()
 
-    def _entered(self, name: bytes) -> tuple[Future[bool], bool]:
+    def _entered(self, name: bytes, secret: str, hashed: str) -> Future[bool]:
+        password = secret.encode("utf-8")[:BCRYPT_BYTES]
         with self._lock:
             if self._inside >= PLACES:
                 raise ImportedBusy("too many imported credentials are being checked")
+            if name not in self._running:
+                self._running[name] = self._pool.submit(self._compute, name, password, hashed.encode("ascii"))
             self._inside += 1
-            running = self._running.get(name)
-            if running is not None:
-                return running, False
-            mine: Future[bool] = Future()
-            self._running[name] = mine
-            return mine, True
+            return self._running[name]
 
-    def _fulfil(self, name: bytes, future: Future[bool], secret: str, hashed: str) -> None:
+    def _awaited(self, name: bytes, future: Future[bool]) -> bool:
         try:
-            agreed = self._in_turn(secret.encode("utf-8")[:BCRYPT_BYTES], hashed.encode("ascii"))
-        except BaseException as error:
-            self._forget(name)
-            future.set_exception(error)
-            raise
-        self._forget(name, agreed=agreed)
-        future.set_result(agreed)
+            return future.result(WAIT_SECONDS)
+        except CancelledError:
+            raise ImportedBusy("the turn did not come in time") from None
+        except TimeoutError:
+            if self._withdrawn(name, future):
+                raise ImportedBusy("the turn did not come in time") from None
+        try:
+            return future.result(WORK_SECONDS)
+        except TimeoutError:  # what comes of it is remembered all the same
+            raise ImportedBusy("the machine is too busy") from None
 
-    def _in_turn(self, password: bytes, hashed: bytes) -> bool:
-        if not self._slots.acquire(timeout=WAIT_SECONDS):
-            raise ImportedBusy("the turn did not come in time")
-        try:
-            return self._agrees(password, hashed)
-        except ValueError:  # a damaged hash: nothing is its value, and the library's text may quote it
+    def _withdrawn(self, name: bytes, future: Future[bool]) -> bool:
+        """Take back what has not begun, for all who wait for it; whoever asks next begins anew."""
+        if not future.cancel():
             return False
-        finally:
-            self._slots.release()
+        with self._lock:
+            if self._running.get(name) is future:
+                del self._running[name]
+        return True
 
-    def _forget(self, name: bytes, *, agreed: bool = False) -> None:
+    def _compute(self, name: bytes, password: bytes, hashed: bytes) -> bool:
+        agreed = False
+        try:
+            agreed = self._agrees(password, hashed)
+        except ValueError:  # a damaged hash: nothing is its value, and the library's text may quote it
+            agreed = False
+        finally:
+            self._done(name, agreed=agreed)
+        return agreed
+
+    def _done(self, name: bytes, *, agreed: bool) -> None:
         with self._lock:
             del self._running[name]
             if agreed:
@@ -121,3 +137,10 @@ class Imported:
                 if len(self._known) >= MOST_KNOWN:
                     del self._known[next(iter(self._known))]
                 self._known[name] = self._monotonic() + KNOWN_SECONDS
+
+
+def _give_way() -> None:
+    # On Linux a thread has a priority of its own (setpriority(2), notes); elsewhere it would be the whole process's.
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
