@@ -41,9 +41,9 @@ def windows(folder: Path, names: Sequence[str], window_seconds: float) -> Mappin
     """
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
         raise NotRunError(f"Not installed: {', '.join(missing)}.")
-    cores = sorted(os.sched_getaffinity(0))
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(cores) < 2:  # noqa: PLR2004 - one for the servers, one for the load
-        raise NotRunError("There is one core: the load would be taken from the server.")
+        raise NotRunError("There are no two cores to pin the servers and the load to.")
     furnish(folder)
     with ExitStack() as stack:
         loads = {name: stack.enter_context(_loaded(name, folder, cores[0])) for name in names}
