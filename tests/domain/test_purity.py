@@ -23,6 +23,7 @@ PURE = {
     "enum",
     "hashlib",
     "hmac",
+    "itertools",
     "json",
     "math",
     "re",
