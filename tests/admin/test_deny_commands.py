@@ -78,6 +78,15 @@ def test_stopping_and_starting(operator: Operator) -> None:
     assert operator("deny", "list").stderr == ""
 
 
+def test_a_client_is_shown_with_the_stop_that_stands(operator: Operator) -> None:
+    operator.json("group", "create", "ops")
+    operator.json("client", "add", "acme", "--group", "ops")
+    assert operator("client", "show", "acme").stderr == ""
+    operator.json("stop", "--reason", "a leak")
+    assert "The operator has stopped everything" in operator("client", "show", "acme").stderr
+    assert operator.json("client", "show", "acme")["stopped"] is True
+
+
 def test_what_cannot_be_named_is_told(operator: Operator) -> None:
     assert_error(
         operator("deny", "add", "--reason", "x"), code=2, error="Nobody and nothing is named", hint="Give --user"

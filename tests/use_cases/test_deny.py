@@ -235,6 +235,20 @@ def params_of(world: World, action: str) -> dict[str, object]:
     }.get(action, {})
 
 
+def test_the_stop_holds_inside_mls_too(world: World) -> None:
+    world.found("alice", "bob")
+    world.issue("alice", "bob")
+    device = world.admins["alice"].device
+    stopped(world)
+    with pytest.raises(ServerRefusedError) as caught:
+        device.rotate(CLIENT, "inside")
+    assert (caught.value.status, caught.value.reason) == (503, "stopped")
+    assert device.command("suspend", CLIENT, {}, "inside")["status"] == "suspended"
+    started(world)
+    assert device.command("resume", CLIENT, {}, "inside")["status"] == "active"
+    assert device.rotate(CLIENT, "inside")["client_id"] == CLIENT
+
+
 def test_revoking_works_while_all_is_stopped_and_verifying_goes_on(world: World) -> None:
     world.found("alice", "bob")
     first = world.issue("alice", "bob")

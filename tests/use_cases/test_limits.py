@@ -7,6 +7,9 @@ from dataclasses import replace
 from threading import Barrier, local
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from admin.errors import ServerRefusedError
 from shared.domain.errors import RateLimited
 from shared.use_cases import limits
 from tests.world import EACH_STORE, GROUP, QUICK
@@ -90,6 +93,18 @@ def test_a_request_through_a_group_that_is_not_the_clients_is_refused_and_not_co
 def test_a_stranger_is_told_so(world: World) -> None:
     founded(world, limit=1)
     assert outcome(asked(world, 0, world.new_admin("mallory"))) == (403, "not_authorised")
+
+
+def test_requests_inside_mls_count_like_any_other(world: World) -> None:
+    founded(world, limit=2, clients=3)
+    device = world.admins["alice"].device
+    assert device.rotate("c-0", "inside")["client_id"] == "c-0"
+    assert asked(world, 1).status_code == 200
+    with pytest.raises(ServerRefusedError) as caught:
+        device.rotate("c-2", "inside")
+    assert (caught.value.status, caught.value.reason) == (429, "rate")
+    world.clock.advance(hours=1)
+    assert device.rotate("c-2", "inside")["client_id"] == "c-2"
 
 
 # --- when a place is free ---------------------------------------------------------------------------------------------
