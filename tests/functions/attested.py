@@ -157,9 +157,11 @@ class Person:
         assert answer.status_code == 200, answer.text
         return str(body(answer)["jwt_proof"])
 
-    def action(self, action: str, params: Mapping[str, object], client_id: str, proof: str | None = None) -> Event:
+    def action(
+        self, action: str, params: Mapping[str, object], client_id: str, proof: str | None = None, target: str = ""
+    ) -> Event:
         """Return a 40910 event with a proof of its own, or the one given."""
-        target = ulid(self.world.clock.now, os.urandom(10))
+        target = target or ulid(self.world.clock.now, os.urandom(10))
         about = {"client_id": client_id, "group": GROUP, "target": target, "reason": ""}
         digest = request_digest(action, **about, params=params)
         given = self.proof(digest, client_id=client_id, action=action) if proof is None else proof
@@ -173,6 +175,15 @@ class Person:
 
     def approve(self, invite: str, user: str, purpose: str = "join") -> TestResponse:
         return self.send_approval(self.approval(invite, user, purpose))
+
+    def approve_if_proven(self, invite: str, user: str, purpose: str) -> TestResponse:
+        """Approve with a proof, if one is to be had; else without."""
+        target = ulid(self.world.clock.now, os.urandom(10))
+        params = {"invite": invite, "user": user, "purpose": purpose}
+        about = {"client_id": "", "group": GROUP, "target": target, "reason": ""}
+        answer = self.prove(request_digest("approve", **about, params=params))
+        proof = str(body(answer).get("jwt_proof", ""))
+        return self.send_approval(self.action("approve", params, "", proof, target))
 
     def send_approval(self, event: Event) -> TestResponse:
         return self.world.call("POST", "/enrol/approvals", json.dumps({"event": event.to_dict()}).encode())
