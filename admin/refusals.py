@@ -23,6 +23,7 @@ _BY_REASON = {
     "bad_version_id": "`keyturn client show` lists a client's versions.",
     "challenge_refused": "Try again.",
     "client_exists": "Choose another id.",
+    "denied": "An operator sees who and what is denied: `keyturn deny list`.",
     "frozen": "Whoever operates the service has to thaw it: `keyturn doctor` says how.",
     "grace_in_progress": "Wait until that window ends, or add --supersede to end it when the new version takes over.",
     "grace_out_of_bounds": "Give a --grace of at most 30d, or leave it out for the client's own.",
@@ -45,6 +46,7 @@ _BY_REASON = {
     "rotation_not_open": "`keyturn rotation show` says how it ended.",
     "stale_epoch": "The group changes fast: try again in a moment.",
     "stale_event": "Set this machine's clock: a command holds for two minutes only.",
+    "stopped": "Only cancel, revoke and suspend are taken until an operator gives `keyturn start`.",
     "wrong_time": "Set this machine's clock: a proof holds for a minute or two only.",
 }
 _BY_ERROR = {
