@@ -28,6 +28,7 @@ PROMISED = {
     "verify_hot_vs_bcrypt12": 10_000,
     "verify_guessing_latency": 1.5,
     "refusal_timing_t": 4.5,
+    "proof_refusal_timing_t": 4.5,
     "verify_first_calls_vs_two": 1.0,
     "verify_memory_100k_vs_100mib": 1.0,
     "token_vs_authlib_plain": 1.0,
