@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 LATEST = 3
 """Secrets of each client that are presented: current, the one before, and one that is gone for good."""
 
+CLIENTS = 24
+"""Those that were heard of first most lately are checked: after some time most are revoked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -124,6 +127,7 @@ def run(file: Path, offset: float, seed: int, bound: int, news: Connection) -> N
             secrets[client_id] = [*secrets.get(client_id, []), *([secret] if secret else [])][-LATEST:]
             process.told(client_id)
         process.maybe_cut()
-        for client_id in process.random.sample(sorted(secrets), min(4, len(secrets))):
+        lately = list(secrets)[-CLIENTS:]
+        for client_id in process.random.sample(lately, min(4, len(lately))):
             checked.extend(process.check(client_id, secret) for secret in secrets[client_id])
         time.sleep(0.002)
