@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -13,7 +14,8 @@ from shared.ports.store import StoreUnavailable
 from shared.records import paths
 from shared.use_cases.denials import TAKEN_WHILE_STOPPED, Denied
 from shared.use_cases.deny import MOST_DENIED
-from tests.world import CLIENT, GROUP
+from tests.use_cases.faults import Died, Wire
+from tests.world import CLIENT, EACH_STORE, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -177,6 +179,48 @@ def test_an_act_that_dies_first_leaves_all_as_it_was(world: World) -> None:
         dying.stop("a test")
     assert copies(world, paths.STOPPED) == (None, None)
     assert chain(world) == []
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(4))
+def test_whoever_dies_at_any_call_and_comes_again_has_done_it_once(world: World, at: int, after: bool) -> None:  # noqa: FBT001 - a test's parameter
+    for act in (
+        lambda deny: deny.change(Denied(clients=(CLIENT,)), Denied(), "x"),
+        lambda deny: deny.stop("x"),
+        lambda deny: deny.change(Denied(), Denied(clients=(CLIENT,)), "x"),
+        lambda deny: deny.start("x"),
+    ):
+        wire = Wire(at, after)
+        dying = world.new_suite(auth=wire.port(world.auth), control=wire.port(world.control)).deny
+        with pytest.raises(Died):
+            act(dying)
+        act(world.suite.deny)
+        assert world.suite.deny.everywhere() is True
+    assert [action for action, _, _ in chain(world)] == ["deny", "stop", "allow", "start"]
+
+
+@EACH_STORE
+def test_operators_at_once_lose_nothing_of_each_others_and_both_databases_agree(world: World) -> None:
+    operators = 6
+    world.suite.deny.change(Denied(users=tuple(f"old-{number}" for number in range(operators))), Denied(), "")
+
+    def act(number: int) -> None:
+        deny = world.new_suite().deny
+        deny.change(Denied(users=(f"new-{number}",)), Denied(users=(f"old-{number}",)), "")
+        if number % 2:
+            deny.stop("at once")
+        else:
+            deny.start("at once")
+
+    with ThreadPoolExecutor(operators) as pool:
+        list(pool.map(act, range(operators)))
+    assert world.suite.deny.denied().users == tuple(f"new-{number}" for number in range(operators))
+    assert world.suite.deny.everywhere() is True
+    acts = [action for action, _, _ in chain(world)]
+    assert (acts.count("deny"), acts.count("allow")) == (2 * operators, operators)
+    # Each start ends a stop, and each stop follows a start.
+    turns = [action for action in acts if action in {"stop", "start"}]
+    assert turns == [("stop", "start")[turn % 2] for turn in range(len(turns))]
 
 
 # --- the stop ---------------------------------------------------------------------------------------------------------
