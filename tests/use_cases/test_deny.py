@@ -18,13 +18,14 @@ from tests.use_cases.faults import Died, Wire
 from tests.world import CLIENT, EACH_STORE, GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from werkzeug.test import TestResponse
 
     from shared.ports.store import Document, Query, Snapshot, Write
     from shared.proofs.nostr import Event
+    from shared.use_cases.deny import Deny
     from tests.world import Admin, WatchedStore, World
 
 NOTHING = {"users": [], "npubs": [], "clients": [], "settings": [], "everywhere": True}
@@ -184,12 +185,13 @@ def test_an_act_that_dies_first_leaves_all_as_it_was(world: World) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(4))
 def test_whoever_dies_at_any_call_and_comes_again_has_done_it_once(world: World, at: int, after: bool) -> None:  # noqa: FBT001 - a test's parameter
-    for act in (
+    acts: list[Callable[[Deny], object]] = [
         lambda deny: deny.change(Denied(clients=(CLIENT,)), Denied(), "x"),
         lambda deny: deny.stop("x"),
         lambda deny: deny.change(Denied(), Denied(clients=(CLIENT,)), "x"),
         lambda deny: deny.start("x"),
-    ):
+    ]
+    for act in acts:
         wire = Wire(at, after)
         dying = world.new_suite(auth=wire.port(world.auth), control=wire.port(world.control)).deny
         with pytest.raises(Died):
