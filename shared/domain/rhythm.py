@@ -157,10 +157,11 @@ def _in_use(new: Trace, old: Trace, pause: timedelta, now: datetime) -> bool:
 def laggards(seen: Seen, now: datetime) -> Iterator[str]:
     """Yield the callers that may still come back with the old secret: not seen on the new one since they used the old.
 
-    Who has a rhythm of its own and has missed FACTOR of its longest pauses is gone, and lags no more.
+    Who has a rhythm of its own and has missed FACTOR of its longest pauses is gone, and lags no more. The caller
+    without a tag is several: that one of them has moved says nothing of the others.
     """
     for tag, (old, new) in seen.callers.items():
-        if old is None or (new is not None and new.last_at > old.last_at):
+        if old is None or (tag and new is not None and new.last_at > old.last_at):
             continue
         pause = longest_pause(old.hours)
         if pause is None or now - old.last_at < FACTOR * pause:

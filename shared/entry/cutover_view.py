@@ -35,7 +35,7 @@ def cutover_view(view: CutoverView) -> Mapping[str, Any]:
         "old_share_last_day": progress.old_share(progress.now - DAY) if old else None,
         "failures": {"count": progress.failed, "last_at": plain(progress.failed_at)},
         "callers": _callers(progress),
-        "telemetry": {"complete_since": plain(progress.complete_since), "verifiers": len(progress.lives)},
+        "telemetry": {"complete_since": plain(progress.complete_since), "verifiers": progress.verifiers},
         "silence": _silence(progress),
         "forecast": _forecast(progress, old),
         "at_risk": progress.at_risk,

@@ -58,6 +58,11 @@ class Progress:
     forecast: Forecast
 
     @property
+    def verifiers(self) -> int:
+        """How many verifier processes count, as far as is known."""
+        return sum(life.ended_at is None for life in self.lives)
+
+    @property
     def lagging(self) -> frozenset[str]:
         """Callers that may still come back with the old secret."""
         return frozenset(rhythm.laggards(self.seen, self.now))

@@ -16,13 +16,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, cast
 
 from shared.domain.encodings import base64url_encode
 from shared.domain.errors import Broken
-from shared.ports.store import LostRace, StoreError, put
+from shared.ports.store import Delete, LostRace, StoreError, put
 from shared.records.entities import from_data, to_data
 from shared.records.usage import (
     KEPT,
@@ -183,8 +183,26 @@ class Telemetry:
             return
         try:
             self.flush(ending=True)
+            self._buried()
         except Exception as error:  # noqa: BLE001 - the end of a process is no place to fail
             _log.warning("telemetry lost its last seconds: %s", type(error).__name__)
+
+    def _buried(self) -> None:
+        """Let the shard's document speak for this process, too: there is not one for each that ever lived."""
+        own, shared = life_path(self._process), life_path(f"ended-{self._shard}")
+        for _ in range(ATTEMPTS):
+            snapshot = self._usage.get([own, shared])
+            life, version = snapshot[own].data, snapshot[own].version
+            if life is None or version is None:
+                return
+            known = snapshot[shared].data
+            ended = _together(from_data(VerifierLife, life), from_data(VerifierLife, known) if known else None)
+            buried = replace(ended, process=shared.rpartition("/")[2])
+            try:
+                self._usage.commit([Delete(own, version), put(snapshot[shared], to_data(buried))])
+            except LostRace:
+                continue
+            return
 
     def _drain(self) -> None:
         with self._tally.lock:
@@ -244,6 +262,19 @@ class Telemetry:
         except (Broken, ValueError):  # a damaged count is worth nothing, and must not stop the others
             self._lost_to = snapshot.read_time
             return more
+
+
+def _together(life: VerifierLife, other: VerifierLife | None) -> VerifierLife:
+    """Return what two processes that said goodbye come to: since the first of them, all counted but what was lost."""
+    if other is None:
+        return life
+    lost = [item.lost_to for item in (life, other) if item.lost_to is not None]
+    return replace(
+        life,
+        started_at=min(life.started_at, other.started_at),
+        counted_to=max(life.counted_to, other.counted_to),
+        lost_to=max(lost, default=None),
+    )
 
 
 def _counted(used: deque[tuple[Verdict, str]]) -> Iterator[tuple[Verdict, str, int]]:

@@ -190,6 +190,12 @@ def test_nobody_who_goes_on_in_its_rhythm_is_retired_from_under(fleet: tuple[See
     assert not (staying and silence(seen, LONG_AGO, NOW).enough)
 
 
+def test_the_caller_that_is_several_has_not_moved_because_one_of_them_has() -> None:
+    hourly = trace(*range(30, 60))
+    assert list(laggards(Seen(None, None, {"": (trace(60), trace(2))}), NOW)) == [""]
+    assert list(laggards(Seen(None, None, {"": (hourly, trace(2))}), NOW)) == []
+
+
 # --- forecast --------------------------------------------------------------------------------------------------------
 
 

@@ -240,12 +240,32 @@ def test_a_process_says_how_far_it_has_counted_and_goodbye(scene: Scene) -> None
     process(GOOD, "acme", "", "")
     process.close()
     (life,) = scene.lives()
-    assert life.ended_at == scene.clock.now
+    assert (life.started_at, life.ended_at) == (NOW, scene.clock.now)
     use = scene.uses()
     assert use is not None
     assert use.count == 1
     process.close()
-    assert scene.store.commits == 2
+    assert scene.store.commits == 3
+
+
+def test_those_that_said_goodbye_take_no_more_room_than_one_a_shard(scene: Scene) -> None:
+    for number in range(12):
+        process = scene.process()
+        process._shard = number % 2
+        process(GOOD, "acme", "", "")
+        process._lost_to = NOW if number == 5 else None
+        process.flush()
+        scene.clock.now += timedelta(minutes=1)
+        if number == 7:
+            scene.store.after.append(LostRace())
+        process.close()
+    assert {life.process for life in scene.lives()} == {"ended-0", "ended-1"}
+    assert min(life.started_at for life in scene.lives()) == NOW
+    assert [life.lost_to for life in scene.lives() if life.lost_to] == [NOW]
+    assert all(life.ended_at for life in scene.lives())
+    use = scene.uses()
+    assert use is not None
+    assert use.count == 12
 
 
 def test_one_that_counted_nothing_says_nothing(scene: Scene) -> None:
