@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from shared.domain.errors import InvalidRequest
 from shared.domain.imported import is_imported
 from shared.domain.secret_format import HINT_LENGTH
-from shared.entry.http import fields_of
+from shared.entry.http import argument, fields_of
 from shared.entry.operator_requests import show_client
 from shared.entry.views import plain
 from shared.entry.wiring import suite
@@ -26,7 +26,8 @@ _SHOWN = ("client_id", "version_id", "rotation_id", "receipt_key", "state", "ret
 
 def versions(request: flask.Request) -> Mapping[str, Any]:
     """Show versions to compare a sighted value with: of a client, of a hint, or a page of all."""
-    candidates = _candidates(request.args)
+    asked = {name: argument(request, name) for name in ("client_id", "hint", "after")}
+    candidates = _candidates({name: value for name, value in asked.items() if value is not None})
     # Without a receipt key there was never a secret; an imported version is told of, and its hash stays here.
     shown = [_view(item) for item in candidates.versions if item.receipt_key or is_imported(item)]
     return {"versions": shown, "next": candidates.following}
