@@ -96,7 +96,7 @@ class Telemetry:
         self._process = base64url_encode(environment.random(12))
         self._shard = environment.random(1)[0] % SHARDS
         self._used: deque[tuple[Verdict, str]] = deque(maxlen=MOST_QUEUED)
-        self._failed: deque[tuple[str, datetime]] = deque(maxlen=MOST_QUEUED // 10)
+        self._failed: deque[tuple[str, Verdict]] = deque(maxlen=MOST_QUEUED // 10)
         self._tally = Tally()
         self._batch: _Batch | None = None
         self._flushes = 0
@@ -106,7 +106,7 @@ class Telemetry:
         self._stop = threading.Event()
         self._started = False
         self.junk = 0
-        """Refusals that belong to no transition of a client: counted here, roughly, and nowhere else."""
+        """Refusals that belong to no transition of a client: counted here and nowhere else."""
 
     # --- in the request's way ----------------------------------------------------------------------------------------
 
@@ -115,11 +115,8 @@ class Telemetry:
         del secret
         if verdict.accepted:
             self._used.append((verdict, caller))
-        elif verdict.in_transition:
-            self._failed.append((client_id, verdict.now))
-        else:
-            self.junk += 1
-            return
+        else:  # every refusal by the same path: nobody is to tell from the time whether there is such a client
+            self._failed.append((client_id, verdict))
         if not self._started:
             self.start()
 
@@ -207,7 +204,11 @@ class Telemetry:
     def _drain(self) -> None:
         with self._tally.lock:
             for _ in range(len(self._failed)):
-                self._tally.fail(*self._failed.popleft())
+                client_id, verdict = self._failed.popleft()
+                if verdict.in_transition:
+                    self._tally.fail(client_id, verdict.now)
+                else:
+                    self.junk += 1
             full = len(self._used) >= MOST_QUEUED
             for verdict, caller, count in _counted(self._used):
                 kept = self._tally.use(verdict, self._resolved(caller), count)
