@@ -56,6 +56,8 @@ FLUSH_EVENTS: Final = 50_000
 """So many uses are written at once, however short the wait was."""
 MOST_QUEUED: Final = 300_000
 MOST_IN_COMMIT: Final = 100
+LONGEST_ID: Final = 128
+"""Of what was presented as a client's id, no more waits in memory: no client has a longer one."""
 ATTEMPTS: Final = 6
 _MARGIN = timedelta(seconds=2)
 """A verdict's `now` may be a second old, and its request is a moment behind it."""
@@ -116,7 +118,7 @@ class Telemetry:
         if verdict.accepted:
             self._used.append((verdict, caller))
         else:  # every refusal by the same path: nobody is to tell from the time whether there is such a client
-            self._failed.append((client_id, verdict))
+            self._failed.append((client_id[:LONGEST_ID], verdict))
         if not self._started:
             self.start()
 
