@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from admin import answers
+from admin.commands.departures import Rotate, finish
 from admin.options import Json
 from admin.output import print_facts, print_json, print_note, print_table, waiting
 from admin.people import key
@@ -62,15 +63,15 @@ def list_(context: typer.Context, *, json: Json = False) -> None:
 
 
 @app.command()
-def suspend(context: typer.Context, user: User, *, json: Json = False) -> None:
+def suspend(context: typer.Context, user: User, *, rotate: Rotate = False, json: Json = False) -> None:
     """Stop a person's proofs at once, and take their devices out of all groups until they are resumed (operator)."""
-    _report_standing(_act(session_of(context), user, "suspend"), as_json=json)
+    _stop(session_of(context), user, "suspend", rotate=rotate, as_json=json)
 
 
 @app.command()
-def remove(context: typer.Context, user: User, *, json: Json = False) -> None:
+def remove(context: typer.Context, user: User, *, rotate: Rotate = False, json: Json = False) -> None:
     """Stop a person's proofs at once, and take their devices out of all groups for good (operator)."""
-    _report_standing(_act(session_of(context), user, "remove"), as_json=json)
+    _stop(session_of(context), user, "remove", rotate=rotate, as_json=json)
 
 
 @app.command()
@@ -87,28 +88,17 @@ def resume(context: typer.Context, user: User, *, json: Json = False) -> None:
         print_note(f"Another admin has to approve it: `{command}`. Then resume again.")
 
 
+def _stop(session: Session, user: str, act: Literal["suspend", "remove"], *, rotate: bool, as_json: bool) -> None:
+    device = session.device() if rotate else None  # a passphrase that does not open it is told before anything is done
+    stopped = _act(session, user, act)
+    if not as_json:
+        print_facts([(name, stopped.get(name)) for name in ("user", "status")])
+    finish(stopped, device, f"a recipient was {stopped['status']}", as_json=as_json)
+
+
 def _act(session: Session, user: str, act: Literal["suspend", "resume", "remove"]) -> dict[str, object]:
     with waiting("Asking for it"):
         return session.server().operator("POST", f"/admins/{identifier(user)}/{act}", session.operator_token(), {})
-
-
-def _report_standing(answer: dict[str, object], *, as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-        return
-    print_facts([(name, answer.get(name)) for name in ("user", "status")])
-    report_gone(answer)
-
-
-def report_gone(answer: dict[str, object]) -> None:
-    """Say which devices are out, and what they know (docs/http.md: `devices`, `canceled`, `received`)."""
-    received = answers.texts(answer, "received")
-    devices = ", ".join(str(key(npub)) for npub in answers.texts(answer, "devices"))
-    canceled = ", ".join(answers.texts(answer, "canceled"))
-    facts = [("devices removed", devices), ("rotations canceled", canceled)]
-    print_facts([*facts, ("they know secrets of", ", ".join(received))])
-    if received:
-        print_note("Those secrets are live and known to them: rotate these clients.")
 
 
 def _devices(admin: dict[str, object]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from admin import answers
-from admin.commands.admins import report_gone
+from admin.commands.departures import report_gone
 from admin.commands.registering import TOTP, register, report_authenticator
 from admin.errors import DeviceError, ServerRefusedError
 from admin.options import GroupId, Json

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from admin import answers
+from admin.commands.departures import Rotate, finish
 from admin.durations import format_age
-from admin.errors import DeviceError, EndedOtherwiseError, NoOperatorTokenError
+from admin.errors import NoOperatorTokenError
 from admin.options import GroupId, Json
-from admin.output import print_facts, print_json, print_note, print_table, print_warning, waiting
+from admin.output import print_facts, print_json, print_note, print_table, waiting
 from admin.people import key
 from admin.session import Session, session_of
 from shared.domain.encodings import from_milliseconds, identifier
 
 if TYPE_CHECKING:
-    from admin.device import Device
+    pass
 
 app = typer.Typer(no_args_is_help=True, help="Admin groups: who gets the notices of which clients.")
 
@@ -44,9 +45,7 @@ def remove(
     user: Annotated[str, typer.Argument(metavar="USER", help="The person whose devices go.")],
     *,
     group: Annotated[str, typer.Option(help="The group that they are removed from.")],
-    rotate: Annotated[
-        bool, typer.Option("--rotate", help="Have this device ask for a rotation of what they have received.")
-    ] = False,
+    rotate: Rotate = False,
     json: Json = False,
 ) -> None:
     """Remove a person from a group (operator): their devices open no later notice, and their acks count no more."""
@@ -54,37 +53,7 @@ def remove(
     device = session.device() if rotate else None  # a passphrase that does not open it is told before anything is done
     path, fields = f"/groups/{identifier(group)}/remove", {"user": identifier(user)}
     removed = _operator(session, "POST", path, fields)
-    opened, refused = ([], {}) if device is None else _rotated(device, answers.texts(removed, "received"))
-    if json:
-        print_json({**removed, "rotations": opened, "refused": refused} if rotate else removed)
-    else:
-        _report_removal(removed, opened)
-    if refused:
-        raise EndedOtherwiseError("Not every client could be rotated.", "Rotate those by hand: `keyturn rotate`.")
-
-
-def _rotated(device: "Device", clients: list[str]) -> tuple[list[dict[str, object]], dict[str, str]]:
-    opened: list[dict[str, object]] = []
-    refused: dict[str, str] = {}
-    for client_id in clients:
-        try:
-            with waiting(f"Asking for a rotation of {client_id}"):
-                opened.append(device.rotate(client_id, _REASON))
-        except DeviceError as stopped:  # one that is refused holds up no other
-            print_warning(f"{client_id}: {stopped} {stopped.hint}")
-            refused[client_id] = str(stopped)
-    return opened, refused
-
-
-def _report_removal(removed: dict[str, object], opened: list[dict[str, object]]) -> None:
-    devices = ", ".join(str(key(npub)) for npub in answers.texts(removed, "devices"))
-    received = answers.texts(removed, "received")
-    canceled = ", ".join(answers.texts(removed, "canceled"))
-    asked = ", ".join(answers.text(answer, "rotation_id") for answer in opened)
-    print_facts([("devices removed", devices), ("rotations canceled", canceled), ("rotations asked for", asked)])
-    print_facts([("they know secrets of", ", ".join(received))])
-    if received and not opened:
-        print_note("Those secrets are live and known to them: rotate these clients.")
+    finish(removed, device, _REASON, as_json=json)
 
 
 def _group(session: Session, group_id: str) -> dict[str, object]:

@@ -301,6 +301,13 @@ def test_whoever_goes_leaves_a_list_of_what_they_know(enrolled: Attested, act: s
     assert enrolled.server.desk.operated[0] == ["alice", act]
 
 
+@pytest.mark.parametrize("act", ["suspend", "remove"])
+def test_what_they_know_is_rotated_where_that_is_asked_for(enrolled: Attested, act: str) -> None:
+    gone = last_line(enrolled("admin", act, "alice", "--rotate", "--json", stdin=enrolled.code()))
+    assert [rotation["client_id"] for rotation in gone["rotations"]] == ["acme"]
+    assert gone["refused"] == {}
+
+
 def test_resuming_says_who_has_to_approve(enrolled: Attested) -> None:
     resumed = enrolled("admin", "resume", "alice")
     assert f"`keyturn admin approve {'a' * 64} --user alice --purpose resume`" in resumed.stdout
