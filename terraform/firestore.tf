@@ -55,6 +55,8 @@ locals {
     events           = { database = "control", collection = "events" }
     rates            = { database = "control", collection = "rates" }
     proofs           = { database = "control", collection = "proofs" }
+    rotations        = { database = "control", collection = "oauth2_rotations" }
+    versions         = { database = "control", collection = "secrets" }
     version_usage    = { database = "usage", collection = "version_usage" }
     client_failures  = { database = "usage", collection = "client_failures" }
     verifiers        = { database = "usage", collection = "verifiers" }

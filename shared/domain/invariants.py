@@ -9,6 +9,7 @@ from shared.domain.model import ClientStatus, Outcome, Phase, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from shared.domain.model import ClientState, Rotation
 
@@ -16,15 +17,18 @@ if TYPE_CHECKING:
 _PROMOTED = frozenset({Outcome.PROMOTED, Outcome.ROLLED_BACK})
 
 
-def breaches(state: ClientState) -> Iterator[str]:
-    """Yield a sentence for each invariant that a state breaks; `state` holds all of the client's documents."""
-    dangling = list(_dangling(state))
+def breaches(state: ClientState, forgotten: datetime | None = None) -> Iterator[str]:
+    """Yield a sentence for each invariant that a state breaks; `state` holds all of the client's documents.
+
+    What was over before `forgotten` may be gone (records/retention.py).
+    """
+    dangling = list(_dangling(state, forgotten))
     yield from dangling
     if not dangling:
         yield from _judged(state)
 
 
-def _dangling(state: ClientState) -> Iterator[str]:
+def _dangling(state: ClientState, forgotten: datetime | None) -> Iterator[str]:
     client = state.client
     for version in (client.current_version, client.previous_version):
         if version is not None and version not in state.versions:
@@ -33,7 +37,8 @@ def _dangling(state: ClientState) -> Iterator[str]:
         if rotation is not None and rotation not in state.rotations:
             yield "the client names a rotation that is missing"
     for held in state.rotations.values():
-        if held.new_version not in state.versions:
+        gone = forgotten is not None and held.completed_at is not None and held.completed_at <= forgotten
+        if held.new_version not in state.versions and not gone:
             yield "a rotation's version is missing"
 
 
@@ -58,7 +63,6 @@ def _pointers(state: ClientState) -> Iterator[str]:
         yield "a version in grace has no end"
     if state.current and state.current.not_after is not None:
         yield "the current version has an end"
-
 
     live = {version.version_id for version in state.live}
     if live & set(state.client.recently_retired):

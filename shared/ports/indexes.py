@@ -40,6 +40,7 @@ USES_BY_END = Index("version_usage", (), "expires_at")
 FAILURES_BY_END = Index("client_failures", (), "expires_at")
 VERIFIERS_BY_END = Index("verifiers", (), "expires_at")
 RETIRED_USES_BY_END = Index("honeytokens", (), "expires_at")
+ROTATIONS_BY_END = Index("oauth2_rotations", (), "expires_at")
 CANARIES_BY_END = Index("canaries", (), "expires_at")
 
 INDEXES = (
@@ -67,6 +68,7 @@ INDEXES = (
     FAILURES_BY_END,
     VERIFIERS_BY_END,
     RETIRED_USES_BY_END,
+    ROTATIONS_BY_END,
     CANARIES_BY_END,
 )
 """A `{name}` in a collection stands for any one id: the index covers the collection of every parent."""

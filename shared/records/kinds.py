@@ -92,7 +92,8 @@ class Kind:
 
 
 _ROSTER_MEMBER = Shape(_plain("user", "npub", "leaf", "key_package_event", "joined_at", "updated_at"))
-_ROTATION = Shape({**shape_of(Rotation).required, "waiting_for": None, "hint": None})
+_VERSION = Shape(shape_of(Version).required, _plain("expires_at"))
+_ROTATION = Shape({**shape_of(Rotation).required, "waiting_for": None, "hint": None}, _plain("expires_at"))
 _ROSTER = Shape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_MEMBER}, _plain("beside"))
 _MESSAGE = Shape(_plain("index", "kind", "event", "rotation_id", "at"), _plain("joined"))
 _POST = Shape(_plain("source", "at", "due_at", "attempts", "accepted", "refused", "dead"))
@@ -143,7 +144,7 @@ _REFUSALS = Shape({"entries": _REFUSAL, "expires_at": None})
 KINDS = (
     Kind("oauth2_clients/_system", "chain heads", shape_of(Head)),
     Kind("oauth2_clients/{client}", "clients", _CLIENT),
-    Kind("oauth2_clients/{client}/secrets/{version}", "versions", shape_of(Version)),
+    Kind("oauth2_clients/{client}/secrets/{version}", "versions", _VERSION),
     Kind("oauth2_clients/{client}/audit/{seq}", "audit entries", _ENTRY),
     Kind("oauth2_rotations/{rotation}", "rotations", _ROTATION),
     Kind("mls_groups/{group}", "groups", Shape(_plain("group_id", "epoch", "generation", "sealed", "next_index"))),

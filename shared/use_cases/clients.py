@@ -14,28 +14,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from shared.domain import audit
 from shared.domain.errors import Broken, NotFound
 from shared.domain.model import Client, ClientState, Rotation, Version, VersionState
 from shared.ports.store import Amend, Check, Create, LostRace, Snapshot, put
 from shared.records import paths
-from shared.records.entities import from_data, to_data
-from shared.records.live import CHANGED_AT, client_data, live_state, rotation_data, told_state
+from shared.records.entities import from_data
+from shared.records.live import CHANGED_AT, client_data, live_state, told_state
+from shared.records.retention import kept_rotation, kept_version
 from shared.use_cases.audit_writes import entry_writes
 from shared.use_cases.rosters import Roster, people, read_rosters, user_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from shared.domain.lifecycle import Decision
     from shared.domain.policy import Policy
     from shared.ports.store import Data, Document, Store, Write
 
-
-_T = TypeVar("_T")
 
 RETIRED_KEPT = 5
 """How many versions a client's document names after they were retired."""
@@ -205,22 +204,18 @@ def _present(document: Document) -> Data:
 
 def _changes(reading: Reading, state: ClientState) -> list[Write]:
     client_id = state.client.client_id
-    known = reading.state
-    snapshot = reading.snapshot
-    versions = (
-        _written(snapshot, paths.version(client_id, name), to_data(before) if before else None, to_data(after))
-        for name, before, after in _changed(known.versions, state.versions)
-    )
-    rotations = (
-        _written(snapshot, paths.rotation(name), rotation_data(before) if before else None, rotation_data(after))
-        for name, before, after in _changed(known.rotations, state.rotations)
-    )
-    client = put(snapshot[paths.client(client_id)], client_data(state, reading.policy), CHANGED_AT)
-    return [client, *versions, *rotations]
+    before, after = (_documents(known, reading.now) for known in (reading.state, state))
+    changed = {path: data for path, data in after.items() if before.get(path) != data}
+    client = put(reading.snapshot[paths.client(client_id)], client_data(state, reading.policy), CHANGED_AT)
+    return [client, *(_written(reading.snapshot, path, before.get(path), data) for path, data in changed.items())]
 
 
-def _changed(before: Mapping[str, _T], after: Mapping[str, _T]) -> Iterator[tuple[str, _T | None, _T]]:
-    return ((name, before.get(name), item) for name, item in after.items() if before.get(name) != item)
+def _documents(state: ClientState, now: datetime) -> dict[str, Data]:
+    """Return the documents of a state's versions and rotations by their paths, as they would be written now."""
+    client_id = state.client.client_id
+    versions = {paths.version(client_id, name): kept_version(item, now) for name, item in state.versions.items()}
+    rotations = {paths.rotation(name): kept_rotation(item, state, now) for name, item in state.rotations.items()}
+    return {**versions, **rotations}
 
 
 def _written(snapshot: Snapshot, path: str, before: Data | None, after: Data) -> Write:

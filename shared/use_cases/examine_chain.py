@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, cast
 
 from shared.domain import audit
+from shared.domain.encodings import to_milliseconds
 from shared.domain.errors import InvalidRequest
 from shared.domain.model import Outcome
 from shared.records import paths
@@ -13,6 +14,7 @@ from shared.use_cases.findings import Finding, thawed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from shared.domain.model import Client, ClientState, Rotation
     from shared.ports.store import Data, Document
@@ -45,8 +47,11 @@ def _split(content: Data) -> tuple[Mapping[str, object], str]:
     return plain, str(plain.pop("hash", ""))
 
 
-def replay_findings(entries: Sequence[Document], state: ClientState) -> Iterator[Finding]:
-    """Yield where the entries of a client's whole chain do not tell its transitions, each exactly once."""
+def replay_findings(entries: Sequence[Document], state: ClientState, forgotten: datetime) -> Iterator[Finding]:
+    """Yield where the entries of a client's whole chain do not tell its transitions, each exactly once.
+
+    What was over before `forgotten` may be gone (records/retention.py).
+    """
     facts: object = {}
     for entry in entries:
         content = cast("Data", entry.data)
@@ -55,7 +60,7 @@ def replay_findings(entries: Sequence[Document], state: ClientState) -> Iterator
         facts = thawed(content["after"])
     if facts != present_facts(state):
         yield Finding("the audit chain ends in another state than the client's")
-    yield from _counted(entries, state)
+    yield from _counted(entries, state, to_milliseconds(forgotten))
     yield from _revision_findings([cast("int", cast("Data", entry.data)["at"]) for entry in entries], state.client)
 
 
@@ -72,12 +77,14 @@ def present_facts(state: ClientState) -> Mapping[str, object]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _counted(entries: Sequence[Document], state: ClientState) -> Iterator[Finding]:
+def _counted(entries: Sequence[Document], state: ClientState, forgotten: int) -> Iterator[Finding]:
     told: Counter[tuple[object, object]] = Counter()
     for entry in entries:
         content = cast("Data", entry.data)
         ids = cast("Data", content["ids"])
         told[ids.get("rotation_id"), content["action"]] += 1
+        if cast("int", content["at"]) <= forgotten:
+            continue
         if ids.get("rotation_id", "") not in {"", *state.rotations}:
             yield Finding("an audit entry names a rotation that is missing", entry.path)
         if ids.get("version_id", "") not in {"", *state.versions}:

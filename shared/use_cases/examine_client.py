@@ -18,6 +18,7 @@ from shared.proofs import receipts
 from shared.records import paths
 from shared.records.entities import from_data
 from shared.records.live import live_data
+from shared.records.retention import RETENTION, forgotten
 from shared.use_cases.examine_chain import chain_findings, replay_findings
 from shared.use_cases.findings import Finding, last_segment, thawed
 from shared.verifier.matching import resembles
@@ -78,11 +79,11 @@ def client_findings(found: ClientDocuments, policy: Policy, mac_key: MacKey) -> 
     yield from _place_findings(found, state.client)
     broken_chain = list(chain_findings(state.client.client_id, found.entries, state.client.audit_head))
     yield from broken_chain
-    yield from map(Finding, invariants.breaches(state))
+    yield from map(Finding, invariants.breaches(state, found.now - RETENTION))
     with suppress(Broken):  # a pointer to nothing: named just now, and no rule beyond it can be judged
         yield from _state_findings(found, state, policy, mac_key)
         if not broken_chain:
-            yield from replay_findings(found.entries, state)
+            yield from replay_findings(found.entries, state, found.now - RETENTION)
             yield from _moment_findings(found.entries, state.client)
     yield from _plaintext_findings(found, state)
 
@@ -142,10 +143,13 @@ def _live_findings(version: Version, mac_key: MacKey) -> Iterator[Finding]:
 def _rotation_sentences(
     found: ClientDocuments, state: ClientState, rotation: Rotation, policy: Policy
 ) -> Iterator[str]:
+    if rotation.new_version not in state.versions:  # forgotten by now, else it was named as missing
+        return
     version = state.versions[rotation.new_version]
     if version.rotation_id != rotation.rotation_id:
         yield "a rotation and the version that it made name each other differently"
-    if rotation.old_version is not None and rotation.old_version not in state.versions:
+    old = rotation.old_version
+    if old is not None and old not in state.versions and not forgotten(rotation.created_at, found.now):
         yield "the version that a rotation was to replace is missing"
     if rotation.outcome in {Outcome.PROMOTED, Outcome.ROLLED_BACK} and not _promoted_in_time(rotation):
         yield "a rotation was promoted before its time or its quorum"

@@ -1,7 +1,8 @@
 """Upkeep of groups, once a day each: what has ended leaves the log, and who is silent for too long loses the leaf.
 
 1. A notice ends 7 days after its rotation; its place in the log stays, as an entry of kind `gone`.
-2. Commits stay for 30 days, so that a device which was away replays them; then the log begins later.
+2. Commits stay for 30 days, so that a device which was away replays them; then the log begins later. The last one
+   stays: it says how far the group has come.
 3. A device that fetched nothing for 30 days loses its leaf: keys that nobody renews are a risk for all. It is absent,
    and comes back by itself with a fresh key package (use_cases/enrol.py).
 """
@@ -73,25 +74,25 @@ class Upkeep:
 
     def _tidy_log(self, group_id: str, now: datetime) -> None:
         query = Query(paths.messages(group_id), order_by="index", limit=PAGE)
-        at_the_head = True
+        head: list[Document] | None = []  # what is over, from the last commit seen on; None past the head
         while page := self.databases.control.query(query):
             for document in page:
-                at_the_head = self._tidy(document, now, at_the_head=at_the_head)
+                head = self._tidy(document, now, head)
             if len(page) < PAGE:
                 return
             query = query.following(page[-1])
 
-    def _tidy(self, document: Document, now: datetime, *, at_the_head: bool) -> bool:
-        data, version = cast("Data", document.data), cast("str", document.version)
-        over = cast("datetime", data["at"]) + COMMITS_LAST <= now
-        ended = data["kind"] == "notice" and self._ended(cast("str", data["rotation_id"]), now)
-        if at_the_head and over and data["kind"] != "notice":
-            self.databases.control.commit([Delete(document.path, version)])
-            return True
-        if ended:
+    def _tidy(self, document: Document, now: datetime, head: list[Document] | None) -> list[Document] | None:
+        data = cast("Data", document.data)
+        if head and data["kind"] == "commit":
+            self.databases.control.commit([Delete(item.path, cast("str", item.version)) for item in head])
+            head.clear()
+        if data["kind"] == "notice" and self._ended(cast("str", data["rotation_id"]), now):
             gone = {**data, "kind": GONE, "event": ""}
-            self.databases.control.commit([Update(document.path, gone, version)])
-        return False
+            self.databases.control.commit([Update(document.path, gone, cast("str", document.version))])
+        if head is not None and data["kind"] != "notice" and cast("datetime", data["at"]) + COMMITS_LAST <= now:
+            return [*head, document]
+        return None
 
     def _ended(self, rotation_id: str, now: datetime) -> bool:
         path = paths.rotation(rotation_id)

@@ -19,7 +19,7 @@ from shared.ports.indexes import INDEXES
 from shared.ports.keys import KeyRefused, KeyUnavailable
 from shared.records.kinds import KINDS
 from shared.use_cases import early_retirement, leak, sweep
-from shared.use_cases.expiry import EXPIRING
+from shared.use_cases.expiry import EXPIRING, WITH_ROTATIONS
 from shared.verifier import honeytoken
 from tests.terraform.reading import ROOT, Folder, literal, literals, read
 
@@ -79,7 +79,7 @@ def test_an_index_in_another_order_is_another_index() -> None:
 def test_what_is_swept_by_its_end_expires_by_itself_too() -> None:
     ordered = {index.collection for index in INDEXES if index.order_by == "expires_at"}
     field = read().resources["google_firestore_field", "expires_at"]
-    assert set(EXPIRING) == _expiring(read())
+    assert {*EXPIRING, ("control", WITH_ROTATIONS)} == _expiring(read())
     assert {collection for _, collection in EXPIRING} == ordered
     assert len(_expiring(read())) == len(read().locals["expiring"])
     assert (field["for_each"], field["field"]) == ("${local.expiring}", '"expires_at"')

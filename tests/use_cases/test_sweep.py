@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from shared.adapters.message_heads_mls import read_head
 from shared.domain.encodings import due_shard
 from shared.domain.policy import Policy
 from shared.ports.bus import BusUnavailable
 from shared.ports.store import Create, Update, put
+from shared.use_cases.examine import Examine
 from shared.use_cases.expiry import EXPIRING, Expiry
 from shared.use_cases.expiry import PAGE as EXPIRED_PAGE
 from shared.use_cases.sweep import PAGE, SHARDS
@@ -36,6 +38,15 @@ def clients(world: World, number: int) -> list[str]:
         assert world.send(world.admins["alice"].rotation(client_id=name)).status_code == 200
     world.queue.clear()
     return names
+
+
+def breaches(world: World) -> list[str]:
+    """Return what the doctor finds."""
+    suite = world.suite
+    examine = Examine(
+        suite.databases, suite.settings.policy, suite.groups, suite.keys.mac, read_head, suite.environment
+    )
+    return [f"{breach.subject}: {breach.sentence}" for breach in examine().breaches]
 
 
 def damage(world: World, client_id: str, **changes: object) -> None:
@@ -258,3 +269,55 @@ def test_a_store_that_forgets_by_itself_is_not_asked_what_has_expired(world: Wor
     world.auth.calls.clear()
     world.sweep()
     assert "query" not in world.auth.calls
+
+
+def test_what_a_rotation_made_goes_with_it_24_months_after_and_what_is_named_stays(world: World) -> None:
+    world.found("alice", "bob")
+    for _ in range(3):
+        world.issue("alice", "bob", supersede=True)
+    asked = world.send(world.admins["alice"].rotation(supersede=True)).json or {}
+    assert world.send(world.admins["bob"].action("cancel", {"rotation_id": asked["rotation_id"]})).status_code == 200
+    world.clock.advance(hours=2)
+    world.sweep()
+    client = world.document(f"oauth2_clients/{CLIENT}")
+    named = {client["current_version"], client["last_rotation"]}
+
+    def kept() -> set[str]:
+        found = [path for path in world.documents() if path.startswith(("oauth2_rotations/", "oauth2_clients/"))]
+        return {
+            path.rpartition("/")[2] for path in found if "/secrets/" in path or path.startswith("oauth2_rotations/")
+        }
+
+    whole = kept()
+    assert len(whole) == 8
+    world.clock.advance(days=729)
+    world.sweep()
+    assert kept() == whole
+    world.clock.advance(days=33)
+    world.sweep()
+    assert kept() == named
+    assert breaches(world) == []
+    for admin in world.admins.values():  # silent for so long, they come back
+        admin.device.catch_up()
+    secret = world.issue("alice", "bob", supersede=True)
+    assert world.check(secret)["accepted"]
+    assert world.send(world.admins["bob"].action("rollback")).status_code == 200
+
+
+def test_a_version_that_lives_again_outlives_its_rotation(world: World) -> None:
+    world.found("alice", "bob")
+    first = world.issue("alice", "bob")
+    world.clock.advance(hours=2)
+    world.issue("alice", "bob", supersede=True)
+    assert world.send(world.admins["bob"].action("rollback")).status_code == 200
+    world.clock.advance(days=800)
+    world.sweep()
+
+    assert world.check(first)["accepted"]
+    client = world.document(f"oauth2_clients/{CLIENT}")
+    version = world.document(f"oauth2_clients/{CLIENT}/secrets/{client['current_version']}")
+    assert version["expires_at"] is None
+    assert f"oauth2_rotations/{version['rotation_id']}" not in world.documents()
+    assert breaches(world) == []
+    removed = world.operator(f"/groups/{GROUP}/remove", {"user": "bob"}).json or {}
+    assert removed["received"] == [CLIENT]  # nobody knows any more who received it
