@@ -85,7 +85,7 @@ def make_plan(wish: Wish, client: Mapping[str, object], seats: Sequence[Seat], n
         groups=groups,
         npubs=tuple(sorted({npub for seat in seats if seat.group_id in groups for npub in seat.npubs})),
         quorum=answers.integer(client, "quorum"),
-        canaries=0 if wish.emergency or "canaries" not in policy else answers.integer(policy, "canaries"),
+        canaries=_canaries(wish, client, policy),
         promoted_from=promoted_from,
         grace_until=promoted_from + request.grace_milliseconds,
         current_version=answers.optional_text(client, "current_version"),
@@ -112,6 +112,12 @@ def any_group(seats: Sequence[Seat]) -> str:
     if not own:
         raise NotEnrolledError("This device is in no group.", "Have it invited: `keyturn device invite`.")
     return own[0]
+
+
+def _canaries(wish: Wish, client: Mapping[str, object], policy: Mapping[str, object]) -> int:
+    if wish.emergency or client.get("current_version") is None or "canaries" not in policy:
+        return 0
+    return answers.integer(policy, "canaries")
 
 
 def _request(wish: Wish, policy: Mapping[str, object], group: str, now: datetime) -> RotationRequest:

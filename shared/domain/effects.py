@@ -139,9 +139,14 @@ def _new_rotation(case: Case) -> Rotation:
         request_digest=command.digest,
         created_at=case.now,
         emergency=isinstance(command, Emergency),
-        # What leaked is replaced as soon as people hold its successor: nobody's instances are waited for.
-        canaries_required=0 if isinstance(command, Emergency) else case.policy.canaries,
+        canaries_required=_canaries(case),
     )
+
+
+def _canaries(case: Case) -> int:
+    """Return how many canaries to wait for: none where nothing works yet, or where what leaked is to be replaced."""
+    urgent = isinstance(case.command, Emergency) or case.state.client.current_version is None
+    return 0 if urgent else case.policy.canaries
 
 
 def _new_version(case: Case, rotation: Rotation) -> Version:

@@ -67,10 +67,12 @@ def test_only_a_group_of_the_client_counts(alice: Device, server: FakeServer) ->
         planned(alice, server, {"groups": ["dev"]})
 
 
-def test_canaries_are_told_but_in_an_emergency(
+def test_canaries_are_told_where_they_are_waited_for(
     alice: Device, server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = {"policy": {**server.clients["acme"]["policy"], "canaries": 3}}
+    asked = {"policy": {**server.clients["acme"]["policy"], "canaries": 3}, "current_version": "V1"}
+    first = {**asked, "current_version": None}
     assert planned(alice, server).canaries == planned(alice, server, asked, emergency=True).canaries == 0
+    assert planned(alice, server, first).canaries == 0
     show_plan(planned(alice, server, asked), err=False)
     assert "at the quorum and 3 canaries, not before" in capsys.readouterr().out

@@ -49,6 +49,7 @@ def test_uses_are_added_up_and_told(world: FirestoreWorld) -> None:
 
 def test_canaries_open_the_way_to_promotion(world: FirestoreWorld) -> None:
     world.serve(Policy(minimum_not_before_seconds=0, minimum_interval_seconds=0, canaries=1))
+    world.issue("alice", "bob")
     answer = world.send(world.admins["alice"].rotation()).json or {}
     rotation_id, version_id = str(answer["rotation_id"]), str(answer["version_id"])
     world.pump()

@@ -96,6 +96,12 @@ def test_an_emergency_waits_for_no_canaries() -> None:
     assert (scene.rotation(2).canaries_required, scene.state.client.current_version) == (0, version_id(2))
 
 
+def test_a_first_issue_waits_for_no_canaries() -> None:
+    scene = staged("new", canaries=3)
+    scene.bring(1)
+    assert (scene.rotation(1).canaries_required, scene.state.client.current_version) == (0, version_id(1))
+
+
 def test_a_policy_that_changes_meanwhile_changes_no_rotation() -> None:
     scene = awaiting(1)
     scene.policy = replace(scene.policy, canaries=0)

@@ -55,6 +55,7 @@ def test_every_example_runs(world: World) -> None:
 
 def test_an_instance_proves_with_the_client_on_the_page_over_http(world: World) -> None:
     world.serve(replace(QUICK, canaries=1))
+    world.issue("alice", "bob")
     answer = world.send(world.admins["alice"].rotation()).json or {}
     world.pump()
     ids = [str(answer["rotation_id"]), str(answer["version_id"])]
