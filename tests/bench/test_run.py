@@ -27,6 +27,7 @@ PROMISED = {
     "verify_hot_vs_hmac": 4.0,
     "verify_hot_vs_bcrypt12": 10_000,
     "verify_guessing_latency": 1.5,
+    "verify_beside_bcrypt": 1.5,
     "refusal_timing_t": 4.5,
     "proof_refusal_timing_t": 4.5,
     "verify_first_calls_vs_two": 1.0,
