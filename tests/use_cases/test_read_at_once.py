@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shared.adapters.store_memory import MemoryStore
+    from shared.ports.store import Data
     from shared.proofs.nostr import Event
     from tests.world import World
 
@@ -121,7 +122,7 @@ def told(world: World, *beside: str) -> Roster:
     return replace(from_data(Roster, world.document(paths.roster(GROUP))), beside=beside)
 
 
-def left_by(world: World, event: Event, roster: Roster | None) -> tuple[dict[str, object], list[str]]:
+def left_by(world: World, event: Event, roster: Roster | None) -> tuple[dict[str, Data | None], list[str]]:
     """Return the documents that a command leaves, and the calls that it cost; the store is as before then."""
     store = cast("MemoryStore", world.control.inner)
     before = dict(store._documents)
