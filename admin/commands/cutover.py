@@ -1,6 +1,7 @@
 """`keyturn client cutover`: how far a client's integrator has moved to its new secret, in words that people use."""
 
 from datetime import timedelta
+from typing import Annotated
 
 import typer
 
@@ -24,15 +25,30 @@ _BECAUSE = {
 _OTHERS = "(others)"
 
 
-def cutover(context: typer.Context, client_id: ClientId, *, json: Json = False) -> None:
+def cutover(
+    context: typer.Context,
+    client_id: ClientId,
+    *,
+    address: Annotated[str | None, typer.Option(help="Tell the tag of callers from this address (operator).")] = None,
+    agent: Annotated[str | None, typer.Option(help="The product in their User-Agent, such as python-requests.")] = None,
+    json: Json = False,
+) -> None:
     """Show how far a client has moved to its new secret: as operator where this user is one, else as a member."""
     session = session_of(context)
     with waiting("Reading the client's use"):
         shown = _shown(session, identifier(client_id))
+        asked = {} if address is None and agent is None else {"asked_caller": _tag(session, address, agent)}
     if json:
-        print_json(shown)
-    else:
-        _report(shown)
+        print_json({**shown, **asked})
+        return
+    _report(shown)
+    for tag in asked.values():
+        print_note(f"Callers from {address or 'this machine'} as {agent or 'nothing'} are {tag}.")
+
+
+def _tag(session: Session, address: str | None, agent: str | None) -> str:
+    fields = {"address": address or "", "agent": agent or ""}
+    return answers.text(session.server().operator("POST", "/callers", session.operator_token(), fields), "caller")
 
 
 def _shown(session: Session, client_id: str) -> dict[str, object]:

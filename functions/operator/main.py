@@ -21,6 +21,7 @@ ROUTES = Routes({
     ("GET", "/clients"): requests.list_clients,
     ("GET", "/clients/<client_id>"): requests.show_client,
     ("GET", "/clients/<client_id>/cutover"): cutover("for_operator"),
+    ("POST", "/callers"): cutover("tag"),
     ("POST", "/clients/<client_id>/tokens"): requests.set_token_terms,
     ("POST", "/imports"): leak("import_clients"),
     ("POST", "/clients/<client_id>/policy"): leak("set_policy"),

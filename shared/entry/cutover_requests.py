@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shared.domain.errors import Unavailable
 from shared.entry.cutover_view import cutover_view
-from shared.entry.http import caller_of
+from shared.entry.http import caller_of, fields_of
 from shared.entry.wiring import suite
+from shared.verifier.budgets import source_of
+from shared.verifier.callers import tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,3 +25,12 @@ def for_operator(_request: flask.Request, client_id: str) -> Mapping[str, Any]:
 def for_member(request: flask.Request, key: str) -> Mapping[str, Any]:
     """Show that of a client whose groups the caller is in."""
     return cutover_view(suite().cutover(key, caller_of(request)))
+
+
+def tag(request: flask.Request) -> Mapping[str, Any]:
+    """Tell the tag that callers from an address, with a User-Agent, have."""
+    fields = fields_of(request)
+    salt = suite().salt.value()
+    if salt is None:
+        raise Unavailable("no_salt", "This deployment has counted nobody yet.")
+    return {"caller": tag_of(salt, source_of(fields.optional_text("address")), fields.optional_text("agent"))}

@@ -81,6 +81,12 @@ def test_a_transition_in_words_and_as_one_object(world: World, keyturn: Callable
     told = json.loads(keyturn("client", "cutover", CLIENT, "--json").stdout)
     assert (told["old_share"], told["in_transition"]) == (0.5, True)
     assert keyturn("client", "cutover", "nobody").exit_code == 1
+    callers = {item["caller"] for item in told["callers"]}
+    asked = [
+        json.loads(keyturn("client", "cutover", CLIENT, "--agent", name, "--json").stdout) for name in ("web", "x")
+    ]
+    assert [item["asked_caller"] in callers for item in asked] == [True, False]
+    assert f"are {asked[0]['asked_caller']}." in keyturn("client", "cutover", CLIENT, "--agent", "web/9").stdout
 
 
 VERSION = {"version_id": "01J00000000000000000000000", "uses": 3, "uses_last_day": 1, "first_at": 1, "last_at": 2}

@@ -101,6 +101,12 @@ CLIENTS: Final[Operations] = {
     ("GET", "/clients/<client_id>/cutover"): operation(
         "Show how far a client has moved to its new secret", CUTOVER, signed=SIGNED
     ),
+    ("POST", "/callers"): operation(
+        "Tell the tag of callers from an address",
+        fields({"caller": TEXT}),
+        takes=fields({}, {"address": maybe(TEXT), "agent": maybe(TEXT)}),
+        signed=SIGNED,
+    ),
     ("POST", "/clients/<client_id>/tokens"): operation(
         "Change what a client's access tokens say", ref("Client"), takes=fields({}, _TERMS), signed=SIGNED
     ),
