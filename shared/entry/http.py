@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from werkzeug.exceptions import NotFound as RoutingNotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
+from shared.domain.encodings import flat_json
 from shared.domain.errors import BadMethod, InvalidRequest, NotFound, TooLarge, Unauthenticated
 from shared.entry.problems import problem
 from shared.entry.settings import SettingsError
@@ -104,7 +105,8 @@ def json_answer(body: Mapping[str, Any], status: int = 200) -> flask.Response:
     """Return an answer whose body is JSON, with the stage's banner in it."""
     banner = _banner()
     whole = {**body, "banner": banner} if banner else body
-    return flask.Response(_JSON.encode(whole), status, content_type="application/json")
+    text = flat_json(whole) or _JSON.encode(whole)
+    return flask.Response(text, status, content_type="application/json")
 
 
 def _as_json(value: object) -> object:
@@ -137,13 +139,23 @@ def body_of(request: flask.Request) -> bytes:
     length = request.content_length
     if (length or 0) > BODY_LIMIT_BYTES:
         raise TooLarge("too_large", "The body is over 256 KiB.")
-    try:
-        # As much room is taken as is asked for: where the length is known, no more than that.
-        body = request.stream.read(BODY_LIMIT_BYTES + 1 if length is None else length)
-    except OSError:  # a chunk that is none, or a sender that fell silent
-        raise InvalidRequest("bad_http", _NOT_WHOLE) from None
+    body = _read(request, length)
+    if len(body) < (length or 0):  # its sender hung up
+        raise InvalidRequest("bad_http", _NOT_WHOLE)
     if len(body) > BODY_LIMIT_BYTES:
         raise TooLarge("too_large", "The body is over 256 KiB.")
+    return body
+
+
+def _read(request: flask.Request, length: int | None) -> bytes:
+    """Read a body of a known length from the server itself, once: the framework's stream only counts what we know."""
+    try:
+        if length is None:
+            return request.stream.read(BODY_LIMIT_BYTES + 1)
+        body: bytes = request.environ["wsgi.input"].read(length)
+    except OSError:  # a chunk that is none, or a sender that fell silent
+        raise InvalidRequest("bad_http", _NOT_WHOLE) from None
+    request.environ["wsgi.input"] = io.BytesIO()  # who reads again does not wait for what never comes
     return body
 
 

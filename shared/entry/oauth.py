@@ -120,7 +120,7 @@ def source(request: flask.Request) -> str:
 
 def caller(request: flask.Request, source: str) -> str:
     """Return the tag under which telemetry knows whoever asks: a keyed hash of network and product."""
-    return suite().callers.tag(source, request.headers.get("User-Agent", ""))
+    return suite().callers.tag(source, request.environ.get("HTTP_USER_AGENT", ""))
 
 
 def _authenticated(request: flask.Request, form: Mapping[str, str], verifier: Verifier) -> Verdict:
@@ -147,7 +147,7 @@ def _form(request: flask.Request) -> Mapping[str, str]:
 
 
 def _credentials(request: flask.Request, form: Mapping[str, str]) -> tuple[str, str]:
-    header = request.headers.get("Authorization")
+    header: str | None = request.environ.get("HTTP_AUTHORIZATION")
     if header is None:
         return form.get("client_id", ""), form.get("client_secret", "")
     if "client_secret" in form:  # RFC 6749 §2.3: not more than one method in a request

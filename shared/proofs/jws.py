@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from shared.domain.encodings import base64url_decode, base64url_encode
+from shared.domain.encodings import base64url_decode, base64url_encode, flat_json
 from shared.domain.errors import InvalidRequest
 from shared.proofs.errors import Malformed, Unproven
 from shared.proofs.strict_json import load_object
@@ -27,7 +27,6 @@ ES256 = "ES256"
 RS256 = "RS256"
 MAX_TOKEN = 4096
 """Characters of a token: refused by length before anything is decoded."""
-_JSON = json.JSONEncoder(separators=(",", ":"))
 _PARTS = 3
 _HEADER = {"alg", "kid", "typ"}
 
@@ -99,7 +98,7 @@ def _header(kid: str, typ: str) -> str:
 
 
 def _encoded(part: Mapping[str, object]) -> str:
-    return base64url_encode(_JSON.encode(part).encode("utf-8"))
+    return base64url_encode((flat_json(part) or json.dumps(part, separators=(",", ":"))).encode("utf-8"))
 
 
 def _object(part: str) -> dict[str, object]:

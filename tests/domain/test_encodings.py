@@ -18,6 +18,7 @@ from shared.domain.encodings import (
     canonical_json,
     digest,
     due_shard,
+    flat_json,
     from_milliseconds,
     identifier,
     length_prefixed,
@@ -29,6 +30,7 @@ from shared.domain.encodings import (
     version_identifier,
 )
 from shared.domain.errors import InvalidRequest
+from shared.domain.model import ClientKind
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "canonical_mac.json").read_text("utf-8"))
 ULID = "01JM8VEZAMG2DK6T4S9N7TT1C8"
@@ -265,3 +267,16 @@ def test_a_key_is_64_hex_digits() -> None:
         with pytest.raises(InvalidRequest) as refused:
             npub_identifier(wrong)
         assert refused.value.reason == "bad_npub"
+
+
+@given(st.dictionaries(st.text(), st.text() | st.integers()))
+def test_flat_json_is_what_the_library_reads(fields: dict[str, str | int]) -> None:
+    written = flat_json(fields)
+    assert written is not None
+    assert json.loads(written) == fields
+    assert written == json.dumps(fields, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("value", [None, True, 1.5, [], {}, ClientKind.X_API_KEY])
+def test_flat_json_leaves_the_rest_to_the_library(value: object) -> None:
+    assert flat_json({"name": "text", "other": value}) is None
