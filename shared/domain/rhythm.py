@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 HOUR: Final = timedelta(hours=1)
 FLOOR: Final = timedelta(days=1)
@@ -209,8 +209,3 @@ def _between(uses: Mapping[int, int], first: int, end: int) -> int:
 def share(part: int, whole: int) -> float | None:
     """Return the share of `part`, 0 to 1, to three digits; None of nothing."""
     return round(part / whole, 3) if whole else None
-
-
-def latest(moments: Iterable[datetime | None]) -> datetime | None:
-    """Return the latest of those that there are."""
-    return max((moment for moment in moments if moment is not None), default=None)

@@ -32,6 +32,7 @@ from shared.domain.rhythm import (
 NOW = datetime(2026, 3, 20, 12, 10, tzinfo=UTC)
 HERE = hour_of(NOW)
 DAY = timedelta(days=1)
+TICK = timedelta(microseconds=1)
 
 
 def trace(*hours_ago: int) -> Trace:
@@ -58,6 +59,7 @@ LONG_AGO = NOW - 30 * DAY
         ([7, 8], None),
         ([7, 8, 9], 2),
         ([0, 24, 48], 25),
+        ([1000, 1024, 1100], None),
         ([0, 24, 100], None),  # that pause was seen once, and nothing as long beside it
         ([0, 24, 48, 72, 121], 50),
         ([0, 1, 2, 3, 168], None),
@@ -94,8 +96,9 @@ def test_nobody_alive_shows_nothing() -> None:
 
 def test_one_that_vanished_leaves_a_hole_of_a_day() -> None:
     assert complete_since([ALIVE, VANISHED], NOW) == VANISHED.counted_to + PRESUMED_DEAD
-    lately = replace(VANISHED, counted_to=NOW - PRESUMED_DEAD + timedelta(seconds=1))
+    lately = replace(VANISHED, counted_to=NOW - PRESUMED_DEAD + TICK)
     assert complete_since([ALIVE, lately], NOW) is None
+    assert complete_since([ALIVE, replace(lately, counted_to=NOW - PRESUMED_DEAD)], NOW) == NOW
 
 
 def test_what_was_dropped_leaves_a_hole() -> None:
@@ -143,6 +146,34 @@ def test_silence_counts_only_since_everything_is_counted() -> None:
     assert silence(seen, LONG_AGO, NOW).enough
     found = silence(seen, NOW - 2 * DAY, NOW)
     assert (found.because, found.silent_for) == (Because.TOO_SHORT, 2 * DAY)
+
+
+def at(moment: datetime, like: Trace) -> Trace:
+    """Return uses like those, the last one at that very moment."""
+    return replace(like, last_at=moment)
+
+
+def test_the_edges_of_silence() -> None:
+    old, new = trace(*range(30, 60)), trace(*range(30))
+    pause = 2 * HOUR
+    for last, because in ((NOW - FLOOR, Because.SILENT), (NOW - FLOOR + TICK, Because.TOO_SHORT)):
+        assert silence(Seen(at(last, old), new, {}), LONG_AGO, NOW).because is because
+    for last, because in (
+        (NOW - FACTOR * pause, Because.SILENT),
+        (NOW - FACTOR * pause - TICK, Because.NEW_NOT_IN_USE),
+    ):
+        assert silence(Seen(old, at(last, new), {}), LONG_AGO, NOW).because is because
+    for first, because in ((NOW - pause, Because.SILENT), (NOW - pause + TICK, Because.NEW_NOT_IN_USE)):
+        assert silence(Seen(old, replace(new, first_at=first), {}), LONG_AGO, NOW).because is because
+    same = at(old.last_at, trace(30, 31, 32))
+    assert silence(Seen(old, same, {}), LONG_AGO, NOW).because is Because.NEW_NOT_IN_USE
+
+
+def test_the_edges_of_lagging() -> None:
+    hourly = trace(10, 11, 12)
+    assert list(laggards(Seen(None, None, {"a": (at(NOW - 6 * HOUR, hourly), None)}), NOW)) == []
+    assert list(laggards(Seen(None, None, {"a": (at(NOW - 6 * HOUR + TICK, hourly), None)}), NOW)) == ["a"]
+    assert list(laggards(Seen(None, None, {"a": (trace(1), trace(1))}), NOW)) == ["a"]
 
 
 def test_a_caller_lags_until_it_uses_the_new_or_has_missed_its_own_rhythm() -> None:
