@@ -112,7 +112,7 @@ class Clients:
         path, also = paths.client(client_id), [*also]
         snapshot = self.store.get(dict.fromkeys([path, *also, *map(paths.roster, groups)]))
         data = snapshot[path].data or {}
-        told = told_state(data) if "client_id" in data else None
+        told = _told(data)
         rosters = [paths.roster(group) for group in told.client.admin_groups] if told else []
         needed = dict.fromkeys([path, *also, *(belonging(data) if told else ()), *rosters])
         if told is None or not needed.keys() <= snapshot.documents.keys():
@@ -120,6 +120,15 @@ class Clients:
         kept = Snapshot({name: snapshot[name] for name in needed}, snapshot.read_time)
         policy = self.policy.overridden(told.client.policy)
         return Reading(kept, _with_people(told, kept), policy, read_rosters(kept, told.client.admin_groups))
+
+    def read_alone(self, client_id: str, also: Iterable[str] = ()) -> Reading:
+        """Read the same in one read, for what rests on nobody's membership: there are no rosters in the reading."""
+        path, also = paths.client(client_id), [*also]
+        snapshot = self.store.get([path, *also])
+        told = _told(snapshot[path].data or {})
+        if told is None:
+            return self.read(client_id, also, found=snapshot[path])
+        return Reading(snapshot, _with_people(told, snapshot), self.policy.overridden(told.client.policy), {})
 
     def read_together(
         self,
@@ -224,6 +233,10 @@ def _written(snapshot: Snapshot, path: str, before: Data | None, after: Data) ->
     if before is None:
         return Create(path, after)
     return Amend(path, {name: value for name, value in after.items() if before[name] != value})
+
+
+def _told(data: Data) -> ClientState | None:
+    return told_state(data) if "client_id" in data else None  # else it is a chain's head, or nothing
 
 
 def _with_people(told: ClientState, snapshot: Snapshot) -> ClientState:

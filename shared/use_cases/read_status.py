@@ -62,7 +62,9 @@ class ReadStatus:
     def _view(
         self, npub: str | None, client_id: str, *also: str, otherwise: tuple[str, str] = _UNKNOWN_CLIENT
     ) -> ClientView:
-        reading = until_won(lambda: self.clients.read(client_id, (*also, paths.STOPPED)), self.environment)
+        # The operator sees every client; whom else it concerns, its groups' rosters say.
+        read = self.clients.read_alone if npub is None else self.clients.read
+        reading = until_won(lambda: read(client_id, (*also, paths.STOPPED)), self.environment)
         if npub is not None and reading.user(npub) is None:
             raise NotFound(*otherwise)  # in the very words for what is not there
         return ClientView(lifecycle.settle(reading.state, reading.policy, reading.now).state, reading)

@@ -37,7 +37,7 @@ class SetPolicy:
 
         `NotFound` without such a client, `Conflict` for a revoked one, `PolicyViolation` for what no client may have.
         """
-        until_won(lambda: self._set(self.clients.read(identifier(client_id)), changes), self.environment)
+        until_won(lambda: self._set(self.clients.read_alone(identifier(client_id)), changes), self.environment)
 
     def _set(self, reading: Reading, changes: Mapping[str, int | bool | None]) -> None:
         settled = lifecycle.settle(reading.state, reading.policy, reading.now)

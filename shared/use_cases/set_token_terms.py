@@ -39,7 +39,7 @@ class SetTokenTerms:
 
         `NotFound` without such a client, `Conflict` for a revoked one, `InvalidRequest` for terms that can't be.
         """
-        until_won(lambda: self._set(self.clients.read(identifier(client_id)), change), self.environment)
+        until_won(lambda: self._set(self.clients.read_alone(identifier(client_id)), change), self.environment)
 
     def _set(self, reading: Reading, change: Change) -> None:
         settled = lifecycle.settle(reading.state, reading.policy, reading.now)

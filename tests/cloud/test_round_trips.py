@@ -151,6 +151,23 @@ def test_several_groups_cost_no_more(world: FirestoreWorld) -> None:
         assert Counter(calls) == COMMAND
 
 
+OPERATED: dict[str, tuple[str, dict[str, object]]] = {
+    "a client": ("/clients", {"client_id": "another", "groups": [GROUP]}),
+    "a policy": (f"/clients/{CLIENT}/policy", {"policy": {"quorum": 2}}),
+    "token terms": (f"/clients/{CLIENT}/tokens", {"scopes": ["read"]}),
+    "a group": ("/groups", {"group_id": OTHER}),
+}
+
+
+@pytest.mark.parametrize("name", OPERATED)
+def test_an_operators_command_and_its_answer_are_no_more(world: FirestoreWorld, name: str) -> None:
+    path, fields = OPERATED[name]
+    with world.counting() as calls:
+        answer = world.operator(path, fields)
+    assert answer.status_code == 200, answer.text
+    assert Counter(calls) == COMMAND
+
+
 def test_publishing_is_one_read(world: FirestoreWorld) -> None:
     requested(world)
     (written,) = world.queue

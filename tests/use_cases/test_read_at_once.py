@@ -11,6 +11,7 @@ from shared.ports.environment import Environment
 from shared.ports.store import Delete, LostRace, Update
 from shared.records import paths
 from shared.records.entities import from_data
+from shared.use_cases.clients import Clients
 from shared.use_cases.rosters import Roster
 from tests.world import CLIENT, GROUP
 
@@ -211,3 +212,26 @@ def test_a_rotation_that_is_gone_is_not_made_up(world: World) -> None:
     with pytest.raises(LostRace):
         accept.accept(act(world, "carol", "suspend"), roster=told(world, OTHER))
     assert world.documents() == before
+
+
+OPERATED: dict[str, tuple[str, dict[str, object]]] = {
+    "a policy": ("policy", {"policy": {"grace_seconds": 7200}}),
+    "token terms": ("tokens", {"scopes": ["read"]}),
+}
+
+
+@pytest.mark.parametrize("name", OPERATED)
+def test_an_operators_command_leaves_the_same_documents_either_way(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    promoted_by_the_way(world)  # it comes when a promotion is due
+    store = cast("MemoryStore", world.control.inner)
+    before = dict(store._documents)
+    left = []
+    for _ in range(2):
+        store._documents = dict(before)
+        path, fields = OPERATED[name]
+        assert world.operator(f"/clients/{CLIENT}/{path}", fields).status_code == 200
+        left.append({place: item.data for place, item in store._documents.items()})
+        monkeypatch.setattr(Clients, "read_alone", Clients.read)
+    assert left[0] == left[1] != {place: item.data for place, item in before.items()}
