@@ -137,7 +137,7 @@ _INVITE = Shape({
     **_plain("user", "group_id", "subject", "purpose", "needed", "created_at", "expires_at", "used_by", "tries"),
     "approvals": Shape(_plain("user", "at")),
     "registration": Shape({**_plain("totp_sealed", "confirmed_at"), "device": _DEVICE}),
-})  # fmt: skip
+}, _plain("removal"))  # fmt: skip
 _REFUSAL = Shape(_plain("at", "door", "user", "npub", "client_id", "group", "missing"))
 _REFUSALS = Shape({"entries": _REFUSAL, "expires_at": None})
 

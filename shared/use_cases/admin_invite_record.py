@@ -66,6 +66,8 @@ class Invite:
     tries: int = 0
     approvals: tuple[Approved, ...] = ()
     registration: Registration | None = None
+    removal: str | None = None
+    """Which removal this invite brings its user back from (`removal_of`): it was made, and approved, knowing of it."""
 
     @property
     def approvers(self) -> frozenset[str]:
@@ -91,7 +93,7 @@ def read_invite(document: Document, now: datetime) -> Invite:
     """Return a living invite that somebody has the code of; `Forbidden` otherwise, whatever is wrong with it."""
     invite = from_data(Invite, document.data) if document.data is not None else None
     if invite is None or invite.expires_at <= now or invite.tries >= TRIES or invite.purpose is Purpose.RESUME:
-        raise Forbidden("bad_invite", "The code is unknown, or its time is over.")
+        raise bad_invite()
     return invite
 
 
@@ -99,6 +101,11 @@ def require_approved(invite: Invite, register: Register | None, quorum: int) -> 
     """Refuse an invite that other admins have yet to approve."""
     if invite.still_needed(register, quorum):
         raise Conflict("awaits_approval", "The invite awaits the approval of another admin.")
+
+
+def bad_invite() -> Forbidden:
+    """Return the refusal of a code that leads nowhere (any more)."""
+    return Forbidden("bad_invite", "The code is unknown, or its time is over.")
 
 
 def not_active() -> Forbidden:

@@ -13,7 +13,7 @@ from shared.ports.store import Check, Create
 from shared.records import paths
 from shared.records.entities import to_data
 from shared.use_cases.admin_invite_record import Invite, Purpose
-from shared.use_cases.admin_register import approvals_needed, read_admin, read_register
+from shared.use_cases.admin_register import approvals_needed, read_admin, read_register, removal_of
 from shared.use_cases.attempts import until_won
 from shared.use_cases.audit_writes import HEAD, system_writes
 from shared.use_cases.prove_admin_record import AdminStatus, admin_path
@@ -66,7 +66,8 @@ class Invites:
             _require_own(register, user, named)
         needed = approvals_needed(register, user, self.quorum) if self.attested else 0
         now = self._announce(invite_id(code), user, group_id, purpose)
-        invite = Invite(user, group_id, named, purpose, needed, now, now + INVITES_LAST)
+        removal = removal_of(snapshot[admin_path(user)])
+        invite = Invite(user, group_id, named, purpose, needed, now, now + INVITES_LAST, removal=removal)
         # Whoever becomes an admin in between changes how many must approve: that is looked at again when it is used.
         self.databases.auth.commit([Create(paths.invite(invite_id(code)), to_data(invite))])
         return invite

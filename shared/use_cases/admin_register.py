@@ -67,6 +67,12 @@ def read_admin(document: Document) -> Admin | None:
     return from_data(Admin, document.data) if document.data is not None else None
 
 
+def removal_of(document: Document) -> str | None:
+    """Return what names an admin's removal, exactly: the version of their record; None of who is not removed."""
+    admin = read_admin(document)
+    return str(document.version) if admin is not None and admin.status is AdminStatus.REMOVED else None
+
+
 def admin_writes(snapshot: Snapshot, admin: Admin) -> list[Write]:
     """Return the writes of an admin's record and of the register, both of which were read."""
     document = snapshot[paths.ADMINS]

@@ -20,7 +20,7 @@ from shared.ports.store import Check, LostRace, put
 from shared.proofs.nostr import open_event
 from shared.records import paths
 from shared.use_cases.accept_event import require_fresh
-from shared.use_cases.admin_invite_record import not_active
+from shared.use_cases.admin_invite_record import bad_invite, not_active
 from shared.use_cases.admin_register import read_admin
 from shared.use_cases.attempts import until_won
 from shared.use_cases.control_events import agree
@@ -156,7 +156,7 @@ class Enrol:
 def _invite(document: Document, offered: KeyPackage, event: Event, now: datetime) -> Data:
     invite = document.data
     if invite is None or cast("datetime", invite["expires_at"]) <= now:
-        raise Forbidden("bad_invite", "The code is unknown, or its time is over.")
+        raise bad_invite()
     if event.tag_count("h"):  # optional; but then it is signed: the device means that group and no other
         agree(event, {"h": cast("str", invite["group_id"])})
     if invite["used_by"] not in {None, offered.reference}:

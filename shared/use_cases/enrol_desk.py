@@ -10,8 +10,8 @@ from shared.domain.errors import Conflict
 from shared.ports.store import LostRace, put
 from shared.records import paths
 from shared.records.entities import to_data
-from shared.use_cases.admin_invite_record import Purpose, not_active, read_invite, require_approved
-from shared.use_cases.admin_register import admin_writes, read_admin, read_register
+from shared.use_cases.admin_invite_record import Purpose, bad_invite, not_active, read_invite, require_approved
+from shared.use_cases.admin_register import admin_writes, read_admin, read_register, removal_of
 from shared.use_cases.denials import GLANCES, require_allowed, require_running
 from shared.use_cases.prove_admin_record import AdminStatus, admin_path
 
@@ -101,6 +101,8 @@ class Desk:
                 raise not_active()
         elif known is not None and known.status is AdminStatus.SUSPENDED:
             raise not_active()
+        elif self.invite.removal != removal_of(self.snapshot[admin_path(self.invite.user)]):
+            raise bad_invite()  # of before they were removed: nobody meant it to bring them back
         elif known is not None and known.status is AdminStatus.ACTIVE and known.devices:
             raise already_registered()
 

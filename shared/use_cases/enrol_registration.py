@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from shared.domain.audit import Transition
-from shared.domain.errors import Forbidden
 from shared.domain.proofs_policy import Missing, ProofRefused
 from shared.ports.attestation import AttestationRefused
 from shared.ports.authorisation import Act
@@ -22,7 +21,7 @@ from shared.ports.store import Create, Delete, put
 from shared.proofs.statement import RegistrationStatement
 from shared.proofs.totp import SEED_BYTES, matching_step, provisioning_uri
 from shared.records import paths
-from shared.use_cases.admin_invite_record import Purpose, Registration
+from shared.use_cases.admin_invite_record import Purpose, Registration, bad_invite
 from shared.use_cases.announce import announced_path, announced_writes
 from shared.use_cases.attempts import until_won
 from shared.use_cases.audit_writes import HEAD
@@ -152,6 +151,8 @@ class Register:
         if kept.confirmed_at is not None and desk.admin is not None:
             return {"user": desk.invite.user, "status": desk.admin.status.value}
         desk.require_open()
+        if desk.invite.purpose is Purpose.TOTP and not (desk.admin and desk.admin.holds(npub)):
+            raise not_registered()  # the device that showed itself was revoked since
         step = self._step(desk, kept, totp)
         if step is None:
             self.databases.auth.commit([desk.put(desk.invite.missed())])
@@ -201,7 +202,7 @@ def _confirmed(desk: Desk, kept: Registration) -> Admin:
     if desk.invite.purpose is Purpose.DEVICE and known is not None:
         return known.with_device(kept.device)
     if kept.totp_sealed is None:
-        raise Forbidden("bad_invite", "The code is unknown, or its time is over.")
+        raise bad_invite()
     if desk.invite.purpose is Purpose.TOTP and known is not None:
         return replace(known, totp_sealed=kept.totp_sealed, last_step=0)
     return Admin(desk.invite.user, desk.subject, AdminStatus.ACTIVE, (kept.device,), kept.totp_sealed)

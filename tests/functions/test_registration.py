@@ -358,3 +358,15 @@ def test_cut_short_around_a_commit_the_same_confirmation_goes_on(
     assert calls.calls[-1] == "WatchedStore.commit"
     assert body(alice.confirm(made["code"])) == {"user": "alice", "status": "active"}
     assert audited(world).count(("alice", "register_join")) == 1
+
+
+def test_a_device_that_was_revoked_confirms_no_new_totp(world: World, alice: Person) -> None:
+    bob = admitted(world, "bob", alice)
+    kept = bob.secret
+    made = invite(world, "bob", purpose="totp")
+    alice.approve(made["invite"], "bob", "totp")
+    assert bob.register(made["code"]).status_code == 200
+    invite(world, "bob", purpose="device", revoke=[bob.npub])
+    assert refusal(bob.confirm(made["code"])) == (409, "not_registered")
+    assert bob.secret != kept
+    assert admins(world)["bob"] == "active"

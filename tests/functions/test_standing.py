@@ -236,3 +236,30 @@ def test_every_document_of_an_attested_deployment_is_of_a_kind_and_of_its_shape(
             kind: Any = kind_of(path)
             assert kind is not None, path
             assert list(kind.shape.problems(data)) == [], path
+
+
+def test_an_invite_of_before_a_removal_brings_nobody_back(world: World, alice: Person, bob: Person) -> None:
+    untouched, begun = invite(world, "bob"), invite(world, "bob")
+    for made in (untouched, begun):
+        assert alice.approve(made["invite"], "bob").status_code == 200
+    stop(world, "bob", "remove")
+    again = invite(world, "bob")  # this one is made knowing of the removal
+    phone = bob.with_new_phone()
+    assert refusal(phone.register(untouched["code"])) == (403, "bad_invite")
+    assert refusal(phone.register(begun["code"])) == (403, "bad_invite")
+    assert admins(world)["bob"] == "removed"
+    alice.approve(again["invite"], "bob")
+    phone.enrol(again["code"])
+    stop(world, "bob", "remove")
+    assert refusal(phone.register(untouched["code"])) == (403, "bad_invite")
+
+
+def test_an_invite_brings_somebody_back_from_one_removal(world: World, alice: Person, bob: Person) -> None:
+    stop(world, "bob", "remove")
+    first, second = invite(world, "bob"), invite(world, "bob")
+    for made in (first, second):
+        assert alice.approve(made["invite"], "bob").status_code == 200
+    phone = bob.with_new_phone().enrol(first["code"])
+    stop(world, "bob", "remove")
+    assert refusal(phone.with_new_phone().register(second["code"])) == (403, "bad_invite")
+    assert admins(world)["bob"] == "removed"
