@@ -1,0 +1,71 @@
+"""What waits to be written is bounded, and taken out a commit's worth at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from shared.records.usage import KEPT, Failures, VersionUse, failures_path, version_path
+from shared.verifier import tally as module
+from shared.verifier.tally import Tally
+from shared.verifier.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pytest
+
+NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+USED = Verdict(accepted=True, now=NOW, client_id="acme", version_id="V1")
+
+
+def test_versions_and_clients_beyond_the_bound_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 2)
+    tally = Tally()
+    assert [tally.use(replace(USED, version_id=f"V{number}"), "", 1) for number in (1, 2, 3, 1)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    for client_id in ("a", "b", "c", "a"):
+        tally.fail(client_id, NOW)
+    taken = tally.taken(10, 0, KEPT)
+    assert set(taken) == {version_path("V1", 0), version_path("V2", 0), failures_path("a", 0), failures_path("b", 0)}
+    assert taken[version_path("V1", 0)].count == taken[failures_path("a", 0)].count == 2
+
+
+def test_callers_beyond_the_bound_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_CALLERS", 2)
+    tally = Tally()
+    for tag in ("a", "b", "c", "d", "a"):
+        tally.use(USED, tag, 1)
+    (use,) = tally.taken(10, 0, KEPT).values()
+    assert isinstance(use, VersionUse)
+    assert {item.caller: item.count for item in use.callers} == {"a": 2, "b": 1, "": 2}
+
+
+def test_what_does_not_fit_waits_for_the_next_commit() -> None:
+    tally = Tally()
+    for number in range(3):
+        tally.use(replace(USED, version_id=f"V{number}"), "", 2)
+        tally.fail(f"client-{number}", NOW)
+    assert tally.events == 6
+    sizes = []
+    while tally:
+        sizes.append(len(tally.taken(2, 1, KEPT)))
+    assert sizes == [2, 2, 2]
+    assert tally.events == 0
+
+
+def test_first_and_last_and_end() -> None:
+    tally = Tally()
+    for hours in (1, 0, 2):
+        tally.use(replace(USED, now=NOW + timedelta(hours=hours)), "web", 1)
+        tally.fail("acme", NOW + timedelta(hours=hours))
+    use, failures = tally.taken(2, 0, KEPT).values()
+    last_at = NOW + timedelta(hours=2)
+    assert isinstance(use, VersionUse)
+    assert isinstance(failures, Failures)
+    assert (use.first_at, use.last_at, use.expires_at) == (NOW, last_at, last_at + KEPT)
+    assert (use.callers[0].first_at, use.callers[0].last_at) == (NOW, last_at)
+    assert (failures.count, failures.last_at, failures.expires_at) == (3, last_at, last_at + KEPT)
