@@ -125,7 +125,9 @@ def caller(request: flask.Request, source: str) -> str:
 
 def _authenticated(request: flask.Request, form: Mapping[str, str], verifier: Verifier) -> Verdict:
     asking = source(request)
-    verdict = verifier.check(*_credentials(request, form), source=asking, caller=caller(request, asking))
+    client_id, secret, otherwise = _credentials(request, form)
+    tag = caller(request, asking)
+    verdict = verifier.check(client_id, secret, source=asking, caller=tag, otherwise=otherwise)
     if not verdict.accepted:
         raise OAuthError("invalid_client")
     return verdict
@@ -146,19 +148,22 @@ def _form(request: flask.Request) -> Mapping[str, str]:
     return {name: value for name, value in form.items() if value}  # RFC 6749 §3.2: one without a value is omitted
 
 
-def _credentials(request: flask.Request, form: Mapping[str, str]) -> tuple[str, str]:
+def _credentials(request: flask.Request, form: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return id and secret, and the secret as it was sent where that may be meant, too (`_basic`)."""
     header: str | None = request.environ.get("HTTP_AUTHORIZATION")
     if header is None:
-        return form.get("client_id", ""), form.get("client_secret", "")
+        return form.get("client_id", ""), form.get("client_secret", ""), ""
     if "client_secret" in form:  # RFC 6749 §2.3: not more than one method in a request
         raise OAuthError("invalid_request")
-    client_id, secret = _basic(header)
+    client_id, secret, as_sent = _basic(header)
     if form.get("client_id", client_id) != client_id:
         raise OAuthError("invalid_request")
-    return client_id, secret
+    return client_id, secret, as_sent
 
 
-def _basic(header: str) -> tuple[str, str]:
+def _basic(header: str) -> tuple[str, str, str]:
+    # RFC 6749 §2.3.1 wants both form-encoded, and most clients send them as they are: for secrets of ours that is the
+    # same. An imported one may hold "+" or "%": both readings are tried.
     scheme, _, encoded = header.partition(" ")
     decoded = ""
     try:
@@ -168,7 +173,8 @@ def _basic(header: str) -> tuple[str, str]:
     client_id, colon, secret = decoded.partition(":")
     if scheme.lower() != "basic" or not colon:
         raise OAuthError("invalid_client")
-    return unquote_plus(client_id), unquote_plus(secret)
+    meant = unquote_plus(secret)
+    return unquote_plus(client_id), meant, secret if secret != meant else ""
 
 
 def _limited(error: RateLimited) -> flask.Response:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from shared.verifier.reading import Read
 
 __all__ = ["Caching", "Observer", "Reason", "Verdict", "Verifier", "monotonic"]
+
+_log = logging.getLogger("keyturn")
 
 SHARE_SECONDS: Final = 1.0
 """With caching, how old the read may be that a refusal rests on: nobody makes us read a client more often."""
@@ -100,23 +103,37 @@ class Verifier:
             self._changes = Changes(store, self._cache, half, *on_clock, caching.feed)
 
     def check(
-        self, client_id: str, secret: str, now: datetime | None = None, *, source: str = "", caller: str = ""
+        self,
+        client_id: str,
+        secret: str,
+        now: datetime | None = None,
+        *,
+        source: str = "",
+        caller: str = "",
+        otherwise: str = "",
     ) -> Verdict:
         """Return the verdict on a presented credential.
 
         `now` puts another time in the place of the store's, and then nothing kept is used. `source` is whose failure
         budget a refusal is charged to (`budgets.source_of`), `caller` a tag for the observers. `StoreUnavailable`,
         `KeyUnavailable` or `KeyRefused` when there is no verdict; `RateLimited` for a source whose budget is spent.
+        `otherwise` is the other way to read what was presented, where there are two (HTTP Basic): it is one check.
         """
         cache = self._cache
         verdict = None
         if cache is not None and now is None:
             self._changes.look()
             verdict = cache.found(client_id, secret)
+            if verdict is None and otherwise:
+                verdict = cache.found(client_id, otherwise)
         if verdict is None:
-            verdict = self._charged(source, lambda: self._checked(client_id, secret, now))
+            verdict = self._charged(source, lambda: self._checked_either(client_id, (secret, otherwise), now))
         for observed in self._observers:
-            observed(verdict, client_id, secret, caller)
+            try:
+                observed(verdict, client_id, secret, caller)
+            except Exception as error:  # noqa: BLE001 - who only watches changes no verdict; costs nothing
+                # Not the error's text: it may carry what was presented.
+                _log.error("an observer of checks failed: %s", type(error).__name__)
         return verdict
 
     def check_version(self, client_id: str, version_id: str) -> Verdict:
@@ -168,6 +185,11 @@ class Verifier:
         verdict = self._accepted(state, live[0], now)
         self._kept(version_id, OF_VERSION, verdict, read, state)
         return verdict
+
+    def _checked_either(self, client_id: str, readings: tuple[str, str], given: datetime | None) -> Verdict:
+        first, second = readings
+        verdict = self._checked(client_id, first, given)
+        return verdict if verdict.accepted or not second else self._checked(client_id, second, given)
 
     def _checked(self, client_id: str, secret: str, given: datetime | None) -> Verdict:
         known_id = _known_form(client_id)

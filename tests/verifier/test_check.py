@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from shared.domain.encodings import new_secret
+from shared.domain.errors import RateLimited
 from shared.ports.keys import KeyUnavailable
 from shared.ports.store import StoreUnavailable
+from shared.verifier.budgets import Budgets
 from shared.verifier.verifier import Verifier
 from tests.world import CLIENT
 
 if TYPE_CHECKING:
+    from shared.verifier.verdict import Verdict
     from tests.world import World
 
 WRONG = new_secret(b"\x07" * 32)
@@ -224,3 +227,38 @@ def test_observers_are_told_of_every_check(world: World) -> None:
     )
     verifier.check("nobody", "x", caller="tag")
     assert told == [(False, "nobody", "x", "tag")]
+
+
+def test_an_observer_that_fails_changes_no_verdict_and_its_error_is_in_no_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = world.issue("alice", "bob")
+    told: list[bool] = []
+
+    def failing(verdict: Verdict, client_id: str, secret: str, caller: str) -> None:
+        raise RuntimeError(f"{verdict} {client_id} {secret} {caller}")
+
+    verifier = Verifier(
+        world.suite.databases.control,
+        world.suite.keys.mac,
+        world.suite.settings.policy,
+        observers=[failing, lambda *seen: told.append(seen[0].accepted)],
+    )
+    assert verifier.check(CLIENT, secret).accepted
+    assert not verifier.check(CLIENT, "wrong").accepted
+    assert told == [True, False]
+    assert "an observer of checks failed: RuntimeError" in caplog.text
+    assert secret not in caplog.text
+
+
+def test_another_way_to_read_a_value_is_part_of_the_same_check(world: World) -> None:
+    secret = world.issue("alice", "bob")
+    budgets = Budgets(lambda: 0.0, burst=2)
+    verifier = Verifier(
+        world.suite.databases.control, world.suite.keys.mac, world.suite.settings.policy, budgets=budgets
+    )
+    assert verifier.check(CLIENT, "wrong", source="203.0.113.9", otherwise=secret).accepted
+    for _ in range(2):
+        assert not verifier.check(CLIENT, "wrong", source="203.0.113.9", otherwise="as wrong").accepted
+    with pytest.raises(RateLimited):
+        verifier.check(CLIENT, secret, source="203.0.113.9")

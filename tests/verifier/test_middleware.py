@@ -23,8 +23,10 @@ from shared.verifier.middleware.credentials import FORM_LIMIT_BYTES, Guard, pres
 from shared.verifier.middleware.fastapi import Authenticated
 from shared.verifier.middleware.wsgi import VERDICT, WsgiGuard
 from shared.verifier.tokens import TokenChecker, Tokens
+from shared.verifier.verdict import Verdict
 from shared.verifier.verifier import Verifier, monotonic
 from tests.verifier.stage import CountedMac, Stage
+from tests.verifier.test_legacy import imported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
@@ -253,3 +255,19 @@ def test_other_protocols_pass_or_are_closed_as_they_may_be() -> None:
 def test_what_is_presented_is_in_no_repr() -> None:
     found = presented({"x-api-key": "the-secret", "authorization": "Bearer the-token"})
     assert "the-" not in repr(found)
+
+
+def test_a_secret_by_basic_is_read_decoded_and_as_it_was_sent() -> None:
+    (ours,) = presented({"authorization": basic("acme", "A" * 43)["Authorization"]})
+    (found,) = presented({"authorization": basic("acme", "the+secret")["Authorization"]})
+    assert (ours.secret, ours.as_sent) == ("A" * 43, "")
+    assert (found.secret, found.as_sent) == ("the secret", "the+secret")
+    assert "the" not in repr(found)
+
+
+def test_an_imported_secret_passes_as_it_is() -> None:
+    stage = Stage()
+    imported(stage, value="9+k/Zp3%41==")
+    for sent in ("9+k/Zp3%41==", "9%2Bk%2FZp3%2541%3D%3D"):
+        headers = {"authorization": basic("acme", sent)["Authorization"]}
+        assert isinstance(guard_of(stage).decide(headers), Verdict)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
+import bcrypt
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from tests.world import CLIENT, URL
+from tests.world import CLIENT, GROUP, URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -172,3 +173,19 @@ def test_an_api_key_is_checked(world: World) -> None:
     verdict = world.check(key, "key-integrations")
     assert (verdict["accepted"], verdict["client_id"], verdict["state"]) == (True, "key-integrations", "current")
     assert verdict["not_after"] is None
+
+
+@pytest.mark.parametrize("secret", ["9+k/Zp3w==", "100%25sure", "a%zz+b c"])
+@pytest.mark.parametrize("encoded", [False, True], ids=["as_it_is", "form_encoded"])
+def test_an_imported_secret_of_any_characters_is_good_by_basic(
+    world: World,
+    secret: str,
+    encoded: bool,  # noqa: FBT001 - a case
+) -> None:
+    hashed = bcrypt.hashpw(secret.encode(), bcrypt.gensalt(4)).decode()
+    world.operator("/imports", {"clients": [{"client_id": "old", "groups": [GROUP], "secret_hash": hashed}]})
+    sent = quote_plus(secret) if encoded else secret
+    for _ in range(2):  # the second time it is known
+        assert claims_of(world, post(world, GRANT, ("old", sent)))["sub"] == "old"
+    refused = post(world, GRANT, ("old", sent + "+"))
+    assert (refused.status_code, cast("Any", refused.json)) == (401, {"error": "invalid_client"})

@@ -37,6 +37,10 @@ class Presented:
     client_id: str = ""
     secret: str = field(default="", repr=False)
     bearer: str = field(default="", repr=False)
+    as_sent: str = field(default="", repr=False)
+    """The secret as it was sent, where that is another one: most clients don't form-encode it, imported ones may be
+    changed by decoding.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class Guard:
             checked = self.tokens.check(found.bearer) if self.tokens is not None else None
             return (checked.verdict, checked.scopes) if checked is not None else None
         caller = self.tag(source, agent) if self.tag is not None else ""
-        verdict = self.verifier.check(found.client_id, found.secret, source=source, caller=caller)
+        who = (found.client_id, found.secret)
+        verdict = self.verifier.check(*who, source=source, caller=caller, otherwise=found.as_sent)
         return verdict, frozenset(verdict.terms.scopes)
 
     def _insufficient(self) -> Denied:
@@ -124,7 +129,8 @@ def _authorization(header: str) -> Presented:
         except (binascii.Error, ValueError):
             text = ""
     client_id, _, secret = text.partition(":")
-    return Presented(unquote_plus(client_id), unquote_plus(secret))
+    meant = unquote_plus(secret)
+    return Presented(unquote_plus(client_id), meant, as_sent=secret if secret != meant else "")
 
 
 def _fields(form: bytes) -> Mapping[str, str]:
