@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 HOUR: Final = timedelta(hours=1)
-FLOOR: Final = timedelta(days=1)
-"""How long the old secret has to be silent at least, whatever the rhythm."""
+FLOOR: Final = timedelta(days=4)
+"""How long the old secret has to be silent at least, whatever the rhythm: longer than a long weekend.
+
+Callers that share a tag hide each other's pauses: one that works around the clock, one that works on working days.
+"""
 FACTOR: Final = 3
 """How many of its longest pauses the silence has to last."""
 FRESH: Final = timedelta(minutes=5)
@@ -138,7 +141,7 @@ def silence(seen: Seen, complete: datetime | None, now: datetime) -> Silence:
     if old is None:
         return Silence(timedelta(0), None, Because.OLD_NEVER_SEEN)
     silent_for = max(timedelta(0), now - max(old.last_at, complete))
-    pause = longest_pause(old.hours | (new.hours if new else frozenset()))
+    pause = _pause(old, new)
     if pause is None:
         return Silence(silent_for, None, Because.NO_RHYTHM)
     if new is None or not _in_use(new, old, pause, now):
@@ -147,6 +150,12 @@ def silence(seen: Seen, complete: datetime | None, now: datetime) -> Silence:
         return Silence(silent_for, None, Because.CALLER_NOT_MOVED)
     needed = max(FLOOR, FACTOR * pause)
     return Silence(silent_for, needed, Because.SILENT if silent_for >= needed else Because.TOO_SHORT)
+
+
+def _pause(old: Trace, new: Trace | None) -> timedelta | None:
+    """Return the client's longest pause, or the old secret's own where that is longer: who is left uses it seldom."""
+    pauses = [longest_pause(old.hours | (new.hours if new else frozenset())), longest_pause(old.hours)]
+    return None if pauses[0] is None else max(pause for pause in pauses if pause is not None)
 
 
 def _in_use(new: Trace, old: Trace, pause: timedelta, now: datetime) -> bool:

@@ -5,7 +5,7 @@ Rules:
 1. Nothing is retired that is not shown to be silent (rhythm.py): without every verifier's own word, nothing is shown.
 2. Only where the client's policy says `retire_early`; elsewhere `keyturn client cutover` proposes it (ADR 0012).
 3. The evidence is in another database than the decision: a use between the look and the commit, some milliseconds, is
-   not seen. The silence that is asked for is a day at least, so that nobody is expected in them.
+   not seen. The silence that is asked for is days, so that nobody is expected in them.
 4. While everything is stopped, nothing is retired.
 5. A client that cannot be judged holds up no other, and keeps its grace window.
 """

@@ -109,17 +109,39 @@ def test_what_was_dropped_leaves_a_hole() -> None:
 
 
 def test_a_client_that_moved_over_and_kept_its_rhythm_is_silent_on_the_old() -> None:
-    seen = Seen(trace(*range(90, 24 * 20, 24)), trace(0, 24, 48, 72), {})
+    seen = Seen(trace(*range(150, 24 * 40, 48)), trace(0, 48, 96, 144), {})
     found = silence(seen, LONG_AGO, NOW)
-    assert (found.because, found.enough, found.needed) == (Because.SILENT, True, FACTOR * 25 * HOUR)
-    assert found.silent_for == 90 * HOUR
+    assert (found.because, found.enough, found.needed) == (Because.SILENT, True, FACTOR * 49 * HOUR)
+    assert found.silent_for == 150 * HOUR
 
 
-def test_an_hourly_client_still_needs_a_day() -> None:
-    seen = Seen(trace(*range(20, 200)), trace(*range(20)), {})
+def test_an_hourly_client_still_needs_longer_than_a_long_weekend() -> None:
+    seen = Seen(trace(*range(90, 400)), trace(*range(90)), {})
     found = silence(seen, LONG_AGO, NOW)
     assert (found.because, found.needed) == (Because.TOO_SHORT, FLOOR)
-    assert silence(Seen(trace(*range(25, 200)), trace(*range(25)), {}), LONG_AGO, NOW).enough
+    assert silence(Seen(trace(*range(97, 400)), trace(*range(97)), {}), LONG_AGO, NOW).enough
+
+
+def test_who_is_left_on_the_old_secret_is_not_hidden_by_who_never_rests() -> None:
+    """One of two callers of one tag has moved; the other goes on every second day, with the old secret."""
+    moved_ago = 24 * 9
+    old = trace(*range(moved_ago, 24 * 20), *range(100, moved_ago, 48))
+    tags = {"both": (old, trace(*range(moved_ago)))}
+    found = silence(Seen(old, trace(*range(moved_ago)), tags), LONG_AGO, NOW)
+    assert (found.because, found.needed) == (Because.TOO_SHORT, FACTOR * 49 * HOUR)
+
+
+def test_who_works_on_working_days_is_still_there_on_monday() -> None:
+    """Behind one tag: one around the clock, who moved on Thursday at noon, and one who works from 9 to 17."""
+    monday = datetime(2026, 3, 23, 9, 0, tzinfo=UTC)
+    thursday, friday = monday - timedelta(days=3, hours=21), monday - timedelta(days=2, hours=16)
+    before = [thursday - hours * HOUR for hours in range(24 * 20)]
+    left = [thursday + hours * HOUR for hours in (1, 2, 3, 4, 21, 22, 23, 24, 25, 26, 27, 28, 29)]
+    since = [monday - hours * HOUR for hours in range(93)]
+    old = Trace(before[-1], left[-1], frozenset(map(hour_of, [*before, *left])))
+    new = Trace(since[-1], since[0], frozenset(map(hour_of, since)))
+    assert left[-1] == friday
+    assert not silence(Seen(old, new, {"both": (old, new)}), LONG_AGO, monday).enough
 
 
 @pytest.mark.parametrize(
@@ -154,7 +176,7 @@ def at(moment: datetime, like: Trace) -> Trace:
 
 
 def test_the_edges_of_silence() -> None:
-    old, new = trace(*range(30, 60)), trace(*range(30))
+    old, new = trace(*range(120, 150)), trace(*range(120))
     pause = 2 * HOUR
     for last, because in ((NOW - FLOOR, Because.SILENT), (NOW - FLOOR + TICK, Because.TOO_SHORT)):
         assert silence(Seen(at(last, old), new, {}), LONG_AGO, NOW).because is because
@@ -165,7 +187,7 @@ def test_the_edges_of_silence() -> None:
         assert silence(Seen(old, at(last, new), {}), LONG_AGO, NOW).because is because
     for first, because in ((NOW - pause, Because.SILENT), (NOW - pause + TICK, Because.NEW_NOT_IN_USE)):
         assert silence(Seen(old, replace(new, first_at=first), {}), LONG_AGO, NOW).because is because
-    same = at(old.last_at, trace(30, 31, 32))
+    same = at(old.last_at, trace(120, 121, 122))
     assert silence(Seen(old, same, {}), LONG_AGO, NOW).because is Because.NEW_NOT_IN_USE
 
 
