@@ -46,11 +46,13 @@ def test_every_example_runs(world: World) -> None:
     headers = {"X-Client-Id": CLIENT, "X-API-Key": secret}
     assert WsgiClient(given["application"]).get("/", headers=headers).text == CLIENT
     assert TestClient(given["application_async"]).get("/", headers=headers).text == CLIENT
+    by_dependency = TestClient(given["service"]).get("/orders", headers=headers)
+    assert (by_dependency.json(), by_dependency.headers["x-client-id"]) == (CLIENT, CLIENT)
     assert given["client_id"] == CLIENT
     assert WsgiClient(given["guarded"]).get("/", headers=headers).text == CLIENT
     given["telemetry"].close()
     assert {"version_usage", "verifiers"} <= {path.partition("/")[0] for path in world.documents(world.usage)}
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
 
 
 def test_an_instance_proves_with_the_client_on_the_page_over_http(world: World) -> None:
