@@ -32,7 +32,7 @@ variable "stage" {
 }
 
 variable "settings" {
-  description = "Further KEYTURN_ variables of every door (KEYTURN_POLICY_…, KEYTURN_AUDIENCE, KEYTURN_AUTHORISER); no secret."
+  description = "Further KEYTURN_ variables of every door (KEYTURN_POLICY_…, KEYTURN_AUDIENCE, KEYTURN_DENIED); no secret."
   type        = map(string)
   default     = {}
 }
