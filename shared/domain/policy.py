@@ -48,7 +48,8 @@ class Policy:
     invite_quorum: int = 1
     """How many active admins approve an invite, where there are so many."""
     access_token_seconds: int = 600
-    staleness_seconds: int = 5
+    max_stale_seconds: int = 5
+    """The staleness bound: how long after a change a verifier may still answer as before; 0 reads every time."""
 
     def overridden(self, overrides: Mapping[str, int | bool]) -> Policy:
         """Return this policy with a client's overrides; `PolicyViolation` for unknown names or values out of bounds."""
@@ -58,7 +59,7 @@ class Policy:
 
     def rollback_margin(self) -> timedelta:
         """Return how long before the end of grace a rollback is no longer sure to reach every verifier in time."""
-        return timedelta(seconds=self.staleness_seconds) + 2 * WINDOW_TOLERANCE
+        return timedelta(seconds=self.max_stale_seconds) + 2 * WINDOW_TOLERANCE
 
 
 BOUNDS: Mapping[str, tuple[int, int]] = {

@@ -314,7 +314,7 @@ class Suite:
         # On one machine a read costs next to nothing, and what a command did shows at once (docs/verifier.md).
         many = self.settings.cloud is not None and self.settings.stage is not Stage.LOCAL
         feed = self.parts.feed if many and self.settings.listen else None
-        return Caching(feed=feed) if many and self.settings.policy.staleness_seconds else None
+        return Caching(feed=feed) if many and self.settings.policy.max_stale_seconds else None
 
     @functools.cached_property
     def tokens(self) -> Tokens:

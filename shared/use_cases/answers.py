@@ -28,7 +28,7 @@ def command_answer(intent: Intent, decision: Decision, policy: Policy) -> dict[s
         "current_version": state.client.current_version,
         "previous_version": state.client.previous_version,
         "awaits_second_person": decision.awaits_second_person,
-        "effective_within_seconds": policy.staleness_seconds,
+        "effective_within_seconds": policy.max_stale_seconds,
     }
 
 

@@ -200,7 +200,7 @@ def _answer(sighting: Sighting, state: ClientState, refused: str, reading: Readi
         "rotation_id": rotation.rotation_id if rotation else None,
         "quorum": rotation.quorum if rotation else None,
         "refused": refused or None,
-        "effective_within_seconds": reading.policy.staleness_seconds,
+        "effective_within_seconds": reading.policy.max_stale_seconds,
     }
 
 

@@ -65,7 +65,7 @@ _CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
 @dataclass(frozen=True, slots=True)
 class Caching:
-    """How a verifier keeps verdicts; the bound is the policy's `staleness_seconds`."""
+    """How a verifier keeps verdicts; the bound is the policy's `max_stale_seconds`."""
 
     monotonic: Callable[[], float] = monotonic
     random: Callable[[int], bytes] = os.urandom
@@ -97,7 +97,7 @@ class Verifier:
         self._reads = Reads(store, self._monotonic, SHARE_SECONDS if caching else 0.0)
         self._cache: VerdictCache | None = None
         if caching:
-            half = policy.staleness_seconds / 2
+            half = policy.max_stale_seconds / 2
             self._cache = VerdictCache(2 * half, caching.monotonic, caching.random)
             on_clock = (caching.monotonic, caching.background, self._forget)
             self._changes = Changes(store, self._cache, half, *on_clock, caching.feed)
@@ -248,7 +248,7 @@ class Verifier:
     def _kept(self, presented: str, kind: str, verdict: Verdict, read: Read, state: ClientState) -> None:
         if self._cache is None:
             return
-        if self._monotonic() - read.began > self._policy.staleness_seconds:
+        if self._monotonic() - read.began > self._policy.max_stale_seconds:
             raise StoreUnavailable("the verdict took longer than a verdict may be old")
         upcoming = lifecycle.due(state, self._policy.overridden(state.client.policy))
         self._cache.keep(verdict.client_id, presented, kind, verdict, read, upcoming.at if upcoming else None)

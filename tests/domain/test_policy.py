@@ -21,7 +21,7 @@ DEFAULTS = {
     "promote_deadline_seconds": 86_400,
     "require_receipts": True,
     "access_token_seconds": 600,
-    "staleness_seconds": 5,
+    "max_stale_seconds": 5,
     "require_ack_proofs": False,
     "scannable_secrets": False,
     "canaries": 0,
@@ -92,4 +92,4 @@ def test_wrong_type(name: str, value: object) -> None:
 
 def test_rollback_margin_is_staleness_and_four_seconds() -> None:
     assert Policy().rollback_margin() == timedelta(seconds=9)
-    assert Policy(staleness_seconds=20).rollback_margin() == timedelta(seconds=24)
+    assert Policy(max_stale_seconds=20).rollback_margin() == timedelta(seconds=24)

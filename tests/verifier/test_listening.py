@@ -143,7 +143,7 @@ def test_our_own_door_listens_where_it_keeps_unless_told_otherwise() -> None:
     silent = suite_of(listen=False).caching
     assert silent is not None
     assert silent.feed is None
-    assert suite_of(policy=Policy(staleness_seconds=0)).caching is None
+    assert suite_of(policy=Policy(max_stale_seconds=0)).caching is None
     assert suite_of(stage=Stages.LOCAL).caching is None
 
 

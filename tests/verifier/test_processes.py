@@ -90,7 +90,7 @@ class Writer:
 
     def __init__(self, store: SqliteStore, ends: list[Connection]) -> None:
         self.random = Random(11)
-        self.stage = Stage(policy=Policy(staleness_seconds=BOUND), clock=RealClock())
+        self.stage = Stage(policy=Policy(max_stale_seconds=BOUND), clock=RealClock())
         self.stage.store = store
         self.ledger = Ledger(self.stage)
         self.ends = ends

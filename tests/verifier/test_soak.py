@@ -105,7 +105,7 @@ def resident_bytes() -> int:
 
 
 def test_no_wrong_verdict_and_flat_memory(tmp_path: Path) -> None:
-    stage = Stage(policy=Policy(staleness_seconds=BOUND), clock=RealClock())
+    stage = Stage(policy=Policy(max_stale_seconds=BOUND), clock=RealClock())
     stage.store = SqliteStore(tmp_path / "store.db")
     verifier = Verifier(stage.store, CountedMac(), stage.policy, caching=Caching())
     clients = [Turned(f"client-{number:03d}") for number in range(CLIENTS)]

@@ -112,7 +112,7 @@ class Unreliable:
 
 def run(file: Path, offset: float, seed: int, bound: int, news: Connection) -> None:
     """Check what `news` tells of (client and secret, "" for another change) until None comes; send what came of it."""
-    process = Unreliable(file, offset, seed, Policy(staleness_seconds=bound))
+    process = Unreliable(file, offset, seed, Policy(max_stale_seconds=bound))
     secrets: dict[str, list[str]] = {}
     checked: list[Checked] = []
     news.send("ready")
