@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +26,7 @@ from shared.proofs.statement import Statement
 from tests.proving.stage import Stage as People
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from werkzeug.test import TestResponse
 
@@ -70,15 +72,12 @@ class Door:
 
     def prove(self, body: Mapping[str, object], user: str = "alice", url: str = URL) -> TestResponse:
         sent = json.dumps(body).encode()
-        header = sign_authorization(
-            self.people.people[user].private_key,
-            url=f"{url}/proof",
-            method="POST",
-            body=sent,
-            now=self.people.now,
-            random=os.urandom,
-        )
-        return self.post("/proof", sent, {"Authorization": header})
+        return self.post("/proof", sent, {"Authorization": self.signed(sent, user, url=f"{url}/proof")})
+
+    def signed(self, sent: bytes, user: str = "alice", **changes: Any) -> str:  # noqa: ANN401 - what is signed
+        """Return the header by which somebody's key signs a request; `changes` are to what it signs."""
+        honest: dict[str, Any] = {"url": f"{URL}/proof", "method": "POST", "body": sent, "now": self.people.now}
+        return sign_authorization(self.people.people[user].private_key, **{**honest, **changes}, random=os.urandom)
 
 
 @pytest.fixture
@@ -114,6 +113,65 @@ def test_possession_is_of_the_very_request(door: Door) -> None:
     assert (signed_by_mallory.status_code, _reason(signed_by_mallory)) == (401, "proof_refused")
 
 
+def rewritten(door: Door, sent: bytes, **changes: object) -> str:
+    """Return an honest header whose event was changed afterwards."""
+    event = json.loads(base64.b64decode(door.signed(sent).partition(" ")[2]))
+    return carrying({**event, **changes})
+
+
+def carrying(event: Mapping[str, object]) -> str:
+    return "Nostr " + base64.b64encode(json.dumps(event, separators=(",", ":")).encode()).decode()
+
+
+def at(door: Door, seconds: int) -> Any:  # noqa: ANN401 - a time
+    return door.people.now + timedelta(seconds=seconds)
+
+
+POSSESSION: dict[str, tuple[Callable[[Door, bytes], str], tuple[int, str]]] = {
+    "no signature": (lambda _door, _sent: "", (400, "malformed_authorization")),
+    "a bearer's token": (lambda door, sent: f"Bearer {door.signed(sent)[6:]}", (400, "malformed_authorization")),
+    "of a minute ago": (lambda door, sent: door.signed(sent, now=at(door, -61)), (401, "wrong_time")),
+    "of a minute ahead": (lambda door, sent: door.signed(sent, now=at(door, 61)), (401, "wrong_time")),
+    "for another address": (lambda d, sent: d.signed(sent, url="https://other.example/proof"), (401, "wrong_url")),
+    "for another path": (lambda d, sent: d.signed(sent, url=f"{URL}/challenge"), (401, "wrong_url")),
+    "for another method": (lambda d, sent: d.signed(sent, method="GET"), (401, "wrong_method")),
+    "for another body": (lambda d, sent: d.signed(sent + b" "), (401, "wrong_payload")),
+    "for no body": (lambda d, sent: d.signed(sent, body=None), (401, "wrong_payload")),
+    "of another's key": (lambda d, sent: d.signed(sent, "mallory"), (401, "proof_refused")),
+    "of another member's key": (lambda d, sent: d.signed(sent, "bob"), (401, "proof_refused")),
+    "under another's name": (
+        lambda d, sent: rewritten(d, sent, pubkey=d.people.people["bob"].npub),
+        (401, "wrong_event_id"),
+    ),
+    "dated anew": (lambda d, sent: rewritten(d, sent, created_at=int(at(d, 1).timestamp())), (401, "wrong_event_id")),
+    "tags changed": (lambda d, sent: rewritten(d, sent, tags=[["u", URL]]), (401, "wrong_event_id")),
+    "signed with nothing": (lambda d, sent: rewritten(d, sent, sig="0" * 128), (401, "bad_signature")),
+    "an event for another purpose": (
+        lambda d, _sent: carrying(json.loads(d.people.event().to_json())),
+        (401, "wrong_kind"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POSSESSION)
+def test_possession_that_is_not_shown_for_this_request_is_refused(door: Door, name: str) -> None:
+    forge, (status, reason) = POSSESSION[name]
+    sent = json.dumps(door.body()).encode()
+    answer = door.post("/proof", sent, {"Authorization": forge(door, sent)})
+    assert (answer.status_code, _reason(answer)) == (status, reason)
+    # Nothing was used up by it, for it was nobody's: the same request, signed as it must be, is good.
+    assert door.people.admin().failures == 0
+    assert door.post("/proof", sent, {"Authorization": door.signed(sent)}).status_code == 200
+
+
+def test_a_signed_request_that_was_overheard_serves_once(door: Door) -> None:
+    sent = json.dumps(door.body()).encode()
+    header = {"Authorization": door.signed(sent)}
+    answers = [door.post("/proof", sent, header) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 401]
+    assert _reason(answers[1]) == "challenge_refused"
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -144,3 +202,16 @@ def test_an_answer_does_not_say_what_was_missing(door: Door) -> None:
 
 def _reason(answer: TestResponse) -> str:
     return str(cast("dict[str, Any]", answer.json)["reason"])
+
+
+def test_nobody_uses_up_the_keys_quota_for_all_by_asking(door: Door) -> None:
+    def ask(address: str, path: str = "/challenge") -> TestResponse:
+        return door.client.post(path, environ_base={"REMOTE_ADDR": address})
+
+    assert {ask("203.0.113.9").status_code for _ in range(60)} == {200}
+    refused = ask("203.0.113.9")
+    assert (refused.status_code, cast("Any", refused.json)["error"]) == (429, "rate_limited")
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert ask("203.0.113.9", "/proof").status_code == 429
+    assert ask("203.0.113.10").status_code == 200
+    assert {door.post("/challenge").status_code for _ in range(70)} == {200}  # one's own machine
