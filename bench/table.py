@@ -36,7 +36,7 @@ ROWS = (
     Row("verify_beside_bcrypt", 1.5, imported_against_quiet),
     Row("refusal_timing_t", 4.5, refusals_alike),
     Row("proof_refusal_timing_t", 4.5, proof_refusals_alike),
-    Row("verify_memory_100k_vs_100mib", 1.0, memory_of_100k),
+    Row("verify_memory_100k_vs_100mb", 1.0, memory_of_100k),
     Row("token_vs_authlib_plain", 1.0, against_authlib_plain, at_least=True),
     Row("token_vs_authlib_bcrypt10", 60.0, against_authlib_bcrypt, at_least=True),
     Row("token_vs_floor", 0.65, against_floor, at_least=True),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from shared.ports.store import Data, Query, Write
 
 CLIENTS = 100_000
-LIMIT_BYTES = 100 * 1024 * 1024
+LIMIT_BYTES = 100_000_000
 _FIRST, _SECOND = 5_000, 10_000
 _CHECKS = 2_000
 _VERSION, _ROTATION = "01" + "A" * 24, "01" + "B" * 24
@@ -145,7 +145,7 @@ def calls_of_a_first_check(_folder: Path) -> Measured:
 
 
 def memory_of_100k(_folder: Path) -> Measured:
-    """Return the memory that 100 000 kept clients take over 100 MiB, from what the second 5 000 of 10 000 added."""
+    """Return the memory that 100 000 kept clients take over 100 MB, from what the second 5 000 of 10 000 added."""
     verifier = over(MadeUp())
     tracemalloc.start()
     try:

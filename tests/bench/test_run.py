@@ -31,7 +31,7 @@ PROMISED = {
     "refusal_timing_t": 4.5,
     "proof_refusal_timing_t": 4.5,
     "verify_first_calls_vs_two": 1.0,
-    "verify_memory_100k_vs_100mib": 1.0,
+    "verify_memory_100k_vs_100mb": 1.0,
     "token_vs_authlib_plain": 1.0,
     "token_vs_authlib_bcrypt10": 60.0,
     "token_vs_floor": 0.65,
