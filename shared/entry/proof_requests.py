@@ -25,14 +25,16 @@ _DIGEST_CHARACTERS = 43
 _SHORT = 256
 
 
-def challenge(_request: flask.Request) -> Mapping[str, Any]:
+def challenge(request: flask.Request) -> Mapping[str, Any]:
     """Return a challenge, and whether this deployment's acts need proofs at all."""
+    _charge(request)
     issued = proofs().challenges.issue(suite().databases.auth.get([]).read_time)
     return {**issued, "required": suite().settings.attested}
 
 
 def prove(request: flask.Request) -> Mapping[str, Any]:
     """Return a proof for what the body asks; the npub that proves its possession signed this very request (NIP-98)."""
+    _charge(request)
     body = body_of(request)
     url = f"{suite().settings.base_url}{request.root_path}{request.path}"
     now = suite().databases.auth.get([]).read_time
@@ -44,6 +46,15 @@ def prove(request: flask.Request) -> Mapping[str, Any]:
 def jwks(_request: flask.Request) -> Mapping[str, Any]:
     """Return the keys that proofs verify with."""
     return proofs().issuer.jwks()
+
+
+def _charge(request: flask.Request) -> None:
+    # Right or wrong, it costs a call to a key: it is paid for before anything is looked at.
+    from shared.entry.oauth import source  # noqa: PLC0415 - a door imports little before it is asked
+
+    asking = source(request)
+    proofs().budgets.admit(asking)
+    proofs().budgets.failed(asking)
 
 
 def _optional_identifier(fields: Fields, name: str) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shared.use_cases.prove_admin import ProveAdmin
     from shared.use_cases.prove_admin_challenge import Challenges
     from shared.use_cases.prove_admin_issue import ProofIssuer
+    from shared.verifier.budgets import Budgets
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,16 @@ class ProofSuite:
         wanted = self.settings
         roots = read_roots(cast("Path", wanted.webauthn_roots))
         return SecurityKeyAttestation(wanted.webauthn_rp_id, wanted.webauthn_origins, roots)
+
+    @functools.cached_property
+    def budgets(self) -> Budgets:
+        """How often a source may ask for a challenge, or show one: each costs a call to the MAC key, asked by anybody.
+
+        The quota of a key service is the whole project's: who used it up here would keep secrets from being verified.
+        """
+        from shared.verifier.budgets import Budgets  # noqa: PLC0415 - as above
+
+        return Budgets(time.monotonic)
 
     @functools.cached_property
     def challenges(self) -> Challenges:
