@@ -27,7 +27,9 @@ _MOST_KEPT: Final = 10_000
 _MOST_WAITING: Final = 1_000
 _PROVISIONAL: Final = "?"
 """What no tag begins with: base64url does not have it."""
-_PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,40}")
+_MOST_READ: Final = 40
+"""What is looked at, and kept, of a User-Agent: whoever makes up thousands of long ones fills no memory."""
+_PRODUCT = re.compile(rf"[A-Za-z0-9._-]{{1,{_MOST_READ}}}")
 _V4_NETWORK, _V6_NETWORK = 24, 48
 
 
@@ -69,6 +71,7 @@ class Callers:
 
     def tag(self, source: str, agent: str) -> str:
         """Return the tag of a source (`budgets.source_of`) and a User-Agent; provisional while there is no salt."""
+        agent = agent[:_MOST_READ]
         kept = self._kept.get((source, agent))
         if kept is not None:
             return kept

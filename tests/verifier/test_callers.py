@@ -138,3 +138,12 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert callers.tag(f"10.0.{number}.1", "web")
         assert len(callers._kept) <= 5
     assert callers.resolved("?never seen here") == ""
+
+
+def test_of_a_long_agent_no_more_is_kept_than_counts() -> None:
+    callers = made(Counted())
+    callers.resolved(callers.tag("203.0.113.9", "curl"))
+    product = "p" * 40
+    tags = {callers.tag("203.0.113.9", product + str(count) * 8000) for count in range(9)}
+    assert tags == {tag_of(SALT, "203.0.113.9", product)}
+    assert sum(len(agent) for _, agent in callers._kept) == len(product)
