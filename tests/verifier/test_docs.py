@@ -55,6 +55,10 @@ def test_every_example_runs(world: World) -> None:
     assert len(BLOCKS) == 6
 
 
+def test_the_client_for_an_instance_is_twenty_lines_at_most() -> None:
+    assert sum(bool(line.strip()) for line in INSTANCE.splitlines()) <= 20
+
+
 def test_an_instance_proves_with_the_client_on_the_page_over_http(world: World) -> None:
     world.serve(replace(QUICK, canaries=1))
     world.issue("alice", "bob")
