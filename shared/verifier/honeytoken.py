@@ -90,7 +90,11 @@ class Honeytoken:
             if not self._noted(client_id, secret) or self._running:
                 return
             self._running = True
-        self._background(self._run)
+        try:
+            self._background(self._run)
+        except RuntimeError:  # no thread is to be had now: the next refusal asks again
+            self._running = False
+            raise
 
     def _noted(self, client_id: str, secret: str) -> bool:
         values = self._waiting.get(client_id)

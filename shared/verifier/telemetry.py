@@ -126,8 +126,8 @@ class Telemetry:
         """Start what writes, once."""
         with self._starting:
             if not self._started:
-                self._started = True
                 self._background(self._run)
+                self._started = True  # not before: where no thread is to be had, the next check asks again
 
     # --- beside it ---------------------------------------------------------------------------------------------------
 

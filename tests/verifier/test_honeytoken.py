@@ -195,3 +195,21 @@ def test_the_suite_serves_its_verifier_with_it(world: World) -> None:
 
 def _down(_paths: object) -> None:
     raise StoreUnavailable
+
+
+def test_where_no_thread_is_to_be_had_the_next_refusal_asks_again(world: World) -> None:
+    first, version_id, _second = turned(world)
+    asked: list[Callable[[], None]] = []
+
+    def background(run: Callable[[], None]) -> None:
+        asked.append(run)
+        if len(asked) == 1:
+            raise RuntimeError("can't start new thread")
+
+    watching = Honeytoken(world.control, world.usage, time.monotonic, background, lambda _seconds: None)
+    refused = world.suite.verifier.check(CLIENT, WRONG)
+    with pytest.raises(RuntimeError):
+        watching(refused, CLIENT, WRONG, "")
+    watching(refused, CLIENT, first, "")
+    asked[1]()
+    assert use(world, version_id)["times"] == 1

@@ -360,3 +360,19 @@ def test_a_thread_of_its_own_writes_without_being_asked() -> None:
     process.close()
     assert failures_path("acme", 0) not in store.inner._documents
     assert sum(item.data is not None and item.data.get("count") == 1 for item in store.inner._documents.values()) == 1
+
+
+def test_where_no_thread_is_to_be_had_the_next_check_asks_again(scene: Scene) -> None:
+    asked: list[object] = []
+
+    def background(run: object) -> None:
+        asked.append(run)
+        if len(asked) == 1:
+            raise RuntimeError("can't start new thread")
+
+    process = Telemetry(scene.store, Environment(os.urandom, lambda _seconds: None), scene.clock.seconds, background)
+    with pytest.raises(RuntimeError):
+        process.start()
+    for _ in range(3):
+        process.start()
+    assert len(asked) == 2
