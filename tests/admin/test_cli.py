@@ -353,6 +353,14 @@ def test_waiting_ends_with_the_rotation(enrolled: Shell, server: FakeServer) -> 
     assert (rotation["phase"], rotation["outcome"]) == ("completed", "promoted")
 
 
+def test_canaries_are_shown_where_a_rotation_waits_for_them(enrolled: Shell, server: FakeServer) -> None:
+    enrolled("rotate", "acme", "--reason", "routine", "--rotation-id", ROTATION, "--yes")
+    assert "canaries" not in enrolled("rotation", "show", ROTATION).stdout
+    server.rotations[ROTATION].update(canaries=1, canaries_required=3)
+    shown = enrolled("rotation", "show", ROTATION).stdout
+    assert [line.split()[1:] for line in shown.splitlines() if line.startswith("canaries")] == [["1", "of", "3"]]
+
+
 def test_waiting_for_what_is_not_promoted_fails(enrolled: Shell, server: FakeServer) -> None:
     enrolled.on_sleep = lambda: server.rotations[ROTATION].update(phase="completed", outcome="expired")
     result = enrolled("rotate", "acme", "--reason", "r", "--rotation-id", ROTATION, "--wait", "--yes")

@@ -242,6 +242,22 @@ def test_use_near_the_end_raises_an_alarm_once_an_hour(world: World, caplog: pyt
     assert old not in caplog.text
 
 
+@pytest.mark.parametrize(("new_uses", "at_risk"), [(19, True), (20, False)])
+def test_a_high_share_of_the_old_near_its_end_is_a_risk_whoever_has_moved(
+    world: World, caplog: pytest.LogCaptureFixture, *, new_uses: int, at_risk: bool
+) -> None:
+    old, new = begun(world)
+    world.clock.advance(hours=24 * 12)
+    use(world, old)
+    world.clock.advance(hours=1)
+    use(world, new, times=new_uses)  # the same caller: it does not lag, and one use in twenty is a high share
+    told = cutover(world)
+    assert [item["lags"] for item in told["callers"]] == [False]
+    assert told["at_risk"] is at_risk
+    world.sweep()
+    assert ("an old secret is in use near its end" in caplog.text) is at_risk
+
+
 def test_a_damaged_client_holds_up_no_other(world: World) -> None:
     _, new = begun(world, retire_early=True)
     world.add_client("damaged")
