@@ -7,6 +7,9 @@ import pytest
 from tests.emulators import firestore_channel, firestore_host, firestore_store, project
 from tests.tiers import PROGRAMS, require
 
+RULE_COVERAGE = "rule coverage"
+"""What a test of rules tells as a property: how often each rule came to which value."""
+
 __all__ = ["firestore_channel", "firestore_host", "firestore_store", "project"]
 
 
@@ -33,6 +36,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         # Without its parameters a name says enough.
         for name, cases in Counter(test.partition("[")[0] for name, test in left if name == tier).items():
             terminalreporter.write_line(f"tier {tier}: not run: {name} ({cases})")
+    for report in terminalreporter.stats.get("passed", ()):
+        for coverage in (value for key, value in report.user_properties if key == RULE_COVERAGE):
+            terminalreporter.write_line(f"{RULE_COVERAGE}, {report.nodeid.partition('[')[2].rstrip(']')}: {coverage}")
 
 
 def tests(terminalreporter: pytest.TerminalReporter, *outcomes: str) -> list[tuple[str, str]]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shared.adapters.attestation.app_attest import DEVELOPMENT
 from shared.domain.encodings import base64url_encode, invite_id
 from shared.entry.proof_settings import ProofSettings
 from shared.entry.proof_wiring import ProofSuite
 from shared.proofs.statement import RegistrationStatement, Statement
 from shared.records.entities import from_data
 from shared.use_cases.prove_admin_record import Admin
-from tests.adapters.attestation.test_app_attest import KIND, Phone
+from tests.adapters.attestation.authorities import root
+from tests.adapters.attestation.test_app_attest import KIND, ROOT, Phone
 from tests.functions.attested import Person, body, invite, refusal
-from tests.world import CLIENT, GROUP, URL, running
+from tests.world import CLIENT, GROUP, START, URL, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,11 +39,11 @@ class OnAPhone(Person):
     def device_id(self) -> str:
         return base64url_encode(self.phone.key_id)
 
-    def asked(self, code: str, *, known: bool = False) -> dict[str, object]:
+    def asked(self, code: str, *, known: bool = False, **changes: Any) -> dict[str, object]:  # noqa: ANN401 - parts of a registration
         challenge = self.challenge()
         statement = RegistrationStatement(service=URL, challenge=challenge, npub=self.npub, invite=invite_id(code))
         make = self.phone.assertion if known else self.phone.registration
-        device = {"kind": "app_attest", "device_id": self.device_id, **make(statement.to_bytes())}
+        device = {"kind": "app_attest", "device_id": self.device_id, **make(statement.to_bytes(), **changes)}
         return self.registration(code, challenge=challenge, device=device)
 
     def prove_by(self, phone: Phone) -> TestResponse:
@@ -102,6 +105,41 @@ def test_a_new_totp_is_asked_for_by_an_assertion_that_counts_confirmed_or_not(wo
     alice.secret = secret_of(answer)
     assert alice.confirm(code).status_code == 200
     assert alice.prove_by(alice.phone).status_code == 200
+
+
+REGISTRATIONS: dict[str, dict[str, Any]] = {
+    "App Attest chain to another root": {"issuer": root("Another Root").intermediate()},
+    "App Attest leaf without its chain": {"chain": ["leaf"]},
+    "App Attest certificate that expired": {"ends": START - timedelta(days=1)},
+    "App Attest authority that expired": {"issuer": ROOT.intermediate(ends=START - timedelta(days=1))},
+    "App Attest certificate without the nonce": {"extension": b""},
+    "App Attest certificate over another nonce": {"extension": bytes.fromhex("3024a1220420") + bytes(32)},
+    "App Attest counter that is not zero": {"counter": 1},
+    "App Attest key id of another key": {"claimed": bytes(32)},
+    "App Attest of the development environment": {"aaguid": DEVELOPMENT},
+}
+
+
+@pytest.mark.parametrize("name", REGISTRATIONS)
+def test_a_phone_that_no_maker_vouches_for_is_refused_and_kept_as_evidence(world: World, name: str) -> None:
+    alice = OnAPhone(world, "alice")
+    code = invite(world, "alice")["code"]
+    answer = alice.signed("/enrol/registration", alice.asked(code, **REGISTRATIONS[name]))
+    assert (refusal(answer), evidence(world)) == ((401, "proof_refused"), [("alice", ["device"])])
+
+
+def test_a_phone_with_another_app_is_refused_and_kept_as_evidence(world: World) -> None:
+    alice = OnAPhone(world, "alice", phone=Phone(app="TEAM123456.com.example.other"))
+    code = invite(world, "alice")["code"]
+    answer = alice.signed("/enrol/registration", alice.asked(code))
+    assert (refusal(answer), evidence(world)) == ((401, "proof_refused"), [("alice", ["device"])])
+
+
+def evidence(world: World) -> list[tuple[str, list[str]]]:
+    found: list[Any] = [
+        data for path, (_, data) in world.documents(world.usage).items() if path.startswith("refusals/")
+    ]
+    return [(entry["user"], list(entry["missing"])) for data in found for entry in data["entries"]]
 
 
 def test_an_attestation_of_another_invite_or_another_maker_registers_nothing(world: World) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NOW = datetime.now(UTC)  # what OpenSSL looks at cannot be told another time
 YEAR = timedelta(days=365)
+BEGINS = datetime(2020, 1, 1, tzinfo=UTC)
+"""From when certificates are good: before any time that a test's own clock shows."""
 
 
 def name(common_name: str) -> x509.Name:
@@ -90,6 +92,6 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - YEAR)
+        .not_valid_before(BEGINS)
         .not_valid_after(ends)
     )
