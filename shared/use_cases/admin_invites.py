@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from shared.domain.audit import Transition
 from shared.domain.encodings import crockford, identifier, invite_id, to_milliseconds
-from shared.domain.errors import Conflict, NotFound
+from shared.domain.errors import Conflict, InvalidRequest, NotFound
 from shared.ports.store import Check, Create
 from shared.records import paths
 from shared.records.entities import to_data
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 INVITES_LAST = timedelta(hours=24)
 OPERATOR = "operator"
+NOT_PEOPLE = frozenset({OPERATOR, "time", "policy", "distribute", "canaries"})
+"""Who else acts, by the names that the audit has for them: no person may be taken for one of these."""
 _CODE_BYTES = 16
 
 
@@ -44,6 +46,8 @@ class Invites:
     def __call__(self, user: str, group_id: str, purpose: Purpose = Purpose.JOIN, subject: str = "") -> Data:
         """Make an invite; only the hash of its code is stored, and that is its id. Any `Refusal`."""
         code = crockford(int.from_bytes(self.environment.random(_CODE_BYTES), "big"))
+        if user in NOT_PEOPLE:
+            raise InvalidRequest("reserved_user", "The audit knows somebody else by that name.")
         wanted = (identifier(user), identifier(group_id), purpose, subject and identifier(subject))
         made = until_won(lambda: self._make(code, *wanted), self.environment)
         return {

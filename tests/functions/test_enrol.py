@@ -147,3 +147,9 @@ def test_the_operators_door_is_the_only_one_that_invites(world: World) -> None:
         assert world.call("POST", "/operator/invites", body, headers).status_code == 401
     assert world.call("POST", "//operator/invites", body).status_code in {401, 404}
     assert world.call("POST", "/operator/../operator/invites", body).status_code in {401, 404}
+
+
+@pytest.mark.parametrize("user", ["operator", "time", "policy", "distribute", "canaries"])
+def test_nobody_goes_by_a_name_that_the_audit_has_for_others(world: World, user: str) -> None:
+    refused = world.operator("/invites", {"user": user, "group_id": GROUP})
+    assert (refused.status_code, cast("Any", refused.json)["reason"]) == (400, "reserved_user")
