@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from admin import answers
@@ -221,13 +222,15 @@ class Device:
 
     def send(self, plan: RotationPlan) -> dict[str, object]:
         """Ask for the rotation that was planned, and return the server's answer."""
-        request = plan.request
+        return self._outbox.send(f"rotation:{plan.request.rotation_id}", plan.request.group, lambda: self._asked(plan))
+
+    def _asked(self, plan: RotationPlan) -> Event:
+        presence = self._prover.presence()
+        moment = self._signer.now()  # the lead counts from the event's time, and somebody may type slowly
+        request = plan.request_at(moment)
         subject = Subject(digest=request.digest, group=request.group, client_id=request.client_id)
-        return self._outbox.send(
-            f"rotation:{request.rotation_id}",
-            request.group,
-            lambda: rotation_event(self._signer, request, self._prover.proof(subject)),
-        )
+        proof = self._prover.proof_by(presence, subject)
+        return rotation_event(replace(self._signer, now=lambda: moment), request, proof)
 
     def rotate(
         self,

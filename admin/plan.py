@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,8 @@ class RotationPlan:
     current_version: str | None
     version_in_grace: str | None
     active_rotation: str | None
+    lead: timedelta | None = None
+    """How long after the event's time the new version begins, at least; None for the policy's earliest."""
 
     @property
     def fate_of_grace(self) -> str:
@@ -69,6 +71,12 @@ class RotationPlan:
         if self.request.emergency:
             return f"{self.active_rotation} is canceled by this one"
         return f"{self.active_rotation} is active: refused until it ends"
+
+    def request_at(self, moment: datetime) -> RotationRequest:
+        """Return the request as it is signed at a moment: time that was spent before it takes nothing from the lead."""
+        if self.lead is None:
+            return self.request
+        return replace(self.request, not_before=to_milliseconds(moment + self.lead))
 
 
 def make_plan(wish: Wish, client: Mapping[str, object], seats: Sequence[Seat], now: datetime) -> RotationPlan:
@@ -91,6 +99,7 @@ def make_plan(wish: Wish, client: Mapping[str, object], seats: Sequence[Seat], n
         current_version=answers.optional_text(client, "current_version"),
         version_in_grace=answers.optional_text(client, "previous_version"),
         active_rotation=answers.optional_text(client, "active_rotation"),
+        lead=wish.not_before,
     )
 
 

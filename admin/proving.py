@@ -43,6 +43,14 @@ class Subject:
     """Told beside: while the operator has stopped everything, only some actions get proofs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Somebody who is there: signed in, with the code that their authenticator just showed."""
+
+    who: SignIn
+    code: str = field(repr=False)
+
+
 def no_code() -> NoReturn:
     """Ask nobody: a device that was opened without anybody to ask has no presence to prove."""
     raise NoCodeError("This needs a code of the authenticator app.", "Run it where somebody can type one.")
@@ -62,31 +70,39 @@ class Prover:
         """Return whether this service takes commands from attested admins only."""
         return self.server.challenge().get("required") is not False
 
-    def proof(self, subject: Subject) -> str:
-        """Return a proof for exactly this request, NO_PROOF where none is wanted.
+    def presence(self) -> Presence | None:
+        """Have the person type a code, which takes its time; None where no proof is wanted.
 
-        `NotSignedInError`, `NoCodeError`, or what the service refuses with.
+        `NotSignedInError` or `NoCodeError`.
         """
         if not self.is_wanted():
+            return None
+        return Presence(signed_in(self.home, self.signer.now()), self.ask_code())
+
+    def proof(self, subject: Subject) -> str:
+        """Return a proof for exactly this request, NO_PROOF where none is wanted; errors as of its two halves."""
+        return self.proof_by(self.presence(), subject)
+
+    def proof_by(self, presence: Presence | None, subject: Subject) -> str:
+        """Return a proof for exactly this request by who is present; what the service refuses with."""
+        if presence is None:
             return NO_PROOF
-        who = signed_in(self.home, self.signer.now())
-        code = self.ask_code()
         for _ in range(1, _ATTEMPTS):
             try:
-                return self._prove(subject, who, code)
+                return self._prove(subject, presence)
             except ServerRefusedError as refused:
                 if refused.reason != _CHALLENGE_REFUSED:
                     raise
-        return self._prove(subject, who, code)  # a refused challenge has used up no code
+        return self._prove(subject, presence)  # a refused challenge has used up no code
 
-    def _prove(self, subject: Subject, who: SignIn, code: str) -> str:
+    def _prove(self, subject: Subject, presence: Presence) -> str:
         challenge = answers.text(self.server.challenge(), "challenge")
         named = {"mls_group": subject.group, "client_id": subject.client_id, "action": subject.action}
         asked = {
             "challenge": challenge,
-            "id_token": who.id_token,
+            "id_token": presence.who.id_token,
             "device": self._assertion(subject, challenge),
-            "totp": code,
+            "totp": presence.code,
             **{name: value for name, value in named.items() if value},
             "request_digest": subject.digest,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pyotp
@@ -148,3 +149,10 @@ def test_a_counter_that_went_back_is_a_copied_key(world: World) -> None:
     with pytest.raises(ServerRefusedError) as refused:
         alice.device.rotate(CLIENT, "again", emergency=True)
     assert refused.value.reason == "proof_refused"
+
+
+def test_however_long_somebody_types_the_lead_counts_from_the_request(world: World) -> None:
+    alice = Alice(world)  # who takes half a minute for a code
+    alice.enrol()
+    answer = alice.device.rotate(CLIENT, "first issue", not_before=timedelta(seconds=10))
+    assert answer["not_before"] == world.milliseconds(seconds=10)
