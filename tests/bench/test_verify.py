@@ -28,10 +28,10 @@ def test_what_is_measured_is_reported_by_parts(tmp_path: Path, monkeypatch: pyte
 
 
 def test_memory_grows_with_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "_FIRST", 20)
-    monkeypatch.setattr(verify, "_SECOND", 60)
+    monkeypatch.setattr(verify, "CLIENTS", 960)
     measured = verify.memory_of_100k(tmp_path)
     assert measured.parts["whole_bytes"] > verify.CLIENTS * 100
+    assert measured.ratio == measured.parts["whole_bytes"] / 100_000_000
 
 
 def test_a_kept_check_is_set_against_bcrypt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
