@@ -10,6 +10,8 @@ import typer
 
 from admin import cli
 from admin.operator_token import token_path
+from shared.domain.policy import Policy
+from shared.entry.proof_settings import ProofSettings
 from tests.terraform.reading import ROOT, literals, read
 
 PAGE = (ROOT.parent / "docs" / "deploy.md").read_text()
@@ -70,6 +72,29 @@ def test_it_names_what_terraform_names() -> None:
     dead = literals(resources["google_pubsub_subscription", "dead"]["name"])
     assert f"--keyring {ring} --key mac" in PAGE
     assert f"subscriptions pull {dead}" in PAGE
+
+
+ALERTS = {
+    "dead_letters": "dead letters and dropped messages",
+    "failed_sweeps": "failed sweeps",
+    "late_promotions": "late promotions",
+    "kms_errors": "KMS errors",
+    "unfinished_cutover": "an old secret that is in use near its end",
+    "leaks": "a sighted secret that was revoked, a retired one that somebody presented",
+}
+"""What the page says of each alert."""
+
+
+def test_it_tells_of_every_alert() -> None:
+    assert set(ALERTS) == {name for type_, name in read().resources if type_ == "google_monitoring_alert_policy"}
+    assert [told for told in ALERTS.values() if told not in PAGE] == []
+
+
+def test_every_setting_that_it_names_is_one_that_a_door_or_the_command_line_reads() -> None:
+    named = {name.rstrip("_") for name in re.findall(r"KEYTURN_(\w+)", PAGE)} - {"", "POLICY"}
+    policies = {f"POLICY_{name.upper()}" for name in Policy.__dataclass_fields__}
+    proofs = {name.upper() for name in ProofSettings.__dataclass_fields__}
+    assert named - policies - proofs == {"URL"}
 
 
 def test_the_token_file_is_where_the_command_line_looks() -> None:
