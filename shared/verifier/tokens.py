@@ -100,19 +100,22 @@ class TokenChecker:
     issuer: str
     audience: str
 
-    def check(self, token: str, scopes: Sequence[str] = ()) -> CheckedToken:
-        """Return whether a token is good here, now and for all of `scopes`; errors as `Verifier.check`."""
-        checked = self.check_for(token, (self.audience,))
+    def check(self, token: str, scopes: Sequence[str] = (), *, source: str = "") -> CheckedToken:
+        """Return whether a token is good here, now and for all of `scopes`; errors, and `source`, as `Verifier.check`.
+
+        What is no token of a version that verifies is charged to its source; one that has ended, or is for others, not.
+        """
+        checked = self.check_for(token, (self.audience,), source=source)
         if not checked.verdict.accepted or checked.scopes.issuperset(scopes):
             return checked
         return _refused(checked.verdict, Reason.INSUFFICIENT_SCOPE)
 
-    def check_for(self, token: str, audiences: Sequence[str]) -> CheckedToken:
+    def check_for(self, token: str, audiences: Sequence[str], *, source: str = "") -> CheckedToken:
         """Return whether a token is good now for one of these audiences; errors as `Verifier.check`."""
         claims = self._signed_claims(token)
         # Whatever is wrong with a token, a version is looked up: a refusal looks the same from outside.
         named = [str(claims.get(name, "")) for name in ("client_id", "client_version_id")]
-        verdict = self.verifier.check_version(named[0], named[1])
+        verdict = self.verifier.check_version(named[0], named[1], source=source)
         if not verdict.accepted or not self._holds(claims, verdict, audiences):
             return _refused(verdict, Reason.BAD_TOKEN if verdict.accepted or not claims else verdict.reason)
         return CheckedToken(verdict, claims)

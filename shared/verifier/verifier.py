@@ -136,10 +136,12 @@ class Verifier:
                 _log.error("an observer of checks failed: %s", type(error).__name__)
         return verdict
 
-    def check_version(self, client_id: str, version_id: str) -> Verdict:
-        """Return whether a version verifies now: what a token of it rests on. Errors as `check`."""
+    def check_version(self, client_id: str, version_id: str, *, source: str = "") -> Verdict:
+        """Return whether a version verifies now: what a token of it rests on. Errors, and `source`, as for `check`."""
         kept = self._found(client_id, version_id)
-        return kept if kept is not None else self._checked_version(client_id, version_id)
+        if kept is not None:
+            return kept
+        return self._charged(source, lambda: self._checked_version(client_id, version_id))
 
     def poll(self) -> None:
         """Look now for what changed, in the caller's thread; `StoreUnavailable`. Nothing to do without caching."""

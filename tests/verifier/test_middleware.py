@@ -26,9 +26,10 @@ from shared.verifier.middleware.fastapi import Authenticated
 from shared.verifier.middleware.wsgi import VERDICT, WsgiGuard
 from shared.verifier.tokens import TokenChecker, Tokens
 from shared.verifier.verdict import Verdict
-from shared.verifier.verifier import Verifier, monotonic
+from shared.verifier.verifier import Caching, Verifier, monotonic
 from tests.verifier.stage import CountedMac, Stage
 from tests.verifier.test_legacy import imported
+from tests.world import URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
@@ -201,6 +202,20 @@ def test_bearer_tokens_are_taken_where_they_are_checked(way: str, world: World) 
     assert refused.status == 401
     assert "Bearer" in refused.headers["www-authenticate"]
     assert 'error="invalid_token"' in refused.headers["www-authenticate"]
+
+
+@EACH_WAY
+def test_who_makes_tokens_up_waits_and_who_has_a_kept_one_does_not(way: str, world: World) -> None:
+    secret = world.issue("alice", "bob")
+    caching = Caching(background=lambda _poll: None)
+    budgets = Budgets(monotonic, burst=2)
+    verifier = Verifier(world.control, world.keys.mac, world.policy, caching=caching, budgets=budgets)
+    token, _ = world.suite.tokens.issue(verifier.check("acme-integrations", secret))
+    checker = TokenChecker(verifier, lambda: world.suite.tokens.jwks()["keys"], f"{URL}/client_token", "keyturn")
+    call = WAYS[way](Guard(verifier, checker))
+    good, made_up = ({"Authorization": f"Bearer {each}"} for each in (token, token + "x"))
+    assert [call(each).status for each in (good, made_up, made_up, made_up)] == [200, 401, 401, 429]
+    assert call(good).status == 200
 
 
 @EACH_WAY

@@ -82,7 +82,7 @@ class Guard:
     def _checked(self, found: Presented, source: str, agent: str) -> tuple[Verdict, frozenset[str]] | None:
         """Return the verdict on a credential and the scopes that come with it."""
         if found.bearer:
-            checked = self.tokens.check(found.bearer) if self.tokens is not None else None
+            checked = self.tokens.check(found.bearer, source=source) if self.tokens is not None else None
             return (checked.verdict, checked.scopes) if checked is not None else None
         caller = self.tag(source, agent) if self.tag is not None else ""
         who = (found.client_id, found.secret)
