@@ -77,7 +77,10 @@ class Changes:
         now = self._monotonic()
         if now >= self._due:
             self._due = now + self._half_bound
-            self._background(self._attempt)
+            try:
+                self._background(self._attempt)
+            except RuntimeError:  # no thread is to be had now: freshness lapses by itself, and the next look is due
+                return
 
     def _attempt(self) -> None:
         try:

@@ -12,7 +12,7 @@ from shared.domain.errors import RateLimited
 from shared.ports.keys import KeyUnavailable
 from shared.ports.store import StoreUnavailable
 from shared.verifier.budgets import Budgets
-from shared.verifier.verifier import Verifier
+from shared.verifier.verifier import Caching, Verifier
 from tests.world import CLIENT
 
 if TYPE_CHECKING:
@@ -262,3 +262,17 @@ def test_another_way_to_read_a_value_is_part_of_the_same_check(world: World) -> 
         assert not verifier.check(CLIENT, "wrong", source="203.0.113.9", otherwise="as wrong").accepted
     with pytest.raises(RateLimited):
         verifier.check(CLIENT, secret, source="203.0.113.9")
+
+
+def test_where_no_thread_is_to_be_had_checks_read_for_themselves(world: World) -> None:
+    secret = world.issue("alice", "bob")
+
+    def background(_run: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    caching = Caching(background=background)
+    verifier = Verifier(
+        world.suite.databases.control, world.suite.keys.mac, world.suite.settings.policy, caching=caching
+    )
+    assert verifier.check(CLIENT, secret).accepted
+    assert not verifier.check(CLIENT, "wrong").accepted
