@@ -108,7 +108,8 @@ def _told() -> Iterator[None]:
         from fido2.client import ClientError  # noqa: PLC0415 - as above
     except ModuleNotFoundError:
         raise SecurityKeyError(
-            "What speaks to security keys is not installed.", "Install it: pip install 'keyturn[security-key]'."
+            "What speaks to security keys is not installed.",
+            "Install python-fido2: `pip install -e '.[security-key]'` in keyturn's clone.",
         ) from None
     try:
         yield

@@ -40,7 +40,8 @@ _BY_REASON = {
     "not_registered": "A further device of a person takes an invite of its own: `device invite --purpose device`.",
     "own_invite": "Ask another admin: nobody approves for themselves.",
     "policy_out_of_bounds": "A client's --grace is at most 30d, its --quorum from 1 to 50.",
-    "proof_refused": "Is it the code that your app shows now, not given before? If it is: `keyturn login`, then again.",
+    "proof_refused": "Is it the code that your app shows now, not given before? If it is: `keyturn login`, then again."
+    " Whoever is suspended or denied hears the same; an operator knows.",
     "quorum_unreachable": "Enrol more people with `keyturn device invite`, or lower the client's quorum.",
     "rotation_active": "Wait for it, or end it with `keyturn rotation cancel`.",
     "rotation_not_open": "`keyturn rotation show` says how it ended.",

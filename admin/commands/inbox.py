@@ -81,7 +81,9 @@ def _warn_of_ended(device: "Device", notices: list["Notice"]) -> None:
 def relay_inbox(url: str) -> "RelayInbox":
     """Return the relay at an address; `UsageError` without what speaks to relays."""
     if find_spec("nostr_sdk") is None:
-        raise UsageError("Reading from a relay needs nostr-sdk.", "Install it: pip install 'keyturn[relay]'")
+        raise UsageError(
+            "Reading from a relay needs nostr-sdk.", "Install it: `pip install -e '.[relay]'` in keyturn's clone."
+        )
     from admin.relay_inbox import RelayInbox  # noqa: PLC0415 - only who reads from a relay
 
     return RelayInbox(url)

@@ -25,6 +25,10 @@ from shared.proofs.receipts import Sighting, receipt_key, sign_sighting
 NONE_OF_OURS = 1
 _PAUSES = (1.0, 2.0)
 _ALIVE = frozenset({"pending", "current", "grace"})
+_NO_FORM = (
+    "No secret that was born here has that form. Give the bare value, without quotes or what stands around it; an"
+    " imported client's, which may have any form, with --client."
+)
 _SCAN = (
     "Neither hint nor --client: every version of every client is fetched and tried here. The store reads one document"
     " for each of them (on Firestore that is what it costs)."
@@ -71,7 +75,9 @@ def leak(
 
 
 def _warn_of_form(value: str) -> None:
-    if hint_of(value) is not None and not checksum_holds(value):
+    if not well_formed(value):
+        print_warning(_NO_FORM)
+    elif hint_of(value) is not None and not checksum_holds(value):
         print_warning("The value's checksum is wrong: it was cut, mistyped or made up.")
 
 
@@ -175,7 +181,8 @@ def _report_none(search: Search, *, as_json: bool) -> None:
     if as_json:
         print_json({"found": False, "tried": search.tried, "untried": search.untried})
         return
-    print_note(f"It is none of ours: {search.tried} versions of {search.clients} clients were tried.")
+    known = "It is none of those" if search.untried else "It is none of ours"
+    print_note(f"{known}: {search.tried} versions of {search.clients} clients were tried.")
     if search.untried:
         note = f"{search.untried} imported versions can't be tried from here: ask with --client, one by one."
         print_note(note)

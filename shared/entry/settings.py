@@ -157,7 +157,7 @@ def _relays(found: Mapping[str, str]) -> tuple[str, ...]:
     if not all(part.scheme in {"ws", "wss"} and part.hostname and "@" not in part.netloc for part in parts):
         raise SettingsError(f"{PREFIX}RELAYS is not a list of ws:// or wss:// addresses, without names and passwords")
     if urls and importlib.util.find_spec("nostr_sdk") is None:
-        raise SettingsError(f"{PREFIX}RELAYS needs nostr-sdk, which is not installed: pip install 'keyturn[relay]'")
+        raise SettingsError(f"{PREFIX}RELAYS needs nostr-sdk, which is not installed: its extra `relay` has it")
     return urls
 
 

@@ -134,7 +134,9 @@ def test_a_hint_costs_one_page_and_a_scan_says_what_it_costs(keyturn: Operator) 
 def test_what_is_none_of_ours_is_said_to_be_so(keyturn: Operator, value: str, words: list[str]) -> None:
     secret = issued(keyturn)
     assert keyturn.json("leak", *words, stdin=value, code=1)["found"] is False
-    assert "none of ours" in keyturn("leak", *words, stdin=value).stdout
+    told = keyturn("leak", *words, stdin=value)
+    assert "none of ours" in told.stdout
+    assert ("without quotes" in told.stderr) is (value == "something else")
     assert keyturn.world.check(secret)["accepted"]
 
 
