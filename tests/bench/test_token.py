@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from werkzeug.test import Client
 
-from bench import token_race, token_servers
+from bench import token_race, token_rows, token_servers
 from bench.rows import NotRunError
-from bench.token_load import Load, UnlikeAnswerError
+from bench.token_load import Load, UnlikeAnswerError, Window
 from bench.token_servers import CLIENT, FOLDER, SECRET
 from shared.domain.encodings import base64url_decode
 from shared.entry import wiring
@@ -77,6 +77,24 @@ def test_each_of_them_answers_under_gunicorn(tmp_path: Path, monkeypatch: pytest
     for windows in found.values():
         assert len(windows) == 2
         assert all(window.answered >= 4 and window.processor > 0 for window in windows)
+
+
+def test_a_row_names_its_signer_and_compares_neighbouring_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {
+        "ours": [Window(answered=30, processor=1.0, wall=2.0), Window(answered=60, processor=2.0, wall=4.0)],
+        "authlib_plain": [Window(answered=20, processor=1.0, wall=1.0), Window(answered=40, processor=2.0, wall=2.0)],
+    }
+    monkeypatch.setattr(token_rows, "windows", lambda *_given: found)
+    measured = token_rows.against_authlib_plain(tmp_path)
+    assert measured.ratio == 1.5
+    assert measured.parts == {
+        "ours_per_core_second_local_key": 30,
+        "authlib_plain_per_core_second_local_key": 20,
+        "ours_per_second": 15,
+        "authlib_plain_per_second": 20,
+    }
 
 
 @pytest.mark.parametrize(
