@@ -45,6 +45,14 @@ def test_production_names_everything_at_once() -> None:
     assert [named for _, named in UNSAFE.values() if named not in str(refused.value)] == []
 
 
+def test_the_one_key_file_that_production_takes_is_for_tokens_and_asked_for_by_name() -> None:
+    """The alternative to a call of KMS for each token (docs/verifier.md has its trade); MACs and seals stay in KMS."""
+    assert from_environment(SAFE).sign_key_file is None
+    assert from_environment({**SAFE, "KEYTURN_SIGN_KEY_FILE": "/run/keys/sign.json"}).sign_key_file is not None
+    with pytest.raises(SettingsError, match="KEYTURN_DATA"):
+        from_environment({**SAFE, "KEYTURN_SIGN_KEY_FILE": "/run/keys/sign.json", "KEYTURN_DATA": "/run/keys"})
+
+
 def test_no_stage_is_production() -> None:
     unnamed = {name: value for name, value in SAFE.items() if name != "KEYTURN_STAGE"}
     assert from_environment(unnamed).stage is Stage.PRODUCTION
