@@ -104,7 +104,7 @@ class Machine:
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(90)  # a sweep that is under way is waited for, a minute at most
 
     def end(self) -> None:
         """Leave no process behind, whatever happened."""
