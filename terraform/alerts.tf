@@ -11,6 +11,7 @@ resource "google_monitoring_notification_channel" "mail" {
 locals {
   log_metrics = {
     unsettled  = "resource.type=\"cloud_run_revision\" AND (textPayload:\"a client could not be settled\" OR jsonPayload.message:\"a client could not be settled\")"
+    late       = "resource.type=\"cloud_run_revision\" AND (textPayload:\"a client was settled late\" OR jsonPayload.message:\"a client was settled late\")"
     dropped    = "resource.type=\"cloud_run_revision\" AND (textPayload:\"an event was dropped\" OR jsonPayload.message:\"an event was dropped\")"
     kms_errors = "resource.type=\"cloud_run_revision\" AND (textPayload=~\"[0-9a-f]{16} Key(Unavailable|Refused) at \" OR jsonPayload.message=~\"[0-9a-f]{16} Key(Unavailable|Refused) at \")"
     sweep_runs = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"keyturn-sweep\" AND severity>=ERROR"
@@ -96,7 +97,8 @@ resource "google_monitoring_alert_policy" "failed_sweeps" {
   }
 }
 
-# Nothing else promotes what nobody touches: without a sweep, or with a client that it cannot settle, promotions are late.
+# Nothing else promotes what nobody touches: without a sweep, with one that falls behind, or with a client that it cannot
+# settle, promotions are late.
 resource "google_monitoring_alert_policy" "late_promotions" {
   project               = var.project
   display_name          = "keyturn: promotions are late"
@@ -109,6 +111,22 @@ resource "google_monitoring_alert_policy" "late_promotions" {
     condition_absent {
       filter   = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.grace_sweeper.service}\" AND metric.type = \"run.googleapis.com/request_count\" AND metric.labels.response_code_class = \"2xx\""
       duration = "600s"
+
+      aggregations {
+        alignment_period   = "60s"
+        per_series_aligner = "ALIGN_SUM"
+      }
+    }
+  }
+
+  conditions {
+    display_name = "a client was settled more than ten minutes late"
+
+    condition_threshold {
+      filter          = "resource.type = \"cloud_run_revision\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.this["late"].name}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
 
       aggregations {
         alignment_period   = "60s"

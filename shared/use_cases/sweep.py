@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from shared.ports.environment import Environment
     from shared.ports.store import Document, Snapshot, Store
     from shared.use_cases.canaries import CarryOver
-    from shared.use_cases.clients import Clients
+    from shared.use_cases.clients import Clients, Reading
     from shared.use_cases.early_retirement import WatchTransitions
     from shared.use_cases.expiry import Expiry
     from shared.use_cases.publish_log import PublishLog
@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 SHARDS = 16
 PAGE = 100
 HOUSE_KEPT_EVERY = timedelta(hours=1)
+LATE_AFTER = timedelta(minutes=10)
+"""How long after it was due something is settled late: no verdict is later for it, but people wait (protocol.md §6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Sweep:
         decision = lifecycle.settle(reading.state, reading.policy, reading.now)
         if decision.transitions:
             self.clients.commit(reading, decision)
+            _tell_if_late(reading)
             return "settled"
         if self.carry_over is not None and self.carry_over(reading):
             return "settled"
@@ -122,6 +125,12 @@ class Sweep:
             self.clients.store.commit([put(document, {"due_at": now + HOUSE_KEPT_EVERY})])
         except LostRace:
             return  # another sweep kept it
+
+
+def _tell_if_late(reading: Reading) -> None:
+    due = lifecycle.due(reading.state, reading.policy)
+    if due is not None and reading.now - due.at > LATE_AFTER:
+        _log.error("a client was settled late: %d seconds", (reading.now - due.at).total_seconds())
 
 
 def pages(store: Store, query: Query) -> Iterator[Document]:

@@ -241,7 +241,8 @@ def _metric_words(name: str) -> str:
 
 
 def test_what_the_alert_on_late_promotions_looks_for_is_what_the_sweep_writes() -> None:
-    assert f'_log.error("{_metric_words("unsettled")}:' in Path(sweep.__file__).read_text()
+    written = Path(sweep.__file__).read_text()
+    assert all(f'_log.error("{_metric_words(name)}:' in written for name in ("unsettled", "late"))
 
 
 def test_what_the_alert_on_dropped_events_looks_for_is_what_a_door_writes() -> None:

@@ -102,6 +102,21 @@ def test_a_scheduled_promotion_is_written_down_when_it_is_due(world: World) -> N
     assert (rotation["outcome"], rotation["completed_at"]) == ("promoted", rotation["not_before"])
 
 
+@pytest.mark.parametrize(("late", "told"), [({"minutes": 10}, []), ({"minutes": 10, "seconds": 1}, [601])])
+def test_what_is_settled_more_than_ten_minutes_late_is_told(
+    world: World, caplog: pytest.LogCaptureFixture, late: dict[str, float], told: list[int]
+) -> None:
+    world.found("alice", "bob")
+    world.issue("alice", "bob", not_before=world.milliseconds(hours=1))
+    world.clock.advance(hours=1, **late)
+
+    assert world.sweep()["settled"] == 1
+
+    assert [record.getMessage() for record in caplog.records] == [
+        f"a client was settled late: {seconds} seconds" for seconds in told
+    ]
+
+
 def test_a_rotation_that_was_never_delivered_is_published_again_and_arrives(world: World) -> None:
     world.found("alice", "bob")
     (name,) = clients(world, 1)
