@@ -152,7 +152,9 @@ def test_four_processes_give_no_yes_past_the_bound_and_no_long_no(tmp_path: Path
     for process in processes:
         process.join(30)
     assert [process.exitcode for process in processes] == [0] * len(OFFSETS)
-    wrong = [(each.accepted, each.began, writer.ledger.intervals.get(each.secret)) for each in answers if judge(each)]
+    wrong = [
+        (each.said, each.began, each.ended, writer.ledger.intervals.get(each.secret)) for each in answers if judge(each)
+    ]
     assert not wrong, repr(wrong)
     counted = {kind: sum(each.accepted is kind for each in answers) for kind in (True, False, None)}
     print(f"{writer.histories} histories, {len(answers)} checks: {counted}")  # noqa: T201 - what a soak reports

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from random import Random
 from typing import TYPE_CHECKING
 
+from shared.adapters.documents import utc_now
 from shared.adapters.store_sqlite import SqliteStore
 from shared.domain.policy import Policy
 from shared.ports.store import StoreUnavailable
@@ -44,6 +45,8 @@ class Checked:
     secret: str = field(repr=False)
     accepted: bool | None
     """None: unavailable."""
+    said: str = ""
+    """The reason of the verdict, and how far its time is from the host's, in seconds."""
 
 
 class Hearsay:
@@ -99,10 +102,11 @@ class Unreliable:
     def check(self, client_id: str, secret: str) -> Checked:
         began = time.monotonic()
         try:
-            accepted: bool | None = self.verifier.check(client_id, secret).accepted
+            verdict = self.verifier.check(client_id, secret)
         except StoreUnavailable:
-            accepted = None
-        return Checked(began, time.monotonic(), secret, accepted)
+            return Checked(began, time.monotonic(), secret, None)
+        said = f"{verdict.reason} at {(verdict.now - utc_now()).total_seconds():+.3f} s"
+        return Checked(began, time.monotonic(), secret, verdict.accepted, said)
 
     def maybe_cut(self) -> None:
         """Cut the way to the store for a while, or mend it."""
