@@ -39,6 +39,12 @@ class Interval:
     surely_from: float
     surely_to: float = math.inf
     maybe_to: float = math.inf
+    doubts: list[tuple[float, float]] = field(default_factory=list)
+    """When a no is not wrong: it was to end then, was kept from ending, and who read before has a second to hear it."""
+
+    def is_doubted(self, began: float, ended: float) -> bool:
+        """Return whether a check was made, in part, while a no was not wrong."""
+        return any(since < ended and began < until for since, until in self.doubts)
 
 
 @dataclass
@@ -61,6 +67,8 @@ class Ledger:
         self.open[client_id] = {name: before.get(name) or Interval(began, ended) for name in live}
         for secret, end in live.items():
             interval = self.open[client_id][secret]
+            if secret in before and end > interval.surely_to:  # a rollback, shortly before its grace was over
+                interval.doubts.append((interval.surely_to, ended + SHARED))
             interval.surely_to = interval.maybe_to = end
             if secret not in before:
                 self.intervals.setdefault(secret, []).append(interval)
@@ -84,7 +92,12 @@ class Ledger:
             return not any(
                 each.maybe_from <= checked.ended and each.maybe_to + BOUND >= checked.began for each in intervals
             )
-        return any(each.surely_from + SHARED <= checked.began and checked.ended <= each.surely_to for each in intervals)
+        return any(
+            each.surely_from + SHARED <= checked.began
+            and checked.ended <= each.surely_to
+            and not each.is_doubted(checked.began, checked.ended)
+            for each in intervals
+        )
 
 
 class Writer:
