@@ -1,37 +1,29 @@
 """Wiring, by hand: settings in, use cases out. Everything is built on first use and kept; nothing opens at import.
 
-Which store, keys and bus these stand on is parts.py's.
+Which store, keys and bus these stand on is parts.py's; what checks credentials is verifier_wiring.py's.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.domain.errors import Unavailable
-from shared.entry.settings import Settings, Stage, from_environment
-from shared.ports.environment import Environment
+from shared.entry.settings import from_environment
+from shared.entry.verifier_wiring import VerifierSuite
 
 if TYPE_CHECKING:
-    from shared.adapters.kms_cloud import CloudKeys
-    from shared.adapters.kms_local import LocalKeys
     from shared.adapters.service_identity import ServiceIdentity
-    from shared.entry.parts import CloudParts, FolderParts
     from shared.entry.proof_wiring import ProofSuite
     from shared.ports.authorisation import Authoriser
     from shared.ports.bus import Bus
     from shared.ports.groups import Groups
-    from shared.ports.keys import Signer
-    from shared.ports.store import Databases
     from shared.use_cases.accept_envelope import AcceptEnvelope
     from shared.use_cases.accept_event import AcceptEvent
     from shared.use_cases.admin_approvals import Approvals
     from shared.use_cases.admin_invites import Invites
     from shared.use_cases.admin_standing import Standing
-    from shared.use_cases.canaries import ProveCanary
     from shared.use_cases.clients import Clients
     from shared.use_cases.cutover import Cutover
     from shared.use_cases.deny import Deny
@@ -50,43 +42,13 @@ if TYPE_CHECKING:
     from shared.use_cases.set_token_terms import SetTokenTerms
     from shared.use_cases.sweep import Sweep
     from shared.use_cases.upkeep import Upkeep
-    from shared.verifier.budgets import Budgets
-    from shared.verifier.callers import Callers, Salt
-    from shared.verifier.honeytoken import Honeytoken
-    from shared.verifier.telemetry import Telemetry
-    from shared.verifier.tokens import TokenChecker, Tokens
-    from shared.verifier.verifier import Caching, Verifier
 
 
 @dataclass(frozen=True)
-class Suite:
+class Suite(VerifierSuite):
     """All use cases of one deployment; each property is built when a door first asks for it."""
 
-    settings: Settings
-    environment: Environment = field(default_factory=lambda: Environment(os.urandom, time.sleep))
-
     # --- ports -------------------------------------------------------------------------------------------------------
-
-    @functools.cached_property
-    def parts(self) -> FolderParts | CloudParts:
-        """What everything stands on, as settings say."""
-        from shared.entry.parts import CloudParts, FolderParts
-
-        if self.settings.cloud is not None:
-            return CloudParts(self.settings.cloud, self.environment.random)
-        if self.settings.data is not None:
-            return FolderParts(self.settings.data, self.environment.random)
-        raise Unavailable("no_store", "This deployment names neither a project nor a data folder.")
-
-    @functools.cached_property
-    def databases(self) -> Databases:
-        """The three databases."""
-        return self.parts.databases
-
-    @functools.cached_property
-    def keys(self) -> LocalKeys | CloudKeys:
-        """MAC, sealing and signing keys."""
-        return self.parts.keys
 
     @functools.cached_property
     def bus(self) -> Bus:
@@ -226,121 +188,11 @@ class Suite:
         return Freeze(self.databases.control, self.groups, self.environment, self.settings.banner)
 
     @functools.cached_property
-    def verifier(self) -> Verifier:
-        """Behind `client_token`: checks credentials."""
-        from shared.verifier.budgets import Budgets
-        from shared.verifier.verifier import Verifier, monotonic
-
-        policy = self.settings.policy
-        return Verifier(
-            self.databases.control,
-            self.keys.mac,
-            policy,
-            caching=self.caching,
-            budgets=Budgets(monotonic),
-            observers=(self.telemetry, self.honeytoken),
-        )
-
-    @functools.cached_property
-    def honeytoken(self) -> Honeytoken:
-        """Beside the verifier: raises an alarm when somebody presents a retired secret."""
-        from shared.verifier.honeytoken import Honeytoken
-        from shared.verifier.verifier import monotonic
-
-        return Honeytoken(self.databases.control, self.databases.usage, monotonic)
-
-    @functools.cached_property
-    def telemetry(self) -> Telemetry:
-        """Counts what the verifier accepts, and writes it to the database usage; says goodbye when the process ends."""
-        import atexit
-
-        from shared.verifier.telemetry import Telemetry
-        from shared.verifier.verifier import monotonic
-
-        resolved = self.callers.resolved
-        telemetry = Telemetry(self.databases.usage, self.environment, monotonic, resolved=resolved)
-        atexit.register(telemetry.close)
-        return telemetry
-
-    @functools.cached_property
-    def salt(self) -> Salt:
-        """What callers' tags and canaries' nonces are made under."""
-        from shared.verifier.callers import Salt
-        from shared.verifier.verifier import monotonic
-
-        return Salt(self.databases.control, monotonic)
-
-    @functools.cached_property
-    def callers(self) -> Callers:
-        """Tags of who presents credentials."""
-        from shared.verifier.callers import Callers
-
-        return Callers(self.salt)
-
-    @functools.cached_property
-    def canary(self) -> ProveCanary:
-        """Behind `client_token`, too: instances prove that they hold a secret that is to come."""
-        from shared.use_cases.canaries import ProveCanary
-
-        return ProveCanary(self.databases.control, self.databases.usage, self.settings.policy, self.environment)
-
-    @functools.cached_property
-    def canary_budgets(self) -> Budgets:
-        """How often a source may ask for a canary's nonce, or answer: a whole fleet may start at once."""
-        from shared.verifier.budgets import Budgets
-        from shared.verifier.verifier import monotonic
-
-        return Budgets(monotonic, burst=500, per_second=5.0)
-
-    @functools.cached_property
     def cutover(self) -> Cutover:
         """Behind `operator`: how far a client has moved to its new secret."""
         from shared.use_cases.cutover import Cutover
 
         return Cutover(self.clients, self.databases.usage, self.environment)
-
-    def close(self) -> None:
-        """Write what this process still has to write; nothing more is expected of it."""
-        if "telemetry" in vars(self):
-            self.telemetry.close()
-        if "verifier" in vars(self):
-            self.verifier.close()
-
-    @functools.cached_property
-    def caching(self) -> Caching | None:
-        """How the verifier keeps verdicts; None where it reads each time."""
-        from shared.verifier.verifier import Caching
-
-        # On one machine a read costs next to nothing, and what a command did shows at once (docs/verifier.md).
-        many = self.settings.cloud is not None and self.settings.stage is not Stage.LOCAL
-        feed = self.parts.feed if many and self.settings.listen else None
-        return Caching(feed=feed) if many and self.settings.policy.max_stale_seconds else None
-
-    @functools.cached_property
-    def tokens(self) -> Tokens:
-        """Behind `client_token`: issues tokens."""
-        from shared.verifier.tokens import Tokens
-
-        issuer = f"{self.settings.base_url}/client_token"
-        return Tokens(self.token_signer, issuer, self.settings.audience, self.environment.random)
-
-    @functools.cached_property
-    def token_signer(self) -> Signer:
-        """What signs access tokens: the deployment's keys, or a key file where settings name one."""
-        if self.settings.sign_key_file is None:
-            return self.keys.signer
-        from shared.adapters.key_file import KeyFile
-        from shared.adapters.kms_local import LocalKeys
-
-        return LocalKeys(KeyFile(self.settings.sign_key_file), self.environment.random).signer
-
-    @functools.cached_property
-    def token_checker(self) -> TokenChecker:
-        """Behind `client_token`, too: checks tokens."""
-        from shared.verifier.tokens import TokenChecker
-
-        tokens = self.tokens
-        return TokenChecker(self.verifier, lambda: tokens.jwks()["keys"], tokens.issuer, tokens.audience)
 
     @functools.cached_property
     def status(self) -> ReadStatus:
