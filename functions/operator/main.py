@@ -12,8 +12,8 @@ from shared.entry.http import Routes, later
 if TYPE_CHECKING:
     import flask
 
-admins, cutover, denials, leak = (
-    later(f"shared.entry.{name}_requests") for name in ("admin", "cutover", "denial", "leak")
+admins, clients, cutover, denials, leak = (
+    later(f"shared.entry.{name}_requests") for name in ("admin", "client", "cutover", "denial", "leak")
 )
 
 ROUTES = Routes({
@@ -23,8 +23,8 @@ ROUTES = Routes({
     ("GET", "/clients/<client_id>/cutover"): cutover("for_operator"),
     ("POST", "/callers"): cutover("tag"),
     ("POST", "/clients/<client_id>/tokens"): requests.set_token_terms,
-    ("POST", "/imports"): leak("import_clients"),
-    ("POST", "/clients/<client_id>/policy"): leak("set_policy"),
+    ("POST", "/imports"): clients("import_clients"),
+    ("POST", "/clients/<client_id>/policy"): clients("set_policy"),
     ("GET", "/versions"): leak("versions"),
     ("POST", "/leak/revoke"): leak("revoke"),
     ("GET", "/denied"): denials("show_denied"),

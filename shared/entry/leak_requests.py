@@ -1,4 +1,4 @@
-"""The operator's requests about leaks, imports and policy: parse, call one use case, show."""
+"""The operator's requests about leaks: parse, call one use case, show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from shared.domain.errors import InvalidRequest
 from shared.domain.imported import is_imported
 from shared.domain.secret_format import HINT_LENGTH
 from shared.entry.http import argument, fields_of
-from shared.entry.operator_requests import show_client
 from shared.entry.views import plain
 from shared.entry.wiring import suite
 from shared.proofs.receipts import Sighting
@@ -59,22 +58,3 @@ def revoke(request: flask.Request) -> Mapping[str, Any]:
         sighted_at=fields.integer("sighted_at"),
     )
     return suite().leak.revoke(sighting, fields.optional_text("signature"))
-
-
-def import_clients(request: flask.Request) -> Mapping[str, Any]:
-    """Import a page of clients with their bcrypt hashes."""
-    rows = fields_of(request).values.get("clients")
-    if not isinstance(rows, list):
-        raise InvalidRequest("bad_field", "clients must be a list of objects.")
-    done = suite().import_clients(rows)
-    refused = [{"index": index, "reason": reason} for index, reason in done.refused]
-    return {"added": list(done.added), "known": list(done.known), "refused": refused}
-
-
-def set_policy(request: flask.Request, client_id: str) -> Mapping[str, Any]:
-    """Change a client's policy."""
-    changes = fields_of(request).fields("policy").values
-    if not all(value is None or isinstance(value, (int, bool)) for value in changes.values()):
-        raise InvalidRequest("bad_field", "A policy value is a whole number, true, false or null.")
-    suite().set_policy(client_id, changes)  # type: ignore[arg-type]  # checked just now
-    return show_client(request, client_id)
