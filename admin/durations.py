@@ -36,8 +36,3 @@ def format_age(duration: timedelta) -> str:
     seconds = max(duration // _SECOND, 0)
     unit, size = next(((unit, size) for unit, size in _SECONDS.items() if seconds >= size), ("s", 1))
     return f"{seconds // size}{unit}"
-
-
-def milliseconds(duration: timedelta) -> int:
-    """Return whole milliseconds, rounded down."""
-    return duration // timedelta(milliseconds=1)

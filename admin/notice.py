@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from admin.durations import milliseconds
 from admin.errors import NoticeError
 from admin.home_errors import DamagedError
 from shared.domain.encodings import (
     base64url_decode,
     identifier,
+    milliseconds,
     rotation_identifier,
     to_milliseconds,
     version_identifier,

@@ -7,10 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from admin import answers
-from admin.durations import milliseconds
 from admin.errors import NotEnrolledError
 from admin.events import RotationRequest
-from shared.domain.encodings import to_milliseconds
+from shared.domain.encodings import milliseconds, to_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,14 +15,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from admin.durations import milliseconds
 from admin.errors import DeviceError, LostStepError, NotEnrolledError, ServerRefusedError
 from admin.events import envelope_event
 from admin.incidents import Incident
 from admin.mail import GROUP, NOT_INVITED
 from admin.outbox import UNANSWERED
 from admin.seat import Renewal
-from shared.domain.encodings import to_milliseconds
+from shared.domain.encodings import milliseconds, to_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

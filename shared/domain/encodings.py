@@ -113,9 +113,14 @@ def digest(value: Mapping[str, object]) -> str:
     return base64url_encode(hashlib.sha256(canonical_json(value)).digest())
 
 
+def milliseconds(span: timedelta) -> int:
+    """Return whole milliseconds, rounded down."""
+    return span // timedelta(milliseconds=1)
+
+
 def to_milliseconds(moment: datetime) -> int:
     """Return integer Unix milliseconds, rounded down."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return milliseconds(moment - _EPOCH)
 
 
 def from_milliseconds(milliseconds: int) -> datetime:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.encodings import to_milliseconds
+from shared.domain.encodings import milliseconds, to_milliseconds
 from shared.entry.views import plain
 from shared.use_cases.usage_reading import DAY
 
@@ -83,8 +82,8 @@ def _silence(progress: Progress) -> Mapping[str, Any] | None:
     found = progress.silence
     return {
         "because": found.because.value,
-        "silent_for_ms": _milliseconds(found.silent_for),
-        "needed_ms": None if found.needed is None else _milliseconds(found.needed),
+        "silent_for_ms": milliseconds(found.silent_for),
+        "needed_ms": None if found.needed is None else milliseconds(found.needed),
     }
 
 
@@ -93,7 +92,3 @@ def _forecast(progress: Progress, old: Version | None) -> Mapping[str, Any] | No
         return None
     found = progress.forecast
     return {"known": found.known, "ends_at": plain(found.ends_at), "in_time": found.in_time(old.not_after)}
-
-
-def _milliseconds(span: timedelta) -> int:
-    return span // timedelta(milliseconds=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.errors import InvalidRequest
 from shared.entry.http import fields_of
 from shared.entry.views import plain
 from shared.entry.wiring import suite
@@ -61,10 +60,4 @@ def _stop(stands: Stop | None) -> Mapping[str, Any]:
 
 def _lists(fields: Fields, name: str) -> Denied:
     given = fields.fields(name) if name in fields.values else Fields({})
-    return Denied(**{list_: _texts(given.values.get(list_, [])) for list_ in _LISTS})
-
-
-def _texts(given: object) -> tuple[str, ...]:
-    if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
-        raise InvalidRequest("bad_field", "A field that must be a list of texts is of another type.")
-    return tuple(given)
+    return Denied(**{list_: given.texts(list_) for list_ in _LISTS})

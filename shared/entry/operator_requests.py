@@ -40,19 +40,10 @@ def set_token_terms(request: flask.Request, client_id: str) -> Mapping[str, Any]
 
 
 def _terms(fields: Fields) -> Callable[[TokenTerms], TokenTerms]:
-    given: dict[str, Any] = {
-        name: tuple(_texts(fields, name)) for name in ("scopes", "introspects") if name in fields.values
-    }
+    given: dict[str, Any] = {name: fields.texts(name) for name in ("scopes", "introspects") if name in fields.values}
     if audience := fields.optional_text("audience"):  # there is no way back to none: older tokens might live up
         given["audience"] = audience
     return lambda terms: replace(terms, **given)
-
-
-def _texts(fields: Fields, name: str) -> Sequence[str]:
-    texts = fields.values[name]
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise InvalidRequest("bad_field", "A field that must be a list of texts is of another type.")
-    return texts
 
 
 def _kind(fields: Fields) -> ClientKind:
@@ -63,9 +54,7 @@ def _kind(fields: Fields) -> ClientKind:
 
 
 def _groups(fields: Fields) -> Sequence[str]:
-    groups = fields.values.get("groups")
-    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
-        raise InvalidRequest("bad_field", "groups must be a list of group ids.")
+    groups = fields.texts("groups")
     if not groups:
         raise InvalidRequest("bad_field", "groups must name at least one group.")
     if len(set(groups)) != len(groups):  # its notices would go out twice in one log
@@ -102,7 +91,7 @@ def invite(request: flask.Request) -> Mapping[str, Any]:
     user, purpose = fields.text("user"), fields.optional_text("purpose") or Purpose.JOIN.value
     if purpose not in {Purpose.JOIN, Purpose.DEVICE, Purpose.TOTP}:
         raise InvalidRequest("unknown_purpose", "There is no such purpose of an invite.")
-    revoked = _texts(fields, "revoke") if "revoke" in fields.values else []
+    revoked = fields.texts("revoke")
     if revoked and purpose != Purpose.DEVICE:
         raise InvalidRequest("bad_field", "Devices are revoked by an invite for another device.")
     gone = {"revoked": asdict(suite().standing.revoke(user, revoked))} if revoked else {}

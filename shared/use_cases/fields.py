@@ -55,6 +55,13 @@ class Fields:
             raise InvalidRequest("bad_field", "A field that must be true or false is of another type.")
         return value
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of strings, an empty one if there is none."""
+        value = self.values.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise InvalidRequest("bad_field", "A field that must be a list of texts is of another type.")
+        return tuple(value)
+
     def fields(self, name: str) -> Fields:
         """Return a nested object."""
         value = self.values.get(name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from shared.domain.encodings import base64url_decode, base64url_encode, length_prefixed, to_milliseconds
+from shared.domain.encodings import base64url_decode, base64url_encode, length_prefixed, milliseconds, to_milliseconds
 from shared.domain.errors import InvalidRequest, Unauthenticated
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Challenges:
         """
         data = _decoded(challenge)
         age = to_milliseconds(now) - int.from_bytes(data[:8], "big")
-        young = -_milliseconds(SKEW) <= age < _milliseconds(LIFETIME)
+        young = -milliseconds(SKEW) <= age < milliseconds(LIFETIME)
         if len(data) != _BYTES or not young or not self._made(data):
             raise refused()
         return base64url_encode(data[:_DATED_BYTES])
@@ -67,10 +67,6 @@ SKEW = timedelta(seconds=5)
 def refused() -> Unauthenticated:
     """Return the refusal of a challenge: it says nothing of anybody, and the way on is another challenge."""
     return Unauthenticated("challenge_refused", "The challenge is not one of ours, was used, or has ended.")
-
-
-def _milliseconds(span: timedelta) -> int:
-    return span // timedelta(milliseconds=1)
 
 
 def _decoded(challenge: str) -> bytes:

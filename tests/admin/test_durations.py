@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admin.durations import format_age, format_duration, milliseconds, parse_duration
+from admin.durations import format_age, format_duration, parse_duration
 from admin.errors import UsageError
+from shared.domain.encodings import milliseconds
 
 
 @pytest.mark.parametrize(
