@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import flask
+
+sys.path.insert(0, str(Path(__file__).parent / "shared"))  # the source root of `keyturn`
 
 DOORS = (
     "admin_proof",

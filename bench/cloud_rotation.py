@@ -15,11 +15,12 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING
 
+from keyturn.local.emulators import require_all
+from keyturn.local.errors import LocalError
+
 from bench.rotation_parts import commit_again
 from bench.rows import Measured, NotRunError
 from bench.timing import milliseconds
-from local.emulators import require_all
-from local.errors import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -18,10 +18,17 @@ from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+from keyturn.adapters.authoriser_unsafe import NAME as UNSAFE
+from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.admin.operator_token import read_token
+from keyturn.admin.server import Server
+from keyturn.local.cloud_machine import EmulatorGround
+from keyturn.local.firestore_control import register_trigger
+from keyturn.local.machine import standing_on
+from keyturn.ports.store import Create, Databases
+from keyturn.records import paths
 from werkzeug.wrappers import Response
 
-from admin.operator_token import read_token
-from admin.server import Server
 from bench.cloud_calls import CloudCall, Noted
 from bench.rotation_stage import (
     ADMINS,
@@ -33,22 +40,15 @@ from bench.rotation_stage import (
     enrolled,
     own_environment,
 )
-from local.cloud_machine import EmulatorGround
-from local.firestore_control import register_trigger
-from local.machine import standing_on
-from shared.adapters.authoriser_unsafe import NAME as UNSAFE
-from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore
-from shared.ports.store import Create, Databases
-from shared.records import paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from admin.device import Device
-    from shared.entry.settings import Cloud
-    from shared.entry.wiring import Suite
+    from keyturn.admin.device import Device
+    from keyturn.entry.settings import Cloud
+    from keyturn.entry.wiring import Suite
 
 EMPTY = "empty-door"
 QUIET_SECONDS = 0.15

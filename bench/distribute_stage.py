@@ -16,23 +16,24 @@ from itertools import cycle
 from random import Random
 from typing import TYPE_CHECKING, cast
 
+from keyturn.adapters.authoriser_unsafe import NAME as UNSAFE
+from keyturn.adapters.outbox import Outbox, Patience
+from keyturn.domain.model import ClientKind
+from keyturn.domain.policy import Policy
+from keyturn.entry.settings import Settings, Stage
+from keyturn.entry.wiring import Suite
+from keyturn.ports.store import Query
+from keyturn.records import paths
+from keyturn.use_cases.sweep import pages
+
 from bench.light_device import LightDevice, agree
-from shared.adapters.authoriser_unsafe import NAME as UNSAFE
-from shared.adapters.outbox import Outbox, Patience
-from shared.domain.model import ClientKind
-from shared.domain.policy import Policy
-from shared.entry.settings import Settings, Stage
-from shared.entry.wiring import Suite
-from shared.ports.store import Query
-from shared.records import paths
-from shared.use_cases.sweep import pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from shared.adapters.outbox import Depth
-    from shared.adapters.store_sqlite import SqliteStore
+    from keyturn.adapters.outbox import Depth
+    from keyturn.adapters.store_sqlite import SqliteStore
 
 GROUP = "ops"
 PEOPLE = ("alice", "bob", "carol")

@@ -12,19 +12,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from keyturn.adapters.outbox import Outbox
+from keyturn.entry.wiring import Suite
+from keyturn.ports.store import Databases, Update
+from keyturn.records import paths
+
 from bench.distribute_stage import PATIENCE, settings
-from shared.adapters.outbox import Outbox
-from shared.entry.wiring import Suite
-from shared.ports.store import Databases, Update
-from shared.records import paths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from shared.adapters.outbox import Event
-    from shared.adapters.store_sqlite import SqliteStore
-    from shared.ports.store import Write
+    from keyturn.adapters.outbox import Event
+    from keyturn.adapters.store_sqlite import SqliteStore
+    from keyturn.ports.store import Write
 
 IDLE_SECONDS = 0.005
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-
-from shared.entry.http import Routes
+from keyturn.entry.http import Routes
 
 if TYPE_CHECKING:
     import flask

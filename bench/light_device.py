@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
-from admin.events import RotationRequest, Signer, key_package_event, rotation_event
-from shared import mls
-from shared.domain.encodings import base64url_decode, ulid
-from shared.ports.store import Query
-from shared.proofs.nostr import parse_event
-from shared.records import paths
-from shared.use_cases.sweep import pages
+from keyturn import mls
+from keyturn.admin.events import RotationRequest, Signer, key_package_event, rotation_event
+from keyturn.domain.encodings import base64url_decode, ulid
+from keyturn.ports.store import Query
+from keyturn.proofs.nostr import parse_event
+from keyturn.records import paths
+from keyturn.use_cases.sweep import pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.entry.wiring import Suite
-    from shared.ports.store import Data
+    from keyturn.entry.wiring import Suite
+    from keyturn.ports.store import Data
 
 _LEAF_LASTS = timedelta(days=30)
 

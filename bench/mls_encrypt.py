@@ -16,7 +16,7 @@ from bench.timing import milliseconds, samples
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shared.mls import Group
+    from keyturn.mls import Group
 
 SIZES = (SMALL, 50, LARGE)
 BATCH = 20

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from shared.mls import Group, KeyPackageSecrets, create_key_package
+from keyturn.mls import Group, KeyPackageSecrets, create_key_package
 
 LARGE = 200
 """Members of the large group, the service included."""

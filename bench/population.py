@@ -8,20 +8,20 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.domain.audit import Head
-from shared.domain.model import Client, ClientKind, ClientState, Version, VersionState
-from shared.domain.policy import Policy
-from shared.ports.store import Create, put
-from shared.records import paths
-from shared.records.entities import from_data, to_data
-from shared.records.live import client_data
-from shared.use_cases.rosters import Roster
+from keyturn.domain.audit import Head
+from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
+from keyturn.domain.policy import Policy
+from keyturn.ports.store import Create, put
+from keyturn.records import paths
+from keyturn.records.entities import from_data, to_data
+from keyturn.records.live import client_data
+from keyturn.use_cases.rosters import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.adapters.store_sqlite import SqliteStore
-    from shared.ports.store import Data, Document
+    from keyturn.adapters.store_sqlite import SqliteStore
+    from keyturn.ports.store import Data, Document
 
 BATCH = 500
 """Clients in one commit while the store is filled."""

@@ -25,27 +25,27 @@ from threading import local
 from typing import TYPE_CHECKING, Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from keyturn.adapters.attestation.dev_attest import DevAttestation
+from keyturn.adapters.documents import utc_now
+from keyturn.adapters.store_memory import MemoryStore
+from keyturn.domain.encodings import base64url_encode
+from keyturn.entry import wiring
+from keyturn.entry.settings import Settings, Stage
+from keyturn.entry.wiring import Suite
+from keyturn.local.gateway import open_gateway
+from keyturn.ports.environment import Environment
+from keyturn.ports.store import Create, Databases, put
+from keyturn.proofs.nip98 import sign_authorization
+from keyturn.proofs.nostr import public_key
+from keyturn.proofs.statement import Statement
+from keyturn.records import paths
+from keyturn.records.entities import to_data
+from keyturn.use_cases.prove_admin import REFUSAL_SECONDS
+from keyturn.use_cases.prove_admin_record import Admin, AdminDevice, AdminStatus, admin_path, seal_seed
 from werkzeug.test import Client
 
 from bench.alike import largest_t
 from bench.rows import Measured
-from local.gateway import open_gateway
-from shared.adapters.attestation.dev_attest import DevAttestation
-from shared.adapters.documents import utc_now
-from shared.adapters.store_memory import MemoryStore
-from shared.domain.encodings import base64url_encode
-from shared.entry import wiring
-from shared.entry.settings import Settings, Stage
-from shared.entry.wiring import Suite
-from shared.ports.environment import Environment
-from shared.ports.store import Create, Databases, put
-from shared.proofs.nip98 import sign_authorization
-from shared.proofs.nostr import public_key
-from shared.proofs.statement import Statement
-from shared.records import paths
-from shared.records.entities import to_data
-from shared.use_cases.prove_admin import REFUSAL_SECONDS
-from shared.use_cases.prove_admin_record import Admin, AdminDevice, AdminStatus, admin_path, seal_seed
 
 if TYPE_CHECKING:
     from pathlib import Path

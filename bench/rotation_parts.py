@@ -17,24 +17,25 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from keyturn.adapters.outbox import Event, Outbox
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.local.cloud_events import request_of
+from keyturn.local.server import Server
+from keyturn.ports.events import TRIGGERS
+from keyturn.ports.store import Check, Create, Delete, Update, put
+from keyturn.records import paths
+
 from bench import empty_door
 from bench.mls_rooms import NOTICE
 from bench.rotation_stage import GROUP
 from bench.timing import Stopwatch, milliseconds
-from local.cloud_events import request_of
-from local.server import Server
-from shared.adapters.outbox import Event, Outbox
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.events import TRIGGERS
-from shared.ports.store import Check, Create, Delete, Update, put
-from shared.records import paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from shared.entry.wiring import Suite
-    from shared.ports.store import Data, Snapshot, Store, Write
+    from keyturn.entry.wiring import Suite
+    from keyturn.ports.store import Data, Snapshot, Store, Write
 
 HOPS = 2
 """on_secret_version, distribute."""

@@ -8,31 +8,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from admin.clock import utc_now
-from admin.device import Device
-from admin.events import RotationRequest, Signer, rotation_event
-from admin.home import Home
-from admin.home_sealing import ScryptCost
-from admin.operator_token import read_token
-from admin.server import Server
+from keyturn.adapters.authoriser_unsafe import NAME as UNSAFE
+from keyturn.adapters.bus_local import LocalBus
+from keyturn.adapters.outbox import Outbox
+from keyturn.admin.clock import utc_now
+from keyturn.admin.device import Device
+from keyturn.admin.events import RotationRequest, Signer, rotation_event
+from keyturn.admin.home import Home
+from keyturn.admin.home_sealing import ScryptCost
+from keyturn.admin.operator_token import read_token
+from keyturn.admin.server import Server
+from keyturn.domain.policy import Policy
+from keyturn.entry import wiring
+from keyturn.entry.settings import Settings, Stage
+from keyturn.local.machine import running
+from keyturn.ports.store import Databases
+from keyturn.records import paths
+
 from bench.watched_store import WatchedStore
-from local.machine import running
-from shared.adapters.authoriser_unsafe import NAME as UNSAFE
-from shared.adapters.bus_local import LocalBus
-from shared.adapters.outbox import Outbox
-from shared.domain.policy import Policy
-from shared.entry import wiring
-from shared.entry.settings import Settings, Stage
-from shared.ports.store import Databases
-from shared.records import paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from keyturn.adapters.store_sqlite import SqliteStore
+    from keyturn.entry.wiring import Suite
+
     from bench.watched_store import StoreCall
-    from shared.adapters.store_sqlite import SqliteStore
-    from shared.entry.wiring import Suite
 
 GROUP = "ops"
 ADMINS = ("alice", "bob", "carol")

@@ -14,16 +14,17 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, cast
 
+from keyturn.entry.settings import Settings, Stage
+from keyturn.entry.wiring import Suite
+from keyturn.ports.store import Databases
+
 from bench.population import client_ids, fill, make_due
 from bench.rows import Measured
 from bench.timing import milliseconds, samples
 from bench.watched_store import WatchedStore
-from shared.entry.settings import Settings, Stage
-from shared.entry.wiring import Suite
-from shared.ports.store import Databases
 
 if TYPE_CHECKING:
-    from shared.adapters.store_sqlite import SqliteStore
+    from keyturn.adapters.store_sqlite import SqliteStore
 
 FEW = 1_000
 MANY = 100_000

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.domain.encodings import base64url_encode, canonical_input
-from shared.domain.model import Client, ClientKind, ClientState, Version, VersionState
-from shared.entry import wiring
-from shared.entry.settings import Settings, Stage
-from shared.entry.wiring import Suite
-from shared.ports.store import Create, put
-from shared.proofs.jws import compact
-from shared.proofs.receipts import receipt_key
-from shared.records import paths
-from shared.records.live import client_data
-from shared.verifier.tokens import TYPE
-from shared.verifier.verifier import Caching
+from keyturn.domain.encodings import base64url_encode, canonical_input
+from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
+from keyturn.entry import wiring
+from keyturn.entry.settings import Settings, Stage
+from keyturn.entry.wiring import Suite
+from keyturn.ports.store import Create, put
+from keyturn.proofs.jws import compact
+from keyturn.proofs.receipts import receipt_key
+from keyturn.records import paths
+from keyturn.records.live import client_data
+from keyturn.verifier.tokens import TYPE
+from keyturn.verifier.verifier import Caching
 
 if TYPE_CHECKING:
     from collections.abc import Callable

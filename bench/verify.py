@@ -15,24 +15,25 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING
 
+from keyturn.adapters.store_memory import MemoryStore
+from keyturn.domain.encodings import base64url_encode, canonical_input
+from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
+from keyturn.domain.policy import Policy
+from keyturn.ports.environment import Environment
+from keyturn.ports.store import Document, Snapshot
+from keyturn.proofs.receipts import receipt_key
+from keyturn.records.live import client_data
+from keyturn.verifier.telemetry import Telemetry
+from keyturn.verifier.verifier import Caching, Observer, Verifier
+
 from bench.rows import Measured
 from bench.timing import milliseconds, samples
-from shared.adapters.store_memory import MemoryStore
-from shared.domain.encodings import base64url_encode, canonical_input
-from shared.domain.model import Client, ClientKind, ClientState, Version, VersionState
-from shared.domain.policy import Policy
-from shared.ports.environment import Environment
-from shared.ports.store import Document, Snapshot
-from shared.proofs.receipts import receipt_key
-from shared.records.live import client_data
-from shared.verifier.telemetry import Telemetry
-from shared.verifier.verifier import Caching, Observer, Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from shared.ports.store import Data, Query, Write
+    from keyturn.ports.store import Data, Query, Write
 
 CLIENTS = 100_000
 LIMIT_BYTES = 100_000_000

@@ -11,14 +11,15 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING
 
+from keyturn.domain.errors import RateLimited
+from keyturn.domain.policy import Policy
+from keyturn.ports.store import Document, Snapshot
+from keyturn.records import paths
+from keyturn.verifier.budgets import Budgets
+from keyturn.verifier.verifier import Caching, Verifier, monotonic
+
 from bench.rows import Measured, NotRunError
 from bench.verify import SECRET, MadeUp, made_up_client
-from shared.domain.errors import RateLimited
-from shared.domain.policy import Policy
-from shared.ports.store import Document, Snapshot
-from shared.records import paths
-from shared.verifier.budgets import Budgets
-from shared.verifier.verifier import Caching, Verifier, monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

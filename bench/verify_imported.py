@@ -14,23 +14,23 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import bcrypt
+from keyturn.domain.imported import BCRYPT
+from keyturn.domain.policy import Policy
+from keyturn.ports.store import Document
+from keyturn.records import paths
+from keyturn.records.live import client_data, live_state
+from keyturn.verifier.legacy import PLACES, ImportedBusy
+from keyturn.verifier.verifier import Caching, Verifier
 
 from bench.rows import Measured
 from bench.verify import made_up_client
 from bench.verify_guessing import Remembered, latencies
-from shared.domain.imported import BCRYPT
-from shared.domain.policy import Policy
-from shared.ports.store import Document
-from shared.records import paths
-from shared.records.live import client_data, live_state
-from shared.verifier.legacy import PLACES, ImportedBusy
-from shared.verifier.verifier import Caching, Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from shared.ports.store import Data
+    from keyturn.ports.store import Data
 
 IMPORTED = "imported-client"
 GUESSERS = PLACES + 8

@@ -13,26 +13,27 @@ from random import Random
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from keyturn.domain.encodings import base64url_encode, new_secret
+from keyturn.domain.model import Client, ClientKind, ClientState, ClientStatus, Version, VersionState
+from keyturn.domain.policy import Policy
+from keyturn.ports.environment import Environment
+from keyturn.ports.store import Document, Snapshot
+from keyturn.proofs.receipts import receipt_key
+from keyturn.records import paths
+from keyturn.records.live import client_data
+from keyturn.verifier.honeytoken import Honeytoken
+from keyturn.verifier.telemetry import Telemetry
+from keyturn.verifier.verifier import Caching, Verifier, monotonic
+
 from bench.alike import largest_t
 from bench.rows import Measured
-from shared.domain.encodings import base64url_encode, new_secret
-from shared.domain.model import Client, ClientKind, ClientState, ClientStatus, Version, VersionState
-from shared.domain.policy import Policy
-from shared.ports.environment import Environment
-from shared.ports.store import Document, Snapshot
-from shared.proofs.receipts import receipt_key
-from shared.records import paths
-from shared.records.live import client_data
-from shared.verifier.honeytoken import Honeytoken
-from shared.verifier.telemetry import Telemetry
-from shared.verifier.verifier import Caching, Verifier, monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from shared.ports.store import Data, Query, Write
-    from shared.verifier.verdict import Observer
+    from keyturn.ports.store import Data, Query, Write
+    from keyturn.verifier.verdict import Observer
 
 SAMPLES = 100_000
 """Of each kind."""

@@ -7,15 +7,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.events import TRIGGERS
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.ports.events import TRIGGERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from shared.ports.store import Document, Query, Snapshot, Write
+    from keyturn.ports.store import Document, Query, Snapshot, Write
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-
-from local.emulators import start_firestore
-from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.local.emulators import start_firestore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from shared.ports.indexes import INDEXES
+from keyturn.ports.indexes import INDEXES
 
 ROOT = Path(__file__).parent.parent
 

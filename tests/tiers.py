@@ -9,9 +9,8 @@ import shutil
 from typing import NoReturn
 
 import pytest
-
-from local.emulators import require_all
-from local.errors import LocalError
+from keyturn.local.emulators import require_all
+from keyturn.local.errors import LocalError
 
 PROGRAMS = {"node": ("node", "npm"), "java": ("java",), "curl": ("curl",)}
 """Tier `java` is Google's emulators: they need the Google Cloud CLI's jars besides."""

@@ -17,41 +17,39 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.adapters.authoriser_proof import NAME as PROOFS
+from keyturn.adapters.authoriser_unsafe import NAME as UNSAFE
+from keyturn.adapters.documents import matches
+from keyturn.adapters.kms_local import LocalKeys
+from keyturn.adapters.outbox import Event as Delivery
+from keyturn.adapters.store_memory import MemoryStore
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.admin.device import Device
+from keyturn.admin.events import RotationRequest, Signer, ack_event, rotation_event, service_event
+from keyturn.admin.home import Home
+from keyturn.admin.home_sealing import ScryptCost
+from keyturn.admin.http_client import Answer, Call
+from keyturn.domain.encodings import to_milliseconds, ulid
+from keyturn.domain.policy import Policy
+from keyturn.entry import wiring
+from keyturn.entry.settings import Settings, Stage
+from keyturn.entry.wiring import Suite
+from keyturn.local.cloud_events import request_of
+from keyturn.local.gateway import open_gateway
+from keyturn.ports.environment import Environment
+from keyturn.ports.events import SUBSCRIPTIONS, TRIGGERS
+from keyturn.ports.store import Check, Databases
+from keyturn.verifier.honeytoken import Honeytoken
+from keyturn.verifier.telemetry import Telemetry
 from werkzeug.test import Client as HttpClient
-
-from admin.device import Device
-from admin.events import RotationRequest, Signer, ack_event, rotation_event, service_event
-from admin.home import Home
-from admin.home_sealing import ScryptCost
-from admin.http_client import Answer, Call
-from local.cloud_events import request_of
-from local.gateway import open_gateway
-from shared.adapters.authoriser_proof import NAME as PROOFS
-from shared.adapters.authoriser_unsafe import NAME as UNSAFE
-from shared.adapters.documents import matches
-from shared.adapters.kms_local import LocalKeys
-from shared.adapters.outbox import Event as Delivery
-from shared.adapters.store_memory import MemoryStore
-from shared.adapters.store_sqlite import SqliteStore
-from shared.domain.encodings import to_milliseconds, ulid
-from shared.domain.policy import Policy
-from shared.entry import wiring
-from shared.entry.settings import Settings, Stage
-from shared.entry.wiring import Suite
-from shared.ports.environment import Environment
-from shared.ports.events import SUBSCRIPTIONS, TRIGGERS
-from shared.ports.store import Check, Databases
-from shared.verifier.honeytoken import Honeytoken
-from shared.verifier.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from keyturn.ports.store import Document, Query, Snapshot, Store, Write
+    from keyturn.proofs.nostr import Event
     from werkzeug.test import TestResponse
-
-    from shared.ports.store import Document, Query, Snapshot, Store, Write
-    from shared.proofs.nostr import Event
 
 URL = "http://127.0.0.1:8787"
 TOKEN = "the-operators-own-token"

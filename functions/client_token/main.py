@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-
-from shared.entry.http import Routes, json_answer, later
-from shared.entry.oauth import caller, introspection_answer, metadata, source, token_answer
-from shared.entry.views import verdict_view
-from shared.entry.wiring import suite
+from keyturn.entry.http import Routes, json_answer, later
+from keyturn.entry.oauth import caller, introspection_answer, metadata, source, token_answer
+from keyturn.entry.views import verdict_view
+from keyturn.entry.wiring import suite
 
 if TYPE_CHECKING:
     import flask
@@ -22,7 +21,7 @@ def _check(request: flask.Request) -> flask.Response:
     return json_answer(verdict_view(verdict), 200 if verdict.accepted else 401)
 
 
-canaries = later("shared.entry.canary_requests")
+canaries = later("keyturn.entry.canary_requests")
 
 ROUTES = Routes({
     ("POST", "/token"): lambda request: token_answer(request, suite().verifier, suite().tokens),

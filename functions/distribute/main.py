@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-
-from shared.domain.encodings import identifier, rotation_identifier
-from shared.entry.events import Delivered, woken
-from shared.entry.wiring import suite
+from keyturn.domain.encodings import identifier, rotation_identifier
+from keyturn.entry.events import Delivered, woken
+from keyturn.entry.wiring import suite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

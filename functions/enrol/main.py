@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-
-from shared.entry import enrol_requests as requests
-from shared.entry.http import Routes
+from keyturn.entry import enrol_requests as requests
+from keyturn.entry.http import Routes
 
 if TYPE_CHECKING:
     import flask

@@ -6,9 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import functions_framework
-
-from shared.entry.http import Routes
-from shared.entry.wiring import suite
+from keyturn.entry.http import Routes
+from keyturn.entry.wiring import suite
 
 if TYPE_CHECKING:
     import flask

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-
-from shared.entry.events import Delivered, woken
-from shared.entry.wiring import suite
+from keyturn.entry.events import Delivered, woken
+from keyturn.entry.wiring import suite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

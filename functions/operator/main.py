@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-
-from shared.entry import operator_requests as requests
-from shared.entry.http import Routes, later
+from keyturn.entry import operator_requests as requests
+from keyturn.entry.http import Routes, later
 
 if TYPE_CHECKING:
     import flask
 
 admins, clients, cutover, denials, leak = (
-    later(f"shared.entry.{name}_requests") for name in ("admin", "client", "cutover", "denial", "leak")
+    later(f"keyturn.entry.{name}_requests") for name in ("admin", "client", "cutover", "denial", "leak")
 )
 
 ROUTES = Routes({

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-
-from shared.entry.http import Routes, body_of
-from shared.entry.wiring import suite
+from keyturn.entry.http import Routes, body_of
+from keyturn.entry.wiring import suite
 
 if TYPE_CHECKING:
     import flask

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-
-from shared.entry import views
-from shared.entry.http import Routes, argument, caller_of, later
-from shared.entry.wiring import suite
+from keyturn.entry import views
+from keyturn.entry.http import Routes, argument, caller_of, later
+from keyturn.entry.wiring import suite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +22,10 @@ def _messages(request: flask.Request, group_id: str) -> Mapping[str, object]:
 
 
 ROUTES = Routes({
-    ("GET", "/openapi.json"): later("shared.entry.openapi.answer")("described"),
+    ("GET", "/openapi.json"): later("keyturn.entry.openapi.answer")("described"),
     ("GET", "/rotations/<key>"): lambda r, key: views.rotation_view(suite().status.rotation(caller_of(r), key)),
     ("GET", "/clients/<key>"): lambda r, key: views.client_view(suite().status.client(caller_of(r), key)),
-    ("GET", "/clients/<key>/cutover"): later("shared.entry.cutover_requests")("for_member"),
+    ("GET", "/clients/<key>/cutover"): later("keyturn.entry.cutover_requests")("for_member"),
     ("GET", "/groups/<key>"): lambda r, key: views.group_view(*suite().status.group(caller_of(r), key)),
     ("GET", "/groups/<group_id>/messages"): _messages,
     ("GET", "/welcomes/<key>"): lambda r, key: {"event": views.event_view(suite().status.welcome(caller_of(r), key))},

@@ -8,18 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from local.kms_names import KmsFault
-from local.kms_stand_in import KmsStandIn, Tap
-from shared.adapters.kms_breaker import Patience
-from shared.adapters.kms_cloud import CloudKeyNames, CloudKeys
+from keyturn.adapters.kms_breaker import Patience
+from keyturn.adapters.kms_cloud import CloudKeyNames, CloudKeys
+from keyturn.local.kms_names import KmsFault
+from keyturn.local.kms_stand_in import KmsStandIn, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import grpc
-
-    from local.kms_operations import Message
+    from keyturn.local.kms_operations import Message
 
 
 class ScriptedTap(Tap):

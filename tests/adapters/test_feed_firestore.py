@@ -8,15 +8,14 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, cast
 
 import pytest
-
-from shared.adapters.feed_firestore import FirestoreFeed, FirestoreFollowing
-from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore
-from shared.ports.store import Data, Query, StoreError, put
+from keyturn.adapters.feed_firestore import FirestoreFeed, FirestoreFollowing
+from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.ports.store import Data, Query, StoreError, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shared.ports.store import Document
+    from keyturn.ports.store import Document
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SOON_SECONDS = 20.0

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-
-from shared.adapters.firestore_rpc import READ_ATTEMPTS
-from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore
-from shared.ports.store import Create, LostRace, Query, StoreError, StoreUnavailable
+from keyturn.adapters.firestore_rpc import READ_ATTEMPTS
+from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.ports.store import Create, LostRace, Query, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from keyturn.adapters.kms_breaker import Breaker, Patience
+from keyturn.ports.keys import KeyUnavailable
 
-from shared.adapters.kms_breaker import Breaker, Patience
-from shared.ports.keys import KeyUnavailable
 from tests.adapters.kms_scene import Time
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from keyturn.adapters.documents import utc_now
+from keyturn.adapters.kms_cloud import LAG_SECONDS, PUBLISHED_SECONDS, CloudKeyNames, CloudKeys
+from keyturn.local.kms_names import KmsFault
+from keyturn.ports.keys import KeyRefused, KeyUnavailable
 
-from local.kms_names import KmsFault
-from shared.adapters.documents import utc_now
-from shared.adapters.kms_cloud import LAG_SECONDS, PUBLISHED_SECONDS, CloudKeyNames, CloudKeys
-from shared.ports.keys import KeyRefused, KeyUnavailable
 from tests.adapters.kms_scene import Scene, scene
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from shared.adapters.kms_local import LocalKeys
-from shared.ports.keys import KeyRefused, KeyUnavailable
+from keyturn.adapters.kms_local import LocalKeys
+from keyturn.ports.keys import KeyRefused, KeyUnavailable
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +99,7 @@ def test_version_that_another_process_added_is_used_at_once(keys: LocalKeys, pat
 
 ADDING = """
 import os, pathlib, sys
-from shared.adapters.kms_local import LocalKeys
+from keyturn.adapters.kms_local import LocalKeys
 keys = LocalKeys.open_or_create(pathlib.Path(sys.argv[1]), os.urandom)
 for _ in range(10):
     keys.add_version("mac")

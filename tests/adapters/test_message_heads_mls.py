@@ -6,10 +6,9 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
-from shared import mls
-from shared.adapters.message_heads_mls import read_head
-from shared.ports.message_heads import UnreadableMessage
+from keyturn import mls
+from keyturn.adapters.message_heads_mls import read_head
+from keyturn.ports.message_heads import UnreadableMessage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

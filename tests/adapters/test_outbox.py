@@ -4,13 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-
-from shared.adapters.bus_local import LocalBus
-from shared.adapters.outbox import Depth, Event, Outbox, Patience
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.bus import BusUnavailable
-from shared.ports.events import TRIGGERS, Subscription, Trigger
-from shared.ports.store import Check, Create, Delete, LostRace, put
+from keyturn.adapters.bus_local import LocalBus
+from keyturn.adapters.outbox import Depth, Event, Outbox, Patience
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.ports.bus import BusUnavailable
+from keyturn.ports.events import TRIGGERS, Subscription, Trigger
+from keyturn.ports.store import Check, Create, Delete, LostRace, put
 
 if TYPE_CHECKING:
     from pathlib import Path

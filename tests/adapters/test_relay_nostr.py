@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.adapters.relay_nostr import NostrRelays
+from keyturn.ports.relay import Outcome
+from keyturn.proofs.nostr import sign_event
 
-from shared.adapters.relay_nostr import NostrRelays
-from shared.ports.relay import Outcome
-from shared.proofs.nostr import sign_event
 from tests.adapters.relay_process import RelayProcess
 
 if TYPE_CHECKING:

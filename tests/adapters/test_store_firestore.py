@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
-
-from shared.adapters.store_firestore import MOST_WRITES, FirestoreChannel, FirestoreStore
-from shared.ports.store import (
+from keyturn.adapters.store_firestore import MOST_WRITES, FirestoreChannel, FirestoreStore
+from keyturn.ports.store import (
     Check,
     Create,
     Delete,
@@ -25,6 +24,7 @@ from shared.ports.store import (
     Write,
     put,
 )
+
 from tests.adapters.rpc_watch import Counter
 from tests.adapters.valve import Valve
 from tests.emulators import FIRESTORE
@@ -238,7 +238,7 @@ def test_closed_channel_opens_again(firestore_host: str, project: str) -> None:
 
 def test_nothing_of_the_vendors_is_imported_before_the_first_call() -> None:
     program = (
-        "import sys; from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore;"
+        "import sys; from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore;"
         "FirestoreStore(FirestoreChannel(), project='p', database='control');"
         "sys.exit(any(name in sys.modules for name in ('grpc', 'google.api_core', 'google.cloud.firestore_v1')))"
     )

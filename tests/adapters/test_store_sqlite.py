@@ -17,13 +17,12 @@ from threading import Thread
 from typing import TYPE_CHECKING, cast
 
 import pytest
-
-from shared.adapters.outbox import Outbox
-from shared.adapters.sqlite_query import page_statement
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.events import TRIGGERS
-from shared.ports.indexes import INDEXES, Index
-from shared.ports.store import Create, Data, Delete, Document, LostRace, Query, StoreUnavailable, put
+from keyturn.adapters.outbox import Outbox
+from keyturn.adapters.sqlite_query import page_statement
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.ports.events import TRIGGERS
+from keyturn.ports.indexes import INDEXES, Index
+from keyturn.ports.store import Create, Data, Delete, Document, LostRace, Query, StoreUnavailable, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +83,8 @@ def test_folder_is_made_for_its_owner_alone(store: SqliteStore, path: Path) -> N
 
 OPENING = """
 import pathlib, sys
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.store import Create
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.ports.store import Create
 SqliteStore(pathlib.Path(sys.argv[1])).commit([Create(f"oauth2_clients/{sys.argv[2]}", {})])
 """
 
@@ -186,7 +185,7 @@ def test_damaged_document_is_refused_without_its_content(store: SqliteStore, tag
 
 def test_store_whose_lock_somebody_keeps_is_unavailable(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("sqlite_birth", "sqlite_file"):
-        monkeypatch.setattr(f"shared.adapters.{module}.BUSY_SECONDS", 0.05)
+        monkeypatch.setattr(f"keyturn.adapters.{module}.BUSY_SECONDS", 0.05)
     store = SqliteStore(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -199,8 +198,8 @@ def test_store_whose_lock_somebody_keeps_is_unavailable(path: Path, monkeypatch:
 
 FULL_DISK = """
 import pathlib, resource, sys
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.store import Create, LostRace
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.ports.store import Create, LostRace
 store = SqliteStore(pathlib.Path(sys.argv[1]))
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, hard))
@@ -279,8 +278,8 @@ def test_short_lived_threads_share_connections(store: SqliteStore) -> None:
 def test_child_of_a_fork_uses_connections_of_its_own(path: Path) -> None:
     program = f"""
 import os, pathlib
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.store import Create
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.ports.store import Create
 store = SqliteStore(pathlib.Path({str(path)!r}))
 parents = set(map(id, store.file._idle))
 child = os.fork()
@@ -298,9 +297,9 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 WRITING = """
 import hashlib, pathlib, sys
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.events import TRIGGERS
-from shared.ports.store import put
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.ports.events import TRIGGERS
+from keyturn.ports.store import put
 store = SqliteStore(pathlib.Path(sys.argv[1]), triggers=TRIGGERS)
 paths = ["oauth2_clients/a", "mls_groups/g", "oauth2_clients/a/secrets/1"]
 while True:

@@ -11,8 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-from shared.adapters.trusted_keys import (
+from keyturn.adapters.trusted_keys import (
     FRESH_SECONDS,
     LARGEST_SET_BYTES,
     PAUSE_SECONDS,
@@ -21,8 +20,9 @@ from shared.adapters.trusted_keys import (
     https_fetch,
     read_jwks,
 )
-from shared.domain.errors import Unavailable
-from shared.proofs.errors import Malformed
+from keyturn.domain.errors import Unavailable
+from keyturn.proofs.errors import Malformed
+
 from tests.adapters.attestation.authorities import root
 
 if TYPE_CHECKING:

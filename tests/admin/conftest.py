@@ -4,10 +4,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.admin.device import Device
+from keyturn.admin.home import Home
+from keyturn.admin.home_sealing import ScryptCost
 
-from admin.device import Device
-from admin.home import Home
-from admin.home_sealing import ScryptCost
 from tests.admin.fake_server import URL, Clock, FakeServer
 
 if TYPE_CHECKING:

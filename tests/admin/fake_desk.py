@@ -10,23 +10,22 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyotp
-
-from shared.adapters.attestation.dev_attest import DevAttestation
-from shared.domain.encodings import base64url_decode, base64url_encode, to_milliseconds
-from shared.ports.attestation import AttestationRefused
-from shared.proofs.nip98 import check_authorization
-from shared.proofs.request_digest import request_digest
-from shared.proofs.statement import RegistrationStatement, Statement
-from shared.proofs.totp import matching_step, provisioning_uri
-from shared.use_cases.control_events import read_intent
+from keyturn.adapters.attestation.dev_attest import DevAttestation
+from keyturn.domain.encodings import base64url_decode, base64url_encode, to_milliseconds
+from keyturn.ports.attestation import AttestationRefused
+from keyturn.proofs.nip98 import check_authorization
+from keyturn.proofs.request_digest import request_digest
+from keyturn.proofs.statement import RegistrationStatement, Statement
+from keyturn.proofs.totp import matching_step, provisioning_uri
+from keyturn.use_cases.control_events import read_intent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from admin.http_client import Call
-    from shared.ports.attestation import Attestation, DeviceKey
-    from shared.proofs.nostr import Event
+    from keyturn.admin.http_client import Call
+    from keyturn.ports.attestation import Attestation, DeviceKey
+    from keyturn.proofs.nostr import Event
 
 URL = "http://127.0.0.1:8787"
 

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from admin.http_client import Answer, Call
-from shared.domain.encodings import base64url_decode, base64url_encode, to_milliseconds, ulid
-from shared.domain.errors import Refusal
-from shared.mls import (
+from keyturn.admin.http_client import Answer, Call
+from keyturn.domain.encodings import base64url_decode, base64url_encode, to_milliseconds, ulid
+from keyturn.domain.errors import Refusal
+from keyturn.mls import (
     ApplicationReceived,
     CommitReceived,
     Group,
@@ -23,10 +23,11 @@ from shared.mls import (
     create_key_package,
     read_key_package,
 )
-from shared.proofs.nip98 import check_authorization
-from shared.proofs.nostr import Event, canonical, open_event, parse_event, public_key, sign_event
-from shared.proofs.npub import encode_npub
-from shared.proofs.receipts import Ack, receipt_key, verify_receipt
+from keyturn.proofs.nip98 import check_authorization
+from keyturn.proofs.nostr import Event, canonical, open_event, parse_event, public_key, sign_event
+from keyturn.proofs.npub import encode_npub
+from keyturn.proofs.receipts import Ack, receipt_key, verify_receipt
+
 from tests.admin.fake_desk import Desk, Problem
 
 if TYPE_CHECKING:

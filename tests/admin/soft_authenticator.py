@@ -15,8 +15,8 @@ from fido2 import cbor
 from fido2.ctap import STATUS, CtapDevice, CtapError
 from fido2.ctap2.pin import PinProtocolV2
 from fido2.hid import CAPABILITY
+from keyturn.adapters.attestation.security_key import AAGUID_EXTENSION
 
-from shared.adapters.attestation.security_key import AAGUID_EXTENSION
 from tests.adapters.attestation.authorities import root
 
 if TYPE_CHECKING:

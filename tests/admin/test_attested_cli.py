@@ -9,19 +9,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.admin.fido_keys import FidoKeys
+from keyturn.admin.home import Home
+from keyturn.admin.qr_code import print_qr
+from keyturn.proofs.npub import encode_npub
 
-from admin.fido_keys import FidoKeys
-from admin.home import Home
-from admin.qr_code import print_qr
-from shared.proofs.npub import encode_npub
 from tests.admin.soft_authenticator import SoftAuthenticator
 from tests.admin.test_cli import PASSPHRASE, Shell, assert_error, keyturn
 
 if TYPE_CHECKING:
+    from keyturn.admin.session import Ports
+    from keyturn.admin.vouching import SecurityKeys
     from typer.testing import Result
-
-    from admin.session import Ports
-    from admin.vouching import SecurityKeys
 
 __all__ = ["keyturn"]
 

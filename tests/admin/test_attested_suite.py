@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pyotp
 import pytest
+from keyturn.admin.device import Device
+from keyturn.admin.errors import SecurityKeyError, ServerRefusedError
+from keyturn.admin.fido_keys import FidoKeys
+from keyturn.admin.home import Home
+from keyturn.admin.sign_in import read_id_token
+from keyturn.entry import wiring
+from keyturn.proofs.jws import read_unverified
 
-from admin.device import Device
-from admin.errors import SecurityKeyError, ServerRefusedError
-from admin.fido_keys import FidoKeys
-from admin.home import Home
-from admin.sign_in import read_id_token
-from shared.entry import wiring
-from shared.proofs.jws import read_unverified
 from tests.admin.soft_authenticator import MAKER, SoftAuthenticator
 from tests.world import CHEAP, CLIENT, GROUP, URL, World, WorldTransport
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from admin.http_client import Answer, Call
+    from keyturn.admin.http_client import Answer, Call
 
 SERVED = "https://keyturn.example"
 

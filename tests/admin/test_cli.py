@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
+from keyturn.admin.cli import app, main, register_local
+from keyturn.admin.device import Device
+from keyturn.admin.errors import UnreachableError
+from keyturn.admin.home import Home
+from keyturn.admin.seat import Seat
+from keyturn.admin.session import Ports
 from typer.testing import CliRunner
 
-from admin.cli import app, main, register_local
-from admin.device import Device
-from admin.errors import UnreachableError
-from admin.home import Home
-from admin.seat import Seat
-from admin.session import Ports
 from tests.admin.conftest import CHEAP
 from tests.admin.fake_server import TOKEN, URL, Clock, FakeServer
 
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from keyturn.admin.http_client import Answer, Call
     from typer.testing import Result
-
-    from admin.http_client import Answer, Call
 
 ROTATION = "01JNM0000000000000000000A1"
 PASSPHRASE = "a long passphrase"
@@ -677,7 +676,7 @@ def test_wrong_usage_is_told_in_two_lines_without_what_was_given(
 
 
 def test_what_is_wrong_in_the_program_itself_is_not_hidden(keyturn: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("admin.session.Session.server", None)
+    monkeypatch.setattr("keyturn.admin.session.Session.server", None)
     assert isinstance(keyturn("client", "list").exception, TypeError)
 
 
@@ -697,7 +696,7 @@ def test_the_version_is_told() -> None:
 
 
 def test_the_program_starts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "local.commands", None)
+    monkeypatch.setitem(sys.modules, "keyturn.local.commands", None)
     monkeypatch.setattr(sys, "argv", ["keyturn", "--help"])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -709,22 +708,22 @@ def test_what_is_missing_in_local_commands_is_not_hidden(monkeypatch: pytest.Mon
     def broken(_name: str) -> None:
         raise ModuleNotFoundError(name="werkzeug")
 
-    monkeypatch.setattr("admin.cli.import_module", broken)
+    monkeypatch.setattr("keyturn.admin.cli.import_module", broken)
     with pytest.raises(ModuleNotFoundError):
         register_local(typer.Typer())
 
 
 def test_local_commands_are_added_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    local, root = ModuleType("local.commands"), typer.Typer()
+    local, root = ModuleType("keyturn.local.commands"), typer.Typer()
     local.register = lambda app: app.command("up")(lambda: None)  # type: ignore[attr-defined]  # a module made here
-    monkeypatch.setitem(sys.modules, "local.commands", local)
+    monkeypatch.setitem(sys.modules, "keyturn.local.commands", local)
     register_local(root)
     assert [command.name for command in root.registered_commands] == ["up"]
 
 
 def test_a_device_works_without_local_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     root = typer.Typer()
-    monkeypatch.setitem(sys.modules, "local.commands", None)
+    monkeypatch.setitem(sys.modules, "keyturn.local.commands", None)
     register_local(root)
     assert root.registered_commands == []
 

@@ -8,12 +8,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.admin.cli import app
+from keyturn.admin.commands.cutover import _BECAUSE, _report
+from keyturn.admin.session import Ports
+from keyturn.domain.rhythm import Because
 from typer.testing import CliRunner
 
-from admin.cli import app
-from admin.commands.cutover import _BECAUSE, _report
-from admin.session import Ports
-from shared.domain.rhythm import Because
 from tests.world import CLIENT, TOKEN, URL, World, WorldTransport, gateway, running
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.admin.cli import app
+from keyturn.admin.session import Ports
+from keyturn.proofs.npub import encode_npub
 from typer.testing import CliRunner
 
-from admin.cli import app
-from admin.session import Ports
-from shared.proofs.npub import encode_npub
 from tests.admin.test_cli import assert_error
 from tests.world import TOKEN, URL, WorldTransport, running
 

@@ -6,9 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-
-from admin.device import Device
-from admin.errors import (
+from keyturn.admin.device import Device
+from keyturn.admin.errors import (
     AnotherServiceError,
     LostStepError,
     MembershipError,
@@ -18,20 +17,21 @@ from admin.errors import (
     UnreachableError,
     UntrustedMessageError,
 )
-from admin.home import Home
-from admin.home_errors import DamagedError
-from admin.notice import Notice
-from admin.seat import Seat, take_seat
-from shared.domain.encodings import base64url_decode, to_milliseconds
-from shared.mls import Group, create_key_package
-from shared.proofs.npub import encode_npub
+from keyturn.admin.home import Home
+from keyturn.admin.home_errors import DamagedError
+from keyturn.admin.notice import Notice
+from keyturn.admin.seat import Seat, take_seat
+from keyturn.domain.encodings import base64url_decode, to_milliseconds
+from keyturn.mls import Group, create_key_package
+from keyturn.proofs.npub import encode_npub
+
 from tests.admin.fake_server import START, URL, Clock, FakeServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from admin.incidents import Incident
+    from keyturn.admin.incidents import Incident
 
 ROTATION = "01JNM0000000000000000000A1"
 

@@ -5,10 +5,9 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from admin.durations import format_age, format_duration, parse_duration
-from admin.errors import UsageError
-from shared.domain.encodings import milliseconds
+from keyturn.admin.durations import format_age, format_duration, parse_duration
+from keyturn.admin.errors import UsageError
+from keyturn.domain.encodings import milliseconds
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.admin.events import RotationRequest, Signer, ack_event, key_package_event, rotation_event, service_event
+from keyturn.admin.notice import Notice
+from keyturn.domain.encodings import base64url_encode, to_milliseconds
+from keyturn.proofs.nostr import Event, open_event, public_key
+from keyturn.proofs.receipts import Ack, receipt_key, verify_receipt
 
-from admin.events import RotationRequest, Signer, ack_event, key_package_event, rotation_event, service_event
-from admin.notice import Notice
-from shared.domain.encodings import base64url_encode, to_milliseconds
-from shared.proofs.nostr import Event, open_event, public_key
-from shared.proofs.receipts import Ack, receipt_key, verify_receipt
 from tests.admin.fake_server import START
 
 if TYPE_CHECKING:

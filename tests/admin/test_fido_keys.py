@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fido2.ctap import CtapError
+from keyturn.adapters.attestation.security_key import SecurityKeyAttestation
+from keyturn.admin.errors import SecurityKeyError
+from keyturn.admin.fido_keys import FidoKeys, plugged_in
+from keyturn.admin.vouching import NO_KEYS, SecurityKey
+from keyturn.ports.attestation import AttestationRefused
 
-from admin.errors import SecurityKeyError
-from admin.fido_keys import FidoKeys, plugged_in
-from admin.vouching import NO_KEYS, SecurityKey
-from shared.adapters.attestation.security_key import SecurityKeyAttestation
-from shared.ports.attestation import AttestationRefused
 from tests.adapters.attestation.authorities import NOW
 from tests.admin.soft_authenticator import MAKER, SoftAuthenticator
 

@@ -6,14 +6,14 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.admin.device import Device
+from keyturn.admin.enrolment import Enrolment
+from keyturn.admin.errors import DeviceError, MembershipError, ServerRefusedError
+from keyturn.admin.events import Signer, key_package_event
+from keyturn.admin.home import Home
+from keyturn.admin.seat import Lost
+from keyturn.proofs.npub import encode_npub
 
-from admin.device import Device
-from admin.enrolment import Enrolment
-from admin.errors import DeviceError, MembershipError, ServerRefusedError
-from admin.events import Signer, key_package_event
-from admin.home import Home
-from admin.seat import Lost
-from shared.proofs.npub import encode_npub
 from tests.admin.conftest import CHEAP
 from tests.admin.fake_server import URL, Clock, FakeServer
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from admin.incidents import Incident
-    from admin.seat import Seat
+    from keyturn.admin.incidents import Incident
+    from keyturn.admin.seat import Seat
 
 ROTATION = "01JNM0000000000000000000A1"
 

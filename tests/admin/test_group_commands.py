@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from shared.proofs.npub import encode_npub
+from keyturn.proofs.npub import encode_npub
+
 from tests.admin.test_cli import ROTATION, assert_error, enrolled, keyturn
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
-from admin.errors import DeliveryError, UsageError
-from admin.handover import run_with_secret, write_secret
+from keyturn.admin.errors import DeliveryError, UsageError
+from keyturn.admin.handover import run_with_secret, write_secret
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,10 +5,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-
-from admin import http_client
-from admin.errors import InsecureAddressError, UnreachableError, UsageError
-from admin.http_client import Call, UrlTransport, checked_address
+from keyturn.admin import http_client
+from keyturn.admin.errors import InsecureAddressError, UnreachableError, UsageError
+from keyturn.admin.http_client import Call, UrlTransport, checked_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

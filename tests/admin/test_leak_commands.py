@@ -10,23 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import bcrypt
 import pytest
+from keyturn.admin.cli import app
+from keyturn.admin.commands import client_import
+from keyturn.admin.errors import UnreachableError
+from keyturn.admin.session import Ports
+from keyturn.domain.encodings import new_secret
+from keyturn.domain.secret_format import scannable_secret
 from typer.testing import CliRunner
 
-from admin.cli import app
-from admin.commands import client_import
-from admin.errors import UnreachableError
-from admin.session import Ports
-from shared.domain.encodings import new_secret
-from shared.domain.secret_format import scannable_secret
 from tests.world import CLIENT, GROUP, TOKEN, URL, World, WorldTransport, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from keyturn.admin.http_client import Answer, Call
     from typer.testing import Result
-
-    from admin.http_client import Answer, Call
 
 OLD = "the secret of old"
 HASH = bcrypt.hashpw(OLD.encode(), bcrypt.gensalt(4)).decode()

@@ -3,9 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
-from admin.errors import NoCodeError
-from admin.one_time_codes import CodePrompt
+from keyturn.admin.errors import NoCodeError
+from keyturn.admin.one_time_codes import CodePrompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

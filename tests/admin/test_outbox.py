@@ -8,23 +8,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.admin.device import Device
+from keyturn.admin.errors import ServerRefusedError, UnreachableError
+from keyturn.admin.home import Home
+from keyturn.admin.mail import INBOX
+from keyturn.admin.notice import Notice
+from keyturn.admin.outbox import OUTGOING, Letter
+from keyturn.admin.seat import Lost
+from keyturn.domain.encodings import base64url_decode
 
-from admin.device import Device
-from admin.errors import ServerRefusedError, UnreachableError
-from admin.home import Home
-from admin.mail import INBOX
-from admin.notice import Notice
-from admin.outbox import OUTGOING, Letter
-from admin.seat import Lost
-from shared.domain.encodings import base64url_decode
 from tests.admin.fake_server import URL, Clock, FakeServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from admin.home_state import State
-    from admin.http_client import Answer, Call
+    from keyturn.admin.home_state import State
+    from keyturn.admin.http_client import Answer, Call
 
 ROTATION = "01JNM0000000000000000000A1"
 

@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-
-from admin.home_errors import ExposedPassphraseError, PassphraseError
-from admin.passphrase import FILE_VARIABLE, read_passphrase
+from keyturn.admin.home_errors import ExposedPassphraseError, PassphraseError
+from keyturn.admin.passphrase import FILE_VARIABLE, read_passphrase
 
 
 def private_file(folder: Path, content: bytes, mode: int = 0o600) -> Path:

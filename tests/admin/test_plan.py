@@ -4,15 +4,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.admin.commands.preflight import show_plan
+from keyturn.admin.errors import NotEnrolledError
+from keyturn.admin.plan import RotationPlan, Wish, make_plan
+from keyturn.domain.encodings import to_milliseconds
 
-from admin.commands.preflight import show_plan
-from admin.errors import NotEnrolledError
-from admin.plan import RotationPlan, Wish, make_plan
-from shared.domain.encodings import to_milliseconds
 from tests.admin.fake_server import START
 
 if TYPE_CHECKING:
-    from admin.device import Device
+    from keyturn.admin.device import Device
+
     from tests.admin.fake_server import FakeServer
 
 NOW = to_milliseconds(START)

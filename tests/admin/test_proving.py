@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.adapters.attestation.security_key import SecurityKeyAttestation
+from keyturn.admin.device import Device
+from keyturn.admin.errors import NoCodeError, NotEnrolledError, NotSignedInError, SecurityKeyError, ServerRefusedError
+from keyturn.admin.fido_keys import FidoKeys
+from keyturn.admin.home import Home
+from keyturn.admin.sign_in import read_id_token
+from keyturn.admin.vouching import NO_KEYS
 
-from admin.device import Device
-from admin.errors import NoCodeError, NotEnrolledError, NotSignedInError, SecurityKeyError, ServerRefusedError
-from admin.fido_keys import FidoKeys
-from admin.home import Home
-from admin.sign_in import read_id_token
-from admin.vouching import NO_KEYS
-from shared.adapters.attestation.security_key import SecurityKeyAttestation
 from tests.admin.conftest import CHEAP
 from tests.admin.fake_server import URL, Clock, FakeServer
 from tests.admin.soft_authenticator import MAKER, SoftAuthenticator
@@ -22,8 +22,8 @@ from tests.admin.soft_authenticator import MAKER, SoftAuthenticator
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from admin.http_client import Answer, Call
-    from admin.vouching import SecurityKeys
+    from keyturn.admin.http_client import Answer, Call
+    from keyturn.admin.vouching import SecurityKeys
 
 
 @dataclass

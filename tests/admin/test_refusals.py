@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-
-from admin.errors import ServerRefusedError
-from admin.http_client import Answer
-from admin.refusals import fields_of
+from keyturn.admin.errors import ServerRefusedError
+from keyturn.admin.http_client import Answer
+from keyturn.admin.refusals import fields_of
 
 
 def hint(error: str, reason: str) -> str:

@@ -7,13 +7,13 @@ import random
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from keyturn.adapters.relay_nostr import NostrRelays
+from keyturn.admin.commands.inbox import relay_inbox
+from keyturn.admin.errors import UnreachableError, UsageError
+from keyturn.admin.relay_inbox import RelayInbox, ordered
+from keyturn.ports.store import Query
+from keyturn.records import paths
 
-from admin.commands.inbox import relay_inbox
-from admin.errors import UnreachableError, UsageError
-from admin.relay_inbox import RelayInbox, ordered
-from shared.adapters.relay_nostr import NostrRelays
-from shared.ports.store import Query
-from shared.records import paths
 from tests.adapters.relay_process import RelayProcess
 from tests.scenarios.people import Person
 from tests.world import CLIENT, GROUP, World, running
@@ -118,6 +118,6 @@ def test_from_a_real_relay_that_was_killed_in_between(world: World, relay: Relay
 
 def test_a_command_that_reads_from_a_relay_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     assert relay_inbox("wss://relay.example").url == "wss://relay.example"
-    monkeypatch.setattr("admin.commands.inbox.find_spec", lambda _name: None)
+    monkeypatch.setattr("keyturn.admin.commands.inbox.find_spec", lambda _name: None)
     with pytest.raises(UsageError, match="nostr-sdk"):
         relay_inbox("wss://relay.example")

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.admin.device import Device
+from keyturn.admin.errors import LostStepError, NotEnrolledError, ServerRefusedError, UnreachableError
+from keyturn.admin.home import Home
 
-from admin.device import Device
-from admin.errors import LostStepError, NotEnrolledError, ServerRefusedError, UnreachableError
-from admin.home import Home
 from tests.admin.fake_server import URL, Clock, FakeServer
 from tests.admin.test_outbox import DeadLine, over
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from admin.incidents import Incident
-    from shared.mls import Group
+    from keyturn.admin.incidents import Incident
+    from keyturn.mls import Group
 
 
 def group_of(device: Device) -> Group:

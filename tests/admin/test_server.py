@@ -4,11 +4,11 @@ import json
 import os
 
 import pytest
+from keyturn.admin.errors import ServerRefusedError, UnreachableError
+from keyturn.admin.events import Signer
+from keyturn.admin.http_client import Answer
+from keyturn.admin.server import Server
 
-from admin.errors import ServerRefusedError, UnreachableError
-from admin.events import Signer
-from admin.http_client import Answer
-from admin.server import Server
 from tests.admin.fake_server import URL, Clock, FakeServer
 
 

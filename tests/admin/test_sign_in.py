@@ -5,11 +5,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.admin.errors import NotSignedInError, UsageError
+from keyturn.admin.home import Home
+from keyturn.admin.sign_in import SignIn, read_id_token, signed_in
+from keyturn.domain.encodings import base64url_encode
 
-from admin.errors import NotSignedInError, UsageError
-from admin.home import Home
-from admin.sign_in import SignIn, read_id_token, signed_in
-from shared.domain.encodings import base64url_encode
 from tests.admin.conftest import CHEAP
 from tests.admin.fake_server import START
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.adapters.attestation.dev_attest import DevAttestation
+from keyturn.admin.home import Home
+from keyturn.admin.software_key import KIND, SoftwareKey, software_key
+from keyturn.ports.attestation import AttestationRefused
 
-from admin.home import Home
-from admin.software_key import KIND, SoftwareKey, software_key
-from shared.adapters.attestation.dev_attest import DevAttestation
-from shared.ports.attestation import AttestationRefused
 from tests.admin.conftest import CHEAP
 
 if TYPE_CHECKING:

@@ -6,15 +6,15 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import keyturn.local.machine
 import pytest
+from keyturn.adapters.outbox import Outbox
+from keyturn.adapters.sqlite_file import SqliteFile
+from keyturn.local.gateway import open_gateway
+from keyturn.records import paths
 
-import local.machine
 from bench import rotation_parts
 from bench.rotation_stage import GROUP, raised
-from local.gateway import open_gateway
-from shared.adapters.outbox import Outbox
-from shared.adapters.sqlite_file import SqliteFile
-from shared.records import paths
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from keyturn.adapters.outbox import Event
+
     from bench.rotation_stage import Way
-    from shared.adapters.outbox import Event
 
 
 class Counts:
@@ -49,7 +50,7 @@ class Counts:
         return counted
 
     def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(local.machine, "open_gateway", self.gateway)
+        monkeypatch.setattr(keyturn.local.machine, "open_gateway", self.gateway)
         monkeypatch.setattr(SqliteFile, "writing", self._writing(SqliteFile.writing))
         monkeypatch.setattr(Outbox, "claim", self._claim(Outbox.claim))
         monkeypatch.setattr(Outbox, "done", self._done(Outbox.done))

@@ -9,14 +9,14 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.domain.encodings import base64url_decode
+from keyturn.entry import wiring
 from werkzeug.test import Client
 
 from bench import token_race, token_rows, token_servers
 from bench.rows import NotRunError
 from bench.token_load import Load, UnlikeAnswerError, Window
 from bench.token_servers import CLIENT, FOLDER, SECRET
-from shared.domain.encodings import base64url_decode
-from shared.entry import wiring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,11 +3,12 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from keyturn.domain.policy import Policy
+from keyturn.verifier.verdict import Reason
+from keyturn.verifier.verifier import Caching, Verifier
+
 from bench import verify, verify_guessing, verify_imported, verify_refusals
 from bench.alike import largest_t
-from shared.domain.policy import Policy
-from shared.verifier.verdict import Reason
-from shared.verifier.verifier import Caching, Verifier
 
 if TYPE_CHECKING:
     from pathlib import Path

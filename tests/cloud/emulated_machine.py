@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from local.emulators import start_firestore, start_pubsub
+from keyturn.local.emulators import start_firestore, start_pubsub
+
 from tests.local.real_machine import Machine, free_port
 
 if TYPE_CHECKING:

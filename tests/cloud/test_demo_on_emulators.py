@@ -6,10 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-
-from local.demo.show import summary
-from local.demo.stage import raised
-from local.demo.story import Story
+from keyturn.local.demo.show import summary
+from keyturn.local.demo.stage import raised
+from keyturn.local.demo.story import Story
 
 if TYPE_CHECKING:
     from pathlib import Path

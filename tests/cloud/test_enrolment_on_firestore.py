@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.entry import wiring
 
-from shared.entry import wiring
 from tests.cloud.world_on_firestore import FirestoreWorld
 from tests.emulators import FIRESTORE
 from tests.functions.attested import Person, admins, admitted, body, invite, refusal

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.ports.events import SUBSCRIPTIONS
+from keyturn.ports.store import Update
+from keyturn.records import paths
 
-from shared.ports.events import SUBSCRIPTIONS
-from shared.ports.store import Update
-from shared.records import paths
 from tests.cloud.world_on_firestore import running_on_firestore
 from tests.emulators import FIRESTORE
 from tests.world import CLIENT, GROUP, delivery
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from shared.adapters.outbox import Event
+    from keyturn.adapters.outbox import Event
+
     from tests.cloud.world_on_firestore import FirestoreWorld
 
 pytestmark = FIRESTORE

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
+from keyturn.adapters.kms_cloud import CloudKeyNames
+from keyturn.admin.cli import CalmGroup
+from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
+from keyturn.domain.policy import Policy
+from keyturn.local import keys_commands
+from keyturn.local.kms_stand_in import KmsStandIn
+from keyturn.ports.store import Create
+from keyturn.records.live import client_data
 from typer.testing import CliRunner
 
-from admin.cli import CalmGroup
-from local import keys_commands
-from local.kms_stand_in import KmsStandIn
-from shared.adapters.kms_cloud import CloudKeyNames
-from shared.domain.model import Client, ClientKind, ClientState, Version, VersionState
-from shared.domain.policy import Policy
-from shared.ports.store import Create
-from shared.records.live import client_data
 from tests.emulators import FIRESTORE
 from tests.world import START
 
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from keyturn.adapters.store_firestore import FirestoreStore
     from typer.testing import Result
-
-    from shared.adapters.store_firestore import FirestoreStore
 
 pytestmark = FIRESTORE
 

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.admin.server import Server
+from keyturn.local.doctor import diagnose, open_folder
 
-from admin.server import Server
-from local.doctor import diagnose, open_folder
 from tests.cloud.emulated_machine import emulated_machine
 from tests.local.real_machine import Holdings, Killer
 from tests.local.test_kill_loop import SEED, WORKERS, Pair, Prober, pairs_on

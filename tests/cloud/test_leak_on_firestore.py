@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import bcrypt
 import pytest
+from keyturn.domain.secret_format import hint_of
+from keyturn.proofs.receipts import Sighting, sign_sighting
+from keyturn.records.retired_use import retired_use_path
 
-from shared.domain.secret_format import hint_of
-from shared.proofs.receipts import Sighting, sign_sighting
-from shared.records.retired_use import retired_use_path
 from tests.cloud.world_on_firestore import running_on_firestore
 from tests.emulators import FIRESTORE
 from tests.world import CLIENT, GROUP

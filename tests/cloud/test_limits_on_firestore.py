@@ -14,7 +14,7 @@ from tests.world import QUICK
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shared.proofs.nostr import Event
+    from keyturn.proofs.nostr import Event
 
 pytestmark = FIRESTORE
 MANY = 64

@@ -6,18 +6,19 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.admin.http_client import Call, UrlTransport
+from keyturn.admin.server import Server
+from keyturn.local.doctor import diagnose, open_folder, outbox_of
+from keyturn.local.errors import LocalError
 
-from admin.http_client import Call, UrlTransport
-from admin.server import Server
-from local.doctor import diagnose, open_folder, outbox_of
-from local.errors import LocalError
 from tests.cloud.emulated_machine import emulated_machine
 from tests.local.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from admin.device import Device
+    from keyturn.admin.device import Device
+
     from tests.local.real_machine import Machine
 
 pytestmark = [pytest.mark.tier("java"), pytest.mark.xdist_group("machine_on_emulators")]
@@ -75,7 +76,7 @@ def test_the_doctor_finds_everything_and_no_breach(machine: Machine, people: tup
 
 
 def test_the_doctor_names_what_belongs_to_nothing(machine: Machine) -> None:
-    from shared.ports.store import Create, Delete
+    from keyturn.ports.store import Create, Delete
 
     store, path = open_folder(machine.data).databases.control, "unheard/of"
     store.commit([Create(path, {"a": 1})])

@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.adapters.feed_firestore import FirestoreFeed, FirestoreFollowing
+from keyturn.use_cases.sweep import SHARDS
+from keyturn.verifier.changes import in_thread
+from keyturn.verifier.verifier import Caching, Verifier
 
-from shared.adapters.feed_firestore import FirestoreFeed, FirestoreFollowing
-from shared.use_cases.sweep import SHARDS
-from shared.verifier.changes import in_thread
-from shared.verifier.verifier import Caching, Verifier
 from tests.cloud.world_on_firestore import running_on_firestore
 from tests.emulators import FIRESTORE
 from tests.functions.test_envelopes import envelope, inside
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from shared.ports.keys import MacKey
-    from shared.ports.store import Document, Query
-    from shared.proofs.nostr import Event
+    from keyturn.ports.keys import MacKey
+    from keyturn.ports.store import Document, Query
+    from keyturn.proofs.nostr import Event
+
     from tests.cloud.world_on_firestore import FirestoreWorld
 
 pytestmark = FIRESTORE

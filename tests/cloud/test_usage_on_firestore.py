@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.domain.encodings import base64url_encode
+from keyturn.domain.policy import Policy
+from keyturn.proofs.canaries import Canary
+from keyturn.proofs.receipts import _signer
 
-from shared.domain.encodings import base64url_encode
-from shared.domain.policy import Policy
-from shared.proofs.canaries import Canary
-from shared.proofs.receipts import _signer
 from tests.cloud.world_on_firestore import running_on_firestore
 from tests.emulators import FIRESTORE
 from tests.world import CLIENT

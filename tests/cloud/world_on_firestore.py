@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.adapters.documents import utc_now
-from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore
-from shared.entry import wiring
-from shared.ports.environment import Environment
+from keyturn.adapters.documents import utc_now
+from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.entry import wiring
+from keyturn.ports.environment import Environment
+
 from tests.adapters.rpc_watch import Counter
 from tests.world import Clock, WatchedStore, World
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from shared.entry.wiring import Suite
-    from shared.ports.store import Document, Query, Snapshot, Store, Write
+    from keyturn.entry.wiring import Suite
+    from keyturn.ports.store import Document, Query, Snapshot, Store, Write
 
 
 class ShiftedClock(Clock):

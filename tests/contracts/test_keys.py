@@ -12,9 +12,9 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.hashes import SHA256
+from keyturn.adapters.kms_local import LocalKeys
+from keyturn.ports.keys import KeyRefused, KeyUnavailable
 
-from shared.adapters.kms_local import LocalKeys
-from shared.ports.keys import KeyRefused, KeyUnavailable
 from tests.adapters.kms_scene import scene
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from shared.ports.keys import MacKey, PublicKey, Sealer, Signer
+    from keyturn.ports.keys import MacKey, PublicKey, Sealer, Signer
+
     from tests.adapters.kms_scene import Scene
 
 

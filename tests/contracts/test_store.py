@@ -9,10 +9,9 @@ from threading import Barrier, Thread
 from typing import TYPE_CHECKING, cast
 
 import pytest
-
-from shared.adapters.store_memory import MemoryStore
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.store import (
+from keyturn.adapters.store_memory import MemoryStore
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.ports.store import (
     Amend,
     Check,
     Create,
@@ -28,6 +27,7 @@ from shared.ports.store import (
     Write,
     put,
 )
+
 from tests.emulators import FIRESTORE
 
 if TYPE_CHECKING:

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.domain import commands
-from shared.domain.encodings import ulid
-from shared.domain.lifecycle import decide, decide_together, settle
-from shared.domain.model import Client, ClientKind, ClientState, Person, Recipient
-from shared.domain.policy import Policy
+from keyturn.domain import commands
+from keyturn.domain.encodings import ulid
+from keyturn.domain.lifecycle import decide, decide_together, settle
+from keyturn.domain.model import Client, ClientKind, ClientState, Person, Recipient
+from keyturn.domain.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.domain.audit import Transition
-    from shared.domain.commands import Command
-    from shared.domain.lifecycle import Decision
-    from shared.domain.model import Rotation, Version
+    from keyturn.domain.audit import Transition
+    from keyturn.domain.commands import Command
+    from keyturn.domain.lifecycle import Decision
+    from keyturn.domain.model import Rotation, Version
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GROUP, OTHER_GROUP = "ops", "sales"

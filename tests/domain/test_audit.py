@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from shared.domain.audit import GENESIS, Head, Transition, chained, entry_hash, first_break
-from shared.domain.encodings import canonical_json
+from keyturn.domain.audit import GENESIS, Head, Transition, chained, entry_hash, first_break
+from keyturn.domain.encodings import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from shared.domain.encodings import (
+from keyturn.domain.encodings import (
     SECRET_LENGTH,
     base64url_decode,
     base64url_encode,
@@ -29,8 +28,8 @@ from shared.domain.encodings import (
     ulid,
     version_identifier,
 )
-from shared.domain.errors import InvalidRequest
-from shared.domain.model import ClientKind
+from keyturn.domain.errors import InvalidRequest
+from keyturn.domain.model import ClientKind
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "canonical_mac.json").read_text("utf-8"))
 ULID = "01JM8VEZAMG2DK6T4S9N7TT1C8"

@@ -4,9 +4,8 @@ import inspect
 import re
 
 import pytest
-
-from shared.domain import errors
-from shared.domain.errors import Broken, RateLimited, Refusal
+from keyturn.domain import errors
+from keyturn.domain.errors import Broken, RateLimited, Refusal
 
 CLASSES = [
     kind

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.domain import invariants
+from keyturn.domain.invariants import breaches
+from keyturn.domain.model import ClientState, ClientStatus, Outcome, Phase, RetiredBecause
 
-from shared.domain import invariants
-from shared.domain.invariants import breaches
-from shared.domain.model import ClientState, ClientStatus, Outcome, Phase, RetiredBecause
 from tests.domain.scene import STAGES, START, Scene, person, rotation_id, staged, version_id
 
 if TYPE_CHECKING:

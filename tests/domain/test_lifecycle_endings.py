@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from keyturn.domain.errors import Conflict
+from keyturn.domain.invariants import breaches
+from keyturn.domain.model import ClientStatus, Outcome, RetiredBecause, VersionState
 
-from shared.domain.errors import Conflict
-from shared.domain.invariants import breaches
-from shared.domain.model import ClientStatus, Outcome, RetiredBecause, VersionState
 from tests.domain.scene import DAY, GRACE, HOUR, MARGIN, TICK, Scene, staged, version_id
 
 TWO = ("ada", "bo")

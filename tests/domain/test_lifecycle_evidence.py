@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from keyturn.domain.errors import Conflict, PolicyViolation
+from keyturn.domain.invariants import breaches
+from keyturn.domain.lifecycle import due, next_due_at, settle
+from keyturn.domain.model import Outcome, Phase, RetiredBecause, VersionState
 
-from shared.domain.errors import Conflict, PolicyViolation
-from shared.domain.invariants import breaches
-from shared.domain.lifecycle import due, next_due_at, settle
-from shared.domain.model import Outcome, Phase, RetiredBecause, VersionState
 from tests.domain.scene import DAY, HOUR, LEAD, MINUTE, TICK, Scene, staged, version_id
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keyturn.domain import commands
+from keyturn.domain.errors import Conflict, Forbidden, Refusal
+from keyturn.domain.invariants import breaches
+from keyturn.domain.lifecycle import decide, decide_together
+from keyturn.domain.model import ClientStatus, Outcome, Phase, RetiredBecause, VersionState
 
-from shared.domain import commands
-from shared.domain.errors import Conflict, Forbidden, Refusal
-from shared.domain.invariants import breaches
-from shared.domain.lifecycle import decide, decide_together
-from shared.domain.model import ClientStatus, Outcome, Phase, RetiredBecause, VersionState
 from tests.domain.scene import GRACE, MINUTE, STAGES, Scene, staged, version_id
 
 

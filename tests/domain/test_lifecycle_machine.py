@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from keyturn.domain.errors import Refusal
+from keyturn.domain.invariants import breaches
+from keyturn.domain.lifecycle import due, next_due_at, settle
+from keyturn.domain.model import ClientState, ClientStatus, Outcome, Phase, VersionState
+from keyturn.domain.policy import Policy
 
-from shared.domain.errors import Refusal
-from shared.domain.invariants import breaches
-from shared.domain.lifecycle import due, next_due_at, settle
-from shared.domain.model import ClientState, ClientStatus, Outcome, Phase, VersionState
-from shared.domain.policy import Policy
 from tests.domain.scene import DAY, EVERYBODY, HOUR, LEAD, MARGIN, MINUTE, TICK, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from shared.domain.audit import Transition
-    from shared.domain.lifecycle import Decision
+    from keyturn.domain.audit import Transition
+    from keyturn.domain.lifecycle import Decision
 
 WHO = st.sampled_from((*EVERYBODY, *EVERYBODY, "eve"))
 BACK = st.sampled_from((0, 0, 0, 1, 2))

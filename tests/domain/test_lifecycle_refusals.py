@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.domain.errors import Conflict, Forbidden, PolicyViolation, RateLimited, Refusal
+from keyturn.domain.model import ClientStatus
 
-from shared.domain.errors import Conflict, Forbidden, PolicyViolation, RateLimited, Refusal
-from shared.domain.model import ClientStatus
 from tests.domain.scene import (
     DAY,
     GRACE,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from keyturn.domain.errors import Conflict
+from keyturn.domain.invariants import breaches
+from keyturn.domain.lifecycle import next_due_at
+from keyturn.domain.model import ClientStatus, Outcome, Phase, RetiredBecause, VersionState
 
-from shared.domain.errors import Conflict
-from shared.domain.invariants import breaches
-from shared.domain.lifecycle import next_due_at
-from shared.domain.model import ClientStatus, Outcome, Phase, RetiredBecause, VersionState
 from tests.domain.scene import (
     DAY,
     EVERYBODY,

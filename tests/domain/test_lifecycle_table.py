@@ -6,10 +6,9 @@ import inspect
 import re
 
 import pytest
-
-from shared.domain import commands, effects, guards, lifecycle
-from shared.domain.lifecycle import TABLE
-from shared.domain.model import ClientStatus, Outcome, Phase, VersionState
+from keyturn.domain import commands, effects, guards, lifecycle
+from keyturn.domain.lifecycle import TABLE
+from keyturn.domain.model import ClientStatus, Outcome, Phase, VersionState
 
 DRAWING = (lifecycle.__doc__ or "").split("Rules:")[0]
 WORDS = set(re.findall(r"[a-z_]+", DRAWING))

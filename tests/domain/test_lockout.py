@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.domain.lockout import FREE_FAILURES, LONGEST_DELAY, delay_after
+from keyturn.domain.lockout import FREE_FAILURES, LONGEST_DELAY, delay_after
 
 
 def test_a_slip_costs_nothing_and_guessing_costs_more_each_time() -> None:

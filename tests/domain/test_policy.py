@@ -4,9 +4,8 @@ from dataclasses import fields
 from datetime import timedelta
 
 import pytest
-
-from shared.domain.errors import PolicyViolation
-from shared.domain.policy import BOUNDS, MAX_GRACE, SWITCHES, Policy
+from keyturn.domain.errors import PolicyViolation
+from keyturn.domain.policy import BOUNDS, MAX_GRACE, SWITCHES, Policy
 
 # protocol.md §6, in seconds.
 DEFAULTS = {

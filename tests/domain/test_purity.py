@@ -72,7 +72,7 @@ def _impure_calls(tree: ast.AST) -> set[str]:
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
 def test_imports_are_pure(module: Path) -> None:
     for name in _imported(ast.parse(module.read_text("utf-8"))):
-        assert name.split(".")[0] in PURE or name == "shared.domain" or name.startswith("shared.domain."), name
+        assert name.split(".")[0] in PURE or name == "keyturn.domain" or name.startswith("keyturn.domain."), name
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)

@@ -9,8 +9,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from shared.domain.rhythm import (
+from keyturn.domain.rhythm import (
     FACTOR,
     FLOOR,
     FRESH,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.domain.model import ClientStatus, RetiredBecause
 
-from shared.domain.model import ClientStatus, RetiredBecause
 from tests.domain.scene import HOUR, TICK, Scene, staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.domain.lifecycle import Decision
+    from keyturn.domain.lifecycle import Decision
 
     Act = Callable[[Scene, str], Decision]
 

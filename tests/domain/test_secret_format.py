@@ -7,9 +7,8 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from shared.domain.encodings import base64url_decode, new_secret, ulid
-from shared.domain.secret_format import (
+from keyturn.domain.encodings import base64url_decode, new_secret, ulid
+from keyturn.domain.secret_format import (
     PATTERN,
     SCANNABLE_LENGTH,
     checksum_holds,
@@ -18,6 +17,7 @@ from shared.domain.secret_format import (
     sighted_in,
     well_formed,
 )
+
 from tests.domain.scene import START
 
 VERSION = ulid(START, b"0123456789")

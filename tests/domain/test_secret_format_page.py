@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from shared.domain.encodings import new_secret, ulid
-from shared.domain.secret_format import PATTERN, scannable_secret
+from keyturn.domain.encodings import new_secret, ulid
+from keyturn.domain.secret_format import PATTERN, scannable_secret
+
 from tests.domain.scene import START
 
 PAGE = (Path(__file__).parents[2] / "docs" / "secret-format.md").read_text("utf-8")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keyturn.domain.lifecycle import due, next_due_at, settle
+from keyturn.domain.model import RetiredBecause
 
-from shared.domain.lifecycle import due, next_due_at, settle
-from shared.domain.model import RetiredBecause
 from tests.domain.scene import DAY, GRACE, HOUR, LEAD, MINUTE, STAGES, TICK, Scene, staged, version_id
 
 if TYPE_CHECKING:
-    from shared.domain.audit import Transition
+    from keyturn.domain.audit import Transition
 
 EDGES = [timedelta(0), LEAD, 30 * MINUTE, HOUR, DAY, GRACE, GRACE + LEAD, 30 * DAY]
 MOMENTS = st.builds(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.domain.errors import Broken, Conflict, NotFound, RateLimited, Unavailable
+from keyturn.ports.bus import BusUnavailable
+from keyturn.ports.store import StoreUnavailable
 
-from shared.domain.errors import Broken, Conflict, NotFound, RateLimited, Unavailable
-from shared.ports.bus import BusUnavailable
-from shared.ports.store import StoreUnavailable
 from tests.local.test_cloud_entrance import event as document_event
 from tests.world import TOKEN, World, running
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import functions_framework
 import pytest
+from keyturn.entry.http import BODY_LIMIT_BYTES
 from werkzeug.test import Client
 
 from main import DOORS
-from shared.entry.http import BODY_LIMIT_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 DOOR = """
 import functions_framework
-from shared.entry.http import Routes, body_of
+from keyturn.entry.http import Routes, body_of
 
 ROUTES = Routes({
     ("POST", "/"): lambda request: {"length": len(body_of(request))},

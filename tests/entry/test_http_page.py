@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from keyturn.entry.openapi.document import DOORS as DESCRIBED
 
 from main import DOORS
-from shared.entry.openapi.document import DOORS as DESCRIBED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text("utf-8")
 SECTIONS = {section.partition("\n")[0]: section for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]}

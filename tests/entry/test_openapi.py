@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 import schemathesis
+from keyturn.entry.openapi.document import DOORS as DESCRIBED
+from keyturn.entry.openapi.document import VERSION, document
+from keyturn.entry.openapi.operations import NIP98, OPERATOR
+from keyturn.local.gateway import open_gateway
+from keyturn.proofs.nip98 import sign_authorization
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     allow_header_conformance,
@@ -22,12 +27,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from local.gateway import open_gateway
 from main import DOORS
-from shared.entry.openapi.document import DOORS as DESCRIBED
-from shared.entry.openapi.document import VERSION, document
-from shared.entry.openapi.operations import NIP98, OPERATOR
-from shared.proofs.nip98 import sign_authorization
 from tests.world import TOKEN, URL, running
 
 if TYPE_CHECKING:

@@ -3,9 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from shared.entry.proof_settings import AMR, NEEDS, ProofSettings, proofs_from_environment
-from shared.entry.settings import SettingsError, Stage
+from keyturn.entry.proof_settings import AMR, NEEDS, ProofSettings, proofs_from_environment
+from keyturn.entry.settings import SettingsError, Stage
 
 FIREBASE = {"KEYTURN_FIREBASE_PROJECT": "keyturn-prod"}
 APPLE = {
@@ -66,10 +65,10 @@ def test_what_is_missing_or_unknown_is_named(environment: dict[str, str], named:
 
 
 def test_every_kind_of_device_has_a_row_and_says_the_same_in_its_proofs() -> None:
-    from shared.adapters.attestation.app_attest import AppAttestation
-    from shared.adapters.attestation.app_check import AppCheckAttestation
-    from shared.adapters.attestation.dev_attest import DevAttestation
-    from shared.adapters.attestation.security_key import SecurityKeyAttestation
+    from keyturn.adapters.attestation.app_attest import AppAttestation
+    from keyturn.adapters.attestation.app_check import AppCheckAttestation
+    from keyturn.adapters.attestation.dev_attest import DevAttestation
+    from keyturn.adapters.attestation.security_key import SecurityKeyAttestation
 
     fields = [kind.__dataclass_fields__ for kind in (AppAttestation, AppCheckAttestation, SecurityKeyAttestation)]
     said = {found["kind"].default: found["amr"].default for found in fields}

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import firebase_admin  # type: ignore[import-untyped]  # the SDK has no types
 import pytest
+from keyturn.adapters.attestation.app_attest import DEVELOPMENT
+from keyturn.entry import wiring
+from keyturn.entry.proof_settings import AMR, ProofSettings
+from keyturn.entry.proof_wiring import ProofSuite, proofs
+from keyturn.entry.settings import Settings, SettingsError, Stage
+from keyturn.entry.wiring import Suite
 
-from shared.adapters.attestation.app_attest import DEVELOPMENT
-from shared.entry import wiring
-from shared.entry.proof_settings import AMR, ProofSettings
-from shared.entry.proof_wiring import ProofSuite, proofs
-from shared.entry.settings import Settings, SettingsError, Stage
-from shared.entry.wiring import Suite
 from tests.adapters.attestation.authorities import root
 from tests.proving.stage import Stage as People
 

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyotp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from keyturn.adapters.attestation.dev_attest import DevAttestation
+from keyturn.admin.events import Signer, key_package_event
+from keyturn.domain.encodings import base64url_encode, invite_id, ulid
+from keyturn.proofs.nip98 import sign_authorization
+from keyturn.proofs.request_digest import request_digest
+from keyturn.proofs.statement import RegistrationStatement, Statement
 
-from admin.events import Signer, key_package_event
-from shared.adapters.attestation.dev_attest import DevAttestation
-from shared.domain.encodings import base64url_encode, invite_id, ulid
-from shared.proofs.nip98 import sign_authorization
-from shared.proofs.request_digest import request_digest
-from shared.proofs.statement import RegistrationStatement, Statement
 from tests.functions.scene import key_package
 from tests.world import GROUP, URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from keyturn.proofs.nostr import Event
     from werkzeug.test import TestResponse
 
-    from shared.proofs.nostr import Event
     from tests.world import World
 
 PROFILE = [("profile", "nip-kr/0.1.0"), ("nip-service", "0.1.0")]

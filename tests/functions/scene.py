@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from admin.events import Signer, key_package_event
-from shared.mls import create_key_package
-from shared.proofs.nip98 import sign_authorization
-from shared.proofs.nostr import sign_event
+from keyturn.admin.events import Signer, key_package_event
+from keyturn.mls import create_key_package
+from keyturn.proofs.nip98 import sign_authorization
+from keyturn.proofs.nostr import sign_event
+
 from tests.world import CLIENT, GROUP, TOKEN, URL, World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from shared.proofs.nostr import Event
+    from keyturn.proofs.nostr import Event
 
 OTHER_GROUP = "another-team-entirely"
 OTHER_CLIENT = "borealis-integrations"

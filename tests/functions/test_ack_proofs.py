@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.admin.device import Device
+from keyturn.admin.events import ack_event
+from keyturn.admin.home import Home
+from keyturn.proofs.request_digest import request_digest
 
-from admin.device import Device
-from admin.events import ack_event
-from admin.home import Home
-from shared.proofs.request_digest import request_digest
 from tests.functions.attested import Person, body, invite, refusal
 from tests.world import CHEAP, CLIENT, GROUP, URL, WorldTransport, running
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from shared.proofs.nostr import Event
+    from keyturn.proofs.nostr import Event
+
     from tests.world import World
 
 WANTED = {"require_ack_proofs": True}

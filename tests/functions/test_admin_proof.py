@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, cast
 import functions_framework
 import jwt
 import pytest
+from keyturn.domain.encodings import base64url_encode
+from keyturn.entry import wiring
+from keyturn.entry.proof_settings import ProofSettings
+from keyturn.entry.proof_wiring import ProofSuite
+from keyturn.entry.settings import Settings, Stage
+from keyturn.entry.wiring import Suite
+from keyturn.proofs.nip98 import sign_authorization
+from keyturn.proofs.statement import Statement
 from werkzeug.test import Client
 
-from shared.domain.encodings import base64url_encode
-from shared.entry import wiring
-from shared.entry.proof_settings import ProofSettings
-from shared.entry.proof_wiring import ProofSuite
-from shared.entry.settings import Settings, Stage
-from shared.entry.wiring import Suite
-from shared.proofs.nip98 import sign_authorization
-from shared.proofs.statement import Statement
 from tests.proving.stage import Stage as People
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from shared.proofs.nostr import Event
+    from keyturn.proofs.nostr import Event
+
     from tests.world import World
 
 

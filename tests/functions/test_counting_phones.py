@@ -7,14 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.adapters.attestation.app_attest import DEVELOPMENT
+from keyturn.domain.encodings import base64url_encode, invite_id
+from keyturn.entry.proof_settings import ProofSettings
+from keyturn.entry.proof_wiring import ProofSuite
+from keyturn.proofs.statement import RegistrationStatement, Statement
+from keyturn.records.entities import from_data
+from keyturn.use_cases.prove_admin_record import Admin
 
-from shared.adapters.attestation.app_attest import DEVELOPMENT
-from shared.domain.encodings import base64url_encode, invite_id
-from shared.entry.proof_settings import ProofSettings
-from shared.entry.proof_wiring import ProofSuite
-from shared.proofs.statement import RegistrationStatement, Statement
-from shared.records.entities import from_data
-from shared.use_cases.prove_admin_record import Admin
 from tests.adapters.attestation.authorities import root
 from tests.adapters.attestation.test_app_attest import KIND, ROOT, Phone
 from tests.functions.attested import Person, body, invite, refusal

@@ -8,16 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.admin.events import Signer, key_package_event
 
-from admin.events import Signer, key_package_event
 from tests.functions.scene import key_package
 from tests.use_cases.faults import Died, Wire
 from tests.world import GROUP, TOKEN
 
 if TYPE_CHECKING:
+    from keyturn.proofs.nostr import Event
     from werkzeug.test import TestResponse
 
-    from shared.proofs.nostr import Event
     from tests.world import World
 
 OTHER_GROUP = "second-line-team"

@@ -7,16 +7,17 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.domain.encodings import base64url_encode
+from keyturn.proofs.nostr import sign_event
 
-from shared.domain.encodings import base64url_encode
-from shared.proofs.nostr import sign_event
 from tests.world import GROUP, World, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from shared.proofs.nostr import Event
+    from keyturn.proofs.nostr import Event
+
     from tests.world import Admin
 
 

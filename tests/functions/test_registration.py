@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyotp
 import pytest
+from keyturn.domain.encodings import invite_id
 
-from shared.domain.encodings import invite_id
 from tests.functions.attested import Person, admins, admitted, body, invite, refusal
 from tests.use_cases.faults import Died, Wire
 from tests.world import CLIENT, GROUP, running

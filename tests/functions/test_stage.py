@@ -7,9 +7,9 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.entry import wiring
+from keyturn.entry.settings import Settings, SettingsError, Stage, from_environment, to_environment
 
-from shared.entry import wiring
-from shared.entry.settings import Settings, SettingsError, Stage, from_environment, to_environment
 from tests.world import CLIENT, World, gateway, running
 
 if TYPE_CHECKING:

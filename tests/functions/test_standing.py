@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.records.kinds import kind_of
 
-from shared.records.kinds import kind_of
 from tests.functions.attested import Person, admins, admitted, body, invite, refusal
 from tests.use_cases.faults import Died, Wire
 from tests.world import CLIENT, GROUP, running

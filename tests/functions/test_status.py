@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, cast
 
-from shared.domain.encodings import base64url_encode
-from shared.ports.store import Create
-from shared.proofs.nip98 import sign_authorization
+from keyturn.domain.encodings import base64url_encode
+from keyturn.ports.store import Create
+from keyturn.proofs.nip98 import sign_authorization
+
 from tests.world import CLIENT, GROUP, URL
 
 if TYPE_CHECKING:

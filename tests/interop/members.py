@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from shared.mls import ApplicationReceived, Group, KeyPackageSecrets, create_key_package
+from keyturn.mls import ApplicationReceived, Group, KeyPackageSecrets, create_key_package
+
 from tests.interop.driver import Answer, Driver, to_bytes
 
 NOW = datetime.now(UTC).replace(microsecond=0)  # ts-mls reads the machine's clock where it checks a lifetime

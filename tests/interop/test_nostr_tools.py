@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.proofs.nip98 import sign_authorization
 
-from shared.proofs.nip98 import sign_authorization
 from tests.interop.driver import Driver, PeerRefused
 from tests.world import CLIENT, URL, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from keyturn.proofs.nostr import Event
     from werkzeug.test import TestResponse
 
-    from shared.proofs.nostr import Event
     from tests.world import World
 
 pytestmark = pytest.mark.tier("node")

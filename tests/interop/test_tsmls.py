@@ -1,8 +1,8 @@
 """Live interop with ts-mls: each scenario for both kinds of members in each role, in both framings."""
 
 import pytest
+from keyturn.mls import CommitReceived, MlsError, OwnMessage, ReplayedMessage, WrongEpoch, read_key_package
 
-from shared.mls import CommitReceived, MlsError, OwnMessage, ReplayedMessage, WrongEpoch, read_key_package
 from tests.interop.driver import PeerRefused
 from tests.interop.members import NOW, Member, Ours
 from tests.interop.room import Room

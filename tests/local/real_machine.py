@@ -13,24 +13,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from admin.device import Device
-from admin.errors import UnreachableError
-from admin.home import Home
-from admin.home_sealing import ScryptCost
-from admin.http_client import Call, UrlTransport
-from admin.operator_token import read_token
-from admin.server import Server
+from keyturn.admin.device import Device
+from keyturn.admin.errors import UnreachableError
+from keyturn.admin.home import Home
+from keyturn.admin.home_sealing import ScryptCost
+from keyturn.admin.http_client import Call, UrlTransport
+from keyturn.admin.operator_token import read_token
+from keyturn.admin.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from random import Random
 
-    from admin.http_client import Answer
+    from keyturn.admin.http_client import Answer
 
 ROOT = Path(__file__).parents[2]
 CHEAP = ScryptCost(n=2**4)
 PATIENCE_SECONDS = 60.0
-_PROGRAM = "from admin.cli import main; main()"
+_PROGRAM = "from keyturn.admin.cli import main; main()"
 
 
 class PatientTransport:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from local.doctor import open_folder
-from shared.ports.store import Create, Delete, Update
-from shared.records import paths
-from shared.use_cases.findings import thawed
+from keyturn.local.doctor import open_folder
+from keyturn.ports.store import Create, Delete, Update
+from keyturn.records import paths
+from keyturn.use_cases.findings import thawed
+
 from tests.local.real_machine import Machine
 from tests.local.waiting import until
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from admin.device import Device
-    from shared.entry.wiring import Suite
-    from shared.ports.store import Store
+    from keyturn.admin.device import Device
+    from keyturn.entry.wiring import Suite
+    from keyturn.ports.store import Store
 
 CLIENT = paths.client("acme")
 

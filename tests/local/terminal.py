@@ -10,7 +10,7 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from local.demo.authenticator import Authenticator
+from keyturn.local.demo.authenticator import Authenticator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

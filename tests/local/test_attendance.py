@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from local.delivery import Delivery
-from shared.adapters.attendance import attending
-from shared.adapters.outbox import Outbox
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.events import TRIGGERS
-from shared.ports.store import Create, StoreUnavailable
+from keyturn.adapters.attendance import attending
+from keyturn.adapters.outbox import Outbox
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.local.delivery import Delivery
+from keyturn.ports.events import TRIGGERS
+from keyturn.ports.store import Create, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +25,8 @@ SECRET = "oauth2_clients/a/secrets/1"
 
 CLAIMING = """
 import pathlib, sys, time
-from shared.adapters.outbox import Outbox
-from shared.adapters.store_sqlite import SqliteStore
+from keyturn.adapters.outbox import Outbox
+from keyturn.adapters.store_sqlite import SqliteStore
 outbox = Outbox(SqliteStore(pathlib.Path(sys.argv[1])).file)
 with outbox.attended():
     outbox.claim(10)

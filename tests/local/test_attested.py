@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.admin import answers
+from keyturn.admin.device import Device
+from keyturn.admin.errors import ServerRefusedError
+from keyturn.admin.home import Home
+from keyturn.admin.operator_token import read_token
+from keyturn.admin.proving import Subject
+from keyturn.admin.seat import Lost
+from keyturn.admin.server import Server
+from keyturn.local.demo.authenticator import MARGIN_SECONDS, Authenticator
+from keyturn.local.demo.people import Person
 
-from admin import answers
-from admin.device import Device
-from admin.errors import ServerRefusedError
-from admin.home import Home
-from admin.operator_token import read_token
-from admin.proving import Subject
-from admin.seat import Lost
-from admin.server import Server
-from local.demo.authenticator import MARGIN_SECONDS, Authenticator
-from local.demo.people import Person
 from tests.local.real_machine import CHEAP, Machine
 from tests.local.waiting import until
 

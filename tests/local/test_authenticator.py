@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
-
-from local.demo.authenticator import Authenticator
-from shared.domain.encodings import base64url_decode
-from shared.proofs.totp import matching_step, provisioning_uri
+from keyturn.domain.encodings import base64url_decode
+from keyturn.local.demo.authenticator import Authenticator
+from keyturn.proofs.totp import matching_step, provisioning_uri
 
 SEED = bytes(range(20))
 AT = 1_772_366_400.0  # a step begins

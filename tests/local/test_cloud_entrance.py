@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 from google.cloud.firestore_v1.types import Document
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from keyturn.entry.events import Delivered
+from keyturn.local.cloud_entrance import LARGEST_EVENT_BYTES, CloudEntrance
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
-
-from local.cloud_entrance import LARGEST_EVENT_BYTES, CloudEntrance
-from shared.entry.events import Delivered
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from google.protobuf.message import Message
-
-    from local.cloud_redelivery import Call
+    from keyturn.local.cloud_redelivery import Call
 
 TOKEN = "the-operators-own-token"
 SECRET = "0123abcd"

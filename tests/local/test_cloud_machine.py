@@ -7,13 +7,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-
-from local.cloud_addresses import known_cloud, told
-from local.cloud_emulators import entrance_secret, local_cloud
-from local.cloud_machine import EmulatorGround
-from local.errors import LocalError
-from local.machine import standing_on
-from shared.domain.policy import Policy
+from keyturn.domain.policy import Policy
+from keyturn.local.cloud_addresses import known_cloud, told
+from keyturn.local.cloud_emulators import entrance_secret, local_cloud
+from keyturn.local.cloud_machine import EmulatorGround
+from keyturn.local.errors import LocalError
+from keyturn.local.machine import standing_on
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,23 +6,23 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.adapters.store_memory import MemoryStore
+from keyturn.entry.settings import Cloud
+from keyturn.local.cloud_entrance import CloudEntrance
+from keyturn.local.cloud_probe import PATH, Probe, register_probe
+from keyturn.local.emulators import start_firestore
+from keyturn.ports.store import Create, StoreUnavailable
 from werkzeug.serving import make_server
 
-from local.cloud_entrance import CloudEntrance
-from local.cloud_probe import PATH, Probe, register_probe
-from local.emulators import start_firestore
-from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore
-from shared.adapters.store_memory import MemoryStore
-from shared.entry.settings import Cloud
-from shared.ports.store import Create, StoreUnavailable
 from tests.world import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from local.cloud_redelivery import Call
-    from shared.ports.store import Snapshot
+    from keyturn.local.cloud_redelivery import Call
+    from keyturn.ports.store import Snapshot
 
 SECRET = "0123abcd"
 ADDRESS = "127.0.0.1:8787"
@@ -94,5 +94,5 @@ def test_an_emulator_that_posts_here_is_heard_and_another_is_not(
         Probe(store, way_in.heard, address, patience_seconds=20.0 if knows_us else 1.0).run(threading.Event())
         channel.close()
     assert (way_in.heard.is_set(), taken) == (knows_us, [])
-    told = [line for line in caplog.records if line.name == "local.cloud_probe"]
+    told = [line for line in caplog.records if line.name == "keyturn.local.cloud_probe"]
     assert len(told) == (0 if knows_us else 1)

@@ -6,12 +6,12 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from keyturn.adapters.outbox import Patience
+from keyturn.local.cloud_redelivery import Call, Redelivery
+from keyturn.local.doors import Doors
+from keyturn.local.server import Server
 from werkzeug.wrappers import Request, Response
 
-from local.cloud_redelivery import Call, Redelivery
-from local.doors import Doors
-from local.server import Server
-from shared.adapters.outbox import Patience
 from tests.local.waiting import until
 
 if TYPE_CHECKING:

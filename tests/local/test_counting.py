@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.admin.http_client import Call, UrlTransport
+from keyturn.local.doctor import diagnose, open_folder
+from keyturn.ports.store import Query
+from keyturn.records.entities import from_data
+from keyturn.records.usage import VerifierLife, VersionUse
 
-from admin.http_client import Call, UrlTransport
-from local.doctor import diagnose, open_folder
-from shared.ports.store import Query
-from shared.records.entities import from_data
-from shared.records.usage import VerifierLife, VersionUse
 from tests.local.real_machine import Machine
 from tests.local.rotated import _notice
 from tests.local.waiting import until

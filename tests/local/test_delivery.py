@@ -15,15 +15,14 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 import pytest
-
-from local.cloud_events import request_of
-from local.delivery import Delivery
-from shared.adapters.bus_local import LocalBus
-from shared.adapters.documents import utc_now
-from shared.adapters.outbox import Outbox, Patience
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.events import TRIGGERS
-from shared.ports.store import Create, StoreUnavailable
+from keyturn.adapters.bus_local import LocalBus
+from keyturn.adapters.documents import utc_now
+from keyturn.adapters.outbox import Outbox, Patience
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.local.cloud_events import request_of
+from keyturn.local.delivery import Delivery
+from keyturn.ports.events import TRIGGERS
+from keyturn.ports.store import Create, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -277,18 +276,18 @@ def test_many_rows_are_each_delivered_once_by_two_deliveries(store: SqliteStore,
 
 WRITER = """
 import sys, pathlib
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.events import TRIGGERS
-from shared.ports.store import Create
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.ports.events import TRIGGERS
+from keyturn.ports.store import Create
 SqliteStore(pathlib.Path(sys.argv[1]), triggers=TRIGGERS).commit([Create("oauth2_clients/a/secrets/1", {})])
 """
 
 DYING = """
 import sys, pathlib, os, threading, time
-from local.cloud_events import request_of
-from local.delivery import Delivery
-from shared.adapters.outbox import Outbox, Patience
-from shared.adapters.store_sqlite import SqliteStore
+from keyturn.local.cloud_events import request_of
+from keyturn.local.delivery import Delivery
+from keyturn.adapters.outbox import Outbox, Patience
+from keyturn.adapters.store_sqlite import SqliteStore
 patience = Patience(lease_seconds=0.5)
 outbox = Outbox(SqliteStore(pathlib.Path(sys.argv[1])).file, patience=patience)
 Delivery(outbox, sys.argv[2], timeout_seconds=0.4).run(threading.Event())
@@ -334,7 +333,7 @@ def test_store_that_fails_for_a_while_stops_no_delivery(
 ) -> None:
     failures = [StoreUnavailable("away"), StoreUnavailable("away")]
     claim = outbox.claim
-    monkeypatch.setattr("local.delivery.STORE_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("keyturn.local.delivery.STORE_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(outbox, "claim", lambda limit: raise_(failures.pop()) if failures else claim(limit))
     store.commit([Create(SECRET, {})])
     with delivering(outbox, doors.base_url):

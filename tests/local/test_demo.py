@@ -6,23 +6,22 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from local.demo.show import summary
-from local.demo.stage import raised
-from local.demo.story import ADMINS, Story
-from local.doctor import open_folder
-from local.plaintext import forms, search_folder
-from shared.domain.encodings import base64url_decode
-from shared.mls import MlsError
-from shared.ports.groups import GroupError
-from shared.ports.store import Query
-from shared.proofs.nostr import open_event
-from shared.records import paths
+from keyturn.domain.encodings import base64url_decode
+from keyturn.local.demo.show import summary
+from keyturn.local.demo.stage import raised
+from keyturn.local.demo.story import ADMINS, Story
+from keyturn.local.doctor import open_folder
+from keyturn.local.plaintext import forms, search_folder
+from keyturn.mls import MlsError
+from keyturn.ports.groups import GroupError
+from keyturn.ports.store import Query
+from keyturn.proofs.nostr import open_event
+from keyturn.records import paths
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shared.entry.wiring import Suite
+    from keyturn.entry.wiring import Suite
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.adapters.outbox import Outbox, Patience
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.admin.cli import app, register_local
+from keyturn.local.delivery import Delivery
+from keyturn.local.doctor import diagnose, open_folder, outbox_of
+from keyturn.local.errors import LocalError
+from keyturn.ports.events import TRIGGERS
+from keyturn.records import paths
 from typer.testing import CliRunner
 
-from admin.cli import app, register_local
-from local.delivery import Delivery
-from local.doctor import diagnose, open_folder, outbox_of
-from local.errors import LocalError
-from shared.adapters.outbox import Outbox, Patience
-from shared.adapters.store_sqlite import SqliteStore
-from shared.ports.events import TRIGGERS
-from shared.records import paths
 from tests.local.real_machine import Machine
 from tests.local.rotated import CLIENT, Patient, Rotated, patient, rotated
 from tests.local.waiting import until

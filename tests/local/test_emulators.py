@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from local.emulators import firestore_jar, require_all, start_firestore, start_pubsub
-from local.errors import LocalError
+from keyturn.local.emulators import firestore_jar, require_all, start_firestore, start_pubsub
+from keyturn.local.errors import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.emulators import Emulator
+    from keyturn.local.emulators import Emulator
 
 ROOT = Path(__file__).parents[2]
 JAR = Path("platform/cloud-firestore-emulator/cloud-firestore-emulator.jar")
@@ -110,7 +109,7 @@ def test_it_answers_until_it_is_stopped(start: Callable[[], Emulator]) -> None:
 
 _STARTER = """
 import time
-from local.emulators import start_firestore
+from keyturn.local.emulators import start_firestore
 print(start_firestore().host, flush=True)
 time.sleep(99)
 """

@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.local.emulators import start_firestore
+from keyturn.local.errors import LocalError
+from keyturn.local.firestore_control import register_trigger, release_rules, wipe
+from keyturn.ports.store import Create
 
-from local.emulators import start_firestore
-from local.errors import LocalError
-from local.firestore_control import register_trigger, release_rules, wipe
-from shared.adapters.store_firestore import FirestoreChannel, FirestoreStore
-from shared.ports.store import Create
 from tests.emulators import FIRESTORE
 
 if TYPE_CHECKING:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import typer
+from keyturn.adapters.kms_local import LocalKeys
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.admin.cli import CalmGroup
+from keyturn.local import keys_commands
 from typer.testing import CliRunner
-
-from admin.cli import CalmGroup
-from local import keys_commands
-from shared.adapters.kms_local import LocalKeys
-from shared.adapters.store_sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from pathlib import Path

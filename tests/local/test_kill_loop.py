@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-from admin.errors import ServerRefusedError, UnreachableError
-from admin.server import Server
-from local.doctor import diagnose, open_folder, outbox_of
+from keyturn.admin.errors import ServerRefusedError, UnreachableError
+from keyturn.admin.server import Server
+from keyturn.local.doctor import diagnose, open_folder, outbox_of
+
 from tests.local.real_machine import Holdings, Killer, Machine
 from tests.local.waiting import until
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from admin.device import Device
+    from keyturn.admin.device import Device
 
 ROTATIONS = 50
 WORKERS = 3

@@ -11,9 +11,8 @@ from google.api_core.exceptions import FailedPrecondition, InvalidArgument, Meth
 from google.cloud.kms_v1.services.key_management_service import KeyManagementServiceClient
 from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcTransport
 from google.cloud.kms_v1.types import resources, service
-
-from local.kms_operations import LARGEST_BYTES
-from local.kms_stand_in import RING, KmsStandIn
+from keyturn.local.kms_operations import LARGEST_BYTES
+from keyturn.local.kms_stand_in import RING, KmsStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

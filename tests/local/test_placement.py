@@ -9,11 +9,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-
-from local.placement import place
-from shared.entry.settings import Settings, Stage
-from shared.entry.wiring import Suite
-from shared.records import paths
+from keyturn.entry.settings import Settings, Stage
+from keyturn.entry.wiring import Suite
+from keyturn.local.placement import place
+from keyturn.records import paths
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-
-from local.errors import LocalError
-from local.server import HOST, Server
+from keyturn.local.errors import LocalError
+from keyturn.local.server import HOST, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

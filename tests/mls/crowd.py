@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import pytest
-
-from shared.mls import (
+from keyturn.mls import (
     ApplicationReceived,
     CommitReceived,
     Group,
@@ -19,6 +18,7 @@ from shared.mls import (
     WrongEpoch,
     create_key_package,
 )
+
 from tests.mls.dump import open_any
 from tests.mls.people import DAY, NOW, founded, group_of, seeded
 

@@ -4,21 +4,22 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-from shared.mls import Group, MlsError, tree_math
-from shared.mls.cipher_suite import decrypt_with_label
-from shared.mls.commit_processing import _merge
-from shared.mls.encoding import Reader
-from shared.mls.epoch_change import provisional_context
-from shared.mls.framing import AuthenticatedContent, read_message_header
-from shared.mls.key_schedule import EpochSecrets, Joiner
-from shared.mls.private_message import PrivateMessage
-from shared.mls.proposal_list import apply, resolve
-from shared.mls.proposals import CommitContent
-from shared.mls.protection import ratchet_kind
-from shared.mls.public_message import PublicMessage
-from shared.mls.secret_tree import MessageKey, Ratchet, SecretTree
-from shared.mls.state import load
-from shared.mls.update_path import LABEL
+from keyturn.mls import Group, MlsError, tree_math
+from keyturn.mls.cipher_suite import decrypt_with_label
+from keyturn.mls.commit_processing import _merge
+from keyturn.mls.encoding import Reader
+from keyturn.mls.epoch_change import provisional_context
+from keyturn.mls.framing import AuthenticatedContent, read_message_header
+from keyturn.mls.key_schedule import EpochSecrets, Joiner
+from keyturn.mls.private_message import PrivateMessage
+from keyturn.mls.proposal_list import apply, resolve
+from keyturn.mls.proposals import CommitContent
+from keyturn.mls.protection import ratchet_kind
+from keyturn.mls.public_message import PublicMessage
+from keyturn.mls.secret_tree import MessageKey, Ratchet, SecretTree
+from keyturn.mls.state import load
+from keyturn.mls.update_path import LABEL
+
 from tests.mls.people import NOW
 
 SECRET_BYTES = 32

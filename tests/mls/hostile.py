@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from shared.mls import Group, MlsError
+from keyturn.mls import Group, MlsError
+
 from tests.mls.people import NOW
 
 FLIPS = 0x01, 0x80, 0xFF

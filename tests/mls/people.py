@@ -3,8 +3,8 @@
 import random
 from datetime import UTC, datetime, timedelta
 
-from shared.mls import Group, KeyPackageSecrets, create_key_package
-from shared.mls.hpke import Random
+from keyturn.mls import Group, KeyPackageSecrets, create_key_package
+from keyturn.mls.hpke import Random
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

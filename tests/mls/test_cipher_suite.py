@@ -1,7 +1,6 @@
 import pytest
-
-from shared.mls import DecryptionFailed, InvalidArgument, InvalidSignature, InvalidTag, MalformedMessage
-from shared.mls.cipher_suite import (
+from keyturn.mls import DecryptionFailed, InvalidArgument, InvalidSignature, InvalidTag, MalformedMessage
+from keyturn.mls.cipher_suite import (
     aead_open,
     aead_seal,
     check_mac,

@@ -5,8 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-
-from shared.mls import (
+from keyturn.mls import (
     ExpiredKeyPackage,
     Group,
     InvalidCommit,
@@ -20,14 +19,14 @@ from shared.mls import (
     UnsupportedFeature,
     receiving,
 )
-from shared.mls.commit_creation import _renew
-from shared.mls.epoch_change import LAST_EPOCH, provisional_context
-from shared.mls.extensions import Extension
-from shared.mls.hpke import KeyPair
-from shared.mls.key_package import parse_key_package
-from shared.mls.leaf_node import LeafNode, next_leaf
-from shared.mls.proposal_list import Pending, apply, validate
-from shared.mls.proposals import (
+from keyturn.mls.commit_creation import _renew
+from keyturn.mls.epoch_change import LAST_EPOCH, provisional_context
+from keyturn.mls.extensions import Extension
+from keyturn.mls.hpke import KeyPair
+from keyturn.mls.key_package import parse_key_package
+from keyturn.mls.leaf_node import LeafNode, next_leaf
+from keyturn.mls.proposal_list import Pending, apply, validate
+from keyturn.mls.proposals import (
     Add,
     CommitContent,
     ExternalInit,
@@ -39,9 +38,10 @@ from shared.mls.proposals import (
     Remove,
     Update,
 )
-from shared.mls.protection import protect, sign
-from shared.mls.psk import APPLICATION, BRANCH, EXTERNAL, REINIT, RESUMPTION, PskId
-from shared.mls.update_path import UpdatePath
+from keyturn.mls.protection import protect, sign
+from keyturn.mls.psk import APPLICATION, BRANCH, EXTERNAL, REINIT, RESUMPTION, PskId
+from keyturn.mls.update_path import UpdatePath
+
 from tests.mls.people import DAY, LOW_ORDER, NOW, RANDOM, agree, group_of, person
 
 GROUPS = group_of(4)

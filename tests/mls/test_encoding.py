@@ -1,7 +1,6 @@
 import pytest
-
-from shared.mls import InvalidArgument, MalformedMessage
-from shared.mls.encoding import Reader, decode, optional, uint16s, vector, vector_header, vector_of
+from keyturn.mls import InvalidArgument, MalformedMessage
+from keyturn.mls.encoding import Reader, decode, optional, uint16s, vector, vector_header, vector_of
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 import pytest
-
-from shared.mls import MalformedMessage
-from shared.mls.encoding import decode, uint16s
-from shared.mls.extensions import (
+from keyturn.mls import MalformedMessage
+from keyturn.mls.encoding import decode, uint16s
+from keyturn.mls.extensions import (
     REQUIRED_CAPABILITIES,
     Capabilities,
     Extension,

@@ -9,11 +9,11 @@ Each refusal stands beside a control, in which the same attack succeeds with the
 from datetime import timedelta
 
 import pytest
+from keyturn.mls import CommitReceived, Group, WrongEpoch
+from keyturn.mls.framing import AuthenticatedContent
+from keyturn.mls.secret_tree import APPLICATION, HANDSHAKE
+from keyturn.mls.update_path import PathSecrets
 
-from shared.mls import CommitReceived, Group, WrongEpoch
-from shared.mls.framing import AuthenticatedContent
-from shared.mls.secret_tree import APPLICATION, HANDSHAKE
-from shared.mls.update_path import PathSecrets
 from tests.mls.dump import epochs_from, follow, keys_from, open_any, windows
 from tests.mls.people import NOW, RANDOM, commit_by, deliver, group_of
 

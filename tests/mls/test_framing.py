@@ -1,10 +1,9 @@
 from dataclasses import replace
 
 import pytest
-
-from shared.mls import InvalidSignature, MalformedMessage, UnsupportedFeature
-from shared.mls.encoding import Reader, decode
-from shared.mls.framing import (
+from keyturn.mls import InvalidSignature, MalformedMessage, UnsupportedFeature
+from keyturn.mls.encoding import Reader, decode
+from keyturn.mls.framing import (
     EXTERNAL,
     MEMBER,
     NEW_MEMBER_COMMIT,
@@ -17,7 +16,8 @@ from shared.mls.framing import (
     read_body,
     read_message_header,
 )
-from shared.mls.proposals import CommitContent, Remove
+from keyturn.mls.proposals import CommitContent, Remove
+
 from tests.mls.people import RANDOM, group_of
 
 SEED, CONTEXT = RANDOM(32), b"encoded context"

@@ -4,8 +4,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-
-from shared.mls import (
+from keyturn.mls import (
     ApplicationReceived,
     CommitReceived,
     ExpiredKeyPackage,
@@ -26,7 +25,8 @@ from shared.mls import (
     WrongGroup,
     read_key_package,
 )
-from shared.mls.key_schedule import GroupContext
+from keyturn.mls.key_schedule import GroupContext
+
 from tests.mls.people import DAY, NOW, RANDOM, agree, commit_by, deliver, founded, group_of, person
 
 if TYPE_CHECKING:
@@ -381,5 +381,5 @@ def test_a_failure_changes_nothing() -> None:
     message[-1] ^= 1
     with pytest.raises(Exception, match="RFC 9420") as refused:
         bob.receive(bytes(message), now=NOW)
-    assert type(refused.value).__module__ == "shared.mls.errors"
+    assert type(refused.value).__module__ == "keyturn.mls.errors"
     assert bob.to_bytes() == before

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-
-from shared.mls import (
+from keyturn.mls import (
     Group,
     InvalidState,
     KeyPackageSecrets,
@@ -14,7 +13,8 @@ from shared.mls import (
     WrongEpoch,
     read_key_package,
 )
-from shared.mls.cipher_suite import sha256
+from keyturn.mls.cipher_suite import sha256
+
 from tests.mls.hostile import bent, flipped, received, taken, truncated
 from tests.mls.people import NOW, RANDOM, agree, commit_by, deliver, founded, group_of, person
 

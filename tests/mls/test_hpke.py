@@ -1,9 +1,9 @@
 import pytest
 from cryptography.hazmat.primitives import hpke as reference
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from keyturn.mls import DecryptionFailed, InvalidArgument, MalformedMessage
+from keyturn.mls.hpke import KeyPair, draw, expand, extract, seal, unseal
 
-from shared.mls import DecryptionFailed, InvalidArgument, MalformedMessage
-from shared.mls.hpke import KeyPair, draw, expand, extract, seal, unseal
 from tests.mls.people import RANDOM
 
 SUITE = reference.Suite(reference.KEM.X25519, reference.KDF.HKDF_SHA256, reference.AEAD.AES_128_GCM)

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-
-from shared.mls import (
+from keyturn.mls import (
     DecryptionFailed,
     GenerationTooFar,
     InvalidSignature,
@@ -17,9 +16,9 @@ from shared.mls import (
     UnknownSender,
     WrongEpoch,
 )
-from shared.mls.cipher_suite import aead_seal, sign_with_label
-from shared.mls.encoding import decode, uint16, vector
-from shared.mls.framing import (
+from keyturn.mls.cipher_suite import aead_seal, sign_with_label
+from keyturn.mls.encoding import decode, uint16, vector
+from keyturn.mls.framing import (
     APPLICATION,
     COMMIT,
     PRIVATE_MESSAGE,
@@ -29,13 +28,14 @@ from shared.mls.framing import (
     encode_body,
     message_header,
 )
-from shared.mls.key_schedule import GroupContext
-from shared.mls.private_message import PrivateMessage, SenderData, guard_nonce, sender_data_keys
-from shared.mls.proposals import Remove
-from shared.mls.protection import ratchet_kind
-from shared.mls.public_message import PublicMessage
-from shared.mls.receiving import _open
-from shared.mls.state import State
+from keyturn.mls.key_schedule import GroupContext
+from keyturn.mls.private_message import PrivateMessage, SenderData, guard_nonce, sender_data_keys
+from keyturn.mls.proposals import Remove
+from keyturn.mls.protection import ratchet_kind
+from keyturn.mls.public_message import PublicMessage
+from keyturn.mls.receiving import _open
+from keyturn.mls.state import State
+
 from tests.mls.hostile import flipped, received, shifted, truncated
 from tests.mls.people import NOW, RANDOM, deliver, group_of, person
 

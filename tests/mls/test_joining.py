@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 import pytest
-
-from shared.mls import (
+from keyturn.mls import (
     ExpiredKeyPackage,
     Group,
     InvalidArgument,
@@ -17,13 +16,14 @@ from shared.mls import (
     UnknownPsk,
     UnsupportedFeature,
 )
-from shared.mls.encoding import decode
-from shared.mls.extensions import EXTERNAL_PUB, RATCHET_TREE, Extension, find
-from shared.mls.key_package import parse_key_package
-from shared.mls.key_schedule import Joiner
-from shared.mls.psk import BRANCH, EXTERNAL, RESUMPTION, PskId
-from shared.mls.state import State
-from shared.mls.welcome import GroupInfo, GroupSecrets, Welcome, parse_welcome
+from keyturn.mls.encoding import decode
+from keyturn.mls.extensions import EXTERNAL_PUB, RATCHET_TREE, Extension, find
+from keyturn.mls.key_package import parse_key_package
+from keyturn.mls.key_schedule import Joiner
+from keyturn.mls.psk import BRANCH, EXTERNAL, RESUMPTION, PskId
+from keyturn.mls.state import State
+from keyturn.mls.welcome import GroupInfo, GroupSecrets, Welcome, parse_welcome
+
 from tests.mls.people import DAY, NOW, RANDOM, founded, group_of, person
 
 OWN = person("new")

@@ -2,8 +2,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-
-from shared.mls import (
+from keyturn.mls import (
     ExpiredKeyPackage,
     InvalidArgument,
     InvalidKeyPackage,
@@ -16,12 +15,13 @@ from shared.mls import (
     create_key_package,
     read_key_package,
 )
-from shared.mls.cipher_suite import sign_with_label, signature_public
-from shared.mls.encoding import uint16, vector
-from shared.mls.extensions import Extension, encode_extensions
-from shared.mls.hpke import KeyPair
-from shared.mls.key_package import moment_of, parse_key_package, seconds
-from shared.mls.leaf_node import first_leaf, next_leaf
+from keyturn.mls.cipher_suite import sign_with_label, signature_public
+from keyturn.mls.encoding import uint16, vector
+from keyturn.mls.extensions import Extension, encode_extensions
+from keyturn.mls.hpke import KeyPair
+from keyturn.mls.key_package import moment_of, parse_key_package, seconds
+from keyturn.mls.leaf_node import first_leaf, next_leaf
+
 from tests.mls.people import DAY, LOW_ORDER, NOW, RANDOM, person
 
 

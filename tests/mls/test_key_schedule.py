@@ -1,9 +1,8 @@
 import pytest
-
-from shared.mls import UnsupportedFeature
-from shared.mls.encoding import decode
-from shared.mls.extensions import Extension
-from shared.mls.key_schedule import EpochSecrets, GroupContext, Joiner
+from keyturn.mls import UnsupportedFeature
+from keyturn.mls.encoding import decode
+from keyturn.mls.extensions import Extension
+from keyturn.mls.key_schedule import EpochSecrets, GroupContext, Joiner
 
 CONTEXT = GroupContext(b"group", 7, bytes(32), b"confirmed", (Extension(5, b""),))
 

@@ -1,11 +1,11 @@
 from dataclasses import replace
 
 import pytest
+from keyturn.mls import InvalidLeafNode, InvalidSignature, UnsupportedFeature
+from keyturn.mls.encoding import Reader, decode, uint16s
+from keyturn.mls.extensions import Capabilities, Extension
+from keyturn.mls.leaf_node import COMMIT, KEY_PACKAGE, UPDATE, LeafNode, grease, next_leaf, read_credential
 
-from shared.mls import InvalidLeafNode, InvalidSignature, UnsupportedFeature
-from shared.mls.encoding import Reader, decode, uint16s
-from shared.mls.extensions import Capabilities, Extension
-from shared.mls.leaf_node import COMMIT, KEY_PACKAGE, UPDATE, LeafNode, grease, next_leaf, read_credential
 from tests.mls.people import group_of
 
 STATE = group_of(2)[0].state

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 import pytest
-
-from shared.mls import (
+from keyturn.mls import (
     DecryptionFailed,
     Group,
     InvalidArgument,
@@ -15,12 +14,13 @@ from shared.mls import (
     UnknownSender,
     UnsupportedFeature,
 )
-from shared.mls.encoding import decode, vector
-from shared.mls.framing import PUBLIC_MESSAGE, AuthenticatedContent, FramedContent, Sender, encode_body
-from shared.mls.private_message import PrivateMessage, SenderData, guard_nonce
-from shared.mls.proposals import Remove
-from shared.mls.protection import protect, sign
-from shared.mls.public_message import PublicMessage
+from keyturn.mls.encoding import decode, vector
+from keyturn.mls.framing import PUBLIC_MESSAGE, AuthenticatedContent, FramedContent, Sender, encode_body
+from keyturn.mls.private_message import PrivateMessage, SenderData, guard_nonce
+from keyturn.mls.proposals import Remove
+from keyturn.mls.protection import protect, sign
+from keyturn.mls.public_message import PublicMessage
+
 from tests.mls.people import NOW, RANDOM, group_of
 
 ALICE, BOB, CAROL = group_of(3)

@@ -1,8 +1,7 @@
 import pytest
-
-from shared.mls import MalformedMessage, UnsupportedFeature
-from shared.mls.encoding import decode
-from shared.mls.proposals import CommitContent, ExternalInit, Reference, Remove, encode_proposal, read_proposal
+from keyturn.mls import MalformedMessage, UnsupportedFeature
+from keyturn.mls.encoding import decode
+from keyturn.mls.proposals import CommitContent, ExternalInit, Reference, Remove, encode_proposal, read_proposal
 
 
 @pytest.mark.parametrize("kind", ["0000", "0008", "0a0a"])

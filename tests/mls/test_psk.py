@@ -1,8 +1,7 @@
 import pytest
-
-from shared.mls import MalformedMessage, UnknownPsk
-from shared.mls.encoding import decode
-from shared.mls.psk import APPLICATION, BRANCH, EXTERNAL, REINIT, RESUMPTION, PskId, PskSource
+from keyturn.mls import MalformedMessage, UnknownPsk
+from keyturn.mls.encoding import decode
+from keyturn.mls.psk import APPLICATION, BRANCH, EXTERNAL, REINIT, RESUMPTION, PskId, PskSource
 
 EXTERNAL_ID = PskId(EXTERNAL, 0, b"name", 0, b"nonce")
 RESUMPTION_ID = PskId(RESUMPTION, APPLICATION, b"group", 3, b"nonce")

@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 
-from shared import mls
+from keyturn import mls
 
 README = Path(mls.__file__).with_name("README.md").read_text()
 

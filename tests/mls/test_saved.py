@@ -1,8 +1,7 @@
 import pytest
-
-from shared.mls import InvalidState, InvalidTree, NewerStateVersion
-from shared.mls.cipher_suite import sha256
-from shared.mls.saved import checked, pack, unpack
+from keyturn.mls import InvalidState, InvalidTree, NewerStateVersion
+from keyturn.mls.cipher_suite import sha256
+from keyturn.mls.saved import checked, pack, unpack
 
 MAGIC = b"magic"
 

@@ -1,8 +1,7 @@
 import pytest
-
-from shared.mls import GenerationTooFar, InvalidState, ReplayedMessage
-from shared.mls.encoding import decode
-from shared.mls.secret_tree import APPLICATION, HANDSHAKE, MessageKey, Ratchet, SecretTree
+from keyturn.mls import GenerationTooFar, InvalidState, ReplayedMessage
+from keyturn.mls.encoding import decode
+from keyturn.mls.secret_tree import APPLICATION, HANDSHAKE, MessageKey, Ratchet, SecretTree
 
 TREE = SecretTree.plant(bytes(range(32)), 8)
 

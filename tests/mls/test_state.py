@@ -2,14 +2,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from keyturn.mls import Group, InvalidState, NewerStateVersion
+from keyturn.mls.cipher_suite import sha256
+from keyturn.mls.encoding import decode
+from keyturn.mls.events import Member
+from keyturn.mls.hpke import KeyPair
+from keyturn.mls.past_epoch import PastEpoch, keep
+from keyturn.mls.state import MAGIC, State, load
 
-from shared.mls import Group, InvalidState, NewerStateVersion
-from shared.mls.cipher_suite import sha256
-from shared.mls.encoding import decode
-from shared.mls.events import Member
-from shared.mls.hpke import KeyPair
-from shared.mls.past_epoch import PastEpoch, keep
-from shared.mls.state import MAGIC, State, load
 from tests.mls.people import NOW, RANDOM, commit_by, deliver, group_of, person
 
 

@@ -1,6 +1,5 @@
 import pytest
-
-from shared.mls import tree_math
+from keyturn.mls import tree_math
 
 
 def test_paths_and_ancestors() -> None:

@@ -1,13 +1,13 @@
 from dataclasses import replace
 
 import pytest
+from keyturn.mls import InvalidLeafNode, InvalidSignature, InvalidTree, MalformedMessage, MlsError
+from keyturn.mls.encoding import Reader, decode, optional, vector_of
+from keyturn.mls.leaf_node import next_leaf
+from keyturn.mls.parent_hash import parent_hash, verify_parent_hashes
+from keyturn.mls.ratchet_tree import ParentNode, RatchetTree
+from keyturn.mls.tree_validation import check_unique, validate_tree
 
-from shared.mls import InvalidLeafNode, InvalidSignature, InvalidTree, MalformedMessage, MlsError
-from shared.mls.encoding import Reader, decode, optional, vector_of
-from shared.mls.leaf_node import next_leaf
-from shared.mls.parent_hash import parent_hash, verify_parent_hashes
-from shared.mls.ratchet_tree import ParentNode, RatchetTree
-from shared.mls.tree_validation import check_unique, validate_tree
 from tests.mls.people import NOW, RANDOM, commit_by, group_of, person
 
 GROUP = commit_by(commit_by(group_of(6), 2), 5)[0].commit(random=RANDOM, now=NOW, include_pending=False).group

@@ -1,11 +1,11 @@
 import pytest
+from keyturn.mls import InvalidCommit
+from keyturn.mls.cipher_suite import derive_secret
+from keyturn.mls.encoding import decode
+from keyturn.mls.hpke import KeyPair
+from keyturn.mls.leaf_node import LeafNode, next_leaf
+from keyturn.mls.update_path import PathSecrets, UpdatePath, check_keys, open_path, renew_path, seal_path
 
-from shared.mls import InvalidCommit
-from shared.mls.cipher_suite import derive_secret
-from shared.mls.encoding import decode
-from shared.mls.hpke import KeyPair
-from shared.mls.leaf_node import LeafNode, next_leaf
-from shared.mls.update_path import PathSecrets, UpdatePath, check_keys, open_path, renew_path, seal_path
 from tests.mls.people import RANDOM, group_of
 
 GROUPS = group_of(4)

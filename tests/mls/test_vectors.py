@@ -5,9 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from shared.mls import Group, KeyPackageSecrets, tree_math
-from shared.mls.cipher_suite import (
+from keyturn.mls import Group, KeyPackageSecrets, tree_math
+from keyturn.mls.cipher_suite import (
     decrypt_with_label,
     derive_secret,
     derive_tree_secret,
@@ -17,8 +16,8 @@ from shared.mls.cipher_suite import (
     sign_with_label,
     verify_with_label,
 )
-from shared.mls.encoding import Reader, decode, vector_header
-from shared.mls.framing import (
+from keyturn.mls.encoding import Reader, decode, vector_header
+from keyturn.mls.framing import (
     MEMBER,
     PRIVATE_MESSAGE,
     PUBLIC_MESSAGE,
@@ -30,19 +29,19 @@ from shared.mls.framing import (
     read_body,
     read_message_header,
 )
-from shared.mls.hpke import KeyPair
-from shared.mls.key_package import KeyPackage, moment_of, parse_key_package
-from shared.mls.key_schedule import EpochSecrets, GroupContext, Joiner, confirmed_hash, interim_hash
-from shared.mls.leaf_node import next_leaf
-from shared.mls.private_message import PrivateMessage, sender_data_keys
-from shared.mls.proposals import KINDS, Add, CommitContent, Proposal, Remove, Update, encode_proposal, read_proposal
-from shared.mls.protection import ratchet_kind
-from shared.mls.psk import EXTERNAL, PskId, psk_secret
-from shared.mls.public_message import PublicMessage
-from shared.mls.ratchet_tree import RatchetTree
-from shared.mls.secret_tree import APPLICATION, HANDSHAKE, SecretTree
-from shared.mls.tree_validation import validate_tree
-from shared.mls.update_path import (
+from keyturn.mls.hpke import KeyPair
+from keyturn.mls.key_package import KeyPackage, moment_of, parse_key_package
+from keyturn.mls.key_schedule import EpochSecrets, GroupContext, Joiner, confirmed_hash, interim_hash
+from keyturn.mls.leaf_node import next_leaf
+from keyturn.mls.private_message import PrivateMessage, sender_data_keys
+from keyturn.mls.proposals import KINDS, Add, CommitContent, Proposal, Remove, Update, encode_proposal, read_proposal
+from keyturn.mls.protection import ratchet_kind
+from keyturn.mls.psk import EXTERNAL, PskId, psk_secret
+from keyturn.mls.public_message import PublicMessage
+from keyturn.mls.ratchet_tree import RatchetTree
+from keyturn.mls.secret_tree import APPLICATION, HANDSHAKE, SecretTree
+from keyturn.mls.tree_validation import validate_tree
+from keyturn.mls.update_path import (
     PathSecrets,
     UpdatePath,
     check_keys,
@@ -51,7 +50,8 @@ from shared.mls.update_path import (
     renew_path,
     seal_path,
 )
-from shared.mls.welcome import GroupInfo, GroupSecrets, Welcome, parse_welcome
+from keyturn.mls.welcome import GroupInfo, GroupSecrets, Welcome, parse_welcome
+
 from tests.mls.vectors import FOLDER, Case, cases
 
 raw = bytes.fromhex

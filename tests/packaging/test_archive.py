@@ -5,8 +5,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from keyturn.local.package import FILES, FOLDERS, ROOT, archive, contents, write
 
-from local.package import FILES, FOLDERS, ROOT, archive, contents, write
 from main import DOORS
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.local.package import write
 
-from local.package import write
 from main import DOORS
 
 if TYPE_CHECKING:

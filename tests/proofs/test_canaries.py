@@ -3,11 +3,10 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import pytest
-
-from shared.domain.encodings import base64url_decode, base64url_encode
-from shared.domain.errors import InvalidRequest
-from shared.proofs.canaries import Canary, verify_canary
-from shared.proofs.receipts import Ack, _signer, receipt_key, sign_receipt
+from keyturn.domain.encodings import base64url_decode, base64url_encode
+from keyturn.domain.errors import InvalidRequest
+from keyturn.proofs.canaries import Canary, verify_canary
+from keyturn.proofs.receipts import Ack, _signer, receipt_key, sign_receipt
 
 SECRET = "b" * 43
 IDS = {"client_id": "acme", "version_id": "01J00000000000000000000001", "rotation_id": "01J00000000000000000000002"}

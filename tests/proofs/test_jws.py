@@ -8,9 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-
-from shared.proofs.errors import Malformed, Unproven
-from shared.proofs.jws import ES256, MAX_TOKEN, RS256, compact, es256_jwk, read_unverified, verified_claims
+from keyturn.proofs.errors import Malformed, Unproven
+from keyturn.proofs.jws import ES256, MAX_TOKEN, RS256, compact, es256_jwk, read_unverified, verified_claims
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(65537, 2048)

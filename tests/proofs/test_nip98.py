@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from shared.proofs.errors import Malformed, ProofError, Unproven
-from shared.proofs.nip98 import check_authorization, sign_authorization
-from shared.proofs.nostr import Event, public_key, sign_event
+from keyturn.proofs.errors import Malformed, ProofError, Unproven
+from keyturn.proofs.nip98 import check_authorization, sign_authorization
+from keyturn.proofs.nostr import Event, public_key, sign_event
 
 KEY = bytes(31) + b"\x03"
 NOW = datetime(2026, 11, 21, 8, 0, 0, tzinfo=UTC)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from shared.domain.errors import InvalidRequest, Unauthenticated
-from shared.proofs.errors import Malformed, ProofError, Unproven
-from shared.proofs.nostr import Event, canonical, open_event, parse_event, public_key, sign_digest, sign_event
-from shared.proofs.nostr import verify_signature as verify
+from keyturn.domain.errors import InvalidRequest, Unauthenticated
+from keyturn.proofs.errors import Malformed, ProofError, Unproven
+from keyturn.proofs.nostr import Event, canonical, open_event, parse_event, public_key, sign_digest, sign_event
+from keyturn.proofs.nostr import verify_signature as verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable

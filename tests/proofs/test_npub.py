@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from shared.proofs.errors import Malformed
-from shared.proofs.npub import decode_npub, encode_npub
+from keyturn.proofs.errors import Malformed
+from keyturn.proofs.npub import decode_npub, encode_npub
 
 # The two examples of NIP-19.
 PUBLISHED = {
@@ -52,7 +51,7 @@ def test_anything_else_is_refused(text: str) -> None:
 
 def test_padding_bits_are_zero() -> None:
     # The same key with a padding bit set and a right checksum, found by trying: one key has one npub.
-    from shared.proofs import npub as module
+    from keyturn.proofs import npub as module
 
     symbols = [module._ALPHABET.index(letter) for letter in NPUB[5:57]]
     symbols[-1] |= 1

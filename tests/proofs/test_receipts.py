@@ -10,10 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from shared.domain.encodings import new_secret
-from shared.domain.errors import InvalidRequest
-from shared.proofs.receipts import Ack, receipt_key, sign_receipt, verify_receipt
+from keyturn.domain.encodings import new_secret
+from keyturn.domain.errors import InvalidRequest
+from keyturn.proofs.receipts import Ack, receipt_key, sign_receipt, verify_receipt
 
 SECRET = new_secret(bytes(range(32)))
 ACK = Ack(

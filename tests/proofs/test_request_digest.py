@@ -3,9 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from shared.proofs.request_digest import PARAMS, request_digest
-from shared.use_cases.actions import ACTIONS
+from keyturn.proofs.request_digest import PARAMS, request_digest
+from keyturn.use_cases.actions import ACTIONS
 
 ABOUT: dict[str, Any] = {
     "client_id": "acme",

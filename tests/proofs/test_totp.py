@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyotp
 import pytest
-
-from shared.proofs.totp import STEP_SECONDS, matching_step, provisioning_uri
+from keyturn.proofs.totp import STEP_SECONDS, matching_step, provisioning_uri
 
 SEED = b"12345678901234567890"  # RFC 6238, appendix B
 FULL_WIDTH = {ord(digit): 0xFF10 + int(digit) for digit in "0123456789"}

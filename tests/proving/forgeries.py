@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-from shared.proofs.jws import compact
-from shared.use_cases.prove_admin_issue import TYPE
+from keyturn.proofs.jws import compact
+from keyturn.use_cases.prove_admin_issue import TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

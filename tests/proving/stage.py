@@ -11,43 +11,42 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyotp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from shared.adapters.attestation.dev_attest import DevAttestation
-from shared.adapters.authoriser_proof import ProofAuthoriser
-from shared.adapters.identity.local_identity import LocalIdentity
-from shared.adapters.kms_local import LocalKeys
-from shared.adapters.store_memory import MemoryStore
-from shared.adapters.trusted_keys import TrustedKeys
-from shared.domain.encodings import base64url_encode
-from shared.domain.model import Client, ClientKind, ClientState
-from shared.domain.policy import Policy
-from shared.domain.proofs_policy import admin_rule
-from shared.ports.authorisation import Act
-from shared.ports.environment import Environment
-from shared.ports.store import Create, Databases, put
-from shared.proofs.nostr import public_key, sign_event
-from shared.records import paths
-from shared.records.entities import from_data, to_data
-from shared.records.live import client_data
-from shared.use_cases.accept_event import AcceptEvent
-from shared.use_cases.clients import Clients
-from shared.use_cases.control_events import read_intent
-from shared.use_cases.prove_admin import ProveAdmin
-from shared.use_cases.prove_admin_challenge import Challenges
-from shared.use_cases.prove_admin_factors import Asked, Factors
-from shared.use_cases.prove_admin_issue import ProofIssuer
-from shared.use_cases.prove_admin_record import Admin, AdminDevice, AdminStatus, admin_path, seal_seed
-from shared.use_cases.prove_admin_refusals import Refusals
-from shared.use_cases.rosters import Roster, RosterMember
+from keyturn.adapters.attestation.dev_attest import DevAttestation
+from keyturn.adapters.authoriser_proof import ProofAuthoriser
+from keyturn.adapters.identity.local_identity import LocalIdentity
+from keyturn.adapters.kms_local import LocalKeys
+from keyturn.adapters.store_memory import MemoryStore
+from keyturn.adapters.trusted_keys import TrustedKeys
+from keyturn.domain.encodings import base64url_encode
+from keyturn.domain.model import Client, ClientKind, ClientState
+from keyturn.domain.policy import Policy
+from keyturn.domain.proofs_policy import admin_rule
+from keyturn.ports.authorisation import Act
+from keyturn.ports.environment import Environment
+from keyturn.ports.store import Create, Databases, put
+from keyturn.proofs.nostr import public_key, sign_event
+from keyturn.records import paths
+from keyturn.records.entities import from_data, to_data
+from keyturn.records.live import client_data
+from keyturn.use_cases.accept_event import AcceptEvent
+from keyturn.use_cases.clients import Clients
+from keyturn.use_cases.control_events import read_intent
+from keyturn.use_cases.prove_admin import ProveAdmin
+from keyturn.use_cases.prove_admin_challenge import Challenges
+from keyturn.use_cases.prove_admin_factors import Asked, Factors
+from keyturn.use_cases.prove_admin_issue import ProofIssuer
+from keyturn.use_cases.prove_admin_record import Admin, AdminDevice, AdminStatus, admin_path, seal_seed
+from keyturn.use_cases.prove_admin_refusals import Refusals
+from keyturn.use_cases.rosters import Roster, RosterMember
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import TypeAlias
 
-    from shared.ports.attestation import DeviceKey
-    from shared.ports.store import Data, Store
-    from shared.proofs.nostr import Event
+    from keyturn.ports.attestation import DeviceKey
+    from keyturn.ports.store import Data, Store
+    from keyturn.proofs.nostr import Event
 
     MakeStore: TypeAlias = Callable[[str, Callable[[], datetime]], Store]
 

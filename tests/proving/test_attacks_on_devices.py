@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
+from keyturn.adapters.attestation.app_check import AppCheckAttestation
+from keyturn.adapters.trusted_keys import TrustedKeys
+from keyturn.domain.proofs_policy import Missing, ProofRefused
+from keyturn.use_cases.prove_admin_factors import Factors
+from keyturn.use_cases.prove_admin_record import AdminDevice
 
-from shared.adapters.attestation.app_check import AppCheckAttestation
-from shared.adapters.trusted_keys import TrustedKeys
-from shared.domain.proofs_policy import Missing, ProofRefused
-from shared.use_cases.prove_admin_factors import Factors
-from shared.use_cases.prove_admin_record import AdminDevice
 from tests.adapters.attestation import test_app_attest as app_attest
 from tests.adapters.attestation import test_app_check as app_check
 from tests.adapters.attestation import test_security_key as webauthn
@@ -24,8 +24,8 @@ from tests.proving.stage import URL, Stage
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from shared.ports.attestation import Attestation, DeviceKey
-    from shared.use_cases.prove_admin import ProveAdmin
+    from keyturn.ports.attestation import Attestation, DeviceKey
+    from keyturn.use_cases.prove_admin import ProveAdmin
 
     Evidence: TypeAlias = Mapping[str, object]
     Forge: TypeAlias = Callable[["Scene", bytes], Evidence]

@@ -7,20 +7,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
+from keyturn.domain.encodings import base64url_encode
+from keyturn.domain.errors import Unauthenticated
+from keyturn.domain.proofs_policy import Missing, ProofRefused
+from keyturn.use_cases.prove_admin_factors import Factors
+from keyturn.use_cases.prove_admin_record import AdminStatus
 
-from shared.domain.encodings import base64url_encode
-from shared.domain.errors import Unauthenticated
-from shared.domain.proofs_policy import Missing, ProofRefused
-from shared.use_cases.prove_admin_factors import Factors
-from shared.use_cases.prove_admin_record import AdminStatus
 from tests.proving import forgeries
 from tests.proving.stage import URL, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.adapters.identity.local_identity import LocalIdentity
-    from shared.use_cases.prove_admin_factors import Asked
+    from keyturn.adapters.identity.local_identity import LocalIdentity
+    from keyturn.use_cases.prove_admin_factors import Asked
 
     Make: TypeAlias = "Callable[[Stage], Asked]"
 

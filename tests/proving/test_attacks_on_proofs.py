@@ -8,16 +8,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
+from keyturn.domain.errors import Forbidden, InvalidRequest, Unauthenticated, Unavailable
+from keyturn.domain.proofs_policy import AllOf, AnyOf, Missing, ProofRefused
+from keyturn.proofs.errors import Unproven
+from keyturn.proofs.statement import jti_of
+from keyturn.records import paths
+from keyturn.records.entities import to_data
+from keyturn.use_cases.control_events import read_intent
+from keyturn.use_cases.prove_admin_refusals import MOST_ENTRIES
+from keyturn.use_cases.rosters import Roster, RosterMember
 
-from shared.domain.errors import Forbidden, InvalidRequest, Unauthenticated, Unavailable
-from shared.domain.proofs_policy import AllOf, AnyOf, Missing, ProofRefused
-from shared.proofs.errors import Unproven
-from shared.proofs.statement import jti_of
-from shared.records import paths
-from shared.records.entities import to_data
-from shared.use_cases.control_events import read_intent
-from shared.use_cases.prove_admin_refusals import MOST_ENTRIES
-from shared.use_cases.rosters import Roster, RosterMember
 from tests.proving import forgeries
 from tests.proving.forgeries import with_claims, with_header
 from tests.proving.stage import Stage
@@ -25,7 +25,7 @@ from tests.proving.stage import Stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.proofs.nostr import Event
+    from keyturn.proofs.nostr import Event
 
     Forge: TypeAlias = "Callable[[Stage, str], str]"
 

@@ -7,15 +7,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.domain.proofs_policy import Missing, ProofRefused
+from keyturn.use_cases.prove_admin_factors import Asked, Factors
+from keyturn.use_cases.prove_admin_record import AdminDevice
 
-from shared.domain.proofs_policy import Missing, ProofRefused
-from shared.use_cases.prove_admin_factors import Asked, Factors
-from shared.use_cases.prove_admin_record import AdminDevice
 from tests.adapters.attestation.test_app_attest import KIND, Phone, registered
 from tests.proving.stage import URL
 
 if TYPE_CHECKING:
-    from shared.use_cases.prove_admin import ProveAdmin
+    from keyturn.use_cases.prove_admin import ProveAdmin
+
     from tests.proving.stage import Stage
 
 

@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-
-from shared.domain.errors import Unavailable
-from shared.domain.proofs_policy import ProofRefused
-from shared.ports.store import StoreUnavailable
-from shared.records import paths
-from shared.records.entities import to_data
-from shared.use_cases.denials import TAKEN_WHILE_STOPPED, Denied
+from keyturn.domain.errors import Unavailable
+from keyturn.domain.proofs_policy import ProofRefused
+from keyturn.ports.store import StoreUnavailable
+from keyturn.records import paths
+from keyturn.records.entities import to_data
+from keyturn.use_cases.denials import TAKEN_WHILE_STOPPED, Denied
 
 if TYPE_CHECKING:
     from tests.proving.stage import Stage

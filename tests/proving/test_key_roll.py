@@ -21,28 +21,27 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-from shared.adapters.authoriser_proof import ProofAuthoriser
-from shared.adapters.kms_cloud import LAG_SECONDS, PUBLISHED_SECONDS, CloudSigner
-from shared.adapters.kms_local import LocalKeys
-from shared.adapters.kms_versions import CloudKey
-from shared.adapters.store_memory import MemoryStore
-from shared.adapters.trusted_keys import FRESH_SECONDS, TrustedKeys
-from shared.domain.encodings import base64url_encode
-from shared.domain.errors import Unavailable
-from shared.domain.proofs_policy import LIFETIME_SECONDS, Missing, ProofRefused, admin_rule
-from shared.ports.authorisation import Act
-from shared.ports.keys import KeyRefused
-from shared.proofs.jws import read_unverified
-from shared.use_cases.prove_admin_issue import ProofIssuer
-from shared.use_cases.prove_admin_refusals import Refusals
+from keyturn.adapters.authoriser_proof import ProofAuthoriser
+from keyturn.adapters.kms_cloud import LAG_SECONDS, PUBLISHED_SECONDS, CloudSigner
+from keyturn.adapters.kms_local import LocalKeys
+from keyturn.adapters.kms_versions import CloudKey
+from keyturn.adapters.store_memory import MemoryStore
+from keyturn.adapters.trusted_keys import FRESH_SECONDS, TrustedKeys
+from keyturn.domain.encodings import base64url_encode
+from keyturn.domain.errors import Unavailable
+from keyturn.domain.proofs_policy import LIFETIME_SECONDS, Missing, ProofRefused, admin_rule
+from keyturn.ports.authorisation import Act
+from keyturn.ports.keys import KeyRefused
+from keyturn.proofs.jws import read_unverified
+from keyturn.use_cases.prove_admin_issue import ProofIssuer
+from keyturn.use_cases.prove_admin_refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from shared.adapters.kms_rpc import KmsRpc
-    from shared.ports.keys import Signer
+    from keyturn.adapters.kms_rpc import KmsRpc
+    from keyturn.ports.keys import Signer
 
 ISSUER, AUDIENCE = "https://keyturn.example/admin_proof", "https://keyturn.example/rotate_request"
 ACT = Act("ab" * 32, "ops", "acme", "A" * 43, "alice")

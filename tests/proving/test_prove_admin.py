@@ -10,17 +10,18 @@ import jwt
 import pytest
 from joserfc import jwt as jose
 from joserfc.jwk import KeySet
+from keyturn.domain.errors import RateLimited, Unauthenticated
+from keyturn.domain.proofs_policy import LIFETIME_SECONDS, ProofRefused
+from keyturn.ports.store import LostRace
+from keyturn.proofs.statement import jti_of
+from keyturn.use_cases.prove_admin import REFUSAL_SECONDS
+from keyturn.use_cases.prove_admin_record import challenge_path
 
-from shared.domain.errors import RateLimited, Unauthenticated
-from shared.domain.proofs_policy import LIFETIME_SECONDS, ProofRefused
-from shared.ports.store import LostRace
-from shared.proofs.statement import jti_of
-from shared.use_cases.prove_admin import REFUSAL_SECONDS
-from shared.use_cases.prove_admin_record import challenge_path
 from tests.proving.stage import ROTATION, URL
 
 if TYPE_CHECKING:
-    from shared.ports.store import Data
+    from keyturn.ports.store import Data
+
     from tests.proving.stage import Stage
 
 

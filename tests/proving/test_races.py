@@ -8,10 +8,10 @@ from threading import Barrier
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.domain.errors import Refusal
+from keyturn.domain.lockout import FREE_FAILURES
 
-from shared.adapters.store_sqlite import SqliteStore
-from shared.domain.errors import Refusal
-from shared.domain.lockout import FREE_FAILURES
 from tests.proving.stage import ROTATION, Stage
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from shared.domain.proofs_policy import Missing
-from shared.ports.store import StoreUnavailable
-from shared.use_cases.prove_admin_refusals import KEPT, Refusals, refusals_path
+from keyturn.domain.proofs_policy import Missing
+from keyturn.ports.store import StoreUnavailable
+from keyturn.use_cases.prove_admin_refusals import KEPT, Refusals, refusals_path
 
 if TYPE_CHECKING:
     import pytest

@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.domain.audit import Transition, chained
+from keyturn.domain.model import Client, ClientKind, ClientState
+from keyturn.domain.policy import Policy
+from keyturn.records.entities import to_data
+from keyturn.records.kinds import KINDS, kind_of
+from keyturn.records.live import client_data
 
-from shared.domain.audit import Transition, chained
-from shared.domain.model import Client, ClientKind, ClientState
-from shared.domain.policy import Policy
-from shared.records.entities import to_data
-from shared.records.kinds import KINDS, kind_of
-from shared.records.live import client_data
 from tests.domain.scene import STAGES, staged
 
 if TYPE_CHECKING:
-    from shared.ports.store import Data
+    from keyturn.ports.store import Data
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

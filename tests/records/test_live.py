@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.domain import lifecycle
+from keyturn.domain.errors import Broken
+from keyturn.domain.model import Client, Rotation, Version
+from keyturn.records import paths
+from keyturn.records.entities import from_data, to_data
+from keyturn.records.live import live_state
 
-from shared.domain import lifecycle
-from shared.domain.errors import Broken
-from shared.domain.model import Client, Rotation, Version
-from shared.records import paths
-from shared.records.entities import from_data, to_data
-from shared.records.live import live_state
 from tests.world import CLIENT, World, running
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from shared.domain.rhythm import HOUR, hour_of
-from shared.records.usage import (
+from keyturn.domain.rhythm import HOUR, hour_of
+from keyturn.records.usage import (
     KEPT,
     CallerUse,
     Failures,

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.adapters.store_firestore import FirestoreStore
+from keyturn.local.errors import LocalError
+from keyturn.local.firestore_control import release_rules, rule_coverage
+from keyturn.ports.store import Create
+from keyturn.records.kinds import KINDS
 
-from local.errors import LocalError
-from local.firestore_control import release_rules, rule_coverage
-from shared.adapters.store_firestore import FirestoreStore
-from shared.ports.store import Create
-from shared.records.kinds import KINDS
 from tests.emulators import FIRESTORE
 from tests.rules.client import Rest, unsigned_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from shared.adapters.store_firestore import FirestoreChannel
+    from keyturn.adapters.store_firestore import FirestoreChannel
 
 pytestmark = FIRESTORE
 

@@ -6,19 +6,21 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from admin import answers
-from admin.device import Device
-from admin.errors import UnreachableError
-from admin.home import Home
+from keyturn.admin import answers
+from keyturn.admin.device import Device
+from keyturn.admin.errors import UnreachableError
+from keyturn.admin.home import Home
+
 from tests.world import CHEAP, GROUP, URL, WorldTransport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from admin.http_client import Answer, Call
-    from admin.incidents import Incident
-    from admin.seat import Seat
+    from keyturn.admin.http_client import Answer, Call
+    from keyturn.admin.incidents import Incident
+    from keyturn.admin.seat import Seat
+
     from tests.world import World
 
 

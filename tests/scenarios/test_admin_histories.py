@@ -14,18 +14,17 @@ import pyotp
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from keyturn.entry import wiring
+from keyturn.records import paths
+from keyturn.use_cases.admin_register import read_admin
+from keyturn.use_cases.examine_admins import admin_findings, read_admin_documents
 
-from shared.entry import wiring
-from shared.records import paths
-from shared.use_cases.admin_register import read_admin
-from shared.use_cases.examine_admins import admin_findings, read_admin_documents
 from tests.functions.attested import Person, body
 from tests.world import GROUP, World
 
 if TYPE_CHECKING:
+    from keyturn.use_cases.prove_admin_record import Admin
     from werkzeug.test import TestResponse
-
-    from shared.use_cases.prove_admin_record import Admin
 
 USERS = ("alice", "bob", "carol")
 WHO = st.integers(min_value=0, max_value=5)

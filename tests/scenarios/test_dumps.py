@@ -16,14 +16,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from keyturn.adapters.groups_mls import MlsGroups, MlsSession
+from keyturn.adapters.kms_local import LocalKeys
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.admin import answers
+from keyturn.domain.encodings import base64url_decode
+from keyturn.mls import ApplicationReceived, Group, MlsError
+from keyturn.records import paths
 
-from admin import answers
-from shared.adapters.groups_mls import MlsGroups, MlsSession
-from shared.adapters.kms_local import LocalKeys
-from shared.adapters.store_sqlite import SqliteStore
-from shared.domain.encodings import base64url_decode
-from shared.mls import ApplicationReceived, Group, MlsError
-from shared.records import paths
 from tests.scenarios.people import Person
 from tests.world import CLIENT, GROUP
 
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from shared.adapters.service_identity import ServiceIdentity
-    from shared.ports.store import Data
+    from keyturn.adapters.service_identity import ServiceIdentity
+    from keyturn.ports.store import Data
+
     from tests.world import World
 
 ON_DISK = pytest.mark.parametrize("world", ["sqlite"], indirect=True)

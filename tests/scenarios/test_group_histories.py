@@ -24,31 +24,31 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from keyturn.adapters import message_heads_mls
+from keyturn.admin.errors import DeviceError, ServerRefusedError
+from keyturn.admin.seat import Lost
+from keyturn.domain.encodings import base64url_decode
+from keyturn.domain.policy import Policy
+from keyturn.mls import ApplicationReceived, MlsError, cipher_suite, private_message
+from keyturn.ports.relay import Outcome
+from keyturn.ports.store import Query
+from keyturn.proofs.nostr import parse_event
+from keyturn.records import paths
+from keyturn.use_cases.examine import Examine
+from keyturn.use_cases.publish_log import PublishLog
+from keyturn.use_cases.sweep import pages
 
-from admin.errors import DeviceError, ServerRefusedError
-from admin.seat import Lost
-from shared.adapters import message_heads_mls
-from shared.domain.encodings import base64url_decode
-from shared.domain.policy import Policy
-from shared.mls import ApplicationReceived, MlsError, cipher_suite, private_message
-from shared.ports.relay import Outcome
-from shared.ports.store import Query
-from shared.proofs.nostr import parse_event
-from shared.records import paths
-from shared.use_cases.examine import Examine
-from shared.use_cases.publish_log import PublishLog
-from shared.use_cases.sweep import pages
 from tests.scenarios.people import Person
 from tests.world import CLIENT, GROUP, World, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from shared.adapters.groups_mls import MlsGroups
-    from shared.adapters.store_memory import MemoryStore
-    from shared.mls import Group
-    from shared.ports.store import Data, Document
-    from shared.use_cases.examine import Examination
+    from keyturn.adapters.groups_mls import MlsGroups
+    from keyturn.adapters.store_memory import MemoryStore
+    from keyturn.mls import Group
+    from keyturn.ports.store import Data, Document
+    from keyturn.use_cases.examine import Examination
 
 USERS = ("alice", "bob", "carol")
 CLIENTS = (CLIENT, "second-client")

@@ -7,13 +7,13 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.admin import answers
+from keyturn.admin.errors import ServerRefusedError, UnreachableError
+from keyturn.admin.events import ack_event, envelope_event, said
+from keyturn.domain.encodings import base64url_decode
+from keyturn.domain.model import Phase
+from keyturn.mls import ApplicationReceived, Group, MlsError
 
-from admin import answers
-from admin.errors import ServerRefusedError, UnreachableError
-from admin.events import ack_event, envelope_event, said
-from shared.domain.encodings import base64url_decode
-from shared.domain.model import Phase
-from shared.mls import ApplicationReceived, Group, MlsError
 from tests.scenarios.people import Person, is_in_step
 from tests.world import CLIENT, GROUP
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import typer
+from keyturn.admin import cli
+from keyturn.admin.operator_token import token_path
+from keyturn.domain.policy import Policy
+from keyturn.entry.proof_settings import ProofSettings
 
-from admin import cli
-from admin.operator_token import token_path
-from shared.domain.policy import Policy
-from shared.entry.proof_settings import ProofSettings
 from tests.terraform.reading import ROOT, literals, read
 
 PAGE = (ROOT.parent / "docs" / "deploy.md").read_text()

@@ -8,19 +8,19 @@ from dataclasses import astuple
 from pathlib import Path
 
 import pytest
+from keyturn.entry import events
+from keyturn.entry.problems import problem
+from keyturn.entry.proof_settings import proofs_from_environment
+from keyturn.entry.settings import Stage, from_environment
+from keyturn.ports.events import SUBSCRIPTIONS, TRIGGERS
+from keyturn.ports.indexes import INDEXES
+from keyturn.ports.keys import KeyRefused, KeyUnavailable
+from keyturn.records.kinds import KINDS
+from keyturn.use_cases import early_retirement, leak, sweep
+from keyturn.use_cases.expiry import EXPIRING, WITH_ROTATIONS
+from keyturn.verifier import honeytoken
 
 from main import DOORS
-from shared.entry import events
-from shared.entry.problems import problem
-from shared.entry.proof_settings import proofs_from_environment
-from shared.entry.settings import Stage, from_environment
-from shared.ports.events import SUBSCRIPTIONS, TRIGGERS
-from shared.ports.indexes import INDEXES
-from shared.ports.keys import KeyRefused, KeyUnavailable
-from shared.records.kinds import KINDS
-from shared.use_cases import early_retirement, leak, sweep
-from shared.use_cases.expiry import EXPIRING, WITH_ROTATIONS
-from shared.verifier import honeytoken
 from tests.terraform.reading import ROOT, Folder, literal, literals, read
 
 DECLARED = ROOT.parent / "firestore.indexes.json"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from keyturn.domain.encodings import base64url_encode
+from keyturn.proofs.canaries import Canary
+from keyturn.proofs.receipts import _signer
+from keyturn.records.usage import MOST_INSTANCES
 
-from shared.domain.encodings import base64url_encode
-from shared.proofs.canaries import Canary
-from shared.proofs.receipts import _signer
-from shared.records.usage import MOST_INSTANCES
 from tests.world import CLIENT, EACH_STORE, QUICK
 
 if TYPE_CHECKING:

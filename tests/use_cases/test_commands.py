@@ -13,7 +13,8 @@ from tests.world import CLIENT, EACH_STORE, GROUP
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.proofs.nostr import Event
+    from keyturn.proofs.nostr import Event
+
     from tests.world import World
 
 HOUR_MS = 3_600_000

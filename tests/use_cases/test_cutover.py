@@ -6,9 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.admin.errors import ServerRefusedError
+from keyturn.ports.store import Create, Delete, StoreUnavailable, Update
 
-from admin.errors import ServerRefusedError
-from shared.ports.store import Create, Delete, StoreUnavailable, Update
 from tests.world import CLIENT, EACH_STORE, gateway
 
 if TYPE_CHECKING:

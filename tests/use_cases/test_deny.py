@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.admin.errors import ServerRefusedError
+from keyturn.domain.errors import Unavailable
+from keyturn.entry.views import plain
+from keyturn.ports.store import StoreUnavailable
+from keyturn.records import paths
+from keyturn.use_cases.denials import TAKEN_WHILE_STOPPED, Denied
+from keyturn.use_cases.deny import MOST_DENIED
 
-from admin.errors import ServerRefusedError
-from shared.domain.errors import Unavailable
-from shared.entry.views import plain
-from shared.ports.store import StoreUnavailable
-from shared.records import paths
-from shared.use_cases.denials import TAKEN_WHILE_STOPPED, Denied
-from shared.use_cases.deny import MOST_DENIED
 from tests.use_cases.faults import Died, Wire
 from tests.world import CLIENT, EACH_STORE, GROUP
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
+    from keyturn.ports.store import Document, Query, Snapshot, Write
+    from keyturn.proofs.nostr import Event
+    from keyturn.use_cases.deny import Deny
     from werkzeug.test import TestResponse
 
-    from shared.ports.store import Document, Query, Snapshot, Write
-    from shared.proofs.nostr import Event
-    from shared.use_cases.deny import Deny
     from tests.world import Admin, WatchedStore, World
 
 NOTHING = {"users": [], "npubs": [], "clients": [], "settings": [], "everywhere": True}

@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.domain.errors import Conflict, NotFound
+from keyturn.entry import wiring
+from keyturn.ports.environment import Environment
+from keyturn.ports.keys import KeyRefused
+from keyturn.use_cases.disable_key import DisableMacKey, clients_by_key
 
-from shared.domain.errors import Conflict, NotFound
-from shared.entry import wiring
-from shared.ports.environment import Environment
-from shared.ports.keys import KeyRefused
-from shared.use_cases.disable_key import DisableMacKey, clients_by_key
 from tests.adapters.kms_scene import scene
 from tests.world import World, running
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from shared.ports.environment import Sleep
-    from shared.ports.keys import KeyRing
+    from keyturn.ports.environment import Sleep
+    from keyturn.ports.keys import KeyRing
 
 LAG_SECONDS = 70.0
 

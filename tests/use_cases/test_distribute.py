@@ -8,16 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from keyturn.domain.errors import Unavailable
+from keyturn.domain.model import Version
+from keyturn.mls import cipher_suite, private_message
+from keyturn.ports.store import LostRace, Query, StoreUnavailable, Update
+from keyturn.records import paths
+from keyturn.records.entities import from_data
+from keyturn.use_cases.clients import Clients
+from keyturn.use_cases.distribute import Distribute
+from keyturn.verifier.matching import matches
 
-from shared.domain.errors import Unavailable
-from shared.domain.model import Version
-from shared.mls import cipher_suite, private_message
-from shared.ports.store import LostRace, Query, StoreUnavailable, Update
-from shared.records import paths
-from shared.records.entities import from_data
-from shared.use_cases.clients import Clients
-from shared.use_cases.distribute import Distribute
-from shared.verifier.matching import matches
 from tests.use_cases.faults import Died, Wire
 from tests.world import EACH_STORE, GROUP
 

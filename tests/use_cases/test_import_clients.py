@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import bcrypt
 import pytest
+from keyturn.adapters.message_heads_mls import read_head
+from keyturn.ports.store import StoreUnavailable
+from keyturn.records import paths
+from keyturn.use_cases.examine import Examine
 
-from shared.adapters.message_heads_mls import read_head
-from shared.ports.store import StoreUnavailable
-from shared.records import paths
-from shared.use_cases.examine import Examine
 from tests.world import EACH_STORE, GROUP
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import logging
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.domain.encodings import new_secret
+from keyturn.domain.secret_format import hint_of
+from keyturn.ports.store import StoreUnavailable
+from keyturn.proofs.receipts import Sighting, receipt_key, sign_sighting
+from keyturn.records import paths
+from keyturn.use_cases import leak
 
-from shared.domain.encodings import new_secret
-from shared.domain.secret_format import hint_of
-from shared.ports.store import StoreUnavailable
-from shared.proofs.receipts import Sighting, receipt_key, sign_sighting
-from shared.records import paths
-from shared.use_cases import leak
 from tests.world import CLIENT, EACH_STORE
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def the_version_of(world: World, secret: str, query: str) -> dict[str, Any]:
 
 
 def _hex(key: str) -> str:
-    from shared.domain.encodings import base64url_decode
+    from keyturn.domain.encodings import base64url_decode
 
     return base64url_decode(key).hex()
 

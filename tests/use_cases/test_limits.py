@@ -8,20 +8,20 @@ from threading import Barrier, local
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.admin.errors import ServerRefusedError
+from keyturn.domain.errors import RateLimited
+from keyturn.use_cases import limits
 
-from admin.errors import ServerRefusedError
-from shared.domain.errors import RateLimited
-from shared.use_cases import limits
 from tests.world import EACH_STORE, GROUP, QUICK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
+    from keyturn.ports.store import Document, Query, Snapshot, Store, Write
+    from keyturn.proofs.nostr import Event
     from werkzeug.test import TestResponse
 
-    from shared.ports.store import Document, Query, Snapshot, Store, Write
-    from shared.proofs.nostr import Event
     from tests.world import Admin, World
 
 MANY = 64

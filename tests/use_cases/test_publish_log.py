@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from keyturn.adapters.relay_nostr import NostrRelays
+from keyturn.ports.relay import Outcome
+from keyturn.ports.store import Query, StoreUnavailable
+from keyturn.records import paths
+from keyturn.records.kinds import kind_of
+from keyturn.use_cases.publish_log import NOTE_LASTS, TRIED_FOR, PublishLog
 
-from shared.adapters.relay_nostr import NostrRelays
-from shared.ports.relay import Outcome
-from shared.ports.store import Query, StoreUnavailable
-from shared.records import paths
-from shared.records.kinds import kind_of
-from shared.use_cases.publish_log import NOTE_LASTS, TRIED_FOR, PublishLog
 from tests.adapters.relay_process import RelayProcess
 from tests.use_cases.faults import Died, Wire
 from tests.world import CLIENT, EACH_STORE, GROUP
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from shared.adapters.groups_mls import MlsGroups
-    from shared.ports.relay import Relays
+    from keyturn.adapters.groups_mls import MlsGroups
+    from keyturn.ports.relay import Relays
+
     from tests.world import World
 
 NEAR, FAR = "wss://near.example", "wss://far.example"

@@ -6,21 +6,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.ports.environment import Environment
+from keyturn.ports.store import Delete, LostRace, Update
+from keyturn.records import paths
+from keyturn.records.entities import from_data
+from keyturn.use_cases.clients import Clients
+from keyturn.use_cases.rosters import Roster
 
-from shared.ports.environment import Environment
-from shared.ports.store import Delete, LostRace, Update
-from shared.records import paths
-from shared.records.entities import from_data
-from shared.use_cases.clients import Clients
-from shared.use_cases.rosters import Roster
 from tests.world import CLIENT, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.adapters.store_memory import MemoryStore
-    from shared.ports.store import Data
-    from shared.proofs.nostr import Event
+    from keyturn.adapters.store_memory import MemoryStore
+    from keyturn.ports.store import Data
+    from keyturn.proofs.nostr import Event
+
     from tests.world import World
 
 OTHER = "second-line-team"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import pytest
+from keyturn.domain.encodings import base64url_decode
+from keyturn.domain.errors import Broken
+from keyturn.ports.keys import KeyUnavailable
+from keyturn.use_cases.clients import Clients
+from keyturn.use_cases.distribute import Distribute
 
-from shared.domain.encodings import base64url_decode
-from shared.domain.errors import Broken
-from shared.ports.keys import KeyUnavailable
-from shared.use_cases.clients import Clients
-from shared.use_cases.distribute import Distribute
 from tests.world import CLIENT, World, running
 
 if TYPE_CHECKING:

@@ -10,22 +10,23 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.adapters.message_heads_mls import read_head
+from keyturn.domain.encodings import due_shard
+from keyturn.domain.policy import Policy
+from keyturn.ports.bus import BusUnavailable
+from keyturn.ports.store import Create, Update, put
+from keyturn.use_cases.examine import Examine
+from keyturn.use_cases.expiry import EXPIRING, Expiry
+from keyturn.use_cases.expiry import PAGE as EXPIRED_PAGE
+from keyturn.use_cases.sweep import PAGE, SHARDS
 
-from shared.adapters.message_heads_mls import read_head
-from shared.domain.encodings import due_shard
-from shared.domain.policy import Policy
-from shared.ports.bus import BusUnavailable
-from shared.ports.store import Create, Update, put
-from shared.use_cases.examine import Examine
-from shared.use_cases.expiry import EXPIRING, Expiry
-from shared.use_cases.expiry import PAGE as EXPIRED_PAGE
-from shared.use_cases.sweep import PAGE, SHARDS
 from tests.world import CLIENT, EACH_STORE, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.ports.store import Document, Query
+    from keyturn.ports.store import Document, Query
+
     from tests.world import World
 
 

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from local.gateway import open_gateway
-from local.server import Server
-from shared.entry import wiring
-from shared.verifier.middleware.credentials import Guard
-from shared.verifier.middleware.wsgi import VERDICT, WsgiGuard
-from shared.verifier.tokens import TokenChecker
+from keyturn.entry import wiring
+from keyturn.local.gateway import open_gateway
+from keyturn.local.server import Server
+from keyturn.verifier.middleware.credentials import Guard
+from keyturn.verifier.middleware.wsgi import VERDICT, WsgiGuard
+from keyturn.verifier.tokens import TokenChecker
+
 from tests.world import TOKEN, World, running
 
 if TYPE_CHECKING:

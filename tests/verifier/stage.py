@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.adapters.documents import utc_now
-from shared.adapters.store_memory import MemoryStore
-from shared.domain.encodings import base64url_decode, base64url_encode, canonical_input, new_secret, ulid
-from shared.domain.lifecycle import settle
-from shared.domain.model import (
+from keyturn.adapters.documents import utc_now
+from keyturn.adapters.store_memory import MemoryStore
+from keyturn.domain.encodings import base64url_decode, base64url_encode, canonical_input, new_secret, ulid
+from keyturn.domain.lifecycle import settle
+from keyturn.domain.model import (
     Client,
     ClientKind,
     ClientState,
@@ -21,18 +21,18 @@ from shared.domain.model import (
     Version,
     VersionState,
 )
-from shared.domain.policy import Policy
-from shared.ports.keys import KeyUnavailable
-from shared.ports.store import StoreUnavailable, put
-from shared.proofs.receipts import receipt_key
-from shared.records import paths
-from shared.records.live import CHANGED_AT, client_data, live_state
-from shared.verifier.verifier import Caching, Verifier
+from keyturn.domain.policy import Policy
+from keyturn.ports.keys import KeyUnavailable
+from keyturn.ports.store import StoreUnavailable, put
+from keyturn.proofs.receipts import receipt_key
+from keyturn.records import paths
+from keyturn.records.live import CHANGED_AT, client_data, live_state
+from keyturn.verifier.verifier import Caching, Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from shared.ports.store import Document, Query, Snapshot, Store, Write
+    from keyturn.ports.store import Document, Query, Snapshot, Store, Write
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = Policy()

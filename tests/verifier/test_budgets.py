@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import flask
 import pytest
+from keyturn.domain.errors import RateLimited
+from keyturn.entry import oauth, wiring
+from keyturn.entry.settings import Cloud
+from keyturn.entry.wiring import Suite
+from keyturn.verifier import budgets
+from keyturn.verifier.budgets import Budgets, source_of
+from keyturn.verifier.verifier import Caching, Verifier
 from werkzeug.test import EnvironBuilder
 
-from shared.domain.errors import RateLimited
-from shared.entry import oauth, wiring
-from shared.entry.settings import Cloud
-from shared.entry.wiring import Suite
-from shared.verifier import budgets
-from shared.verifier.budgets import Budgets, source_of
-from shared.verifier.verifier import Caching, Verifier
 from tests.verifier.stage import CountedMac, Stage
 from tests.world import CLIENT, gateway
 

@@ -6,17 +6,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-
-from shared.adapters.store_memory import MemoryStore
-from shared.ports.store import Create, StoreUnavailable
-from shared.records import paths
-from shared.verifier import callers as module
-from shared.verifier.callers import RETRY_SECONDS, Callers, Salt, network_of, product_of, tag_of
+from keyturn.adapters.store_memory import MemoryStore
+from keyturn.ports.store import Create, StoreUnavailable
+from keyturn.records import paths
+from keyturn.verifier import callers as module
+from keyturn.verifier.callers import RETRY_SECONDS, Callers, Salt, network_of, product_of, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from shared.ports.store import Snapshot
+    from keyturn.ports.store import Snapshot
 
 SALT = bytes(range(32))
 

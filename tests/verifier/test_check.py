@@ -6,17 +6,18 @@ import re
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.domain.encodings import new_secret
+from keyturn.domain.errors import RateLimited
+from keyturn.ports.keys import KeyUnavailable
+from keyturn.ports.store import StoreUnavailable
+from keyturn.verifier.budgets import Budgets
+from keyturn.verifier.verifier import Caching, Verifier
 
-from shared.domain.encodings import new_secret
-from shared.domain.errors import RateLimited
-from shared.ports.keys import KeyUnavailable
-from shared.ports.store import StoreUnavailable
-from shared.verifier.budgets import Budgets
-from shared.verifier.verifier import Caching, Verifier
 from tests.world import CLIENT
 
 if TYPE_CHECKING:
-    from shared.verifier.verdict import Verdict
+    from keyturn.verifier.verdict import Verdict
+
     from tests.world import World
 
 WRONG = new_secret(b"\x07" * 32)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.error import HTTPError
 
 import pytest
+from keyturn.local.gateway import open_gateway
 from starlette.testclient import TestClient
 from werkzeug.serving import make_server
 from werkzeug.test import Client as WsgiClient
 
-from local.gateway import open_gateway
 from tests.world import CLIENT, QUICK, TOKEN, URL
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.domain.model import ClientStatus
+from keyturn.proofs.receipts import receipt_key
+from keyturn.verifier import matching
+from keyturn.verifier.budgets import Budgets
+from keyturn.verifier.verifier import Caching, Verifier, monotonic
 
-from shared.domain.model import ClientStatus
-from shared.proofs.receipts import receipt_key
-from shared.verifier import matching
-from shared.verifier.budgets import Budgets
-from shared.verifier.verifier import Caching, Verifier, monotonic
 from tests.verifier.stage import CountedMac, Reachable, Stage
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 WRONG = "A" * 43
 MODULES = ("verifier", "tokens", "budgets", "middleware.wsgi", "middleware.asgi", "telemetry", "callers", "honeytoken")
 FOREIGN = (
-    *("functions", "local", "admin", "shared.adapters", "shared.entry", "shared.use_cases", "shared.mls"),
+    *("functions", "local", "admin", "keyturn.adapters", "keyturn.entry", "keyturn.use_cases", "keyturn.mls"),
     *("firebase_admin", "google.cloud.firestore", "google.auth", "grpc", "flask", "functions_framework", "sqlite3"),
     *("bcrypt", "starlette", "fastapi"),
 )
 
 
 def test_it_brings_along_no_function_no_store_and_no_firebase() -> None:
-    imports = ", ".join(f"shared.verifier.{name}" for name in MODULES)
+    imports = ", ".join(f"keyturn.verifier.{name}" for name in MODULES)
     asked = f"import sys, {imports}; print(*sorted(set({FOREIGN!r}) & sys.modules.keys()))"
     told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)  # noqa: S603 - our own words
     assert told.stdout.strip() == ""

@@ -14,16 +14,17 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.domain.model import ClientStatus
+from keyturn.ports.store import StoreUnavailable
+from keyturn.records import paths
 
-from shared.domain.model import ClientStatus
-from shared.ports.store import StoreUnavailable
-from shared.records import paths
 from tests.verifier.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.ports.store import Document
+    from keyturn.ports.store import Document
+
     from tests.verifier.stage import Process
 
 HISTORIES = int(os.environ.get("VERIFIER_HISTORIES", "1000"))

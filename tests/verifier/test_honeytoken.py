@@ -8,13 +8,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyturn.domain.encodings import new_secret
+from keyturn.ports.store import LostRace, StoreUnavailable
+from keyturn.records.retired_use import retired_use_path
+from keyturn.verifier import honeytoken
+from keyturn.verifier.honeytoken import Honeytoken
+from keyturn.verifier.matching import resembles as derived
 
-from shared.domain.encodings import new_secret
-from shared.ports.store import LostRace, StoreUnavailable
-from shared.records.retired_use import retired_use_path
-from shared.verifier import honeytoken
-from shared.verifier.honeytoken import Honeytoken
-from shared.verifier.matching import resembles as derived
 from tests.world import CLIENT
 
 if TYPE_CHECKING:

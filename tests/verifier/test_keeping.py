@@ -8,14 +8,14 @@ from threading import Barrier
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.domain.model import ClientStatus
+from keyturn.ports.keys import KeyUnavailable
+from keyturn.ports.store import StoreUnavailable, put
+from keyturn.records import paths
+from keyturn.verifier import cache, reading
+from keyturn.verifier.verdict import Reason
+from keyturn.verifier.verifier import Caching, Verifier
 
-from shared.domain.model import ClientStatus
-from shared.ports.keys import KeyUnavailable
-from shared.ports.store import StoreUnavailable, put
-from shared.records import paths
-from shared.verifier import cache, reading
-from shared.verifier.verdict import Reason
-from shared.verifier.verifier import Caching, Verifier
 from tests.verifier.stage import Process, Stage
 from tests.world import CLIENT, START
 

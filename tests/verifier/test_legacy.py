@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
+from keyturn.domain.encodings import new_secret
+from keyturn.domain.imported import BCRYPT
+from keyturn.domain.model import RetiredBecause, Version, VersionState
+from keyturn.verifier import legacy
+from keyturn.verifier.legacy import Imported, ImportedBusy
+from keyturn.verifier.verdict import Reason
 
-from shared.domain.encodings import new_secret
-from shared.domain.imported import BCRYPT
-from shared.domain.model import RetiredBecause, Version, VersionState
-from shared.verifier import legacy
-from shared.verifier.legacy import Imported, ImportedBusy
-from shared.verifier.verdict import Reason
 from tests.verifier.stage import Process, Stage
 
 if TYPE_CHECKING:

@@ -7,22 +7,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.adapters.feed_firestore import FirestoreFeed
+from keyturn.domain.model import ClientStatus
+from keyturn.domain.policy import Policy
+from keyturn.entry.settings import Cloud, Settings, SettingsError, from_environment, to_environment
+from keyturn.entry.settings import Stage as Stages
+from keyturn.entry.wiring import Suite
+from keyturn.ports.store import Query, StoreUnavailable
+from keyturn.records import paths
+from keyturn.verifier.verifier import Caching, Verifier
 
-from shared.adapters.feed_firestore import FirestoreFeed
-from shared.domain.model import ClientStatus
-from shared.domain.policy import Policy
-from shared.entry.settings import Cloud, Settings, SettingsError, from_environment, to_environment
-from shared.entry.settings import Stage as Stages
-from shared.entry.wiring import Suite
-from shared.ports.store import Query, StoreUnavailable
-from shared.records import paths
-from shared.verifier.verifier import Caching, Verifier
 from tests.verifier.stage import CountedMac, Process, Reachable, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from shared.ports.store import Document
+    from keyturn.ports.store import Document
 
 
 class Told:

@@ -9,6 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI
+from keyturn.domain.model import ClientKind
+from keyturn.ports.store import StoreUnavailable
+from keyturn.verifier.budgets import Budgets
+from keyturn.verifier.middleware.asgi import VERDICT as ASGI_VERDICT
+from keyturn.verifier.middleware.asgi import AsgiGuard
+from keyturn.verifier.middleware.credentials import FORM_LIMIT_BYTES, Guard, presented
+from keyturn.verifier.middleware.fastapi import Authenticated
+from keyturn.verifier.middleware.wsgi import VERDICT, WsgiGuard
+from keyturn.verifier.tokens import TokenChecker, Tokens
+from keyturn.verifier.verdict import Verdict
+from keyturn.verifier.verifier import Caching, Verifier, monotonic
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -16,17 +27,6 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from werkzeug.test import Client as WsgiClient
 
-from shared.domain.model import ClientKind
-from shared.ports.store import StoreUnavailable
-from shared.verifier.budgets import Budgets
-from shared.verifier.middleware.asgi import VERDICT as ASGI_VERDICT
-from shared.verifier.middleware.asgi import AsgiGuard
-from shared.verifier.middleware.credentials import FORM_LIMIT_BYTES, Guard, presented
-from shared.verifier.middleware.fastapi import Authenticated
-from shared.verifier.middleware.wsgi import VERDICT, WsgiGuard
-from shared.verifier.tokens import TokenChecker, Tokens
-from shared.verifier.verdict import Verdict
-from shared.verifier.verifier import Caching, Verifier, monotonic
 from tests.verifier.stage import CountedMac, Stage
 from tests.verifier.test_legacy import imported
 from tests.world import URL

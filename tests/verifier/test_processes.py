@@ -13,9 +13,10 @@ from multiprocessing import get_context
 from random import Random
 from typing import TYPE_CHECKING
 
-from shared.adapters.store_sqlite import SqliteStore
-from shared.domain.model import ClientStatus
-from shared.domain.policy import Policy
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.domain.model import ClientStatus
+from keyturn.domain.policy import Policy
+
 from tests.verifier.stage import RealClock, Stage
 from tests.verifier.verifying_process import Checked, run
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from shared.adapters.store_sqlite import SqliteStore
-from shared.domain.policy import Policy
-from shared.verifier.verifier import Caching, Verifier
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.domain.policy import Policy
+from keyturn.verifier.verifier import Caching, Verifier
+
 from tests.verifier.stage import CountedMac, RealClock, Stage
 
 CHECKS = int(os.environ.get("VERIFIER_CHECKS", "30000"))

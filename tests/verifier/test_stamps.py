@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from shared.ports.store import Check
+from keyturn.ports.store import Check
+
 from tests.world import CLIENT
 
 if TYPE_CHECKING:
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import pytest
+    from keyturn.ports.store import Write
 
-    from shared.ports.store import Write
     from tests.world import World
 
 

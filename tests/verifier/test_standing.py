@@ -7,18 +7,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.domain.errors import Broken
+from keyturn.domain.model import ClientStatus
+from keyturn.records import paths
+from keyturn.records.live import live_state
+from keyturn.verifier import standing, verifier
+from keyturn.verifier.verdict import Reason
 
-from shared.domain.errors import Broken
-from shared.domain.model import ClientStatus
-from shared.records import paths
-from shared.records.live import live_state
-from shared.verifier import standing, verifier
-from shared.verifier.verdict import Reason
 from tests.verifier.stage import START, Stage
 
 if TYPE_CHECKING:
-    from shared.domain.model import ClientState
-    from shared.ports.store import Data
+    from keyturn.domain.model import ClientState
+    from keyturn.ports.store import Data
 
 WRONG = "A" * 43
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.records.usage import KEPT, Failures, VersionUse, failures_path, version_path
-from shared.verifier import tally as module
-from shared.verifier.tally import Tally
-from shared.verifier.verdict import Verdict
+from keyturn.records.usage import KEPT, Failures, VersionUse, failures_path, version_path
+from keyturn.verifier import tally as module
+from keyturn.verifier.tally import Tally
+from keyturn.verifier.verdict import Verdict
 
 if TYPE_CHECKING:
     import pytest

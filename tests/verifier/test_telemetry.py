@@ -10,13 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-
-from shared.adapters.store_memory import MemoryStore
-from shared.domain.rhythm import HOUR, hour_of
-from shared.ports.environment import Environment
-from shared.ports.store import LostRace, StoreUnavailable, Update
-from shared.records.entities import from_data
-from shared.records.usage import (
+from keyturn.adapters.store_memory import MemoryStore
+from keyturn.domain.rhythm import HOUR, hour_of
+from keyturn.ports.environment import Environment
+from keyturn.ports.store import LostRace, StoreUnavailable, Update
+from keyturn.records.entities import from_data
+from keyturn.records.usage import (
     KEPT,
     MOST_CALLERS,
     SHARDS,
@@ -31,14 +30,14 @@ from shared.records.usage import (
     unpack_hours,
     version_path,
 )
-from shared.verifier import telemetry as module
-from shared.verifier.telemetry import Telemetry
-from shared.verifier.verdict import Reason, Verdict
+from keyturn.verifier import telemetry as module
+from keyturn.verifier.telemetry import Telemetry
+from keyturn.verifier.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from shared.ports.store import Document, Query, Snapshot, Write
+    from keyturn.ports.store import Document, Query, Snapshot, Write
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 VERSION, OTHER = "01AAAAAAAAAAAAAAAAAAAAAAAA", "01BBBBBBBBBBBBBBBBBBBBBBBB"

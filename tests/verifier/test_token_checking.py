@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.domain.encodings import base64url_decode, base64url_encode
+from keyturn.proofs.jws import compact
+from keyturn.verifier.tokens import TokenChecker
+from keyturn.verifier.verdict import Reason
+from keyturn.verifier.verifier import Caching, Verifier
 
-from shared.domain.encodings import base64url_decode, base64url_encode
-from shared.proofs.jws import compact
-from shared.verifier.tokens import TokenChecker
-from shared.verifier.verdict import Reason
-from shared.verifier.verifier import Caching, Verifier
 from tests.verifier.test_token_door import GRANT, post
 from tests.world import CLIENT, URL
 

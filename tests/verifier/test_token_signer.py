@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.adapters.kms_local import LocalKeys
+from keyturn.entry import wiring
+from keyturn.entry.settings import Settings, Stage, from_environment, to_environment
 
-from shared.adapters.kms_local import LocalKeys
-from shared.entry import wiring
-from shared.entry.settings import Settings, Stage, from_environment, to_environment
 from tests.verifier.test_token_door import GRANT, claims_of, post
 from tests.world import CLIENT
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from keyturn.entry.views import plain
+from keyturn.verifier.tokens import TokenChecker
+from keyturn.verifier.verdict import Reason
+from keyturn.verifier.verifier import Caching, Verifier
 
-from shared.entry.views import plain
-from shared.verifier.tokens import TokenChecker
-from shared.verifier.verdict import Reason
-from shared.verifier.verifier import Caching, Verifier
 from tests.verifier.test_token_door import GRANT, claims_of, post
 from tests.world import CLIENT, URL
 

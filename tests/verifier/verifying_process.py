@@ -13,13 +13,14 @@ from queue import SimpleQueue
 from random import Random
 from typing import TYPE_CHECKING
 
-from shared.adapters.documents import utc_now
-from shared.adapters.store_sqlite import SqliteStore
-from shared.domain.policy import Policy
-from shared.ports.store import StoreUnavailable
-from shared.records import paths
-from shared.verifier.changes import in_thread
-from shared.verifier.verifier import Caching, Verifier
+from keyturn.adapters.documents import utc_now
+from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.domain.policy import Policy
+from keyturn.ports.store import StoreUnavailable
+from keyturn.records import paths
+from keyturn.verifier.changes import in_thread
+from keyturn.verifier.verifier import Caching, Verifier
+
 from tests.verifier.stage import CountedMac, Reachable
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from shared.ports.store import Document, Query
+    from keyturn.ports.store import Document, Query
 
 LATEST = 3
 """Secrets of each client that are presented: current, the one before, and one that is gone for good."""

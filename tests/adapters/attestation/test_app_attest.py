@@ -13,11 +13,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from keyturn.adapters.attestation.app_attest import DEVELOPMENT, FORMAT, PRODUCTION, AppAttestation
+from keyturn.adapters.attestation.apple_certificates import NONCE_EXTENSION
+from keyturn.domain.encodings import base64url_encode
+from keyturn.ports.attestation import AttestationRefused, DeviceKey
 
-from shared.adapters.attestation.app_attest import DEVELOPMENT, FORMAT, PRODUCTION, AppAttestation
-from shared.adapters.attestation.apple_certificates import NONCE_EXTENSION
-from shared.domain.encodings import base64url_encode
-from shared.ports.attestation import AttestationRefused, DeviceKey
 from tests.adapters.attestation.authorities import NOW, YEAR, Authority, root
 
 if TYPE_CHECKING:

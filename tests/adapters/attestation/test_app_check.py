@@ -12,12 +12,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from keyturn.adapters.attestation.app_check import ISSUER, AppCheckAttestation
+from keyturn.adapters.trusted_keys import TrustedKeys
+from keyturn.domain.encodings import base64url_encode
+from keyturn.domain.errors import Unavailable
+from keyturn.ports.attestation import AttestationRefused, DeviceKey
 
-from shared.adapters.attestation.app_check import ISSUER, AppCheckAttestation
-from shared.adapters.trusted_keys import TrustedKeys
-from shared.domain.encodings import base64url_encode
-from shared.domain.errors import Unavailable
-from shared.ports.attestation import AttestationRefused, DeviceKey
 from tests.adapters.attestation.authorities import NOW
 
 if TYPE_CHECKING:

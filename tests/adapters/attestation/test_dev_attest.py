@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from keyturn.adapters.attestation.dev_attest import DevAttestation
+from keyturn.domain.encodings import base64url_encode
+from keyturn.ports.attestation import AttestationRefused
 
-from shared.adapters.attestation.dev_attest import DevAttestation
-from shared.domain.encodings import base64url_encode
-from shared.ports.attestation import AttestationRefused
 from tests.adapters.attestation.authorities import NOW
 
 KIND, KEY, OTHER = DevAttestation(), Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()

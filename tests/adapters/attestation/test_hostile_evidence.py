@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import cbor2
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keyturn.domain.encodings import base64url_decode, base64url_encode
+from keyturn.ports.attestation import AttestationRefused, DeviceKey
+from keyturn.proofs.errors import ProofError
+from keyturn.proofs.jws import read_unverified
 
-from shared.domain.encodings import base64url_decode, base64url_encode
-from shared.ports.attestation import AttestationRefused, DeviceKey
-from shared.proofs.errors import ProofError
-from shared.proofs.jws import read_unverified
 from tests.adapters.attestation import test_app_attest as apple
 from tests.adapters.attestation import test_security_key as webauthn
 from tests.adapters.attestation.authorities import NOW
 
 if TYPE_CHECKING:
-    from shared.ports.attestation import Attestation
+    from keyturn.ports.attestation import Attestation
 
 PHONE, KEY = apple.Phone(), webauthn.SecurityKey()
 PHONE_DEVICE, KEY_DEVICE = apple.registered(PHONE), webauthn.registered(KEY)

@@ -14,10 +14,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from keyturn.adapters.attestation.security_key import AAGUID_EXTENSION, SecurityKeyAttestation, read_roots
+from keyturn.domain.encodings import base64url_encode
+from keyturn.ports.attestation import AttestationRefused, DeviceKey
 
-from shared.adapters.attestation.security_key import AAGUID_EXTENSION, SecurityKeyAttestation, read_roots
-from shared.domain.encodings import base64url_encode
-from shared.ports.attestation import AttestationRefused, DeviceKey
 from tests.adapters.attestation.authorities import NOW, Authority, root
 
 if TYPE_CHECKING:

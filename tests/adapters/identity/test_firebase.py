@@ -14,10 +14,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from google.auth.credentials import AnonymousCredentials
-
-from shared.adapters.identity.firebase import EMULATOR_VARIABLE, FirebaseIdentity
-from shared.domain.errors import Unavailable
-from shared.ports.identity import IdentityRefused
+from keyturn.adapters.identity.firebase import EMULATOR_VARIABLE, FirebaseIdentity
+from keyturn.domain.errors import Unavailable
+from keyturn.ports.identity import IdentityRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

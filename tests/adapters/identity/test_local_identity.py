@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-
-from shared.adapters.identity.local_identity import LIFETIME, LocalIdentity
-from shared.adapters.kms_local import LocalKeys
-from shared.domain.errors import InvalidRequest
-from shared.ports.identity import IdentityRefused
+from keyturn.adapters.identity.local_identity import LIFETIME, LocalIdentity
+from keyturn.adapters.kms_local import LocalKeys
+from keyturn.domain.errors import InvalidRequest
+from keyturn.ports.identity import IdentityRefused
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,139 @@
+"""Raw Apple App Attest as device attestation (Apple, "Validating apps that connect to your server").
+
+Registration: a CBOR attestation object whose certificates lead to the configured root, over a nonce of authenticator
+data and statement, for a key whose id is the hash of its point, of one of our apps, with counter 0.
+Assertion: CBOR of a signature over the same kind of nonce, and authenticator data whose counter has risen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from keyturn.adapters.attestation.apple_certificates import key_of, public_point, require_nonce, trusted_leaf
+from keyturn.adapters.attestation.evidence import octets, require
+from keyturn.domain.encodings import base64url_encode
+from keyturn.ports.attestation import AttestationRefused, DeviceKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from cryptography.x509 import Certificate
+
+NAME = "app_attest"
+FORMAT = "apple-appattest"
+PRODUCTION = b"appattest" + bytes(7)
+DEVELOPMENT = b"appattestdevelop"
+_ASSERTED_BYTES = 37
+_ID_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatorData:
+    """WebAuthn §6.1, as App Attest uses it; `aaguid` and `key_id` are empty in assertions."""
+
+    app_hash: bytes
+    counter: int
+    aaguid: bytes
+    key_id: bytes
+
+
+def read_authenticator_data(data: bytes) -> AuthenticatorData:
+    """Return the parts of authenticator data; `AttestationRefused` if they don't fit."""
+    require(len(data) >= _ASSERTED_BYTES, "malformed_evidence")
+    length = int.from_bytes(data[53:55], "big")
+    require(len(data) == _ASSERTED_BYTES or len(data) >= 55 + length, "malformed_evidence")
+    return AuthenticatorData(data[:32], int.from_bytes(data[33:37], "big"), data[37:53], data[55 : 55 + length])
+
+
+@dataclass(frozen=True, slots=True)
+class AppAttestation:
+    """Implements `Attestation`. `root` is Apple's App Attest root, `app_ids` are `<team>.<bundle>`.
+
+    `aaguid` says which of Apple's environments the apps run in. Evidence to register: `attestation` and `key_id`; to
+    check: `assertion`; all base64url.
+    """
+
+    root: Certificate = field(repr=False)
+    app_ids: frozenset[str]
+    aaguid: bytes = PRODUCTION
+    kind: str = NAME
+    amr: str = NAME
+
+    def register(self, evidence: Mapping[str, object], statement: bytes, now: datetime) -> DeviceKey:
+        """Return the key that Apple vouches for."""
+        chain, data = _attestation_object(octets(evidence, "attestation"))
+        leaf = trusted_leaf(chain, self.root, now)
+        require_nonce(leaf, _nonce(data, statement))
+        point = public_point(leaf)
+        self._require_first(read_authenticator_data(data), hashlib.sha256(point).digest(), octets(evidence, "key_id"))
+        return DeviceKey(NAME, base64url_encode(hashlib.sha256(point).digest()), point)
+
+    def check(self, evidence: Mapping[str, object], statement: bytes, device: DeviceKey, now: datetime) -> int:  # noqa: ARG002 - an assertion has no time
+        """Return the new counter of a key that asserts the statement."""
+        assertion = _decoded(octets(evidence, "assertion"))
+        data, signature = _octets(assertion, "authenticatorData"), _octets(assertion, "signature")
+        _verify(device.public_key, signature, _nonce(data, statement))
+        read = read_authenticator_data(data)
+        self._require_app(read)
+        require(read.counter > device.counter, "counter_not_risen")
+        return read.counter
+
+    def _require_first(self, read: AuthenticatorData, key_id: bytes, claimed: bytes) -> None:
+        self._require_app(read)
+        require(hmac.compare_digest(read.key_id, key_id) and hmac.compare_digest(claimed, key_id), "wrong_key_id")
+        require(read.aaguid == self.aaguid, "wrong_environment")
+        require(read.counter == 0, "counter_not_zero")
+
+    def _require_app(self, read: AuthenticatorData) -> None:
+        hashes = [hashlib.sha256(app.encode("utf-8")).digest() for app in self.app_ids]
+        require(read.app_hash in hashes, "wrong_app")
+
+
+def _attestation_object(data: bytes) -> tuple[Sequence[bytes], bytes]:
+    read = _decoded(data)
+    statement = read.get("attStmt")
+    chain = statement.get("x5c") if isinstance(statement, dict) else None
+    require(read.get("fmt") == FORMAT, "wrong_format")
+    if not isinstance(chain, list) or not all(isinstance(item, bytes) for item in chain):
+        raise AttestationRefused("malformed_evidence")
+    found = _octets(read, "authData")
+    require(len(found) >= _ASSERTED_BYTES + 18 + _ID_BYTES, "malformed_evidence")
+    return chain, found
+
+
+def _decoded(data: bytes) -> Mapping[str, object]:
+    import cbor2  # noqa: PLC0415 - nothing heavy at import time
+
+    try:
+        read = cbor2.loads(data)
+    except (cbor2.CBORDecodeError, RecursionError, ValueError):
+        read = None
+    if not isinstance(read, dict):
+        raise AttestationRefused("malformed_evidence")
+    return read
+
+
+def _octets(read: Mapping[str, object], name: str) -> bytes:
+    value = read.get(name)
+    if not isinstance(value, bytes):
+        raise AttestationRefused("malformed_evidence")
+    return value
+
+
+def _nonce(data: bytes, statement: bytes) -> bytes:
+    return hashlib.sha256(data + hashlib.sha256(statement).digest()).digest()
+
+
+def _verify(point: bytes, signature: bytes, nonce: bytes) -> None:
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - nothing heavy at import time
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA  # noqa: PLC0415 - the same
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - the same
+
+    try:
+        key_of(point).verify(signature, nonce, ECDSA(SHA256()))
+    except InvalidSignature:
+        raise AttestationRefused("bad_signature") from None

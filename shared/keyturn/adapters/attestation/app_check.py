@@ -1,0 +1,75 @@
+"""Firebase App Check tokens, minted from App Attest by Firebase, as device attestation (protocol.md §7).
+
+The claims are held to what Firebase's admin SDK holds them to; the address of the keys, the project and the app ids
+come from the settings. A token speaks for a genuine app and not for one device: the device's id is the app's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyturn.adapters.attestation.evidence import require, text
+from keyturn.ports.attestation import AttestationRefused, DeviceKey
+from keyturn.proofs.errors import ProofError
+from keyturn.proofs.jws import RS256, read_unverified, verified_claims
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from keyturn.adapters.trusted_keys import TrustedKeys
+
+NAME = "app_check"
+JWKS_ADDRESS = "https://firebaseappcheck.googleapis.com/v1/jwks"
+ISSUER = "https://firebaseappcheck.googleapis.com/"
+SKEW_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class AppCheckAttestation:
+    """Implements `Attestation`; evidence: `token`. `project` is the Firebase project's number, `app_ids` its apps.
+
+    `issuer` is Firebase's address, in front of the project's number.
+    """
+
+    keys: TrustedKeys
+    project: str
+    app_ids: frozenset[str]
+    issuer: str = ISSUER
+    kind: str = NAME
+    amr: str = "app_attest"
+
+    def register(self, evidence: Mapping[str, object], statement: bytes, now: datetime) -> DeviceKey:  # noqa: ARG002 - a token names no statement
+        """Return the app that the token speaks for."""
+        return DeviceKey(NAME, self._app(text(evidence, "token"), now), b"")
+
+    def check(self, evidence: Mapping[str, object], statement: bytes, device: DeviceKey, now: datetime) -> int:  # noqa: ARG002 - a token names no statement
+        """Return 0, there is no counter, if the token speaks for the registered app."""
+        require(self._app(text(evidence, "token"), now) == device.device_id, "wrong_app")
+        return 0
+
+    def _app(self, token: str, now: datetime) -> str:
+        claims = self._claims(token)
+        audiences, app = claims.get("aud"), claims.get("sub")
+        named = isinstance(audiences, list) and f"projects/{self.project}" in audiences
+        require(claims.get("iss") == f"{self.issuer}{self.project}", "wrong_issuer")
+        require(named, "wrong_audience")
+        _require_current(claims, now)
+        if not isinstance(app, str) or app not in self.app_ids:
+            raise AttestationRefused("wrong_app")
+        return app
+
+    def _claims(self, token: str) -> Mapping[str, object]:
+        try:
+            key = self.keys.named(read_unverified(token).header["kid"])
+            return verified_claims(token, key, algorithm=RS256, typ="JWT")
+        except ProofError as refused:
+            raise AttestationRefused(refused.reason) from None
+
+
+def _require_current(claims: Mapping[str, object], now: datetime) -> None:
+    issued, ends = claims.get("iat"), claims.get("exp")
+    if type(issued) is not int or type(ends) is not int:
+        raise AttestationRefused("wrong_time")
+    require(issued - SKEW_SECONDS <= now.timestamp() < ends, "wrong_time")

@@ -1,0 +1,70 @@
+"""Relays over nostr-sdk: one connection for each batch, and nothing that a relay says gets any further than an outcome.
+
+nostr-sdk's errors and a relay's answers quote what was sent: no text of theirs is raised, logged or kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.ports.relay import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nostr_sdk import Client, RelayUrl, SendEventOutput
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
+
+_FINAL = re.compile(r"\b(auth-required|blocked|invalid|mute|pow|restricted):")
+"""NIP-01 "from relay to client": prefixes of an `OK false` that would be the same the next time."""
+
+
+class NostrRelays:
+    """Implements `Relays`. `connect_seconds` bounds the connection, `answer_seconds` the answer to each event."""
+
+    def __init__(
+        self, urls: Sequence[str], *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
+        self.urls = tuple(urls)
+        self._connect_seconds = connect_seconds
+        self._answer_seconds = answer_seconds
+
+    def publish(self, url: str, events: Sequence[str]) -> Sequence[Outcome]:
+        """Publish events at one relay, in order; those after one that got no answer are unknown, too."""
+        outcomes: list[Outcome] = []
+        patience = self._connect_seconds + self._answer_seconds * (len(events) + 1)
+        with suppress(Exception):  # whatever went wrong: what was not confirmed is unknown, and its text is not ours
+            asyncio.run(asyncio.wait_for(self._publish(url, events, outcomes), patience))
+        return outcomes + [Outcome.UNKNOWN] * (len(events) - len(outcomes))
+
+    async def _publish(self, url: str, events: Sequence[str], outcomes: list[Outcome]) -> None:
+        from nostr_sdk import ClientBuilder, RelayUrl  # noqa: PLC0415 - only where relays are configured
+
+        client, relay = ClientBuilder().build(), RelayUrl.parse(url)
+        try:
+            await client.add_relay(relay)
+            reached = await client.try_connect(timedelta(seconds=self._connect_seconds))
+            for event in events if relay in reached.success else ():
+                outcomes.append(await self._publish_one(client, relay, event))
+                if outcomes[-1] is Outcome.UNKNOWN:  # a relay that does not answer costs one time-out, not one an event
+                    return
+        finally:
+            await client.shutdown()
+
+    async def _publish_one(self, client: Client, relay: RelayUrl, event: str) -> Outcome:
+        from nostr_sdk import Event  # noqa: PLC0415 - the same
+
+        sent = client.send_event(Event.from_json(event), ok_timeout=timedelta(seconds=self._answer_seconds))
+        return _outcome(await asyncio.wait_for(sent, self._answer_seconds), relay)
+
+
+def _outcome(output: SendEventOutput, relay: RelayUrl) -> Outcome:
+    if relay in output.success:
+        return Outcome.ACCEPTED
+    return Outcome.REFUSED if _FINAL.search(output.failed.get(relay, "")) else Outcome.UNKNOWN

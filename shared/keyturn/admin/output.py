@@ -1,0 +1,183 @@
+"""What the commands say: tables and facts for people, one JSON object for programs, errors and progress on stderr.
+
+What came over the network is printed without control characters, so that it can't act on a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from keyturn.domain.encodings import from_milliseconds
+from keyturn.domain.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from rich.status import Status
+
+_turning: list[Status] = []
+"""What turns on the terminal now: a question stops it."""
+_UNBOUNDED = 10_000
+"""Columns of what is no terminal: nothing is wrapped or cut for a program that reads it."""
+
+
+def print_json(fields: Mapping[str, object]) -> None:
+    """Print the one object of a command, on a line."""
+    typer.echo(json.dumps(fields, ensure_ascii=False))
+
+
+def print_facts(facts: Iterable[tuple[str, object]], *, err: bool = False) -> None:
+    """Print names and values, aligned; None and the empty string as a dash."""
+    pairs = [(name, clean(value)) for name, value in facts]
+    width = max((len(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        _console(err=err).print(Text.assemble((f"{name:<{width}}", "dim"), "  ", value), soft_wrap=True)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """Print rows under their columns, or a sentence if there are none.
+
+    Nothing is ever cut, ids have to be copied: what is too wide for the terminal is printed row by row, a value a line.
+    """
+    kept = [[clean(value) for value in row] for row in rows]
+    if not kept:
+        print_note(empty)
+        return
+    console, table = _console(), _table(columns, kept)
+    if console.measure(table, options=console.options.update(max_width=_UNBOUNDED)).maximum > console.width:
+        _print_stacked(columns, kept)
+        return
+    with console.capture() as rendered:
+        console.print(table)
+    for line in rendered.get().splitlines():  # the last column is padded: nobody wants that in a pipe
+        typer.echo(line.rstrip())
+
+
+def print_note(sentence: str, *, err: bool = False) -> None:
+    """Print a sentence; as all sentences, it is wrapped by the terminal only, so that a command in it can be copied."""
+    _console(err=err).print(Text(clean(sentence)), soft_wrap=True)
+
+
+def say_now(sentence: str) -> None:
+    """Print to stderr what somebody has to do now, whatever else moves there."""
+    with set_aside():
+        print_note(sentence, err=True)
+
+
+def print_warning(sentence: str) -> None:
+    """Print a warning to stderr."""
+    _print_labelled("warning", "yellow", sentence)
+
+
+def print_error(sentence: str, hint: str) -> None:
+    """Print an error and what to do next to stderr."""
+    _print_labelled("error", "bold red", sentence)
+    if hint:
+        _print_labelled("hint", "cyan", hint)
+
+
+def ask(question: str) -> str:
+    """Ask on stderr, so that stdout is the command's alone, and return the line of standard input; empty at its end."""
+    with set_aside():
+        typer.echo(clean(question) + " ", nl=False, err=True)
+        answer = sys.stdin.readline().strip()
+        if not sys.stdin.isatty():
+            typer.echo(err=True)  # nobody has pressed Enter on a screen: what follows begins a line
+        return answer
+
+
+@contextmanager
+def waiting(sentence: str) -> Iterator[Callable[[str], None]]:
+    """Show that something is waited for, if stderr is a terminal; what is yielded changes the sentence."""
+    console = _console(err=True)
+    if not console.is_terminal:
+        yield lambda _sentence: None
+        return
+    with console.status(Text(clean(sentence))) as status:
+        _turning.append(status)
+        try:
+            yield lambda changed: status.update(Text(clean(changed)))
+        finally:
+            _turning.remove(status)
+
+
+@contextmanager
+def set_aside() -> Iterator[None]:
+    """Let nothing move on the terminal while somebody types."""
+    moving = tuple(_turning)
+    for status in moving:
+        status.stop()
+    try:
+        yield
+    finally:
+        for status in moving:
+            status.start()
+
+
+@contextmanager
+def fetching() -> Iterator[Callable[[str, int, int], None]]:
+    """Show that messages are fetched, if stderr is a terminal; what is yielded is told group, epoch and last epoch."""
+    console = _console(err=True)
+    if not console.is_terminal:
+        yield lambda _group_id, _epoch, _last: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn  # noqa: PLC0415 - few need it
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(group_id: str, epoch: int, last: int) -> None:
+            if group_id not in tasks:
+                tasks[group_id] = bars.add_task(f"Fetching messages of {clean(group_id)}")
+            bars.update(tasks[group_id], completed=epoch, total=max(last, epoch))
+
+        yield tell
+
+
+def clean(value: object) -> str:
+    """Return a value as text that a terminal only shows: no control, format or line-ending characters."""
+    text = "-" if value is None or value == "" else "yes" if value is True else "no" if value is False else str(value)
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def moment(milliseconds: object) -> str | None:
+    """Return Unix milliseconds as people read them, in UTC; None for anything that is no time."""
+    if not isinstance(milliseconds, int):
+        return None
+    try:
+        return f"{from_milliseconds(milliseconds):%Y-%m-%d %H:%M:%S} UTC"
+    except Refusal:
+        return None
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _print_stacked(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    for number, row in enumerate(rows):
+        if number:
+            typer.echo()
+        print_facts(zip(columns, row, strict=True))
+
+
+def _print_labelled(label: str, style: str, sentence: str) -> None:
+    _console(err=True).print(Text.assemble((f"{label}:", style), " ", clean(sentence)), soft_wrap=True)
+
+
+def _console(*, err: bool = False) -> Console:
+    stream = sys.stderr if err else sys.stdout  # looked up each time: tests and shells redirect them
+    width = None if stream.isatty() else _UNBOUNDED
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)

@@ -1,0 +1,109 @@
+"""Audit: one hash chain a client; one entry a transition, written in the transition's own commit (protocol.md §9)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from keyturn.domain.encodings import canonical_json, to_milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+GENESIS = "0" * 64
+"""`prev` of a chain's first entry."""
+
+SYSTEM_CHAIN = "_system"
+"""The chain of what belongs to no client; no client id starts with an underscore."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a chain stands: the last entry's sequence number (0: none yet) and hash (lower-case hex)."""
+
+    seq: int = 0
+    hash: str = GENESIS
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What happened to something, before it has a place in a chain. Never holds a secret."""
+
+    action: str
+    actor: str
+    ids: Mapping[str, str]
+    before: Mapping[str, object] = field(default_factory=dict)
+    after: Mapping[str, object] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One link: the stored document is `content` with `hash` beside it."""
+
+    seq: int
+    content: Mapping[str, object]
+    hash: str
+
+    @property
+    def head(self) -> Head:
+        """The chain's head once this entry stands."""
+        return Head(self.seq, self.hash)
+
+
+def entry_hash(content: Mapping[str, object]) -> str:
+    """Return SHA-256 (lower-case hex) over the RFC 8785 canonical JSON of an entry without its hash."""
+    return hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def chained(head: Head, transitions: Iterable[Transition], at: datetime, *, banner: str = "") -> Sequence[Entry]:
+    """Return the entries that follow `head`, in order; a stage's `banner` stands in each."""
+    entries: list[Entry] = []
+    for transition in transitions:
+        head = entries[-1].head if entries else head
+        content: dict[str, object] = {
+            "seq": head.seq + 1,
+            "prev": head.hash,
+            "at": to_milliseconds(at),
+            "actor": transition.actor,
+            "action": transition.action,
+            "ids": {key: value for key, value in transition.ids.items() if value},
+            "before": dict(transition.before),
+            "after": dict(transition.after),
+            "reason": transition.reason,
+        }
+        if banner:
+            content["banner"] = banner
+        entries.append(Entry(head.seq + 1, content, entry_hash(content)))
+    return entries
+
+
+@dataclass(frozen=True, slots=True)
+class ChainBreak:
+    """The first entry at which a chain is not what it was: changed, removed, reordered or truncated."""
+
+    seq: int
+    problem: str
+
+
+def first_break(contents: Iterable[tuple[Mapping[str, object], str]], head: Head) -> ChainBreak | None:
+    """Return where (content, stored hash) pairs in stored order leave the chain that ends at `head`, or None."""
+    last = Head()
+    for content, stored_hash in contents:
+        if content.get("seq") != last.seq + 1:
+            return ChainBreak(last.seq + 1, "removed or reordered")
+        if entry_hash(content) != stored_hash:
+            return ChainBreak(last.seq + 1, "changed")
+        if content.get("prev") != last.hash:
+            # This entry is whole, so the one before it was changed together with its hash.
+            return ChainBreak(max(last.seq, 1), "changed")
+        last = Head(last.seq + 1, stored_hash)
+    return _end_break(last, head)
+
+
+def _end_break(last: Head, head: Head) -> ChainBreak | None:
+    if last.seq != head.seq:
+        return ChainBreak(min(last.seq, head.seq) + 1, "truncated, or the head was changed")
+    return None if last == head else ChainBreak(max(last.seq, 1), "changed")

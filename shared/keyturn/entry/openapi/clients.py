@@ -1,0 +1,148 @@
+"""The operator's routes about clients and their secrets (docs/http.md)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from keyturn.domain.model import ClientKind, ClientStatus, RetiredBecause, VersionState
+from keyturn.entry.openapi.forms import (
+    BASE64URL,
+    COUNT,
+    FLAG,
+    ID,
+    ROTATION_ID,
+    TEXT,
+    TIME,
+    ULID,
+    Schema,
+    fields,
+    many,
+    maybe,
+    named,
+    one_of,
+    ref,
+)
+from keyturn.entry.openapi.operations import OPERATOR as SIGNED
+from keyturn.entry.openapi.operations import Operations, operation, query
+
+_POLICY: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["integer", "boolean"]}}
+_POLICY_CHANGE: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["integer", "boolean", "null"]}}
+_GROUPS: Final[Schema] = {**many(ID), "minItems": 1, "uniqueItems": True}
+_TERMS: Final = {"audience": maybe(TEXT), "scopes": many(TEXT), "introspects": many(TEXT)}
+_IMPORTED: Final = named({}, "client_id, groups, secret_hash, kind?; each is looked at, and refused, by itself")
+_USE: Final = fields(
+    {"version_id": ULID, "uses": COUNT, "uses_last_day": COUNT, "first_at": maybe(TIME), "last_at": maybe(TIME)}
+)
+_SHARE: Final = maybe({"type": "number", "minimum": 0, "maximum": 1})
+_CALLER: Final = fields(
+    {
+        "caller": named(TEXT, "a tag that names nobody"),
+        "lags": FLAG,
+        "old_uses": COUNT,
+        "old_last_at": maybe(TIME),
+        "new_uses": COUNT,
+        "new_last_at": maybe(TIME),
+    }
+)
+CUTOVER: Final = fields(
+    {
+        "client_id": ID,
+        "now": TIME,
+        "in_transition": FLAG,
+        "rolled_back": FLAG,
+        "since": maybe(TIME),
+        "not_after": maybe(TIME),
+        "old": maybe(_USE),
+        "new": maybe(_USE),
+        "old_share": _SHARE,
+        "old_share_last_day": _SHARE,
+        "failures": fields({"count": COUNT, "last_at": maybe(TIME)}),
+        "callers": many(_CALLER),
+        "telemetry": fields({"complete_since": maybe(TIME), "verifiers": COUNT}),
+        "silence": maybe(fields({"because": TEXT, "silent_for_ms": COUNT, "needed_ms": maybe(COUNT)})),
+        "forecast": maybe(fields({"known": FLAG, "ends_at": maybe(TIME), "in_time": maybe(FLAG)})),
+        "at_risk": FLAG,
+        "retire": fields({"proposed": FLAG, "by_policy": FLAG}),
+    }
+)
+_VERSION: Final = fields(
+    {
+        "client_id": ID,
+        "version_id": ULID,
+        "rotation_id": TEXT,
+        "receipt_key": maybe(BASE64URL),
+        "state": one_of(*VersionState),
+        "retired_because": maybe(one_of(*RetiredBecause)),
+        "created_at": TIME,
+        "imported": FLAG,
+    }
+)
+
+CLIENTS: Final[Operations] = {
+    ("POST", "/clients"): operation(
+        "Add a client",
+        ref("Client"),
+        takes=fields({"client_id": ID, "groups": _GROUPS}, {"kind": one_of(*ClientKind), "policy": _POLICY, **_TERMS}),
+        signed=SIGNED,
+    ),
+    ("GET", "/clients"): operation(
+        "List a page of clients",
+        fields({"clients": many(ref("ClientLine")), "next": maybe(ID)}),
+        signed=SIGNED,
+        given=(query("after", ID, "the client after which the page begins"),),
+    ),
+    ("POST", "/imports"): operation(
+        "Import clients with bcrypt hashes, 200 at most",
+        fields({"added": many(TEXT), "known": many(TEXT), "refused": many(fields({"index": COUNT, "reason": TEXT}))}),
+        takes=fields({"clients": {**many(_IMPORTED), "maxItems": 200}}),
+        signed=SIGNED,
+    ),
+    ("GET", "/clients/<client_id>"): operation("Show a client", ref("Client"), signed=SIGNED),
+    ("GET", "/clients/<client_id>/cutover"): operation(
+        "Show how far a client has moved to its new secret", CUTOVER, signed=SIGNED
+    ),
+    ("POST", "/callers"): operation(
+        "Tell the tag of callers from an address",
+        fields({"caller": TEXT}),
+        takes=fields({}, {"address": maybe(TEXT), "agent": maybe(TEXT)}),
+        signed=SIGNED,
+    ),
+    ("POST", "/clients/<client_id>/tokens"): operation(
+        "Change what a client's access tokens say", ref("Client"), takes=fields({}, _TERMS), signed=SIGNED
+    ),
+    ("POST", "/clients/<client_id>/policy"): operation(
+        "Change a client's policy; null takes an override away",
+        ref("Client"),
+        takes=fields({"policy": _POLICY_CHANGE}),
+        signed=SIGNED,
+    ),
+    ("GET", "/versions"): operation(
+        "List versions to compare a sighted value with; of a client, of a hint, or a page of all",
+        fields({"versions": many(_VERSION), "next": maybe(TEXT)}),
+        signed=SIGNED,
+        given=(
+            query("client_id", ID, "of this client"),
+            query("hint", {"type": "string", "pattern": "^[A-Za-z0-9]{8}$"}, "of versions that bear this hint"),
+            query("after", TEXT, "what the page before said is next"),
+        ),
+    ),
+    ("POST", "/leak/revoke"): operation(
+        "Revoke a sighted version and ask for its successor, in one commit",
+        fields(
+            {
+                "client_id": ID,
+                "version_id": ULID,
+                "status": one_of(*ClientStatus),
+                "rotation_id": maybe(ROTATION_ID),
+                "quorum": maybe(COUNT),
+                "refused": maybe(TEXT),
+                "effective_within_seconds": COUNT,
+            }
+        ),
+        takes=fields(
+            {"client_id": ID, "version_id": ULID, "rotation_id": ROTATION_ID, "sighted_at": TIME},
+            {"made_by": maybe(TEXT), "signature": maybe(BASE64URL)},
+        ),
+        signed=SIGNED,
+    ),
+}

@@ -1,0 +1,58 @@
+"""The OpenAPI 3.1 document of all doors, as `status` serves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.entry.openapi.integrators import CLIENT_TOKEN
+from keyturn.entry.openapi.members import ADMIN_PROOF, ENROL, ROTATE_REQUEST, STATUS
+from keyturn.entry.openapi.operations import CLIENT, NIP98, OPERATOR, paths_of
+from keyturn.entry.openapi.operators import DISTRIBUTE, GRACE_SWEEPER, ON_SECRET_VERSION
+from keyturn.entry.openapi.operators import OPERATOR as OPERATORS_DOOR
+from keyturn.entry.openapi.schemas import SCHEMAS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.entry.openapi.operations import Operations
+
+VERSION: Final = "0.1.0"
+
+DOORS: Final[Mapping[str, Operations]] = {
+    "admin_proof": ADMIN_PROOF,
+    "client_token": CLIENT_TOKEN,
+    "distribute": DISTRIBUTE,
+    "enrol": ENROL,
+    "grace_sweeper": GRACE_SWEEPER,
+    "on_secret_version": ON_SECRET_VERSION,
+    "operator": OPERATORS_DOOR,
+    "rotate_request": ROTATE_REQUEST,
+    "status": STATUS,
+}
+
+_SCHEMES: Final = {
+    NIP98: {"type": "http", "scheme": "nostr", "description": "NIP-98: an event that signs this very request"},
+    OPERATOR: {"type": "http", "scheme": "bearer", "description": "one machine: the operator's token; cloud: IAM"},
+    CLIENT: {
+        "type": "http",
+        "scheme": "basic",
+        "description": "RFC 6749 §2.3.1; or client_id, client_secret in the form",
+    },
+}
+
+
+def document(base_url: str) -> dict[str, Any]:
+    """Return the description of all doors of a deployment that is reached at `base_url`."""
+    paths = {path: item for door, routes in DOORS.items() for path, item in paths_of(door, routes).items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "keyturn",
+            "version": VERSION,
+            "summary": "Turns static API credentials over without downtime.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": base_url}],
+        "paths": paths,
+        "components": {"schemas": SCHEMAS, "securitySchemes": _SCHEMES},
+    }

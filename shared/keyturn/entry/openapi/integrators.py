@@ -1,0 +1,83 @@
+"""The door of integrators, route by route (docs/http.md)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from keyturn.entry.openapi.forms import (
+    BASE64URL,
+    COUNT,
+    ID,
+    JWT,
+    ROTATION_ID,
+    TEXT,
+    TIME,
+    ULID,
+    fields,
+    maybe,
+    one_of,
+    ref,
+)
+from keyturn.entry.openapi.operations import CLIENT, OAUTH_ERROR, Operations, header, operation
+
+_OAUTH: Final = {"4XX": OAUTH_ERROR, "5XX": OAUTH_ERROR}
+_CREDENTIALS: Final = {"client_id": TEXT, "client_secret": TEXT}
+_REFUSED: Final = {
+    "description": "not accepted: nothing more is said",
+    "content": {"application/json": {"schema": fields({"accepted": {"const": False}, "reason": {"const": "refused"}})}},
+}
+
+CLIENT_TOKEN: Final[Operations] = {
+    ("POST", "/token"): operation(
+        "Issue an access token (RFC 6749 §4.4)",
+        fields({"access_token": JWT, "token_type": {"const": "Bearer"}, "expires_in": COUNT}, {"scope": TEXT}),
+        form=fields({"grant_type": {"const": "client_credentials"}}, {**_CREDENTIALS, "scope": TEXT}),
+        signed=CLIENT,
+        refused=_OAUTH,
+    ),
+    ("POST", "/introspect"): operation(
+        "Introspect a token (RFC 7662)",
+        fields({"active": {"type": "boolean"}}, {"client_id": ID, "client_version_id": ULID}),
+        form=fields({"token": TEXT}, _CREDENTIALS),
+        signed=CLIENT,
+        refused=_OAUTH,
+    ),
+    ("POST", "/check"): operation(
+        "Check a credential",
+        fields(
+            {
+                "accepted": {"const": True},
+                "client_id": ID,
+                "version_id": ULID,
+                "state": one_of("current", "grace"),
+                "not_after": maybe(TIME),
+                "now": TIME,
+            }
+        ),
+        given=(header("X-Client-Id"), header("X-API-Key")),
+        refused={"401": _REFUSED},
+    ),
+    ("POST", "/canary/challenge"): operation(
+        "Ask for a nonce, to prove possession of a new secret with",
+        fields({"nonce": BASE64URL, "expires_at": TIME}),
+        takes=fields({"client_id": ID}),
+    ),
+    ("POST", "/canary"): operation(
+        "Prove that an instance holds the new secret",
+        fields({"rotation_id": ROTATION_ID, "version_id": ULID, "canaries": COUNT, "canaries_required": COUNT}),
+        takes=fields(
+            {
+                "rotation_id": ROTATION_ID,
+                "client_id": ID,
+                "version_id": ULID,
+                "instance_id": {"type": "string", "minLength": 1, "maxLength": 128},
+                "nonce": BASE64URL,
+                "signature": BASE64URL,
+            }
+        ),
+    ),
+    ("GET", "/.well-known/oauth-authorization-server"): operation(
+        "Say where everything is (RFC 8414)", fields({"issuer": TEXT, "token_endpoint": TEXT, "jwks_uri": TEXT})
+    ),
+    ("GET", "/.well-known/jwks.json"): operation("Fetch the keys that tokens verify with", ref("Keys")),
+}

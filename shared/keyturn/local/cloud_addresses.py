@@ -1,0 +1,38 @@
+"""Where the emulators of a running suite listen: a file beside its keys, for `keyturn doctor` and `keyturn keys`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from keyturn.entry.settings import Cloud
+from keyturn.local.errors import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ADDRESSES = "emulators.json"
+
+
+def known_cloud(folder: Path) -> Cloud | None:
+    """Return the project that runs over a folder's keys, None if none does; `LocalError` if the file is damaged."""
+    try:
+        return Cloud(**json.loads((folder / ADDRESSES).read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise LocalError(f"{ADDRESSES} is damaged.", "Stop `keyturn up --emulators`, and remove that file.") from None
+
+
+@contextmanager
+def told(folder: Path, cloud: Cloud) -> Iterator[None]:
+    """Say in `folder` where a project's parts are, while the context lasts. No secret is in it."""
+    path = folder / ADDRESSES
+    path.write_text(json.dumps(asdict(cloud), indent=2) + "\n", encoding="ascii")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

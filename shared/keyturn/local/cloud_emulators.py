@@ -1,0 +1,97 @@
+"""What `--emulators` stands on: Firestore, Pub/Sub and a stand-in for Cloud KMS, and what of them stays in a folder.
+
+    DIR/keys.json        the keys behind the stand-in: they stay
+    DIR/entrance.secret  what the emulators' way in is called (cloud_entrance.py): it stays, as given emulators know it
+    DIR/emulators.json   where the emulators listen, while they are used (cloud_addresses.py)
+
+The data is in the emulators' memory: it is gone when they stop. A given emulator (`*_EMULATOR_HOST`) stops when
+whoever started it says so.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from keyturn.adapters.kms_cloud import CloudKeyNames
+from keyturn.entry.settings import Cloud
+from keyturn.local.cloud_addresses import told
+from keyturn.local.emulators import start_firestore, start_pubsub
+from keyturn.local.errors import LocalError
+from keyturn.local.kms_stand_in import RING, KmsStandIn
+from keyturn.local.machine import write_secret
+from keyturn.ports.keys import KeyUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from keyturn.local.emulators import Emulator
+
+PROJECT = "keyturn-local"
+FIRESTORE_VARIABLE = "FIRESTORE_EMULATOR_HOST"
+PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
+SECRET = "entrance.secret"  # noqa: S105 - a file's name
+KEYS = "keys.json"
+SECRET_BYTES = 24
+
+
+@contextmanager
+def emulators(folder: Path, functions: str, environment: Mapping[str, str]) -> Iterator[Cloud]:
+    """Lend a project on this machine while the context lasts; `LocalError` if something of it cannot be had.
+
+    `functions` (`address:port`) is where a Firestore emulator that is started here posts events; one that is given was
+    started with that address.
+    """
+    with (
+        _stand_in(folder) as kms,
+        _given(environment.get(PUBSUB_VARIABLE)) or start_pubsub() as pubsub,
+        _given(environment.get(FIRESTORE_VARIABLE)) or start_firestore(functions=functions) as firestore,
+    ):
+        cloud = local_cloud(firestore.host, pubsub.host, kms.host)
+        with told(folder, cloud):
+            yield cloud
+
+
+def local_cloud(firestore: str, pubsub: str, kms: str) -> Cloud:
+    """Return the project whose parts listen at these addresses (`address:port`)."""
+    names = CloudKeyNames.of_ring(RING)
+    return Cloud(PROJECT, "control", "auth", "usage", names.mac, names.seal, names.sign, firestore, pubsub, kms)
+
+
+def entrance_secret(folder: Path) -> str:
+    """Return the folder's secret for the emulators' way in, making it if there is none."""
+    path = folder / SECRET
+    if not path.exists():
+        write_secret(path, secrets.token_hex(SECRET_BYTES))
+    return path.read_text("ascii").strip()
+
+
+class _Given:
+    """An emulator that somebody else started, and stops."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave it running."""
+
+
+def _given(host: str | None) -> _Given | Emulator | None:
+    return _Given(host) if host else None
+
+
+@contextmanager
+def _stand_in(folder: Path) -> Iterator[KmsStandIn]:
+    try:
+        stand_in = KmsStandIn(folder / KEYS)
+    except KeyUnavailable as error:
+        raise LocalError(
+            f"The keys cannot be used: {error}.", "Nothing was changed. Choose another --data, or restore it."
+        ) from None
+    with stand_in:
+        yield stand_in

@@ -1,0 +1,216 @@
+"""The commands of one machine: `up`, `demo`, `doctor` and `dead-letters`, beside the device's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from keyturn.admin.durations import parse_duration
+from keyturn.admin.options import Json
+from keyturn.admin.output import print_facts, print_json, print_note, print_warning
+from keyturn.domain.policy import Policy
+from keyturn.entry.settings import PREFIX, Settings, SettingsError, Stage
+from keyturn.local import keys_commands
+from keyturn.local.errors import LocalError
+
+if TYPE_CHECKING:
+    from keyturn.entry.settings import Cloud
+    from keyturn.local.machine import Ground
+
+Duration = Annotated[timedelta | None, typer.Option(parser=parse_duration, metavar="10m")]
+Emulators = Annotated[bool, typer.Option("--emulators", help="On Google's emulators instead of a data folder.")]
+Data = Annotated[Path | None, typer.Option(help="The data folder (default: the user's).", metavar="DIR")]
+
+_AUTHORISER = f"{PREFIX}AUTHORISER"
+
+dead_letters = typer.Typer(no_args_is_help=True, help="What could not be delivered: look at it, deliver it again.")
+
+QUICK = Policy(
+    minimum_not_before_seconds=10,
+    grace_seconds=120,
+    minimum_interval_seconds=0,
+    requests_per_hour_per_client=1000,
+    requests_per_hour_per_requester=1000,
+)
+"""What `--quick` sets: to try things out, on one machine only."""
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.command("up")(up)
+    root.command("doctor")(doctor)
+    root.command("thaw")(thaw)
+    root.add_typer(dead_letters, name="dead-letters")
+    root.command("demo")(demo)
+    keys_commands.register(root)
+
+
+def default_data() -> Path:
+    """Return the user's data folder."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "keyturn"
+
+
+def up(
+    *,
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8787,
+    data: Data = None,
+    sweep_every: Duration = None,
+    min_not_before: Duration = None,
+    min_interval: Duration = None,
+    quick: Annotated[bool, typer.Option(help="Lead 10 s, grace 2 min, no interval: to try things out.")] = False,
+    emulators: Emulators = False,
+    json: Json = False,
+) -> None:
+    """Run the whole suite here, each door at /<door>, until Ctrl-C.
+
+    With --emulators it stands on Google's: those that `FIRESTORE_EMULATOR_HOST` and `PUBSUB_EMULATOR_HOST` name, else
+    its own, with a stand-in for Cloud KMS. A given Firestore emulator must have been started with
+    `--functions_emulator 127.0.0.1:PORT` of this suite. All but the keys is in the emulators' memory.
+    """
+    from keyturn.local.machine import standing_on  # noqa: PLC0415 - the other commands need no server
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    policy = _policy(min_not_before, min_interval, quick=quick)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    every = (sweep_every or timedelta(seconds=1 if quick else 60)).total_seconds()
+    ground = _emulated(data, policy) if emulators else _folder(data, policy, every)
+    with standing_on(ground, port, every) as suite:
+        _announce(suite.settings, suite.freeze.frozen_because(), json=json)
+        stopped.wait()
+
+
+def _folder(data: Path | None, policy: Policy, sweep_every_seconds: float) -> Ground:
+    from keyturn.local.machine import FolderGround  # noqa: PLC0415 - the other commands need no server
+
+    folder = data or default_data()
+    authoriser = _authoriser()
+    return FolderGround(
+        lambda url: Settings(Stage.LOCAL, folder, url, policy=policy, authoriser=authoriser), sweep_every_seconds
+    )
+
+
+def _authoriser() -> str:
+    """Return what judges proofs: attested admins, unless the environment names another one for tests."""
+    try:
+        return Settings(Stage.LOCAL, authoriser=os.environ.get(_AUTHORISER, Settings().authoriser)).checked().authoriser
+    except SettingsError as error:
+        raise LocalError(f"{error}.", f"Leave {_AUTHORISER} out.") from None
+
+
+def _emulated(data: Path | None, policy: Policy) -> Ground:
+    try:
+        from keyturn.local.cloud_machine import EmulatorGround  # noqa: PLC0415 - Google's clients, which one machine needs not
+    except ModuleNotFoundError:
+        raise LocalError("Google's clients are not installed.", "`make test` sets up all that is needed.") from None
+    return EmulatorGround(data or default_data() / "emulators", policy, dict(os.environ), _authoriser())
+
+
+def _policy(min_not_before: timedelta | None, min_interval: timedelta | None, *, quick: bool) -> Policy:
+    policy = QUICK if quick else Policy()
+    if min_not_before is not None:
+        policy = replace(policy, minimum_not_before_seconds=int(min_not_before.total_seconds()))
+    if min_interval is not None:
+        policy = replace(policy, minimum_interval_seconds=int(min_interval.total_seconds()))
+    return policy
+
+
+def _announce(settings: Settings, frozen_because: str, *, json: bool) -> None:
+    facts: dict[str, Any] = {
+        "url": settings.base_url,
+        "stage": settings.stage.value,
+        **({"data": str(settings.data)} if settings.data else {}),
+        **(_emulator_facts(settings.cloud) if settings.cloud else {}),
+        "authoriser": settings.authoriser,
+        **({"frozen": frozen_because} if frozen_because else {}),
+    }
+    if frozen_because:
+        print_warning(f"This data folder was {frozen_because}: nothing is sent until `keyturn thaw`; see its --help.")
+    if json:
+        print_json(facts)
+        return
+    print_note("keyturn is up; Ctrl-C stops it.")
+    if settings.cloud:
+        print_warning("The data is in the emulators' memory: it is gone when they stop. The keys stay.")
+    print_facts([*facts.items(), ("next", "keyturn group create ops")])
+
+
+def _emulator_facts(cloud: Cloud) -> dict[str, str | None]:
+    return {
+        "project": cloud.project,
+        "firestore": cloud.firestore_emulator,
+        "pubsub": cloud.pubsub_emulator,
+        "kms": cloud.kms_emulator,
+    }
+
+
+def demo(
+    *,
+    emulators: Emulators = False,
+    json: Json = False,
+    keep: Annotated[Path | None, typer.Option(help="A new folder that stays afterwards.", metavar="DIR")] = None,
+) -> None:
+    """Run the main job from nothing to retired, with real processes, in about half a minute."""
+    from keyturn.local.demo.show import run  # noqa: PLC0415 - the other commands need none of it
+
+    run(keep, as_json=json, emulators=emulators)
+
+
+def doctor(*, data: Data = None, json: Json = False) -> None:
+    """Check every invariant of a data folder, running or stopped, and name each breach; exit code 1 if there is one."""
+    from keyturn.local.doctor import diagnose, open_folder  # noqa: PLC0415 - the other commands need no store
+    from keyturn.local.doctor_report import report  # noqa: PLC0415 - the same
+
+    diagnosis = diagnose(open_folder(data or default_data()))
+    report(diagnosis, json=json)
+    if diagnosis.breaches:
+        raise typer.Exit(1)
+
+
+def thaw(*, data: Data = None, json: Json = False) -> None:
+    """Let a data folder that was copied or restored send again: every group is founded anew, devices come back alone.
+
+    Make sure first that no other copy runs. Afterwards rotate every client whose last rotation the backup did not have.
+    """
+    from keyturn.local.doctor import open_folder  # noqa: PLC0415 - the other commands need no store
+
+    groups = open_folder(data or default_data()).freeze.thaw()
+    if json:
+        print_json({"groups": list(groups)})
+    else:
+        print_note(f"Founded anew: {', '.join(groups)}." if groups else "Nothing was frozen.")
+
+
+@dead_letters.command("list")
+def list_dead_letters(*, data: Data = None, json: Json = False) -> None:
+    """List what was given up after its last attempt, oldest first."""
+    from keyturn.local import dead_letters as letters  # noqa: PLC0415 - the other commands need no store
+
+    letters.show(letters.listed(data or default_data()), json=json)
+
+
+@dead_letters.command("replay")
+def replay_dead_letters(
+    event_id: Annotated[str | None, typer.Argument(metavar="EVENT_ID", help="One dead letter.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Deliver one dead letter again, or all, with all attempts; a running `keyturn up` starts at once."""
+    from keyturn.local import dead_letters as letters  # noqa: PLC0415 - the other commands need no store
+
+    count = letters.replay(data or default_data(), event_id, every=every)
+    if json:
+        print_json({"replayed": count})
+    else:
+        print_note(f"{count} to be delivered again.")

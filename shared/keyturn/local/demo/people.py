@@ -1,0 +1,83 @@
+"""The demo's people: each with a device, an authenticator app, and an ear on the wire for what a thief would hear."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from keyturn.admin.clock import utc_now
+from keyturn.admin.device import Device
+from keyturn.admin.events import Signer, rotation_event
+from keyturn.admin.home import Home
+from keyturn.admin.http_client import UrlTransport
+from keyturn.admin.server import Server
+from keyturn.admin.sign_in import read_id_token
+from keyturn.local.demo.authenticator import Authenticator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from keyturn.admin.events import RotationRequest
+    from keyturn.admin.http_client import Answer, Call
+
+
+@dataclass
+class Overhearing:
+    """Carries calls, and remembers the proofs that were answered: what a thief on the wire would have."""
+
+    proofs: list[str] = field(default_factory=list, repr=False)
+    _transport: UrlTransport = field(default_factory=UrlTransport)
+
+    def send(self, call: Call) -> Answer:
+        """Return the answer, and keep the proof that is in it."""
+        answer = self._transport.send(call)
+        if call.url.endswith("/admin_proof/proof"):
+            proof = json.loads(answer.body).get("jwt_proof")
+            self.proofs += [proof] if proof else []
+        return answer
+
+
+@dataclass
+class Person:
+    """An admin of the demo; `wait` is called when they have to wait for their authenticator's next code."""
+
+    user: str
+    home: Home = field(repr=False)
+    url: str
+    wait: Callable[[float], None]
+    overheard: Overhearing = field(default_factory=Overhearing)
+    authenticator: Authenticator = field(init=False, repr=False)
+    device: Device = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.device = Device.open(self.home, self.url, transport=self.overheard, ask_code=self.code)
+
+    def code(self) -> str:
+        """Return a code of their authenticator."""
+        return self.authenticator()
+
+    def sign_in(self, id_token: str) -> None:
+        """Keep an ID token in the device's home."""
+        read_id_token(id_token).keep(self.home)
+
+    def join(self, code: str) -> None:
+        """Register device and authenticator with an invite's code, and join."""
+        registered = self.device.register(code)
+        if registered is not None and registered.otpauth is not None:
+            self.authenticator = Authenticator(registered.otpauth, self.wait)
+        if registered is not None:
+            self.device.confirm(code, self.code())
+        self.device.join(code)
+
+    def ask_with(self, request: RotationRequest, proof: str) -> dict[str, object]:
+        """Sign a request anew and send it with a proof from wherever; a `ServerRefusedError` is what it deserves."""
+        signer = Signer(self.home.private_key(), utc_now, os.urandom)
+        return Server(self.url).post_event(rotation_event(signer, request, proof))
+
+
+def person(folder: Path, user: str, passphrase: str, url: str, wait: Callable[[float], None]) -> Person:
+    """Return a person with a new device in `folder`."""
+    return Person(user, Home.create(folder, user, passphrase), url, wait)

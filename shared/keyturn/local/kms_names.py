@@ -1,0 +1,85 @@
+"""Resource names of the stand-in for Cloud KMS, and the key versions of a key file that they stand for."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from keyturn.adapters.key_file import KeyFile, LocalKey
+
+_NAME = re.compile(r"(?P<ring>.+)/cryptoKeys/(?P<purpose>mac|seal|sign)(?:/cryptoKeyVersions/(?P<number>[1-9][0-9]*))?")
+_Code = grpc.StatusCode
+
+
+class KmsFault(Exception):  # noqa: N818 - the answer is a fault, the service works
+    """A call that ends with a gRPC status."""
+
+    def __init__(self, code: grpc.StatusCode) -> None:
+        super().__init__(code.name)
+        self.code = code
+
+
+class KmsNames:
+    """The names of one key ring, whose keys are called after their purpose."""
+
+    def __init__(self, file: KeyFile, ring: str) -> None:
+        self._file = file
+        self._ring = ring
+
+    def _parsed(self, name: str) -> tuple[str, str | None]:
+        found = _NAME.fullmatch(name)
+        if found is None:
+            raise KmsFault(_Code.INVALID_ARGUMENT)
+        if found["ring"] != self._ring:
+            raise KmsFault(_Code.NOT_FOUND)
+        return found["purpose"], found["number"]
+
+    def purpose(self, name: str, wanted: str | None = None) -> str:
+        """Return the purpose of a key (which must be `wanted`, if given); `KmsFault` if it is the name of none."""
+        purpose, number = self._parsed(name)
+        if number is not None or wanted not in {None, purpose}:
+            raise KmsFault(_Code.INVALID_ARGUMENT)
+        return purpose
+
+    def found(self, name: str) -> LocalKey:
+        """Return the version of that name; `KmsFault` if there is none."""
+        purpose, number = self._parsed(name)
+        if number is None:
+            raise KmsFault(_Code.INVALID_ARGUMENT)
+        for key in self.versions(purpose):
+            if number_of(key) == number:
+                return key
+        raise KmsFault(_Code.NOT_FOUND)
+
+    def enabled(self, name: str, purpose: str) -> LocalKey:
+        """Return the enabled version of that name and purpose; `KmsFault` otherwise."""
+        key = self.found(name)
+        if key.purpose != purpose or not key.enabled:
+            raise KmsFault(_Code.FAILED_PRECONDITION)
+        return key
+
+    def primary(self, name: str) -> str:
+        """Return the name of the version that a symmetric key encrypts with."""
+        return self.name_of(self.newest(self.purpose(name, "seal")))
+
+    def newest(self, purpose: str) -> LocalKey:
+        """Return the newest version of a purpose."""
+        return self.versions(purpose)[-1]
+
+    def versions(self, purpose: str) -> Sequence[LocalKey]:
+        """Return all versions of a purpose, oldest first."""
+        return sorted((key for key in self._file.read() if key.purpose == purpose), key=lambda key: int(number_of(key)))
+
+    def name_of(self, key: LocalKey) -> str:
+        """Return the full name of a version."""
+        return f"{self._ring}/cryptoKeys/{key.purpose}/cryptoKeyVersions/{number_of(key)}"
+
+
+def number_of(key: LocalKey) -> str:
+    """Return the number of a version, in digits."""
+    return key.name.rpartition("/")[2]

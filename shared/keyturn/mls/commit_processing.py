@@ -1,0 +1,79 @@
+"""Processing somebody else's commit (RFC 9420 §12.4.2)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from keyturn.mls.cipher_suite import ZERO, check_mac
+from keyturn.mls.epoch_change import Transition, conclude, fitting, provisional_context
+from keyturn.mls.errors import InvalidCommit
+from keyturn.mls.events import CommitReceived, Member
+from keyturn.mls.framing import AuthenticatedContent
+from keyturn.mls.leaf_node import COMMIT
+from keyturn.mls.proposal_list import Applied, apply, resolve
+from keyturn.mls.proposals import CommitContent
+from keyturn.mls.state import State
+from keyturn.mls.tree_validation import check_unique
+from keyturn.mls.update_path import PathSecrets, UpdatePath, check_keys, merge_path, open_path
+
+
+def process_commit(
+    state: State,
+    authenticated: AuthenticatedContent,
+    commit: CommitContent,
+    external: Mapping[bytes, bytes],
+    now: datetime,
+) -> tuple[State, CommitReceived]:
+    """Apply a commit, which is what `authenticated` frames; framing, signature and epoch are checked already.
+
+    external: pre-shared keys by id. InvalidCommit or another MlsError when it does not hold (RFC 9420 §12.4.2).
+    """
+    committer = authenticated.content.sender.index
+    entries = resolve(commit.proposals, state.pending, committer)
+    applied = apply(state.tree, state.context, entries, committer, now)
+    if commit.path is not None:
+        _merge(state, applied, committer, commit.path)
+    elif applied.needs_path:
+        raise InvalidCommit("the commit needs a path", "RFC 9420 §12.4")
+    check_unique(applied.tree)
+    event = _event(state, applied, committer)
+    if event.self_removed:
+        return state.removed(), event
+    path = _open(state, applied, committer, commit.path)
+    pairs = path.key_pairs()
+    check_keys(applied.tree, pairs)
+    own_pairs = {**state.key_pairs, **applied.own_pairs, **pairs}
+    psk_secret = state.psks(external).secret(applied.psks)
+    change = Transition(applied.tree, applied.extensions, own_pairs, path.commit_secret, psk_secret)
+    entered, _, _tag = conclude(state, change, authenticated, now)
+    secrets, confirmed = entered.secrets, entered.context.confirmed_transcript_hash
+    check_mac(secrets.confirmation_key, confirmed, authenticated.confirmation_tag, "RFC 9420 §12.4.2")
+    return entered, event
+
+
+def _merge(state: State, applied: Applied, committer: int, path: UpdatePath) -> None:
+    path.leaf.validate(COMMIT, applied.extensions)
+    path.leaf.verify(state.context.group_id, committer)
+    fresh = {path.leaf.encryption_key, *(node.encryption_key for node in path.nodes)}
+    if not fresh.isdisjoint(node.encryption_key for node in applied.tree.nodes if node is not None):
+        raise InvalidCommit("a key of the path is in the tree already", "RFC 9420 §12.4.2")
+    merge_path(applied.tree, committer, path)
+
+
+def _open(state: State, applied: Applied, committer: int, path: UpdatePath | None) -> PathSecrets:
+    if path is None:
+        return PathSecrets({}, ZERO)
+    context = provisional_context(state, applied.tree, applied.extensions).encode()
+    newcomers = {index for index, _ in applied.added}
+    pairs = fitting(applied.tree, {**state.key_pairs, **applied.own_pairs})
+    return open_path(applied.tree, (committer, state.own_index), path, pairs, newcomers, context)
+
+
+def _event(state: State, applied: Applied, committer: int) -> CommitReceived:
+    return CommitReceived(
+        committer=state.members[committer],
+        added=tuple(Member.of(index, package.leaf) for index, package in applied.added),
+        removed=tuple(state.members[index] for index in applied.removed),
+        updated=tuple(Member.of(index, leaf) for index, leaf in applied.updated),
+        self_removed=state.own_index in applied.removed,
+        epoch=state.context.epoch + 1,
+    )

@@ -1,0 +1,103 @@
+"""Becoming a member: by founding a group (RFC 9420 §11) or by a Welcome (RFC 9420 §12.4.3.1)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from keyturn.mls import tree_math
+from keyturn.mls.cipher_suite import HASH_BYTES, check_mac
+from keyturn.mls.encoding import decode
+from keyturn.mls.errors import InvalidWelcome
+from keyturn.mls.extensions import RATCHET_TREE, find
+from keyturn.mls.hpke import KeyPair, Random, draw
+from keyturn.mls.key_package import KeyPackageSecrets, parse_key_package
+from keyturn.mls.key_schedule import EpochSecrets, GroupContext, Joiner, interim_hash
+from keyturn.mls.psk import PskSource
+from keyturn.mls.ratchet_tree import RatchetTree
+from keyturn.mls.secret_tree import SecretTree
+from keyturn.mls.state import State
+from keyturn.mls.tree_validation import validate_tree
+from keyturn.mls.update_path import PathSecrets, check_keys
+from keyturn.mls.welcome import GroupInfo, GroupSecrets, parse_welcome
+
+CLAUSE = "RFC 9420 §12.4.3.1"
+
+
+def found_group(group_id: bytes, own: KeyPackageSecrets, random: Random, now: datetime) -> State:
+    """Found a group of one in epoch 0 (RFC 9420 §11)."""
+    package = parse_key_package(own.key_package)
+    package.validate(now)
+    tree = RatchetTree([package.leaf])
+    context = GroupContext(group_id, 0, tree.root_hash, b"", ())
+    secrets = EpochSecrets.derive(draw(random, HASH_BYTES))
+    interim = interim_hash(b"", secrets.confirmation_tag(b""))
+    return _enter(context, tree, 0, own, secrets, interim, {0: own.encryption})
+
+
+def _enter(
+    context: GroupContext,
+    tree: RatchetTree,
+    own_index: int,
+    own: KeyPackageSecrets,
+    secrets: EpochSecrets,
+    interim: bytes,
+    key_pairs: Mapping[int, KeyPair],
+) -> State:
+    grown = SecretTree.plant(secrets.encryption, tree.leaf_count).grow(own_index)
+    kept = secrets.without_encryption()
+    return State(context, tree, own_index, own.signature_seed, key_pairs, kept, interim, grown)
+
+
+def join_group(
+    message: bytes, own: KeyPackageSecrets, ratchet_tree: bytes | None, external: Mapping[bytes, bytes]
+) -> State:
+    """Join by a Welcome; the tree comes with it or as `ratchet_tree` (encoded as the extension is).
+
+    external: pre-shared keys by id. NotForUs, InvalidWelcome, InvalidTree or another MlsError when it does not hold.
+    """
+    welcome = parse_welcome(message)
+    secrets = welcome.open(own)
+    joiner = Joiner(secrets.joiner_secret, PskSource(external, {}).secret(secrets.psks))
+    info = decode(GroupInfo.read, joiner.open_group_info(welcome.group_info))
+    tree = _tree(info, ratchet_tree)
+    context, confirmed = info.context, info.context.confirmed_transcript_hash
+    own_index = _own_index(tree, own)
+    pairs = {2 * own_index: own.encryption, **_path_pairs(tree, info, own_index, secrets)}
+    epoch = joiner.epoch(context.encode())
+    check_mac(epoch.confirmation_key, confirmed, info.confirmation_tag, CLAUSE)
+    return _enter(context, tree, own_index, own, epoch, interim_hash(confirmed, info.confirmation_tag), pairs)
+
+
+def _tree(info: GroupInfo, given: bytes | None) -> RatchetTree:
+    """Take the ratchet tree, and check it and the GroupInfo's signature with it."""
+    encoded = find(info.extensions, RATCHET_TREE) or given
+    if encoded is None:
+        raise InvalidWelcome("the ratchet tree is neither in the welcome nor given", "RFC 9420 §12.4.3.3")
+    tree = decode(RatchetTree.read, encoded)
+    signer = tree.leaf(info.signer)
+    if signer is None:
+        raise InvalidWelcome("the welcome's signer is no member", CLAUSE)
+    info.verify(signer.signature_key)
+    validate_tree(tree, info.context.tree_hash, info.context.group_id, info.context.extensions)
+    return tree
+
+
+def _own_index(tree: RatchetTree, own: KeyPackageSecrets) -> int:
+    ours = parse_key_package(own.key_package).leaf.encoded
+    index = next((at for at, leaf in tree.leaves() if leaf.encoded == ours), None)
+    if index is None:
+        raise InvalidWelcome("our leaf is not in the tree", CLAUSE)
+    return index
+
+
+def _path_pairs(tree: RatchetTree, info: GroupInfo, own_index: int, secrets: GroupSecrets) -> dict[int, KeyPair]:
+    """Key pairs from the path secret: of the lowest common ancestor with the signer, and of the nodes above."""
+    if secrets.path_secret is None:
+        return {}
+    if info.signer == own_index:
+        raise InvalidWelcome("the welcome is signed by its recipient", CLAUSE)
+    lowest = tree_math.common_ancestor(own_index, info.signer, tree.leaf_count)
+    nodes = [node for node, _ in tree.filtered_path(info.signer)]
+    above = nodes[nodes.index(lowest) :]
+    pairs = PathSecrets.ascend(secrets.path_secret, above).key_pairs()
+    check_keys(tree, pairs)
+    return pairs

@@ -1,0 +1,157 @@
+"""The proposals of a commit: which lists are valid, and what they do to the tree (RFC 9420 §12.1 to §12.3)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from keyturn.mls.cipher_suite import HASH_BYTES
+from keyturn.mls.errors import InvalidProposal, UnsupportedFeature
+from keyturn.mls.extensions import Extensions
+from keyturn.mls.hpke import KeyPair
+from keyturn.mls.key_package import KeyPackage
+from keyturn.mls.key_schedule import GroupContext
+from keyturn.mls.leaf_node import UPDATE, LeafNode
+from keyturn.mls.proposals import (
+    Add,
+    ExternalInit,
+    GroupContextExtensions,
+    PreSharedKey,
+    Proposal,
+    Reference,
+    ReInit,
+    Remove,
+    Update,
+)
+from keyturn.mls.psk import APPLICATION, RESUMPTION, PskId
+from keyturn.mls.ratchet_tree import RatchetTree
+
+LIST_CLAUSE = "RFC 9420 §12.2"
+NEED_PATH = (Update, Remove, GroupContextExtensions)
+P = TypeVar("P", Add, Update, Remove, PreSharedKey, GroupContextExtensions)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A proposal with its ProposalRef (empty when it comes by value) and its sender's leaf index.
+
+    own_pair: for our own Update, the key pair of the proposed leaf.
+    """
+
+    reference: bytes
+    sender: int
+    proposal: Proposal
+    own_pair: KeyPair | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The tree and group context extensions after a list of proposals; all members by leaf index."""
+
+    tree: RatchetTree
+    extensions: Extensions
+    added: tuple[tuple[int, KeyPackage], ...]
+    removed: tuple[int, ...]
+    updated: tuple[tuple[int, LeafNode], ...]
+    psks: tuple[PskId, ...]
+    needs_path: bool
+    own_pairs: dict[int, KeyPair] = field(repr=False)
+
+
+def validate(tree: RatchetTree, context: GroupContext, entry: Pending, now: datetime) -> None:
+    """Check one proposal against the group (RFC 9420 §12.1); raises MlsError.
+
+    Lifetimes are held against `now`; `context` has the extensions that the leaves must fit.
+    """
+    proposal = entry.proposal
+    if isinstance(proposal, Add):
+        proposal.key_package.validate(now, context.extensions)
+    elif isinstance(proposal, Update):
+        _validate_update(tree, context, entry.sender, proposal)
+    elif isinstance(proposal, Remove) and tree.leaf(proposal.removed) is None:
+        raise InvalidProposal("there is no such member to remove", "RFC 9420 §12.1.3")
+    elif isinstance(proposal, PreSharedKey):
+        _validate_psk(proposal.psk)
+    elif isinstance(proposal, GroupContextExtensions):
+        for _, leaf in tree.leaves():
+            leaf.fit(proposal.extensions)
+    elif isinstance(proposal, ReInit | ExternalInit):
+        raise UnsupportedFeature("this kind of proposal is not supported", "RFC 9420 §12.1")
+
+
+def _validate_update(tree: RatchetTree, context: GroupContext, sender: int, proposal: Update) -> None:
+    proposal.leaf.validate(UPDATE, context.extensions)
+    proposal.leaf.verify(context.group_id, sender)
+    if any(leaf.encryption_key == proposal.leaf.encryption_key for _, leaf in tree.leaves()):
+        raise InvalidProposal("an update does not bring a new encryption key", "RFC 9420 §7.3")
+
+
+def _validate_psk(psk: PskId) -> None:
+    if len(psk.nonce) != HASH_BYTES:
+        raise InvalidProposal("a pre-shared key's nonce has the wrong length", "RFC 9420 §12.1.4")
+    if psk.kind == RESUMPTION and psk.usage != APPLICATION:
+        raise InvalidProposal("a pre-shared key for another group is proposed", "RFC 9420 §12.1.4")
+
+
+def resolve(entries: Iterable[Proposal | Reference], pending: Iterable[Pending], committer: int) -> list[Pending]:
+    """Look up the references of a commit; InvalidProposal when one is unknown, or comes twice (RFC 9420 §12.4)."""
+    known = {entry.reference: entry for entry in pending}
+    found = []
+    for entry in entries:
+        if not isinstance(entry, Reference):
+            found.append(Pending(b"", committer, entry))
+        elif entry.value in known:
+            found.append(known.pop(entry.value))
+        else:
+            raise InvalidProposal("a proposal is referred to that is not pending", "RFC 9420 §12.4")
+    return found
+
+
+def _only(entries: Iterable[Pending], kind: type[P]) -> list[tuple[int, P]]:
+    return [(entry.sender, entry.proposal) for entry in entries if isinstance(entry.proposal, kind)]
+
+
+def _distinct(values: Iterable[object]) -> None:
+    seen = list(values)
+    if len(set(seen)) != len(seen):
+        raise InvalidProposal("two proposals of the list exclude each other", LIST_CLAUSE)
+
+
+def validate_list(entries: Sequence[Pending], committer: int) -> None:
+    """Check the rules between the proposals of a commit (RFC 9420 §12.2); InvalidProposal when one is broken."""
+    updated = [sender for sender, _ in _only(entries, Update)]
+    removed = [proposal.removed for _, proposal in _only(entries, Remove)]
+    if committer in updated + removed:
+        raise InvalidProposal("a committer updates or removes itself by a proposal", LIST_CLAUSE)
+    _distinct(updated + removed)
+    _distinct(proposal.key_package.leaf.signature_key for _, proposal in _only(entries, Add))
+    _distinct(proposal.psk for _, proposal in _only(entries, PreSharedKey))
+    _distinct(type(proposal) for _, proposal in _only(entries, GroupContextExtensions))
+
+
+def apply(
+    tree: RatchetTree, context: GroupContext, entries: Sequence[Pending], committer: int, now: datetime
+) -> Applied:
+    """Validate a commit's proposals and apply them to a copy of the tree, in the order of RFC 9420 §12.3."""
+    validate_list(entries, committer)
+    extensions = next((new.extensions for _, new in _only(entries, GroupContextExtensions)), context.extensions)
+    coming = GroupContext(context.group_id, context.epoch, b"", b"", extensions)
+    for entry in entries:
+        validate(tree, coming, entry, now)
+    changed, updates = tree.copy(), _only(entries, Update)
+    for sender, update in updates:
+        changed.update(sender, update.leaf)
+    removed = tuple(remove.removed for _, remove in _only(entries, Remove))
+    for index in removed:
+        changed.remove(index)
+    packages = [add.key_package for _, add in _only(entries, Add)]
+    return Applied(
+        tree=changed,
+        extensions=extensions,
+        added=tuple((changed.add(package.leaf), package) for package in packages),
+        removed=removed,
+        updated=tuple((sender, update.leaf) for sender, update in updates),
+        psks=tuple(proposal.psk for _, proposal in _only(entries, PreSharedKey)),
+        needs_path=not entries or any(isinstance(entry.proposal, NEED_PATH) for entry in entries),
+        own_pairs={2 * entry.sender: entry.own_pair for entry in entries if entry.own_pair is not None},
+    )

@@ -1,0 +1,110 @@
+"""Protecting and unprotecting messages of a group with the keys of its epochs (RFC 9420 §6)."""
+
+from dataclasses import replace
+
+from keyturn.mls import secret_tree
+from keyturn.mls.errors import MlsError, OwnMessage, UnknownSender, UnsupportedFeature, WrongEpoch, WrongGroup
+from keyturn.mls.events import Member
+from keyturn.mls.framing import (
+    APPLICATION,
+    MEMBER,
+    PRIVATE_MESSAGE,
+    PUBLIC_MESSAGE,
+    AuthenticatedContent,
+    Body,
+    FramedContent,
+    Sender,
+    content_type_of,
+)
+from keyturn.mls.hpke import Random
+from keyturn.mls.past_epoch import PastEpoch
+from keyturn.mls.private_message import PrivateMessage
+from keyturn.mls.public_message import PublicMessage
+from keyturn.mls.secret_tree import SecretTree
+from keyturn.mls.state import State
+
+Opened = tuple[State, AuthenticatedContent, Member]
+
+
+def ratchet_kind(content_type: int) -> int:
+    """Which of a leaf's two ratchets protects that content type (RFC 9420 §9)."""
+    return secret_tree.APPLICATION if content_type == APPLICATION else secret_tree.HANDSHAKE
+
+
+def sign(state: State, body: Body, authenticated_data: bytes, *, public: bool) -> AuthenticatedContent:
+    """Frame and sign a body of ours in the current epoch."""
+    context, sender = state.context, Sender(MEMBER, state.own_index)
+    content = FramedContent(context.group_id, context.epoch, sender, authenticated_data, body)
+    wire_format = PUBLIC_MESSAGE if public else PRIVATE_MESSAGE
+    return AuthenticatedContent.sign(wire_format, content, context.encode(), state.seed)
+
+
+def protect(state: State, signed: AuthenticatedContent, random: Random, padding: int) -> tuple[State, bytes]:
+    """Protect a signed content of ours as its wire format says; the state after has no more the key it used."""
+    if signed.wire_format == PUBLIC_MESSAGE:
+        message = PublicMessage.protect(signed, state.context.encode(), state.secrets.membership_key)
+        return state, message.message()
+    kind = ratchet_kind(content_type_of(signed.content.body))
+    tree, key = state.secret_tree.next(state.own_index, kind)
+    sealed = PrivateMessage.protect(signed, key, state.secrets.sender_data, random, padding)
+    return replace(state, secret_tree=tree), sealed.message()
+
+
+def _require_group(state: State, group_id: bytes) -> None:
+    if group_id != state.context.group_id:
+        raise WrongGroup("the message is of another group", "RFC 9420 §6.1")
+
+
+def _wrong_epoch(state: State, epoch: int) -> MlsError:
+    text = "the message is of an epoch whose keys are not here"
+    return WrongEpoch(text, "RFC 9420 §12.4.2", message_epoch=epoch, group_epoch=state.context.epoch)
+
+
+def open_public(state: State, message: PublicMessage) -> Opened:
+    """Check a PublicMessage of the current epoch: tag, sender, signature; raises MlsError."""
+    content = message.authenticated.content
+    _require_group(state, content.group_id)
+    if content.epoch != state.context.epoch:
+        raise _wrong_epoch(state, content.epoch)
+    if content.sender.kind != MEMBER:
+        raise UnsupportedFeature("only members may send here", "RFC 9420 §6")
+    context = state.context.encode()
+    authenticated = message.open(context, state.secrets.membership_key)
+    sender = _sender(state.own_index, state.members.get(content.sender.index), content.sender.index)
+    authenticated.verify(context, sender.signature_key)
+    return state, authenticated, sender
+
+
+def _sender(own_index: int, found: Member | None, index: int) -> Member:
+    if index == own_index:
+        raise OwnMessage("the message is our own", "RFC 9420 §12.4")
+    if found is None:
+        raise UnknownSender("the sender is no member", "RFC 9420 §6.3.2")
+    return found
+
+
+def open_private(state: State, message: PrivateMessage) -> Opened:
+    """Open a PrivateMessage of the current epoch, or application data of a past one that is kept; raises MlsError."""
+    _require_group(state, message.group_id)
+    if message.epoch == state.context.epoch:
+        tree, authenticated, sender = _open_in(state, state.secrets.sender_data, state.own_index, message)
+        return replace(state, secret_tree=tree), authenticated, sender
+    found = next((epoch for epoch in state.past if epoch.context.epoch == message.epoch), None)
+    if found is None or message.content_type != APPLICATION:
+        raise _wrong_epoch(state, message.epoch)
+    tree, authenticated, sender = _open_in(found, found.sender_data, state.own_index, message)
+    used = replace(found, secret_tree=tree)
+    past = tuple(used if epoch is found else epoch for epoch in state.past)
+    return replace(state, past=past), authenticated, sender
+
+
+def _open_in(
+    epoch: State | PastEpoch, sender_data_secret: bytes, own_index: int, message: PrivateMessage
+) -> tuple[SecretTree, AuthenticatedContent, Member]:
+    """Open it with one epoch's keys: the secret tree that no longer has the message's key comes back with it."""
+    data = message.open_sender(sender_data_secret)
+    sender = _sender(own_index, epoch.members.get(data.leaf_index), data.leaf_index)
+    tree, key = epoch.secret_tree.take(data.leaf_index, ratchet_kind(message.content_type), data.generation)
+    authenticated = message.open(data, key)
+    authenticated.verify(epoch.context.encode(), sender.signature_key)
+    return tree, authenticated, sender

@@ -1,0 +1,75 @@
+"""Taking in a message: which kind it is, whether it holds, and what it changes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from keyturn.mls.commit_processing import process_commit
+from keyturn.mls.encoding import Reader
+from keyturn.mls.errors import InvalidProposal, MalformedMessage, ReplayedMessage
+from keyturn.mls.events import ApplicationReceived, Event, Member, ProposalReceived
+from keyturn.mls.framing import (
+    PRIVATE_MESSAGE,
+    PUBLIC_MESSAGE,
+    AuthenticatedContent,
+    read_message_header,
+)
+from keyturn.mls.private_message import PrivateMessage
+from keyturn.mls.proposal_list import Pending, validate
+from keyturn.mls.proposals import Add, CommitContent, Proposal, Remove, Update
+from keyturn.mls.protection import Opened, open_private, open_public
+from keyturn.mls.public_message import PublicMessage
+from keyturn.mls.state import State
+
+MOST_PENDING = 1000
+
+
+def receive(state: State, message: bytes, external: Mapping[bytes, bytes], now: datetime) -> tuple[State, Event]:
+    """Take in an MLSMessage of another member; `external` has pre-shared keys by id. Raises MlsError."""
+    opened, authenticated, sender = _open(state, message)
+    body, content = authenticated.content.body, authenticated.content
+    if isinstance(body, bytes):
+        return opened, ApplicationReceived(sender, body, content.authenticated_data, content.epoch)
+    if isinstance(body, CommitContent):
+        return process_commit(opened, authenticated, body, external, now)
+    return _keep_proposal(opened, authenticated, body, sender, now)
+
+
+def _open(state: State, message: bytes) -> Opened:
+    reader = Reader(message)
+    wire_format = read_message_header(reader)
+    if wire_format == PRIVATE_MESSAGE:
+        private = PrivateMessage.read(reader)
+        reader.finish()
+        return open_private(state, private)
+    if wire_format == PUBLIC_MESSAGE:
+        public = PublicMessage.read(reader)
+        reader.finish()
+        return open_public(state, public)
+    raise MalformedMessage("the message is not one of a group's members", "RFC 9420 §6")
+
+
+def _keep_proposal(
+    state: State, authenticated: AuthenticatedContent, proposal: Proposal, sender: Member, now: datetime
+) -> tuple[State, ProposalReceived]:
+    reference = authenticated.reference()
+    if any(entry.reference == reference for entry in state.pending):
+        raise ReplayedMessage("the proposal is pending already", "RFC 9420 §12.1")
+    if len(state.pending) == MOST_PENDING:
+        raise InvalidProposal("too many proposals are pending", "RFC 9420 §12.1")
+    entry = Pending(reference, sender.leaf_index, proposal)
+    validate(state.tree, state.context, entry, now)
+    event = ProposalReceived(sender, proposal.kind, reference, _subject(state, entry), state.context.epoch)
+    return replace(state, pending=(*state.pending, entry)), event
+
+
+def _subject(state: State, entry: Pending) -> Member | None:
+    match entry.proposal:
+        case Remove(removed=index):
+            return state.members.get(index)
+        case Update(leaf=leaf):
+            return Member.of(entry.sender, leaf)
+        case Add(key_package=package):
+            return Member.of(0, package.leaf)
+        case _:
+            return None

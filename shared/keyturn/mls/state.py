@@ -1,0 +1,136 @@
+"""The state of a member in a group: everything that is kept, and its form as bytes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from keyturn.mls import saved
+from keyturn.mls.cipher_suite import HASH_BYTES, signature_public
+from keyturn.mls.encoding import Reader, decode, optional, uint8, uint32, vector, vector_of
+from keyturn.mls.errors import InvalidState, NotActive
+from keyturn.mls.events import Member, members_of
+from keyturn.mls.hpke import KeyPair
+from keyturn.mls.key_schedule import EpochSecrets, GroupContext
+from keyturn.mls.leaf_node import LeafNode
+from keyturn.mls.past_epoch import PastEpoch
+from keyturn.mls.proposal_list import Pending
+from keyturn.mls.proposals import encode_proposal, read_proposal
+from keyturn.mls.psk import PskSource
+from keyturn.mls.ratchet_tree import RatchetTree
+from keyturn.mls.secret_tree import SecretTree
+
+MAGIC = b"MLS group state"
+NO_SECRETS = EpochSecrets(*([bytes(HASH_BYTES)] * 9)).without_encryption()
+
+
+@dataclass(frozen=True)
+class State:
+    """A member's state in one epoch.
+
+    key_pairs: our HPKE keys by node index, own leaf included. pending: proposals of this epoch. past: earlier epochs,
+    latest last. `tree` is shared between states and never changed.
+    """
+
+    context: GroupContext
+    tree: RatchetTree = field(repr=False)
+    own_index: int
+    seed: bytes = field(repr=False)
+    key_pairs: Mapping[int, KeyPair] = field(repr=False)
+    secrets: EpochSecrets
+    interim_hash: bytes
+    secret_tree: SecretTree
+    pending: tuple[Pending, ...] = ()
+    past: tuple[PastEpoch, ...] = ()
+    active: bool = True
+
+    @cached_property
+    def members(self) -> Mapping[int, Member]:
+        """Members by leaf index."""
+        return {member.leaf_index: member for member in members_of(self.tree)}
+
+    @property
+    def own_leaf(self) -> LeafNode:
+        """Our own leaf; InvalidState when there is none."""
+        leaf = self.tree.leaf(self.own_index)
+        if leaf is None:
+            raise InvalidState("the state's own leaf is blank", saved.CLAUSE)
+        return leaf
+
+    def require_active(self) -> None:
+        """Raise NotActive once this member is removed."""
+        if not self.active:
+            raise NotActive("this member was removed from the group", "RFC 9420 §12.4.2")
+
+    def psks(self, external: Mapping[bytes, bytes]) -> PskSource:
+        """Pre-shared keys that this member has: those given, and the resumption keys of the epochs that are kept."""
+        group_id = self.context.group_id
+        resumption = {(group_id, epoch.context.epoch): epoch.resumption_psk for epoch in self.past}
+        resumption[group_id, self.context.epoch] = self.secrets.resumption_psk
+        return PskSource(external, resumption)
+
+    def retire(self, ended: int) -> PastEpoch:
+        """Turn this epoch into a past one that ended at `ended` (seconds since the Unix epoch)."""
+        tree = self.secret_tree.without(self.own_index)
+        return PastEpoch(self.context, ended, self.secrets.sender_data, self.secrets.resumption_psk, tree, self.members)
+
+    def removed(self) -> "State":
+        """Forget every key after our removal (RFC 9420 §12.4.2); what was public stays to be looked at."""
+        empty = SecretTree(self.tree.leaf_count, {}, {})
+        forgotten = replace(self, seed=b"", key_pairs={}, secrets=NO_SECRETS, secret_tree=empty)
+        return replace(forgotten, pending=(), past=(), active=False)
+
+    def to_bytes(self) -> bytes:
+        """Save the state, secrets included: versioned and self-checking."""
+        pairs = vector_of(uint32(node) + pair.private for node, pair in sorted(self.key_pairs.items()))
+        keys = vector(self.seed) + pairs + self.secrets.encode() + vector(self.interim_hash)
+        pending = vector_of(map(_encode_pending, self.pending))
+        past = vector_of(epoch.encode(self.members) for epoch in self.past)
+        head = self.context.encode() + self.tree.encode() + uint32(self.own_index) + uint8(self.active)
+        return saved.pack(MAGIC, head + keys + self.secret_tree.encode() + pending + past)
+
+
+def load(data: bytes) -> State:
+    """Load a saved state and check it (tree hash against group context, keys against tree); InvalidState otherwise."""
+    with saved.checked():
+        state = decode(_read_state, saved.unpack(MAGIC, data))
+        _check(state)
+        return state
+
+
+def _read_state(reader: Reader) -> State:
+    context, tree, own_index, active = (
+        GroupContext.read(reader),
+        RatchetTree.read(reader),
+        reader.uint32(),
+        reader.uint8(),
+    )
+    keys = reader.vector(), dict(reader.vector_of(_read_pair)), EpochSecrets.read(reader), reader.vector()
+    secret_tree, pending = SecretTree.read(reader), reader.vector_of(_read_pending)
+    current = {member.leaf_index: member for member in members_of(tree)}
+    past = reader.vector_of(lambda inner: PastEpoch.read(inner, current))
+    return State(context, tree, own_index, *keys, secret_tree, pending, past, active == 1)
+
+
+def _check(state: State) -> None:
+    if state.tree.root_hash != state.context.tree_hash:
+        raise InvalidState("the saved tree does not hash to the tree hash", "RFC 9420 §8.1")
+    if state.active and signature_public(state.seed) != state.own_leaf.signature_key:
+        raise InvalidState("the saved signature key is not that of the own leaf", "RFC 9420 §7.2")
+    for node, pair in state.key_pairs.items():
+        found = state.tree.nodes[node] if node < len(state.tree.nodes) else None
+        if found is None or found.encryption_key != pair.public:
+            raise InvalidState("a saved private key is not that of its node", "RFC 9420 §7.1")
+
+
+def _read_pair(reader: Reader) -> tuple[int, KeyPair]:
+    return reader.uint32(), KeyPair.of(reader.fixed(HASH_BYTES))
+
+
+def _encode_pending(entry: Pending) -> bytes:
+    private = None if entry.own_pair is None else entry.own_pair.private
+    return vector(entry.reference) + uint32(entry.sender) + encode_proposal(entry.proposal) + optional(private)
+
+
+def _read_pending(reader: Reader) -> Pending:
+    head = reader.vector(), reader.uint32(), read_proposal(reader)
+    return Pending(*head, reader.optional(lambda inner: KeyPair.of(inner.fixed(HASH_BYTES))))

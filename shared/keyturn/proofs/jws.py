@@ -1,0 +1,112 @@
+"""Compact JWS (RFC 7515 §3.1, RFC 7519), strictly: one algorithm a use, named keys, and a header that says no more.
+
+1. Who reads a token says which algorithm it must be: what the token says of itself picks nothing but the key.
+2. The header holds `alg`, `kid` and `typ`, and nothing else: no key, no address of a key, no `crit` (RFC 8725 §3.10).
+3. `typ` keeps tokens of different uses apart, whoever signs them (RFC 8725 §3.11).
+4. A JWS is made by a function that signs bytes: private keys stay where they live.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from keyturn.domain.encodings import base64url_decode, base64url_encode, flat_json
+from keyturn.domain.errors import InvalidRequest
+from keyturn.proofs.errors import Malformed, Unproven
+from keyturn.proofs.strict_json import load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from joserfc.jwk import ECKey, RSAKey
+
+ES256 = "ES256"
+RS256 = "RS256"
+MAX_TOKEN = 4096
+"""Characters of a token: refused by length before anything is decoded."""
+_PARTS = 3
+_HEADER = {"alg", "kid", "typ"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """What a token says of itself: good for finding a key and a document, and for nothing else."""
+
+    header: Mapping[str, str]
+    claims: Mapping[str, object] = field(repr=False)
+
+
+def compact(claims: Mapping[str, object], *, kid: str, typ: str, sign: Callable[[bytes], bytes]) -> str:
+    """Return the ES256 JWS of claims; `sign` returns r and s (`bytes, 64`) of the bytes that it is given."""
+    signed = f"{_header(kid, typ)}.{_encoded(claims)}"
+    return f"{signed}.{base64url_encode(sign(signed.encode('ascii')))}"
+
+
+def es256_jwk(kid: str, x: bytes, y: bytes) -> dict[str, str]:
+    """Return the public JWK (RFC 7517, RFC 7518 §6.2) of a P-256 point: x and y (`bytes, 32` each)."""
+    point = {"x": base64url_encode(x), "y": base64url_encode(y)}
+    return {"kty": "EC", "crv": "P-256", "alg": ES256, "use": "sig", "kid": kid, **point}
+
+
+def read_unverified(token: str) -> Unverified:
+    """Return header and claims of a token of the right form; `Malformed` otherwise."""
+    parts = token.split(".") if len(token) <= MAX_TOKEN else []
+    if len(parts) != _PARTS:
+        _refuse()
+    header, claims = _object(parts[0]), _object(parts[1])
+    if set(header) != _HEADER or not all(isinstance(value, str) for value in header.values()):
+        _refuse()
+    return Unverified({name: str(value) for name, value in header.items()}, claims)
+
+
+def verified_claims(token: str, jwk: Mapping[str, str] | None, *, algorithm: str, typ: str) -> Mapping[str, object]:
+    """Return the claims of a token that the key signed; no claim is judged here.
+
+    `jwk` is the trusted key of the token's `kid`, None if there is none. `Malformed`, or `Unproven` with reason
+    `wrong_token_type`, `unknown_key` or `bad_signature`.
+    """
+    from joserfc import jws  # noqa: PLC0415 - nothing heavy at import time
+    from joserfc.errors import JoseError  # noqa: PLC0415 - the same
+
+    read = read_unverified(token)
+    if read.header["alg"] != algorithm or read.header["typ"] != typ:
+        raise Unproven("wrong_token_type", "The token is of another kind.")
+    if jwk is None or jwk.get("kid") != read.header["kid"]:
+        raise Unproven("unknown_key", "The token's key is none that is trusted.")
+    try:
+        jws.deserialize_compact(token, _key(jwk, algorithm), algorithms=[algorithm])
+    except (JoseError, ValueError):
+        raise Unproven("bad_signature", "The token's signature does not verify.") from None
+    return read.claims
+
+
+def _key(jwk: Mapping[str, str], algorithm: str) -> ECKey | RSAKey:
+    from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415 - nothing heavy at import time
+
+    # The algorithm picks the type of the key: an RSA key's text can never become an HMAC key (RFC 8725 §2.1).
+    names = ("kty", "crv", "x", "y") if algorithm == ES256 else ("kty", "n", "e")
+    public: dict[str, str | list[str]] = {name: jwk[name] for name in names if name in jwk}
+    return ECKey.import_key(public) if algorithm == ES256 else RSAKey.import_key(public)
+
+
+@functools.lru_cache(maxsize=32)
+def _header(kid: str, typ: str) -> str:
+    return _encoded({"alg": ES256, "kid": kid, "typ": typ})
+
+
+def _encoded(part: Mapping[str, object]) -> str:
+    return base64url_encode((flat_json(part) or json.dumps(part, separators=(",", ":"))).encode("utf-8"))
+
+
+def _object(part: str) -> dict[str, object]:
+    try:
+        return load_object(base64url_decode(part))
+    except InvalidRequest:
+        _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise Malformed("malformed_token", "This is not a well-formed token.")

@@ -1,0 +1,103 @@
+"""Receipts: whoever acknowledges a rotation shows that they hold exactly its secret (protocol.md §8).
+
+The secret seeds a signing key. The server keeps only the public half, so it can check a receipt, and never make one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from keyturn.domain.encodings import base64url_decode, base64url_encode, length_prefixed
+from keyturn.domain.errors import InvalidRequest
+
+_KEY_LABEL = "nip-kr/receipt/v1"
+_ACK_LABEL = "nip-kr/ack/v1"
+_SIGHTING_LABEL = "keyturn/sighting/v1"
+_SEED_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What a receipt signs: a rotate-ack without the receipt; `ack_at` is Unix milliseconds."""
+
+    rotation_id: str
+    client_id: str
+    version_id: str
+    ack_by: str
+    ack_at: int
+    secret_hash: str
+    mac_key_ref: str
+
+    def signed_bytes(self) -> bytes:
+        """Return LP("nip-kr/ack/v1", …), the time in decimal digits."""
+        ids = (self.rotation_id, self.client_id, self.version_id, self.ack_by)
+        return length_prefixed(_ACK_LABEL, *ids, str(self.ack_at), self.secret_hash, self.mac_key_ref)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A version whose secret was sighted where it should not be, and the rotation that is to replace it.
+
+    `made_by` is the rotation that brought the version; `sighted_at` is Unix milliseconds.
+    """
+
+    client_id: str
+    version_id: str
+    made_by: str
+    replaced_by: str
+    sighted_at: int
+
+    def signed_bytes(self) -> bytes:
+        """Return LP("keyturn/sighting/v1", …), the time in decimal digits."""
+        ids = (self.client_id, self.version_id, self.made_by, self.replaced_by)
+        return length_prefixed(_SIGHTING_LABEL, *ids, str(self.sighted_at))
+
+
+def receipt_key(secret: str, *, client_id: str, version_id: str, rotation_id: str) -> bytes:
+    """Return the Ed25519 public key (`bytes, 32`) that checks the receipts of this secret in this rotation."""
+    return _signer(secret, client_id, version_id, rotation_id).public_key().public_bytes_raw()
+
+
+def sign_receipt(secret: str, ack: Ack) -> str:
+    """Return the receipt, base64url of 64 bytes, of someone who holds the secret."""
+    return base64url_encode(_signer(secret, ack.client_id, ack.version_id, ack.rotation_id).sign(ack.signed_bytes()))
+
+
+def verify_receipt(receipt_key: bytes, receipt: str, ack: Ack) -> bool:
+    """Return whether a receipt is for exactly this ack; the key is `bytes, 32`, as the store has it."""
+    return _verified(receipt_key, receipt, ack)
+
+
+def sign_sighting(secret: str, sighting: Sighting) -> str:
+    """Return the signature, base64url of 64 bytes, of someone who has the secret before them: it is shown to nobody."""
+    signer = _signer(secret, sighting.client_id, sighting.version_id, sighting.made_by)
+    return base64url_encode(signer.sign(sighting.signed_bytes()))
+
+
+def verify_sighting(receipt_key: bytes, signature: str, sighting: Sighting) -> bool:
+    """Return whether a signature is for exactly this sighting; the key is `bytes, 32`, as the store has it."""
+    return _verified(receipt_key, signature, sighting)
+
+
+def _verified(receipt_key: bytes, signature: str, signed: Ack | Sighting) -> bool:
+    key = Ed25519PublicKey.from_public_bytes(receipt_key)
+    try:
+        key.verify(base64url_decode(signature), signed.signed_bytes())
+    except (InvalidSignature, InvalidRequest, UnicodeEncodeError):  # the last: a signed field is no text
+        return False
+    return True
+
+
+def _signer(secret: str, client_id: str, version_id: str, rotation_id: str) -> Ed25519PrivateKey:
+    if any("\ud800" <= character <= "\udfff" for character in secret):
+        # The codec's own error would carry the whole secret along.
+        raise InvalidRequest("bad_secret", "A secret has characters that text does not have.")
+    info = length_prefixed(_KEY_LABEL, client_id, version_id, rotation_id)
+    # RFC 5869 §2.2: an absent salt is a string of zeros, which is what an empty one comes to under HMAC.
+    seed = HKDF(algorithm=SHA256(), length=_SEED_BYTES, salt=None, info=info).derive(secret.encode("utf-8"))
+    return Ed25519PrivateKey.from_private_bytes(seed)
