@@ -18,10 +18,10 @@ from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
-from keyturn.adapters.authoriser_unsafe import NAME as UNSAFE
-from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
-from keyturn.admin.operator_token import read_token
-from keyturn.admin.server import Server
+from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
+from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
+from keyturn.cli.operator_token import read_token
+from keyturn.device.api.client import Server
 from keyturn.local.cloud_machine import EmulatorGround
 from keyturn.local.firestore_control import register_trigger
 from keyturn.local.machine import standing_on
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from keyturn.admin.device import Device
-    from keyturn.entry.settings import Cloud
-    from keyturn.entry.wiring import Suite
+    from keyturn.device.device import Device
+    from keyturn.entry.composition.suite import Suite
+    from keyturn.entry.config.settings import Cloud
 
 EMPTY = "empty-door"
 QUIET_SECONDS = 0.15

@@ -16,15 +16,15 @@ from itertools import cycle
 from random import Random
 from typing import TYPE_CHECKING, cast
 
-from keyturn.adapters.authoriser_unsafe import NAME as UNSAFE
-from keyturn.adapters.outbox import Outbox, Patience
+from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
+from keyturn.adapters.sqlite.outbox import Outbox, Patience
 from keyturn.domain.model import ClientKind
 from keyturn.domain.policy import Policy
-from keyturn.entry.settings import Settings, Stage
-from keyturn.entry.wiring import Suite
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.settings import Settings, Stage
 from keyturn.ports.store import Query
 from keyturn.records import paths
-from keyturn.use_cases.sweep import pages
+from keyturn.use_cases.sweep.sweep import pages
 
 from bench.light_device import LightDevice, agree
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from keyturn.adapters.outbox import Depth
-    from keyturn.adapters.store_sqlite import SqliteStore
+    from keyturn.adapters.sqlite.outbox import Depth
+    from keyturn.adapters.sqlite.store import SqliteStore
 
 GROUP = "ops"
 PEOPLE = ("alice", "bob", "carol")

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from keyturn.adapters.outbox import Outbox
-from keyturn.entry.wiring import Suite
+from keyturn.adapters.sqlite.outbox import Outbox
+from keyturn.entry.composition.suite import Suite
 from keyturn.ports.store import Databases, Update
 from keyturn.records import paths
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from keyturn.adapters.outbox import Event
-    from keyturn.adapters.store_sqlite import SqliteStore
+    from keyturn.adapters.sqlite.outbox import Event
+    from keyturn.adapters.sqlite.store import SqliteStore
     from keyturn.ports.store import Write
 
 IDLE_SECONDS = 0.005

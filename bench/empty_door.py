@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.http import Routes
+from keyturn.entry.http.routing import Routes
 
 if TYPE_CHECKING:
     import flask

@@ -9,17 +9,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from keyturn import mls
-from keyturn.admin.events import RotationRequest, Signer, key_package_event, rotation_event
+from keyturn.device.core.signed_events import RotationRequest, Signer, key_package_event, rotation_event
 from keyturn.domain.encodings import base64url_decode, ulid
 from keyturn.ports.store import Query
 from keyturn.proofs.nostr import parse_event
 from keyturn.records import paths
-from keyturn.use_cases.sweep import pages
+from keyturn.use_cases.sweep.sweep import pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keyturn.entry.wiring import Suite
+    from keyturn.entry.composition.suite import Suite
     from keyturn.ports.store import Data
 
 _LEAF_LASTS = timedelta(days=30)

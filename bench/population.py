@@ -8,19 +8,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.domain.audit import Head
+from keyturn.domain.audit_chain import Head
 from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
 from keyturn.domain.policy import Policy
 from keyturn.ports.store import Create, put
 from keyturn.records import paths
-from keyturn.records.entities import from_data, to_data
-from keyturn.records.live import client_data
-from keyturn.use_cases.rosters import Roster
+from keyturn.records.client_document import client_data
+from keyturn.records.codec import from_data, to_data
+from keyturn.records.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keyturn.adapters.store_sqlite import SqliteStore
+    from keyturn.adapters.sqlite.store import SqliteStore
     from keyturn.ports.store import Data, Document
 
 BATCH = 500

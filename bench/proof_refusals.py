@@ -26,22 +26,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from keyturn.adapters.attestation.dev_attest import DevAttestation
-from keyturn.adapters.documents import utc_now
-from keyturn.adapters.store_memory import MemoryStore
+from keyturn.adapters.document_values import utc_now
+from keyturn.adapters.memory_store import MemoryStore
 from keyturn.domain.encodings import base64url_encode
-from keyturn.entry import wiring
-from keyturn.entry.settings import Settings, Stage
-from keyturn.entry.wiring import Suite
+from keyturn.entry.composition import suite as wiring
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.gateway import open_gateway
-from keyturn.ports.environment import Environment
+from keyturn.ports.effects import Environment
 from keyturn.ports.store import Create, Databases, put
 from keyturn.proofs.nip98 import sign_authorization
 from keyturn.proofs.nostr import public_key
 from keyturn.proofs.statement import Statement
 from keyturn.records import paths
-from keyturn.records.entities import to_data
-from keyturn.use_cases.prove_admin import REFUSAL_SECONDS
-from keyturn.use_cases.prove_admin_record import Admin, AdminDevice, AdminStatus, admin_path, seal_seed
+from keyturn.records.admin import Admin, AdminDevice, AdminStatus, admin_path, seal_seed
+from keyturn.records.codec import to_data
+from keyturn.use_cases.admin_proof.prove import REFUSAL_SECONDS
 from werkzeug.test import Client
 
 from bench.alike import largest_t

@@ -17,12 +17,12 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from keyturn.adapters.outbox import Event, Outbox
-from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.adapters.sqlite.outbox import Event, Outbox
+from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.local.cloud_events import request_of
 from keyturn.local.server import Server
-from keyturn.ports.events import TRIGGERS
 from keyturn.ports.store import Check, Create, Delete, Update, put
+from keyturn.ports.triggers import TRIGGERS
 from keyturn.records import paths
 
 from bench import empty_door
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from keyturn.entry.wiring import Suite
+    from keyturn.entry.composition.suite import Suite
     from keyturn.ports.store import Data, Snapshot, Store, Write
 
 HOPS = 2

@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from keyturn.adapters.authoriser_unsafe import NAME as UNSAFE
-from keyturn.adapters.bus_local import LocalBus
-from keyturn.adapters.outbox import Outbox
-from keyturn.admin.clock import utc_now
-from keyturn.admin.device import Device
-from keyturn.admin.events import RotationRequest, Signer, rotation_event
-from keyturn.admin.home import Home
-from keyturn.admin.home_sealing import ScryptCost
-from keyturn.admin.operator_token import read_token
-from keyturn.admin.server import Server
+from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
+from keyturn.adapters.sqlite.bus import LocalBus
+from keyturn.adapters.sqlite.outbox import Outbox
+from keyturn.cli.operator_token import read_token
+from keyturn.device.api.client import Server
+from keyturn.device.core.clock import utc_now
+from keyturn.device.core.signed_events import RotationRequest, Signer, rotation_event
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
+from keyturn.device.home.sealing import ScryptCost
 from keyturn.domain.policy import Policy
-from keyturn.entry import wiring
-from keyturn.entry.settings import Settings, Stage
+from keyturn.entry.composition import suite as wiring
+from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.machine import running
 from keyturn.ports.store import Databases
 from keyturn.records import paths
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from keyturn.adapters.store_sqlite import SqliteStore
-    from keyturn.entry.wiring import Suite
+    from keyturn.adapters.sqlite.store import SqliteStore
+    from keyturn.entry.composition.suite import Suite
 
     from bench.watched_store import StoreCall
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, cast
 
-from keyturn.entry.settings import Settings, Stage
-from keyturn.entry.wiring import Suite
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.settings import Settings, Stage
 from keyturn.ports.store import Databases
 
 from bench.population import client_ids, fill, make_due
@@ -24,7 +24,7 @@ from bench.timing import milliseconds, samples
 from bench.watched_store import WatchedStore
 
 if TYPE_CHECKING:
-    from keyturn.adapters.store_sqlite import SqliteStore
+    from keyturn.adapters.sqlite.store import SqliteStore
 
 FEW = 1_000
 MANY = 100_000

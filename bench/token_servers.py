@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import base64url_encode, canonical_input
 from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
-from keyturn.entry import wiring
-from keyturn.entry.settings import Settings, Stage
-from keyturn.entry.wiring import Suite
+from keyturn.entry.composition import suite as wiring
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.settings import Settings, Stage
 from keyturn.ports.store import Create, put
 from keyturn.proofs.jws import compact
 from keyturn.proofs.receipts import receipt_key
 from keyturn.records import paths
-from keyturn.records.live import client_data
+from keyturn.records.client_document import client_data
 from keyturn.verifier.tokens import TYPE
 from keyturn.verifier.verifier import Caching
 

@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.store_memory import MemoryStore
+from keyturn.adapters.memory_store import MemoryStore
 from keyturn.domain.encodings import base64url_encode, canonical_input
 from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
 from keyturn.domain.policy import Policy
-from keyturn.ports.environment import Environment
+from keyturn.ports.effects import Environment
 from keyturn.ports.store import Document, Snapshot
 from keyturn.proofs.receipts import receipt_key
-from keyturn.records.live import client_data
+from keyturn.records.client_document import client_data
 from keyturn.verifier.telemetry import Telemetry
 from keyturn.verifier.verifier import Caching, Observer, Verifier
 

@@ -15,7 +15,7 @@ from keyturn.domain.errors import RateLimited
 from keyturn.domain.policy import Policy
 from keyturn.ports.store import Document, Snapshot
 from keyturn.records import paths
-from keyturn.verifier.budgets import Budgets
+from keyturn.verifier.failure_limits import Budgets
 from keyturn.verifier.verifier import Caching, Verifier, monotonic
 
 from bench.rows import Measured, NotRunError

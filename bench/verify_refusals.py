@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from keyturn.domain.encodings import base64url_encode, new_secret
 from keyturn.domain.model import Client, ClientKind, ClientState, ClientStatus, Version, VersionState
 from keyturn.domain.policy import Policy
-from keyturn.ports.environment import Environment
+from keyturn.ports.effects import Environment
 from keyturn.ports.store import Document, Snapshot
 from keyturn.proofs.receipts import receipt_key
 from keyturn.records import paths
-from keyturn.records.live import client_data
+from keyturn.records.client_document import client_data
 from keyturn.verifier.honeytoken import Honeytoken
 from keyturn.verifier.telemetry import Telemetry
 from keyturn.verifier.verifier import Caching, Verifier, monotonic

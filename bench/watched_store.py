@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.store_sqlite import SqliteStore
-from keyturn.ports.events import TRIGGERS
+from keyturn.adapters.sqlite.store import SqliteStore
+from keyturn.ports.triggers import TRIGGERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.local.emulators import start_firestore
 
 if TYPE_CHECKING:

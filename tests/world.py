@@ -17,28 +17,28 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from keyturn.adapters.authoriser_proof import NAME as PROOFS
-from keyturn.adapters.authoriser_unsafe import NAME as UNSAFE
-from keyturn.adapters.documents import matches
-from keyturn.adapters.kms_local import LocalKeys
-from keyturn.adapters.outbox import Event as Delivery
-from keyturn.adapters.store_memory import MemoryStore
-from keyturn.adapters.store_sqlite import SqliteStore
-from keyturn.admin.device import Device
-from keyturn.admin.events import RotationRequest, Signer, ack_event, rotation_event, service_event
-from keyturn.admin.home import Home
-from keyturn.admin.home_sealing import ScryptCost
-from keyturn.admin.http_client import Answer, Call
+from keyturn.adapters.authorisation.attested import NAME as PROOFS
+from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
+from keyturn.adapters.document_values import matches
+from keyturn.adapters.key_file.keys import LocalKeys
+from keyturn.adapters.memory_store import MemoryStore
+from keyturn.adapters.sqlite.outbox import Event as Delivery
+from keyturn.adapters.sqlite.store import SqliteStore
+from keyturn.device.api.transport import Answer, Call
+from keyturn.device.core.signed_events import RotationRequest, Signer, ack_event, rotation_event, service_event
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
+from keyturn.device.home.sealing import ScryptCost
 from keyturn.domain.encodings import to_milliseconds, ulid
 from keyturn.domain.policy import Policy
-from keyturn.entry import wiring
-from keyturn.entry.settings import Settings, Stage
-from keyturn.entry.wiring import Suite
+from keyturn.entry.composition import suite as wiring
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.cloud_events import request_of
 from keyturn.local.gateway import open_gateway
-from keyturn.ports.environment import Environment
-from keyturn.ports.events import SUBSCRIPTIONS, TRIGGERS
+from keyturn.ports.effects import Environment
 from keyturn.ports.store import Check, Databases
+from keyturn.ports.triggers import SUBSCRIPTIONS, TRIGGERS
 from keyturn.verifier.honeytoken import Honeytoken
 from keyturn.verifier.telemetry import Telemetry
 from werkzeug.test import Client as HttpClient

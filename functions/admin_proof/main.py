@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry import proof_requests as requests
-from keyturn.entry.http import Routes
+from keyturn.entry.handlers import admin_proof as requests
+from keyturn.entry.http.routing import Routes
 
 if TYPE_CHECKING:
     import flask

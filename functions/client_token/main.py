@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.http import Routes, json_answer, later
-from keyturn.entry.oauth import caller, introspection_answer, metadata, source, token_answer
-from keyturn.entry.views import verdict_view
-from keyturn.entry.wiring import suite
+from keyturn.entry.composition.suite import suite
+from keyturn.entry.http.oauth import caller, introspection_answer, metadata, source, token_answer
+from keyturn.entry.http.routing import Routes, json_answer, later
+from keyturn.entry.http.views import verdict_view
 
 if TYPE_CHECKING:
     import flask
@@ -21,7 +21,7 @@ def _check(request: flask.Request) -> flask.Response:
     return json_answer(verdict_view(verdict), 200 if verdict.accepted else 401)
 
 
-canaries = later("keyturn.entry.canary_requests")
+canaries = later("keyturn.entry.handlers.canaries")
 
 ROUTES = Routes({
     ("POST", "/token"): lambda request: token_answer(request, suite().verifier, suite().tokens),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import functions_framework
 from keyturn.domain.encodings import identifier, rotation_identifier
-from keyturn.entry.events import Delivered, woken
-from keyturn.entry.wiring import suite
+from keyturn.entry.composition.suite import suite
+from keyturn.entry.http.cloud_events import Delivered, woken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry import enrol_requests as requests
-from keyturn.entry.http import Routes
+from keyturn.entry.handlers import enrol as requests
+from keyturn.entry.http.routing import Routes
 
 if TYPE_CHECKING:
     import flask

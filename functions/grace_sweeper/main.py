@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.http import Routes
-from keyturn.entry.wiring import suite
+from keyturn.entry.composition.suite import suite
+from keyturn.entry.http.routing import Routes
 
 if TYPE_CHECKING:
     import flask

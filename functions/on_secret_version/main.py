@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.events import Delivered, woken
-from keyturn.entry.wiring import suite
+from keyturn.entry.composition.suite import suite
+from keyturn.entry.http.cloud_events import Delivered, woken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

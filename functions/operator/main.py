@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry import operator_requests as requests
-from keyturn.entry.http import Routes, later
+from keyturn.entry.handlers import operator as requests
+from keyturn.entry.http.routing import Routes, later
 
 if TYPE_CHECKING:
     import flask

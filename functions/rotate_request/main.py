@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.http import Routes, body_of
-from keyturn.entry.wiring import suite
+from keyturn.entry.composition.suite import suite
+from keyturn.entry.http.routing import Routes, body_of
 
 if TYPE_CHECKING:
     import flask

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry import views
-from keyturn.entry.http import Routes, argument, caller_of, later
-from keyturn.entry.wiring import suite
+from keyturn.entry.composition.suite import suite
+from keyturn.entry.http import views
+from keyturn.entry.http.routing import Routes, argument, caller_of, later
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ ROUTES = Routes({
     ("GET", "/openapi.json"): later("keyturn.entry.openapi.answer")("described"),
     ("GET", "/rotations/<key>"): lambda r, key: views.rotation_view(suite().status.rotation(caller_of(r), key)),
     ("GET", "/clients/<key>"): lambda r, key: views.client_view(suite().status.client(caller_of(r), key)),
-    ("GET", "/clients/<key>/cutover"): later("keyturn.entry.cutover_requests")("for_member"),
+    ("GET", "/clients/<key>/cutover"): later("keyturn.entry.handlers.cutover")("for_member"),
     ("GET", "/groups/<key>"): lambda r, key: views.group_view(*suite().status.group(caller_of(r), key)),
     ("GET", "/groups/<group_id>/messages"): _messages,
     ("GET", "/welcomes/<key>"): lambda r, key: {"event": views.event_view(suite().status.welcome(caller_of(r), key))},

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.kms_breaker import Patience
-from keyturn.adapters.kms_cloud import CloudKeyNames, CloudKeys
+from keyturn.adapters.google_kms.circuit_breaker import Patience
+from keyturn.adapters.google_kms.keys import CloudKeyNames, CloudKeys
 from keyturn.local.kms_names import KmsFault
 from keyturn.local.kms_stand_in import KmsStandIn, Tap
 

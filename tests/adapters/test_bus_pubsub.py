@@ -15,9 +15,9 @@ from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
-from keyturn.adapters.bus_pubsub import BODY, PubsubBus, PubsubPatience
+from keyturn.adapters.pubsub_bus import BODY, PubsubBus, PubsubPatience
 from keyturn.domain.encodings import base64url_encode
-from keyturn.entry.events import Delivered
+from keyturn.entry.http.cloud_events import Delivered
 from keyturn.local.emulators import start_pubsub
 from keyturn.local.server import Server
 from keyturn.ports.bus import BusUnavailable

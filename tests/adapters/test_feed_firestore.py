@@ -8,8 +8,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from keyturn.adapters.feed_firestore import FirestoreFeed, FirestoreFollowing
-from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.adapters.firestore.change_feed import FirestoreFeed, FirestoreFollowing
+from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.ports.store import Data, Query, StoreError, put
 
 if TYPE_CHECKING:

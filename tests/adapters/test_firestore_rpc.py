@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from keyturn.adapters.firestore_rpc import READ_ATTEMPTS
-from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.adapters.firestore.rpc import READ_ATTEMPTS
+from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.ports.store import Create, LostRace, Query, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from google.cloud.firestore_v1.types import document, firestore
 from google.protobuf.timestamp_pb2 import Timestamp
-from keyturn.adapters.firestore_requests import commit, last_read_time
-from keyturn.adapters.firestore_values import data_of, time_of, timestamp, update_time_of, value_message, version_of
+from keyturn.adapters.firestore.requests import commit, last_read_time
+from keyturn.adapters.firestore.values import data_of, time_of, timestamp, update_time_of, value_message, version_of
 from keyturn.ports.store import Check, Create, Delete, StoreError, Update, Write
 
 ROOT = "projects/p/databases/control/documents"

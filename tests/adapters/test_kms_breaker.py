@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from keyturn.adapters.kms_breaker import Breaker, Patience
+from keyturn.adapters.google_kms.circuit_breaker import Breaker, Patience
 from keyturn.ports.keys import KeyUnavailable
 
 from tests.adapters.kms_scene import Time

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from keyturn.adapters.documents import utc_now
-from keyturn.adapters.kms_cloud import LAG_SECONDS, PUBLISHED_SECONDS, CloudKeyNames, CloudKeys
+from keyturn.adapters.document_values import utc_now
+from keyturn.adapters.google_kms.keys import LAG_SECONDS, PUBLISHED_SECONDS, CloudKeyNames, CloudKeys
 from keyturn.local.kms_names import KmsFault
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
 

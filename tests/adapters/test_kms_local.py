@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keyturn.adapters.kms_local import LocalKeys
+from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from keyturn import mls
-from keyturn.adapters.message_heads_mls import read_head
-from keyturn.ports.message_heads import UnreadableMessage
+from keyturn.adapters.mls.message_headers import read_head
+from keyturn.ports.message_headers import UnreadableMessage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

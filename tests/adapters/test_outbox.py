@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.bus_local import LocalBus
-from keyturn.adapters.outbox import Depth, Event, Outbox, Patience
-from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.adapters.sqlite.bus import LocalBus
+from keyturn.adapters.sqlite.outbox import Depth, Event, Outbox, Patience
+from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.ports.bus import BusUnavailable
-from keyturn.ports.events import TRIGGERS, Subscription, Trigger
 from keyturn.ports.store import Check, Create, Delete, LostRace, put
+from keyturn.ports.triggers import TRIGGERS, Subscription, Trigger
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.relay_nostr import NostrRelays
+from keyturn.adapters.nostr_relays import NostrRelays
 from keyturn.ports.relay import Outcome
 from keyturn.proofs.nostr import sign_event
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from keyturn.adapters.store_firestore import MOST_WRITES, FirestoreChannel, FirestoreStore
+from keyturn.adapters.firestore.store import MOST_WRITES, FirestoreChannel, FirestoreStore
 from keyturn.ports.store import (
     Check,
     Create,

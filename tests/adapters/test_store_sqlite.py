@@ -17,12 +17,12 @@ from threading import Thread
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from keyturn.adapters.outbox import Outbox
-from keyturn.adapters.sqlite_query import page_statement
-from keyturn.adapters.store_sqlite import SqliteStore
-from keyturn.ports.events import TRIGGERS
+from keyturn.adapters.sqlite.outbox import Outbox
+from keyturn.adapters.sqlite.query import page_statement
+from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.ports.indexes import INDEXES, Index
 from keyturn.ports.store import Create, Data, Delete, Document, LostRace, Query, StoreUnavailable, put
+from keyturn.ports.triggers import TRIGGERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

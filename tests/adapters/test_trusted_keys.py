@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from keyturn.adapters.trusted_keys import (
+from keyturn.adapters.authorisation.jwks import (
     FRESH_SECONDS,
     LARGEST_SET_BYTES,
     PAUSE_SECONDS,

@@ -4,9 +4,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin.device import Device
-from keyturn.admin.home import Home
-from keyturn.admin.home_sealing import ScryptCost
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
+from keyturn.device.home.sealing import ScryptCost
 
 from tests.admin.fake_server import URL, Clock, FakeServer
 

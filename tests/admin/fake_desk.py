@@ -17,13 +17,13 @@ from keyturn.proofs.nip98 import check_authorization
 from keyturn.proofs.request_digest import request_digest
 from keyturn.proofs.statement import RegistrationStatement, Statement
 from keyturn.proofs.totp import matching_step, provisioning_uri
-from keyturn.use_cases.control_events import read_intent
+from keyturn.use_cases.commands.parse import read_intent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from keyturn.admin.http_client import Call
+    from keyturn.device.api.transport import Call
     from keyturn.ports.attestation import Attestation, DeviceKey
     from keyturn.proofs.nostr import Event
 

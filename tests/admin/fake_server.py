@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from keyturn.admin.http_client import Answer, Call
+from keyturn.device.api.transport import Answer, Call
 from keyturn.domain.encodings import base64url_decode, base64url_encode, to_milliseconds, ulid
 from keyturn.domain.errors import Refusal
 from keyturn.mls import (

@@ -9,17 +9,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.admin.fido_keys import FidoKeys
-from keyturn.admin.home import Home
-from keyturn.admin.qr_code import print_qr
+from keyturn.cli.qr_code import print_qr
+from keyturn.device.attestation.fido2 import FidoKeys
+from keyturn.device.home.home import Home
 from keyturn.proofs.npub import encode_npub
 
 from tests.admin.soft_authenticator import SoftAuthenticator
 from tests.admin.test_cli import PASSPHRASE, Shell, assert_error, keyturn
 
 if TYPE_CHECKING:
-    from keyturn.admin.session import Ports
-    from keyturn.admin.vouching import SecurityKeys
+    from keyturn.cli.session import Ports
+    from keyturn.device.attestation.authenticator import SecurityKeys
     from typer.testing import Result
 
 __all__ = ["keyturn"]

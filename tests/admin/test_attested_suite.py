@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pyotp
 import pytest
-from keyturn.admin.device import Device
-from keyturn.admin.errors import SecurityKeyError, ServerRefusedError
-from keyturn.admin.fido_keys import FidoKeys
-from keyturn.admin.home import Home
-from keyturn.admin.sign_in import read_id_token
-from keyturn.entry import wiring
+from keyturn.device.attestation.fido2 import FidoKeys
+from keyturn.device.attestation.id_token import read_id_token
+from keyturn.device.core.errors import SecurityKeyError, ServerRefusedError
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
+from keyturn.entry.composition import suite as wiring
 from keyturn.proofs.jws import read_unverified
 
 from tests.admin.soft_authenticator import MAKER, SoftAuthenticator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from keyturn.admin.http_client import Answer, Call
+    from keyturn.device.api.transport import Answer, Call
 
 SERVED = "https://keyturn.example"
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
-from keyturn.admin.cli import app, main, register_local
-from keyturn.admin.device import Device
-from keyturn.admin.errors import UnreachableError
-from keyturn.admin.home import Home
-from keyturn.admin.seat import Seat
-from keyturn.admin.session import Ports
+from keyturn.cli.main import app, main, register_local
+from keyturn.cli.session import Ports
+from keyturn.device.core.errors import UnreachableError
+from keyturn.device.device import Device
+from keyturn.device.groups.membership import Seat
+from keyturn.device.home.home import Home
 from typer.testing import CliRunner
 
 from tests.admin.conftest import CHEAP
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from keyturn.admin.http_client import Answer, Call
+    from keyturn.device.api.transport import Answer, Call
     from typer.testing import Result
 
 ROTATION = "01JNM0000000000000000000A1"
@@ -676,7 +676,7 @@ def test_wrong_usage_is_told_in_two_lines_without_what_was_given(
 
 
 def test_what_is_wrong_in_the_program_itself_is_not_hidden(keyturn: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyturn.admin.session.Session.server", None)
+    monkeypatch.setattr("keyturn.cli.session.Session.server", None)
     assert isinstance(keyturn("client", "list").exception, TypeError)
 
 
@@ -708,7 +708,7 @@ def test_what_is_missing_in_local_commands_is_not_hidden(monkeypatch: pytest.Mon
     def broken(_name: str) -> None:
         raise ModuleNotFoundError(name="werkzeug")
 
-    monkeypatch.setattr("keyturn.admin.cli.import_module", broken)
+    monkeypatch.setattr("keyturn.cli.main.import_module", broken)
     with pytest.raises(ModuleNotFoundError):
         register_local(typer.Typer())
 

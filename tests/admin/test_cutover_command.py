@@ -8,10 +8,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.admin.cli import app
-from keyturn.admin.commands.cutover import _BECAUSE, _report
-from keyturn.admin.session import Ports
-from keyturn.domain.rhythm import Because
+from keyturn.cli.commands.cutover import _BECAUSE, _report
+from keyturn.cli.main import app
+from keyturn.cli.session import Ports
+from keyturn.domain.usage_silence import Because
 from typer.testing import CliRunner
 
 from tests.world import CLIENT, TOKEN, URL, World, WorldTransport, gateway, running

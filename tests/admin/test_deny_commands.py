@@ -8,8 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.admin.cli import app
-from keyturn.admin.session import Ports
+from keyturn.cli.main import app
+from keyturn.cli.session import Ports
 from keyturn.proofs.npub import encode_npub
 from typer.testing import CliRunner
 

@@ -6,8 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin.device import Device
-from keyturn.admin.errors import (
+from keyturn.device.core.errors import (
     AnotherServiceError,
     LostStepError,
     MembershipError,
@@ -17,10 +16,11 @@ from keyturn.admin.errors import (
     UnreachableError,
     UntrustedMessageError,
 )
-from keyturn.admin.home import Home
-from keyturn.admin.home_errors import DamagedError
-from keyturn.admin.notice import Notice
-from keyturn.admin.seat import Seat, take_seat
+from keyturn.device.core.notice import Notice
+from keyturn.device.device import Device
+from keyturn.device.groups.membership import Seat, take_seat
+from keyturn.device.home.errors import DamagedError
+from keyturn.device.home.home import Home
 from keyturn.domain.encodings import base64url_decode, to_milliseconds
 from keyturn.mls import Group, create_key_package
 from keyturn.proofs.npub import encode_npub
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from keyturn.admin.incidents import Incident
+    from keyturn.device.groups.incidents import Incident
 
 ROTATION = "01JNM0000000000000000000A1"
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from keyturn.admin.durations import format_age, format_duration, parse_duration
-from keyturn.admin.errors import UsageError
+from keyturn.cli.durations import format_age, format_duration, parse_duration
+from keyturn.device.core.errors import UsageError
 from keyturn.domain.encodings import milliseconds
 
 

@@ -5,8 +5,15 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.admin.events import RotationRequest, Signer, ack_event, key_package_event, rotation_event, service_event
-from keyturn.admin.notice import Notice
+from keyturn.device.core.notice import Notice
+from keyturn.device.core.signed_events import (
+    RotationRequest,
+    Signer,
+    ack_event,
+    key_package_event,
+    rotation_event,
+    service_event,
+)
 from keyturn.domain.encodings import base64url_encode, to_milliseconds
 from keyturn.proofs.nostr import Event, open_event, public_key
 from keyturn.proofs.receipts import Ack, receipt_key, verify_receipt

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from fido2.ctap import CtapError
 from keyturn.adapters.attestation.security_key import SecurityKeyAttestation
-from keyturn.admin.errors import SecurityKeyError
-from keyturn.admin.fido_keys import FidoKeys, plugged_in
-from keyturn.admin.vouching import NO_KEYS, SecurityKey
+from keyturn.device.attestation.authenticator import NO_KEYS, SecurityKey
+from keyturn.device.attestation.fido2 import FidoKeys, plugged_in
+from keyturn.device.core.errors import SecurityKeyError
 from keyturn.ports.attestation import AttestationRefused
 
 from tests.adapters.attestation.authorities import NOW

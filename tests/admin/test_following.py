@@ -6,12 +6,12 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.admin.device import Device
-from keyturn.admin.enrolment import Enrolment
-from keyturn.admin.errors import DeviceError, MembershipError, ServerRefusedError
-from keyturn.admin.events import Signer, key_package_event
-from keyturn.admin.home import Home
-from keyturn.admin.seat import Lost
+from keyturn.device.core.errors import DeviceError, MembershipError, ServerRefusedError
+from keyturn.device.core.signed_events import Signer, key_package_event
+from keyturn.device.device import Device
+from keyturn.device.groups.join import Enrolment
+from keyturn.device.groups.membership import Lost
+from keyturn.device.home.home import Home
 from keyturn.proofs.npub import encode_npub
 
 from tests.admin.conftest import CHEAP
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from keyturn.admin.incidents import Incident
-    from keyturn.admin.seat import Seat
+    from keyturn.device.groups.incidents import Incident
+    from keyturn.device.groups.membership import Seat
 
 ROTATION = "01JNM0000000000000000000A1"
 

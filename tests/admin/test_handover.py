@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin.errors import DeliveryError, UsageError
-from keyturn.admin.handover import run_with_secret, write_secret
+from keyturn.cli.deliver_secret import run_with_secret, write_secret
+from keyturn.device.core.errors import DeliveryError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

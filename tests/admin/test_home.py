@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keyturn.admin import home_files
-from keyturn.admin.home import Home
-from keyturn.admin.home_errors import (
+from keyturn.device.home import files as home_files
+from keyturn.device.home.errors import (
     AlreadyExistsError,
     BusyError,
     DamagedError,
@@ -26,8 +25,9 @@ from keyturn.admin.home_errors import (
     UnreadableError,
     WrongPassphraseError,
 )
-from keyturn.admin.home_header import create_header, parse_header
-from keyturn.admin.home_sealing import ScryptCost
+from keyturn.device.home.header import create_header, parse_header
+from keyturn.device.home.home import Home
+from keyturn.device.home.sealing import ScryptCost
 from keyturn.domain.encodings import canonical_json
 from keyturn.proofs.nostr import public_key
 
@@ -109,7 +109,7 @@ def test_a_creation_cut_short_can_be_repeated(path: Path, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("keyturn.admin.home.Header.to_bytes", crash)
+        patch.setattr("keyturn.device.home.home.Header.to_bytes", crash)
         with pytest.raises(KeyboardInterrupt):
             home_at(path)
     with pytest.raises(NotAHomeError):
@@ -351,7 +351,7 @@ def test_another_programs_json_is_no_home() -> None:
 
 
 def mend(fields: dict[str, object]) -> bytes:
-    from keyturn.admin.home_header import _checksum
+    from keyturn.device.home.header import _checksum
 
     fields.pop("checksum", None)
     return canonical_json({**fields, "checksum": _checksum(fields)})
@@ -461,7 +461,7 @@ def test_nothing_secret_is_in_the_folder_at_any_replacement(path: Path, monkeypa
         replace_private(target, data)
         seen.append(found(path, [*made[:2], notice, record, PASSPHRASE.encode()]))
 
-    monkeypatch.setattr("keyturn.admin.home.replace_private", watched)
+    monkeypatch.setattr("keyturn.device.home.home.replace_private", watched)
     home = Home.create(path, "laptop", PASSPHRASE, random, cost=CHEAP)
     home.save_all({("inbox", "01JD"): notice, ("group", "admins"): record})
     assert home.private_key() in made[:2]

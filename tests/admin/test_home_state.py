@@ -3,9 +3,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from keyturn.admin.home_errors import DamagedError
-from keyturn.admin.home_sealing import seal
-from keyturn.admin.home_state import State, _associated_data, open_state, seal_state
+from keyturn.device.home.errors import DamagedError
+from keyturn.device.home.sealing import seal
+from keyturn.device.home.state import State, _associated_data, open_state, seal_state
 
 DATA_KEY = bytes(range(32))
 PUBKEY = "ab" * 32

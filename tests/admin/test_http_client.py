@@ -5,9 +5,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin import http_client
-from keyturn.admin.errors import InsecureAddressError, UnreachableError, UsageError
-from keyturn.admin.http_client import Call, UrlTransport, checked_address
+from keyturn.device.api import transport as http_client
+from keyturn.device.api.transport import Call, UrlTransport, checked_address
+from keyturn.device.core.errors import InsecureAddressError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import bcrypt
 import pytest
-from keyturn.admin.cli import app
-from keyturn.admin.commands import client_import
-from keyturn.admin.errors import UnreachableError
-from keyturn.admin.session import Ports
+from keyturn.cli.commands import client_import
+from keyturn.cli.main import app
+from keyturn.cli.session import Ports
+from keyturn.device.core.errors import UnreachableError
 from keyturn.domain.encodings import new_secret
 from keyturn.domain.secret_format import scannable_secret
 from typer.testing import CliRunner
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from keyturn.admin.http_client import Answer, Call
+    from keyturn.device.api.transport import Answer, Call
     from typer.testing import Result
 
 OLD = "the secret of old"

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin.errors import NoCodeError
-from keyturn.admin.one_time_codes import CodePrompt
+from keyturn.cli.totp_prompt import CodePrompt
+from keyturn.device.core.errors import NoCodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

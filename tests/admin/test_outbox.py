@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin.device import Device
-from keyturn.admin.errors import ServerRefusedError, UnreachableError
-from keyturn.admin.home import Home
-from keyturn.admin.mail import INBOX
-from keyturn.admin.notice import Notice
-from keyturn.admin.outbox import OUTGOING, Letter
-from keyturn.admin.seat import Lost
+from keyturn.device.core.errors import ServerRefusedError, UnreachableError
+from keyturn.device.core.notice import Notice
+from keyturn.device.device import Device
+from keyturn.device.groups.local_store import INBOX
+from keyturn.device.groups.membership import Lost
+from keyturn.device.groups.outbox import OUTGOING, Letter
+from keyturn.device.home.home import Home
 from keyturn.domain.encodings import base64url_decode
 
 from tests.admin.fake_server import URL, Clock, FakeServer
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from keyturn.admin.home_state import State
-    from keyturn.admin.http_client import Answer, Call
+    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.home.state import State
 
 ROTATION = "01JNM0000000000000000000A1"
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin import answers
-from keyturn.admin.errors import UnreachableError
-from keyturn.admin.operator_token import token_path
-from keyturn.admin.output import ask, clean, fetching, moment, print_facts, print_json, print_note, print_table, waiting
-from keyturn.admin.people import key, person
-from keyturn.admin.session import default_home
+from keyturn.cli.operator_token import token_path
+from keyturn.cli.output import ask, clean, fetching, moment, print_facts, print_json, print_note, print_table, waiting
+from keyturn.cli.session import default_home
+from keyturn.device.api import response_fields as answers
+from keyturn.device.core.errors import UnreachableError
+from keyturn.device.core.format_keys import key, person
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_progress_is_not_for_pipes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_long_log_is_fetched_with_a_bar_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
-    monkeypatch.setattr("keyturn.admin.output._console", lambda *, err: console if err else None)
+    monkeypatch.setattr("keyturn.cli.output._console", lambda *, err: console if err else None)
     with fetching() as tell:
         tell("ops", 120, 200)
         tell("ops", 200, 0)
@@ -138,7 +138,7 @@ def test_a_long_log_is_fetched_with_a_bar_at_a_terminal(monkeypatch: pytest.Monk
 
 def test_nothing_moves_on_a_terminal_while_somebody_types(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(file=StringIO(), force_terminal=True, width=100)
-    monkeypatch.setattr("keyturn.admin.output._console", lambda *, err: console if err else None)
+    monkeypatch.setattr("keyturn.cli.output._console", lambda *, err: console if err else None)
     moving: list[bool] = []
 
     class Keyboard(StringIO):

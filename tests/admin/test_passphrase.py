@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from keyturn.admin.home_errors import ExposedPassphraseError, PassphraseError
-from keyturn.admin.passphrase import FILE_VARIABLE, read_passphrase
+from keyturn.cli.passphrase import FILE_VARIABLE, read_passphrase
+from keyturn.device.home.errors import ExposedPassphraseError, PassphraseError
 
 
 def private_file(folder: Path, content: bytes, mode: int = 0o600) -> Path:

@@ -4,15 +4,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.admin.commands.preflight import show_plan
-from keyturn.admin.errors import NotEnrolledError
-from keyturn.admin.plan import RotationPlan, Wish, make_plan
+from keyturn.cli.commands.preflight import show_plan
+from keyturn.device.core.errors import NotEnrolledError
+from keyturn.device.rotation_plan import RotationPlan, Wish, make_plan
 from keyturn.domain.encodings import to_milliseconds
 
 from tests.admin.fake_server import START
 
 if TYPE_CHECKING:
-    from keyturn.admin.device import Device
+    from keyturn.device.device import Device
 
     from tests.admin.fake_server import FakeServer
 

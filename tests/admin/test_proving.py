@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.adapters.attestation.security_key import SecurityKeyAttestation
-from keyturn.admin.device import Device
-from keyturn.admin.errors import NoCodeError, NotEnrolledError, NotSignedInError, SecurityKeyError, ServerRefusedError
-from keyturn.admin.fido_keys import FidoKeys
-from keyturn.admin.home import Home
-from keyturn.admin.sign_in import read_id_token
-from keyturn.admin.vouching import NO_KEYS
+from keyturn.device.attestation.authenticator import NO_KEYS
+from keyturn.device.attestation.fido2 import FidoKeys
+from keyturn.device.attestation.id_token import read_id_token
+from keyturn.device.core.errors import (
+    NoCodeError,
+    NotEnrolledError,
+    NotSignedInError,
+    SecurityKeyError,
+    ServerRefusedError,
+)
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
 
 from tests.admin.conftest import CHEAP
 from tests.admin.fake_server import URL, Clock, FakeServer
@@ -22,8 +28,8 @@ from tests.admin.soft_authenticator import MAKER, SoftAuthenticator
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.admin.http_client import Answer, Call
-    from keyturn.admin.vouching import SecurityKeys
+    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.attestation.authenticator import SecurityKeys
 
 
 @dataclass

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from keyturn.admin.errors import ServerRefusedError
-from keyturn.admin.http_client import Answer
-from keyturn.admin.refusals import fields_of
+from keyturn.device.api.error_hints import fields_of
+from keyturn.device.api.transport import Answer
+from keyturn.device.core.errors import ServerRefusedError
 
 
 def hint(error: str, reason: str) -> str:

@@ -7,10 +7,10 @@ import random
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from keyturn.adapters.relay_nostr import NostrRelays
-from keyturn.admin.commands.inbox import relay_inbox
-from keyturn.admin.errors import UnreachableError, UsageError
-from keyturn.admin.relay_inbox import RelayInbox, ordered
+from keyturn.adapters.nostr_relays import NostrRelays
+from keyturn.cli.commands.inbox import relay_inbox
+from keyturn.device.core.errors import UnreachableError, UsageError
+from keyturn.device.groups.relay_log import RelayInbox, ordered
 from keyturn.ports.store import Query
 from keyturn.records import paths
 
@@ -118,6 +118,6 @@ def test_from_a_real_relay_that_was_killed_in_between(world: World, relay: Relay
 
 def test_a_command_that_reads_from_a_relay_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     assert relay_inbox("wss://relay.example").url == "wss://relay.example"
-    monkeypatch.setattr("keyturn.admin.commands.inbox.find_spec", lambda _name: None)
+    monkeypatch.setattr("keyturn.cli.commands.inbox.find_spec", lambda _name: None)
     with pytest.raises(UsageError, match="nostr-sdk"):
         relay_inbox("wss://relay.example")

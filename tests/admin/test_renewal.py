@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin.device import Device
-from keyturn.admin.errors import LostStepError, NotEnrolledError, ServerRefusedError, UnreachableError
-from keyturn.admin.home import Home
+from keyturn.device.core.errors import LostStepError, NotEnrolledError, ServerRefusedError, UnreachableError
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
 
 from tests.admin.fake_server import URL, Clock, FakeServer
 from tests.admin.test_outbox import DeadLine, over
@@ -15,7 +15,7 @@ from tests.admin.test_outbox import DeadLine, over
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.admin.incidents import Incident
+    from keyturn.device.groups.incidents import Incident
     from keyturn.mls import Group
 
 

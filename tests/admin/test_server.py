@@ -4,10 +4,10 @@ import json
 import os
 
 import pytest
-from keyturn.admin.errors import ServerRefusedError, UnreachableError
-from keyturn.admin.events import Signer
-from keyturn.admin.http_client import Answer
-from keyturn.admin.server import Server
+from keyturn.device.api.client import Server
+from keyturn.device.api.transport import Answer
+from keyturn.device.core.errors import ServerRefusedError, UnreachableError
+from keyturn.device.core.signed_events import Signer
 
 from tests.admin.fake_server import URL, Clock, FakeServer
 

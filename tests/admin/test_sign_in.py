@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin.errors import NotSignedInError, UsageError
-from keyturn.admin.home import Home
-from keyturn.admin.sign_in import SignIn, read_id_token, signed_in
+from keyturn.device.attestation.id_token import SignIn, read_id_token, signed_in
+from keyturn.device.core.errors import NotSignedInError, UsageError
+from keyturn.device.home.home import Home
 from keyturn.domain.encodings import base64url_encode
 
 from tests.admin.conftest import CHEAP

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.adapters.attestation.dev_attest import DevAttestation
-from keyturn.admin.home import Home
-from keyturn.admin.software_key import KIND, SoftwareKey, software_key
+from keyturn.device.attestation.software_key import KIND, SoftwareKey, software_key
+from keyturn.device.home.home import Home
 from keyturn.ports.attestation import AttestationRefused
 
 from tests.admin.conftest import CHEAP

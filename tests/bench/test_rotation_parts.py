@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import keyturn.local.machine
 import pytest
-from keyturn.adapters.outbox import Outbox
-from keyturn.adapters.sqlite_file import SqliteFile
+from keyturn.adapters.sqlite.file import SqliteFile
+from keyturn.adapters.sqlite.outbox import Outbox
 from keyturn.local.gateway import open_gateway
 from keyturn.records import paths
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from keyturn.adapters.outbox import Event
+    from keyturn.adapters.sqlite.outbox import Event
 
     from bench.rotation_stage import Way
 

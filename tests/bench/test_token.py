@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from keyturn.domain.encodings import base64url_decode
-from keyturn.entry import wiring
+from keyturn.entry.composition import suite as wiring
 from werkzeug.test import Client
 
 from bench import token_race, token_rows, token_servers

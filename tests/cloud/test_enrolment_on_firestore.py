@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.entry import wiring
+from keyturn.entry.composition import suite as wiring
 
 from tests.cloud.world_on_firestore import FirestoreWorld
 from tests.emulators import FIRESTORE

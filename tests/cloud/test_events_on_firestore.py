@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.ports.events import SUBSCRIPTIONS
 from keyturn.ports.store import Update
+from keyturn.ports.triggers import SUBSCRIPTIONS
 from keyturn.records import paths
 
 from tests.cloud.world_on_firestore import running_on_firestore
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from keyturn.adapters.outbox import Event
+    from keyturn.adapters.sqlite.outbox import Event
 
     from tests.cloud.world_on_firestore import FirestoreWorld
 

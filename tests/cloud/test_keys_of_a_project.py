@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
-from keyturn.adapters.kms_cloud import CloudKeyNames
-from keyturn.admin.cli import CalmGroup
+from keyturn.adapters.google_kms.keys import CloudKeyNames
+from keyturn.cli.main import CalmGroup
 from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
 from keyturn.domain.policy import Policy
 from keyturn.local import keys_commands
 from keyturn.local.kms_stand_in import KmsStandIn
 from keyturn.ports.store import Create
-from keyturn.records.live import client_data
+from keyturn.records.client_document import client_data
 from typer.testing import CliRunner
 
 from tests.emulators import FIRESTORE
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from keyturn.adapters.store_firestore import FirestoreStore
+    from keyturn.adapters.firestore.store import FirestoreStore
     from typer.testing import Result
 
 pytestmark = FIRESTORE

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin.server import Server
+from keyturn.device.api.client import Server
 from keyturn.local.doctor import diagnose, open_folder
 
 from tests.cloud.emulated_machine import emulated_machine

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin.http_client import Call, UrlTransport
-from keyturn.admin.server import Server
+from keyturn.device.api.client import Server
+from keyturn.device.api.transport import Call, UrlTransport
 from keyturn.local.doctor import diagnose, open_folder, outbox_of
 from keyturn.local.errors import LocalError
 
@@ -17,7 +17,7 @@ from tests.local.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyturn.admin.device import Device
+    from keyturn.device.device import Device
 
     from tests.local.real_machine import Machine
 

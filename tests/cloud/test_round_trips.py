@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.feed_firestore import FirestoreFeed, FirestoreFollowing
-from keyturn.use_cases.sweep import SHARDS
-from keyturn.verifier.changes import in_thread
+from keyturn.adapters.firestore.change_feed import FirestoreFeed, FirestoreFollowing
+from keyturn.use_cases.sweep.sweep import SHARDS
+from keyturn.verifier.change_poll import in_thread
 from keyturn.verifier.verifier import Caching, Verifier
 
 from tests.cloud.world_on_firestore import running_on_firestore

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.documents import utc_now
-from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
-from keyturn.entry import wiring
-from keyturn.ports.environment import Environment
+from keyturn.adapters.document_values import utc_now
+from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
+from keyturn.entry.composition import suite as wiring
+from keyturn.ports.effects import Environment
 
 from tests.adapters.rpc_watch import Counter
 from tests.world import Clock, WatchedStore, World
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from keyturn.entry.wiring import Suite
+    from keyturn.entry.composition.suite import Suite
     from keyturn.ports.store import Document, Query, Snapshot, Store, Write
 
 

@@ -12,7 +12,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.hashes import SHA256
-from keyturn.adapters.kms_local import LocalKeys
+from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
 
 from tests.adapters.kms_scene import scene

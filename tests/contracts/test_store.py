@@ -9,8 +9,8 @@ from threading import Barrier, Thread
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from keyturn.adapters.store_memory import MemoryStore
-from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.adapters.memory_store import MemoryStore
+from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.ports.store import (
     Amend,
     Check,

@@ -16,7 +16,7 @@ from keyturn.domain.policy import Policy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyturn.domain.audit import Transition
+    from keyturn.domain.audit_chain import Transition
     from keyturn.domain.commands import Command
     from keyturn.domain.lifecycle import Decision
     from keyturn.domain.model import Rotation, Version

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.domain.audit import GENESIS, Head, Transition, chained, entry_hash, first_break
+from keyturn.domain.audit_chain import GENESIS, Head, Transition, chained, entry_hash, first_break
 from keyturn.domain.encodings import canonical_json
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bcrypt
 import pytest
+from keyturn.domain.bcrypt_import import bcrypt_hash, presentable
 from keyturn.domain.errors import InvalidRequest
-from keyturn.domain.imported import bcrypt_hash, presentable
 
 SALT, REST = "abcdefghijklmnopqrstuO", "B" * 30 + "C"
 GOOD = f"$2b$12${SALT}{REST}"

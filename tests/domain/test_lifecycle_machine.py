@@ -22,7 +22,7 @@ from tests.domain.scene import DAY, EVERYBODY, HOUR, LEAD, MARGIN, MINUTE, TICK,
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from keyturn.domain.audit import Transition
+    from keyturn.domain.audit_chain import Transition
     from keyturn.domain.lifecycle import Decision
 
 WHO = st.sampled_from((*EVERYBODY, *EVERYBODY, "eve"))

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from keyturn.domain.rhythm import (
+from keyturn.domain.usage_silence import (
     FACTOR,
     FLOOR,
     FRESH,

@@ -14,7 +14,7 @@ from keyturn.domain.model import RetiredBecause
 from tests.domain.scene import DAY, GRACE, HOUR, LEAD, MINUTE, STAGES, TICK, Scene, staged, version_id
 
 if TYPE_CHECKING:
-    from keyturn.domain.audit import Transition
+    from keyturn.domain.audit_chain import Transition
 
 EDGES = [timedelta(0), LEAD, 30 * MINUTE, HOUR, DAY, GRACE, GRACE + LEAD, 30 * DAY]
 MOMENTS = st.builds(

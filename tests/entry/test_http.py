@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import functions_framework
 import pytest
-from keyturn.entry.http import BODY_LIMIT_BYTES
+from keyturn.entry.http.routing import BODY_LIMIT_BYTES
 from werkzeug.test import Client
 
 from main import DOORS

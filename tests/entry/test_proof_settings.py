@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from keyturn.entry.proof_settings import AMR, NEEDS, ProofSettings, proofs_from_environment
-from keyturn.entry.settings import SettingsError, Stage
+from keyturn.entry.config.proof_settings import AMR, NEEDS, ProofSettings, proofs_from_environment
+from keyturn.entry.config.settings import SettingsError, Stage
 
 FIREBASE = {"KEYTURN_FIREBASE_PROJECT": "keyturn-prod"}
 APPLE = {

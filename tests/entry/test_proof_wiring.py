@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import firebase_admin  # type: ignore[import-untyped]  # the SDK has no types
 import pytest
 from keyturn.adapters.attestation.app_attest import DEVELOPMENT
-from keyturn.entry import wiring
-from keyturn.entry.proof_settings import AMR, ProofSettings
-from keyturn.entry.proof_wiring import ProofSuite, proofs
-from keyturn.entry.settings import Settings, SettingsError, Stage
-from keyturn.entry.wiring import Suite
+from keyturn.entry.composition import suite as wiring
+from keyturn.entry.composition.proof_suite import ProofSuite, proofs
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.proof_settings import AMR, ProofSettings
+from keyturn.entry.config.settings import Settings, SettingsError, Stage
 
 from tests.adapters.attestation.authorities import root
 from tests.proving.stage import Stage as People

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
-from keyturn.adapters.authoriser_proof import NAME as PROOF_AUTHORISER
-from keyturn.entry.settings import SettingsError, from_environment, to_environment
-from keyturn.entry.wiring import Suite
+from keyturn.adapters.authorisation.attested import NAME as PROOF_AUTHORISER
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.settings import SettingsError, from_environment, to_environment
 
 LOCAL = {"KEYTURN_STAGE": "local"}
 NEAR, FAR = "ws://127.0.0.1:7000", "wss://relay.example/nostr"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from keyturn.entry.settings import SettingsError, Stage, from_environment
+from keyturn.entry.config.settings import SettingsError, Stage, from_environment
 
 SAFE = {"KEYTURN_STAGE": "production", "KEYTURN_PROJECT": "keyturn-prod", "KEYTURN_AUTHORISER": "attested_admin"}
 TRIAL = {**SAFE, "KEYTURN_STAGE": "trial"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from keyturn.admin.events import Signer, key_package_event
+from keyturn.device.core.signed_events import Signer, key_package_event
 from keyturn.mls import create_key_package
 from keyturn.proofs.nip98 import sign_authorization
 from keyturn.proofs.nostr import sign_event

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.admin.device import Device
-from keyturn.admin.events import ack_event
-from keyturn.admin.home import Home
+from keyturn.device.core.signed_events import ack_event
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
 from keyturn.proofs.request_digest import request_digest
 
 from tests.functions.attested import Person, body, invite, refusal

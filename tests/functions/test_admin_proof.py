@@ -14,11 +14,11 @@ import functions_framework
 import jwt
 import pytest
 from keyturn.domain.encodings import base64url_encode
-from keyturn.entry import wiring
-from keyturn.entry.proof_settings import ProofSettings
-from keyturn.entry.proof_wiring import ProofSuite
-from keyturn.entry.settings import Settings, Stage
-from keyturn.entry.wiring import Suite
+from keyturn.entry.composition import suite as wiring
+from keyturn.entry.composition.proof_suite import ProofSuite
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.proof_settings import ProofSettings
+from keyturn.entry.config.settings import Settings, Stage
 from keyturn.proofs.nip98 import sign_authorization
 from keyturn.proofs.statement import Statement
 from werkzeug.test import Client

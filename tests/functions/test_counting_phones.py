@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from keyturn.adapters.attestation.app_attest import DEVELOPMENT
 from keyturn.domain.encodings import base64url_encode, invite_id
-from keyturn.entry.proof_settings import ProofSettings
-from keyturn.entry.proof_wiring import ProofSuite
+from keyturn.entry.composition.proof_suite import ProofSuite
+from keyturn.entry.config.proof_settings import ProofSettings
 from keyturn.proofs.statement import RegistrationStatement, Statement
-from keyturn.records.entities import from_data
-from keyturn.use_cases.prove_admin_record import Admin
+from keyturn.records.admin import Admin
+from keyturn.records.codec import from_data
 
 from tests.adapters.attestation.authorities import root
 from tests.adapters.attestation.test_app_attest import KIND, ROOT, Phone

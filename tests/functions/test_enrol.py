@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from keyturn.admin.events import Signer, key_package_event
+from keyturn.device.core.signed_events import Signer, key_package_event
 
 from tests.functions.scene import key_package
 from tests.use_cases.faults import Died, Wire

@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from keyturn.entry import wiring
-from keyturn.entry.settings import Settings, SettingsError, Stage, from_environment, to_environment
+from keyturn.entry.composition import suite as wiring
+from keyturn.entry.config.settings import Settings, SettingsError, Stage, from_environment, to_environment
 
 from tests.world import CLIENT, World, gateway, running
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.records.kinds import kind_of
+from keyturn.records.schema import kind_of
 
 from tests.functions.attested import Person, admins, admitted, body, invite, refusal
 from tests.use_cases.faults import Died, Wire

@@ -13,19 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from keyturn.admin.device import Device
-from keyturn.admin.errors import UnreachableError
-from keyturn.admin.home import Home
-from keyturn.admin.home_sealing import ScryptCost
-from keyturn.admin.http_client import Call, UrlTransport
-from keyturn.admin.operator_token import read_token
-from keyturn.admin.server import Server
+from keyturn.cli.operator_token import read_token
+from keyturn.device.api.client import Server
+from keyturn.device.api.transport import Call, UrlTransport
+from keyturn.device.core.errors import UnreachableError
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
+from keyturn.device.home.sealing import ScryptCost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from random import Random
 
-    from keyturn.admin.http_client import Answer
+    from keyturn.device.api.transport import Answer
 
 ROOT = Path(__file__).parents[2]
 CHEAP = ScryptCost(n=2**4)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from keyturn.local.doctor import open_folder
 from keyturn.ports.store import Create, Delete, Update
 from keyturn.records import paths
-from keyturn.use_cases.findings import thawed
+from keyturn.use_cases.doctor.findings import thawed
 
 from tests.local.real_machine import Machine
 from tests.local.waiting import until
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from keyturn.admin.device import Device
-    from keyturn.entry.wiring import Suite
+    from keyturn.device.device import Device
+    from keyturn.entry.composition.suite import Suite
     from keyturn.ports.store import Store
 
 CLIENT = paths.client("acme")

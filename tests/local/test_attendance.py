@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.attendance import attending
-from keyturn.adapters.outbox import Outbox
-from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.adapters.sqlite.delivery_lock import attending
+from keyturn.adapters.sqlite.outbox import Outbox
+from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.local.delivery import Delivery
-from keyturn.ports.events import TRIGGERS
 from keyturn.ports.store import Create, StoreUnavailable
+from keyturn.ports.triggers import TRIGGERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin import answers
-from keyturn.admin.device import Device
-from keyturn.admin.errors import ServerRefusedError
-from keyturn.admin.home import Home
-from keyturn.admin.operator_token import read_token
-from keyturn.admin.proving import Subject
-from keyturn.admin.seat import Lost
-from keyturn.admin.server import Server
+from keyturn.cli.operator_token import read_token
+from keyturn.device.api import response_fields as answers
+from keyturn.device.api.client import Server
+from keyturn.device.attestation.proof import Subject
+from keyturn.device.core.errors import ServerRefusedError
+from keyturn.device.device import Device
+from keyturn.device.groups.membership import Lost
+from keyturn.device.home.home import Home
 from keyturn.local.demo.authenticator import MARGIN_SECONDS, Authenticator
 from keyturn.local.demo.people import Person
 

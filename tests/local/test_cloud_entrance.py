@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from google.cloud.firestore_v1.types import Document
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from keyturn.entry.events import Delivered
+from keyturn.entry.http.cloud_events import Delivered
 from keyturn.local.cloud_entrance import LARGEST_EVENT_BYTES, CloudEntrance
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response

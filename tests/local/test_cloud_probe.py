@@ -6,9 +6,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
-from keyturn.adapters.store_memory import MemoryStore
-from keyturn.entry.settings import Cloud
+from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
+from keyturn.adapters.memory_store import MemoryStore
+from keyturn.entry.config.settings import Cloud
 from keyturn.local.cloud_entrance import CloudEntrance
 from keyturn.local.cloud_probe import PATH, Probe, register_probe
 from keyturn.local.emulators import start_firestore

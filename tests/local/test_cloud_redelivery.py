@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.outbox import Patience
+from keyturn.adapters.sqlite.outbox import Patience
 from keyturn.local.cloud_redelivery import Call, Redelivery
 from keyturn.local.doors import Doors
 from keyturn.local.server import Server

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin.http_client import Call, UrlTransport
+from keyturn.device.api.transport import Call, UrlTransport
 from keyturn.local.doctor import diagnose, open_folder
 from keyturn.ports.store import Query
-from keyturn.records.entities import from_data
+from keyturn.records.codec import from_data
 from keyturn.records.usage import VerifierLife, VersionUse
 
 from tests.local.real_machine import Machine

@@ -15,14 +15,14 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.bus_local import LocalBus
-from keyturn.adapters.documents import utc_now
-from keyturn.adapters.outbox import Outbox, Patience
-from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.adapters.document_values import utc_now
+from keyturn.adapters.sqlite.bus import LocalBus
+from keyturn.adapters.sqlite.outbox import Outbox, Patience
+from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.local.cloud_events import request_of
 from keyturn.local.delivery import Delivery
-from keyturn.ports.events import TRIGGERS
 from keyturn.ports.store import Create, StoreUnavailable
+from keyturn.ports.triggers import TRIGGERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -21,7 +21,7 @@ from keyturn.records import paths
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.entry.wiring import Suite
+    from keyturn.entry.composition.suite import Suite
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.outbox import Outbox, Patience
-from keyturn.adapters.store_sqlite import SqliteStore
-from keyturn.admin.cli import app, register_local
+from keyturn.adapters.sqlite.outbox import Outbox, Patience
+from keyturn.adapters.sqlite.store import SqliteStore
+from keyturn.cli.main import app, register_local
 from keyturn.local.delivery import Delivery
 from keyturn.local.doctor import diagnose, open_folder, outbox_of
 from keyturn.local.errors import LocalError
-from keyturn.ports.events import TRIGGERS
+from keyturn.ports.triggers import TRIGGERS
 from keyturn.records import paths
 from typer.testing import CliRunner
 

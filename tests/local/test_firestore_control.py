@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.store_firestore import FirestoreChannel, FirestoreStore
+from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.local.emulators import start_firestore
 from keyturn.local.errors import LocalError
 from keyturn.local.firestore_control import register_trigger, release_rules, wipe

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import typer
-from keyturn.adapters.kms_local import LocalKeys
-from keyturn.adapters.store_sqlite import SqliteStore
-from keyturn.admin.cli import CalmGroup
+from keyturn.adapters.key_file.keys import LocalKeys
+from keyturn.adapters.sqlite.store import SqliteStore
+from keyturn.cli.main import CalmGroup
 from keyturn.local import keys_commands
 from typer.testing import CliRunner
 

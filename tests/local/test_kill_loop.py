@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-from keyturn.admin.errors import ServerRefusedError, UnreachableError
-from keyturn.admin.server import Server
+from keyturn.device.api.client import Server
+from keyturn.device.core.errors import ServerRefusedError, UnreachableError
 from keyturn.local.doctor import diagnose, open_folder, outbox_of
 
 from tests.local.real_machine import Holdings, Killer, Machine
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from keyturn.admin.device import Device
+    from keyturn.device.device import Device
 
 ROTATIONS = 50
 WORKERS = 3

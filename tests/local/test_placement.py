@@ -9,8 +9,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.entry.settings import Settings, Stage
-from keyturn.entry.wiring import Suite
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.placement import place
 from keyturn.records import paths
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from keyturn.proofs.request_digest import PARAMS, request_digest
-from keyturn.use_cases.actions import ACTIONS
+from keyturn.use_cases.commands.actions import ACTIONS
 
 ABOUT: dict[str, Any] = {
     "client_id": "acme",

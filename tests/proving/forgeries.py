@@ -10,7 +10,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from keyturn.proofs.jws import compact
-from keyturn.use_cases.prove_admin_issue import TYPE
+from keyturn.use_cases.admin_proof.proof_token import TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,32 +12,32 @@ from typing import TYPE_CHECKING, Any, cast
 import pyotp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from keyturn.adapters.attestation.dev_attest import DevAttestation
-from keyturn.adapters.authoriser_proof import ProofAuthoriser
+from keyturn.adapters.authorisation.attested import ProofAuthoriser
+from keyturn.adapters.authorisation.jwks import TrustedKeys
 from keyturn.adapters.identity.local_identity import LocalIdentity
-from keyturn.adapters.kms_local import LocalKeys
-from keyturn.adapters.store_memory import MemoryStore
-from keyturn.adapters.trusted_keys import TrustedKeys
+from keyturn.adapters.key_file.keys import LocalKeys
+from keyturn.adapters.memory_store import MemoryStore
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.model import Client, ClientKind, ClientState
 from keyturn.domain.policy import Policy
 from keyturn.domain.proofs_policy import admin_rule
 from keyturn.ports.authorisation import Act
-from keyturn.ports.environment import Environment
+from keyturn.ports.effects import Environment
 from keyturn.ports.store import Create, Databases, put
 from keyturn.proofs.nostr import public_key, sign_event
 from keyturn.records import paths
-from keyturn.records.entities import from_data, to_data
-from keyturn.records.live import client_data
-from keyturn.use_cases.accept_event import AcceptEvent
-from keyturn.use_cases.clients import Clients
-from keyturn.use_cases.control_events import read_intent
-from keyturn.use_cases.prove_admin import ProveAdmin
-from keyturn.use_cases.prove_admin_challenge import Challenges
-from keyturn.use_cases.prove_admin_factors import Asked, Factors
-from keyturn.use_cases.prove_admin_issue import ProofIssuer
-from keyturn.use_cases.prove_admin_record import Admin, AdminDevice, AdminStatus, admin_path, seal_seed
-from keyturn.use_cases.prove_admin_refusals import Refusals
-from keyturn.use_cases.rosters import Roster, RosterMember
+from keyturn.records.admin import Admin, AdminDevice, AdminStatus, admin_path, seal_seed
+from keyturn.records.client_document import client_data
+from keyturn.records.codec import from_data, to_data
+from keyturn.records.roster import Roster, RosterMember
+from keyturn.use_cases.admin_proof.challenge import Challenges
+from keyturn.use_cases.admin_proof.factors import Asked, Factors
+from keyturn.use_cases.admin_proof.proof_token import ProofIssuer
+from keyturn.use_cases.admin_proof.prove import ProveAdmin
+from keyturn.use_cases.client_repository import Clients
+from keyturn.use_cases.commands.execute import AcceptEvent
+from keyturn.use_cases.commands.parse import read_intent
+from keyturn.use_cases.refusal_log import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from keyturn.adapters.attestation.app_check import AppCheckAttestation
-from keyturn.adapters.trusted_keys import TrustedKeys
+from keyturn.adapters.authorisation.jwks import TrustedKeys
 from keyturn.domain.proofs_policy import Missing, ProofRefused
-from keyturn.use_cases.prove_admin_factors import Factors
-from keyturn.use_cases.prove_admin_record import AdminDevice
+from keyturn.records.admin import AdminDevice
+from keyturn.use_cases.admin_proof.factors import Factors
 
 from tests.adapters.attestation import test_app_attest as app_attest
 from tests.adapters.attestation import test_app_check as app_check
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from keyturn.ports.attestation import Attestation, DeviceKey
-    from keyturn.use_cases.prove_admin import ProveAdmin
+    from keyturn.use_cases.admin_proof.prove import ProveAdmin
 
     Evidence: TypeAlias = Mapping[str, object]
     Forge: TypeAlias = Callable[["Scene", bytes], Evidence]

@@ -10,8 +10,8 @@ import pytest
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.errors import Unauthenticated
 from keyturn.domain.proofs_policy import Missing, ProofRefused
-from keyturn.use_cases.prove_admin_factors import Factors
-from keyturn.use_cases.prove_admin_record import AdminStatus
+from keyturn.records.admin import AdminStatus
+from keyturn.use_cases.admin_proof.factors import Factors
 
 from tests.proving import forgeries
 from tests.proving.stage import URL, Stage
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.adapters.identity.local_identity import LocalIdentity
-    from keyturn.use_cases.prove_admin_factors import Asked
+    from keyturn.use_cases.admin_proof.factors import Asked
 
     Make: TypeAlias = "Callable[[Stage], Asked]"
 

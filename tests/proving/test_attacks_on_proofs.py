@@ -13,10 +13,10 @@ from keyturn.domain.proofs_policy import AllOf, AnyOf, Missing, ProofRefused
 from keyturn.proofs.errors import Unproven
 from keyturn.proofs.statement import jti_of
 from keyturn.records import paths
-from keyturn.records.entities import to_data
-from keyturn.use_cases.control_events import read_intent
-from keyturn.use_cases.prove_admin_refusals import MOST_ENTRIES
-from keyturn.use_cases.rosters import Roster, RosterMember
+from keyturn.records.codec import to_data
+from keyturn.records.roster import Roster, RosterMember
+from keyturn.use_cases.commands.parse import read_intent
+from keyturn.use_cases.refusal_log import MOST_ENTRIES
 
 from tests.proving import forgeries
 from tests.proving.forgeries import with_claims, with_header

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from keyturn.domain.proofs_policy import Missing, ProofRefused
-from keyturn.use_cases.prove_admin_factors import Asked, Factors
-from keyturn.use_cases.prove_admin_record import AdminDevice
+from keyturn.records.admin import AdminDevice
+from keyturn.use_cases.admin_proof.factors import Asked, Factors
 
 from tests.adapters.attestation.test_app_attest import KIND, Phone, registered
 from tests.proving.stage import URL
 
 if TYPE_CHECKING:
-    from keyturn.use_cases.prove_admin import ProveAdmin
+    from keyturn.use_cases.admin_proof.prove import ProveAdmin
 
     from tests.proving.stage import Stage
 

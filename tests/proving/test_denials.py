@@ -10,8 +10,8 @@ from keyturn.domain.errors import Unavailable
 from keyturn.domain.proofs_policy import ProofRefused
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records import paths
-from keyturn.records.entities import to_data
-from keyturn.use_cases.denials import TAKEN_WHILE_STOPPED, Denied
+from keyturn.records.codec import to_data
+from keyturn.records.denylist import TAKEN_WHILE_STOPPED, Denied
 
 if TYPE_CHECKING:
     from tests.proving.stage import Stage

@@ -21,26 +21,26 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from keyturn.adapters.authoriser_proof import ProofAuthoriser
-from keyturn.adapters.kms_cloud import LAG_SECONDS, PUBLISHED_SECONDS, CloudSigner
-from keyturn.adapters.kms_local import LocalKeys
-from keyturn.adapters.kms_versions import CloudKey
-from keyturn.adapters.store_memory import MemoryStore
-from keyturn.adapters.trusted_keys import FRESH_SECONDS, TrustedKeys
+from keyturn.adapters.authorisation.attested import ProofAuthoriser
+from keyturn.adapters.authorisation.jwks import FRESH_SECONDS, TrustedKeys
+from keyturn.adapters.google_kms.key_versions import CloudKey
+from keyturn.adapters.google_kms.keys import LAG_SECONDS, PUBLISHED_SECONDS, CloudSigner
+from keyturn.adapters.key_file.keys import LocalKeys
+from keyturn.adapters.memory_store import MemoryStore
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.errors import Unavailable
 from keyturn.domain.proofs_policy import LIFETIME_SECONDS, Missing, ProofRefused, admin_rule
 from keyturn.ports.authorisation import Act
 from keyturn.ports.keys import KeyRefused
 from keyturn.proofs.jws import read_unverified
-from keyturn.use_cases.prove_admin_issue import ProofIssuer
-from keyturn.use_cases.prove_admin_refusals import Refusals
+from keyturn.use_cases.admin_proof.proof_token import ProofIssuer
+from keyturn.use_cases.refusal_log import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from keyturn.adapters.kms_rpc import KmsRpc
+    from keyturn.adapters.google_kms.rpc import KmsRpc
     from keyturn.ports.keys import Signer
 
 ISSUER, AUDIENCE = "https://keyturn.example/admin_proof", "https://keyturn.example/rotate_request"

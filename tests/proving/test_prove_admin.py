@@ -14,8 +14,8 @@ from keyturn.domain.errors import RateLimited, Unauthenticated
 from keyturn.domain.proofs_policy import LIFETIME_SECONDS, ProofRefused
 from keyturn.ports.store import LostRace
 from keyturn.proofs.statement import jti_of
-from keyturn.use_cases.prove_admin import REFUSAL_SECONDS
-from keyturn.use_cases.prove_admin_record import challenge_path
+from keyturn.records.admin import challenge_path
+from keyturn.use_cases.admin_proof.prove import REFUSAL_SECONDS
 
 from tests.proving.stage import ROTATION, URL
 

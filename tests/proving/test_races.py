@@ -8,7 +8,7 @@ from threading import Barrier
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.domain.errors import Refusal
 from keyturn.domain.lockout import FREE_FAILURES
 

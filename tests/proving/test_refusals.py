@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.proofs_policy import Missing
 from keyturn.ports.store import StoreUnavailable
-from keyturn.use_cases.prove_admin_refusals import KEPT, Refusals, refusals_path
+from keyturn.use_cases.refusal_log import KEPT, Refusals, refusals_path
 
 if TYPE_CHECKING:
     import pytest

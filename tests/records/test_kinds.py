@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.domain.audit import Transition, chained
+from keyturn.domain.audit_chain import Transition, chained
 from keyturn.domain.model import Client, ClientKind, ClientState
 from keyturn.domain.policy import Policy
-from keyturn.records.entities import to_data
-from keyturn.records.kinds import KINDS, kind_of
-from keyturn.records.live import client_data
+from keyturn.records.client_document import client_data
+from keyturn.records.codec import to_data
+from keyturn.records.schema import KINDS, kind_of
 
 from tests.domain.scene import STAGES, staged
 

@@ -9,8 +9,8 @@ from keyturn.domain import lifecycle
 from keyturn.domain.errors import Broken
 from keyturn.domain.model import Client, Rotation, Version
 from keyturn.records import paths
-from keyturn.records.entities import from_data, to_data
-from keyturn.records.live import live_state
+from keyturn.records.client_document import live_state
+from keyturn.records.codec import from_data, to_data
 
 from tests.world import CLIENT, World, running
 

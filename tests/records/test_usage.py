@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from keyturn.domain.rhythm import HOUR, hour_of
+from keyturn.domain.usage_silence import HOUR, hour_of
 from keyturn.records.usage import (
     KEPT,
     CallerUse,

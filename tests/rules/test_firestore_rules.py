@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.adapters.store_firestore import FirestoreStore
+from keyturn.adapters.firestore.store import FirestoreStore
 from keyturn.local.errors import LocalError
 from keyturn.local.firestore_control import release_rules, rule_coverage
 from keyturn.ports.store import Create
-from keyturn.records.kinds import KINDS
+from keyturn.records.schema import KINDS
 
 from tests.emulators import FIRESTORE
 from tests.rules.client import Rest, unsigned_token
@@ -20,7 +20,7 @@ from tests.rules.client import Rest, unsigned_token
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from keyturn.adapters.store_firestore import FirestoreChannel
+    from keyturn.adapters.firestore.store import FirestoreChannel
 
 pytestmark = FIRESTORE
 

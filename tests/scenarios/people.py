@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keyturn.admin import answers
-from keyturn.admin.device import Device
-from keyturn.admin.errors import UnreachableError
-from keyturn.admin.home import Home
+from keyturn.device.api import response_fields as answers
+from keyturn.device.core.errors import UnreachableError
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
 
 from tests.world import CHEAP, GROUP, URL, WorldTransport
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from keyturn.admin.http_client import Answer, Call
-    from keyturn.admin.incidents import Incident
-    from keyturn.admin.seat import Seat
+    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.groups.incidents import Incident
+    from keyturn.device.groups.membership import Seat
 
     from tests.world import World
 

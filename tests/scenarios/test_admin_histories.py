@@ -14,16 +14,16 @@ import pyotp
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from keyturn.entry import wiring
+from keyturn.entry.composition import suite as wiring
 from keyturn.records import paths
-from keyturn.use_cases.admin_register import read_admin
-from keyturn.use_cases.examine_admins import admin_findings, read_admin_documents
+from keyturn.records.admin_directory import read_admin
+from keyturn.use_cases.doctor.admin_checks import admin_findings, read_admin_documents
 
 from tests.functions.attested import Person, body
 from tests.world import GROUP, World
 
 if TYPE_CHECKING:
-    from keyturn.use_cases.prove_admin_record import Admin
+    from keyturn.records.admin import Admin
     from werkzeug.test import TestResponse
 
 USERS = ("alice", "bob", "carol")

@@ -16,10 +16,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from keyturn.adapters.groups_mls import MlsGroups, MlsSession
-from keyturn.adapters.kms_local import LocalKeys
-from keyturn.adapters.store_sqlite import SqliteStore
-from keyturn.admin import answers
+from keyturn.adapters.key_file.keys import LocalKeys
+from keyturn.adapters.mls.groups import MlsGroups, MlsSession
+from keyturn.adapters.sqlite.store import SqliteStore
+from keyturn.device.api import response_fields as answers
 from keyturn.domain.encodings import base64url_decode
 from keyturn.mls import ApplicationReceived, Group, MlsError
 from keyturn.records import paths
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from keyturn.adapters.service_identity import ServiceIdentity
+    from keyturn.adapters.mls.service_identity import ServiceIdentity
     from keyturn.ports.store import Data
 
     from tests.world import World

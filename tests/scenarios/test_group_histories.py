@@ -24,9 +24,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from keyturn.adapters import message_heads_mls
-from keyturn.admin.errors import DeviceError, ServerRefusedError
-from keyturn.admin.seat import Lost
+from keyturn.adapters.mls import message_headers as message_heads_mls
+from keyturn.device.core.errors import DeviceError, ServerRefusedError
+from keyturn.device.groups.membership import Lost
 from keyturn.domain.encodings import base64url_decode
 from keyturn.domain.policy import Policy
 from keyturn.mls import ApplicationReceived, MlsError, cipher_suite, private_message
@@ -34,9 +34,9 @@ from keyturn.ports.relay import Outcome
 from keyturn.ports.store import Query
 from keyturn.proofs.nostr import parse_event
 from keyturn.records import paths
-from keyturn.use_cases.examine import Examine
-from keyturn.use_cases.publish_log import PublishLog
-from keyturn.use_cases.sweep import pages
+from keyturn.use_cases.doctor.examination import Examine
+from keyturn.use_cases.groups.relay_outbox import PublishLog
+from keyturn.use_cases.sweep.sweep import pages
 
 from tests.scenarios.people import Person
 from tests.world import CLIENT, GROUP, World, running
@@ -44,11 +44,11 @@ from tests.world import CLIENT, GROUP, World, running
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from keyturn.adapters.groups_mls import MlsGroups
-    from keyturn.adapters.store_memory import MemoryStore
+    from keyturn.adapters.memory_store import MemoryStore
+    from keyturn.adapters.mls.groups import MlsGroups
     from keyturn.mls import Group
     from keyturn.ports.store import Data, Document
-    from keyturn.use_cases.examine import Examination
+    from keyturn.use_cases.doctor.examination import Examination
 
 USERS = ("alice", "bob", "carol")
 CLIENTS = (CLIENT, "second-client")

@@ -7,9 +7,9 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.admin import answers
-from keyturn.admin.errors import ServerRefusedError, UnreachableError
-from keyturn.admin.events import ack_event, envelope_event, said
+from keyturn.device.api import response_fields as answers
+from keyturn.device.core.errors import ServerRefusedError, UnreachableError
+from keyturn.device.core.signed_events import ack_event, envelope_event, said
 from keyturn.domain.encodings import base64url_decode
 from keyturn.domain.model import Phase
 from keyturn.mls import ApplicationReceived, Group, MlsError

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import typer
-from keyturn.admin import cli
-from keyturn.admin.operator_token import token_path
+from keyturn.cli import main as cli
+from keyturn.cli.operator_token import token_path
 from keyturn.domain.policy import Policy
-from keyturn.entry.proof_settings import ProofSettings
+from keyturn.entry.config.proof_settings import ProofSettings
 
 from tests.terraform.reading import ROOT, literals, read
 

@@ -8,16 +8,18 @@ from dataclasses import astuple
 from pathlib import Path
 
 import pytest
-from keyturn.entry import events
-from keyturn.entry.problems import problem
-from keyturn.entry.proof_settings import proofs_from_environment
-from keyturn.entry.settings import Stage, from_environment
-from keyturn.ports.events import SUBSCRIPTIONS, TRIGGERS
+from keyturn.entry.config.proof_settings import proofs_from_environment
+from keyturn.entry.config.settings import Stage, from_environment
+from keyturn.entry.http import cloud_events as events
+from keyturn.entry.http.problems import problem
 from keyturn.ports.indexes import INDEXES
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
-from keyturn.records.kinds import KINDS
-from keyturn.use_cases import early_retirement, leak, sweep
-from keyturn.use_cases.expiry import EXPIRING, WITH_ROTATIONS
+from keyturn.ports.triggers import SUBSCRIPTIONS, TRIGGERS
+from keyturn.records.schema import KINDS
+from keyturn.use_cases.clients import leak
+from keyturn.use_cases.sweep import sweep
+from keyturn.use_cases.sweep.expiry import EXPIRING, WITH_ROTATIONS
+from keyturn.use_cases.usage import early_retirement
 from keyturn.verifier import honeytoken
 
 from main import DOORS

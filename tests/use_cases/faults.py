@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from keyturn.adapters.groups_mls import MlsSession
+from keyturn.adapters.mls.groups import MlsSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable

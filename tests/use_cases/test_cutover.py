@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.admin.errors import ServerRefusedError
+from keyturn.device.core.errors import ServerRefusedError
 from keyturn.ports.store import Create, Delete, StoreUnavailable, Update
 
 from tests.world import CLIENT, EACH_STORE, gateway

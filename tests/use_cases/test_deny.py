@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from keyturn.admin.errors import ServerRefusedError
+from keyturn.device.core.errors import ServerRefusedError
 from keyturn.domain.errors import Unavailable
-from keyturn.entry.views import plain
+from keyturn.entry.http.views import plain
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records import paths
-from keyturn.use_cases.denials import TAKEN_WHILE_STOPPED, Denied
-from keyturn.use_cases.deny import MOST_DENIED
+from keyturn.records.denylist import TAKEN_WHILE_STOPPED, Denied
+from keyturn.use_cases.admins.edit_denylist import MOST_DENIED
 
 from tests.use_cases.faults import Died, Wire
 from tests.world import CLIENT, EACH_STORE, GROUP
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from keyturn.ports.store import Document, Query, Snapshot, Write
     from keyturn.proofs.nostr import Event
-    from keyturn.use_cases.deny import Deny
+    from keyturn.use_cases.admins.edit_denylist import Deny
     from werkzeug.test import TestResponse
 
     from tests.world import Admin, WatchedStore, World

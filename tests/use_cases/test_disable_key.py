@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from keyturn.domain.errors import Conflict, NotFound
-from keyturn.entry import wiring
-from keyturn.ports.environment import Environment
+from keyturn.entry.composition import suite as wiring
+from keyturn.ports.effects import Environment
 from keyturn.ports.keys import KeyRefused
-from keyturn.use_cases.disable_key import DisableMacKey, clients_by_key
+from keyturn.use_cases.clients.disable_mac_key import DisableMacKey, clients_by_key
 
 from tests.adapters.kms_scene import scene
 from tests.world import World, running
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from keyturn.ports.environment import Sleep
+    from keyturn.ports.effects import Sleep
     from keyturn.ports.keys import KeyRing
 
 LAG_SECONDS = 70.0

@@ -13,9 +13,9 @@ from keyturn.domain.model import Version
 from keyturn.mls import cipher_suite, private_message
 from keyturn.ports.store import LostRace, Query, StoreUnavailable, Update
 from keyturn.records import paths
-from keyturn.records.entities import from_data
-from keyturn.use_cases.clients import Clients
-from keyturn.use_cases.distribute import Distribute
+from keyturn.records.codec import from_data
+from keyturn.use_cases.client_repository import Clients
+from keyturn.use_cases.distribution.distribute import Distribute
 from keyturn.verifier.matching import matches
 
 from tests.use_cases.faults import Died, Wire

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.domain.model import Rotation
-from keyturn.ports.environment import Environment
+from keyturn.ports.effects import Environment
 from keyturn.records import paths
-from keyturn.records.live import group_key
-from keyturn.use_cases.waiting import PATIENCE_SECONDS, STAGGER_SECONDS, Waiting, WaitingRoom
+from keyturn.records.client_document import group_key
+from keyturn.use_cases.distribution.batch_leader import PATIENCE_SECONDS, STAGGER_SECONDS, Waiting, WaitingRoom
 
 from bench.distribute_stage import Sent, send
 from tests.world import GROUP
@@ -54,7 +54,7 @@ def test_hardly_a_commit_is_in_vain(sent: Sent) -> None:
 
 def waiting_rotations(world: World, count: int) -> list[Rotation]:
     """Ask for rotations of so many clients, and deliver none; the oldest first."""
-    from keyturn.records.entities import from_data
+    from keyturn.records.codec import from_data
 
     found = []
     for number in range(count):
@@ -94,7 +94,7 @@ def test_progress_of_others_starts_the_wait_anew_and_being_sent_along_ends_it(wo
 
 
 def test_a_rotation_beyond_the_batch_takes_itself_along(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyturn.use_cases.waiting.BATCH", 2)
+    monkeypatch.setattr("keyturn.use_cases.distribution.batch_leader.BATCH", 2)
     rotations = waiting_rotations(world.found("alice"), 3)
     led = WaitingRoom(world.control, Environment(bytes, lambda _seconds: None)).led(rotations[2])
     assert led[0] == Waiting(rotations[2].rotation_id, "client-2")

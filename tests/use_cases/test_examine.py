@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.domain import audit
+from keyturn.domain import audit_chain as audit
 from keyturn.domain.encodings import base64url_decode, base64url_encode
-from keyturn.ports.environment import Environment
+from keyturn.ports.effects import Environment
 from keyturn.proofs.nostr import sign_event
 from keyturn.records import paths
-from keyturn.use_cases.examine import Examine
+from keyturn.use_cases.doctor.examination import Examine
 
 from tests.local.rotated import CLIENT, Patient, Rotated, patient, rotated
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from keyturn.use_cases.examine import Examination
+    from keyturn.use_cases.doctor.examination import Examination
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 GROUP, ROSTER = paths.group("ops"), paths.roster("ops")
@@ -41,7 +41,7 @@ def ill(healthy: Rotated, tmp_path: Path) -> Iterator[Patient]:
 
 
 def examine(opened: Patient, read_head: Callable[[bytes], Any] | None = None) -> Examination:
-    from keyturn.adapters import message_heads_mls
+    from keyturn.adapters.mls import message_headers as message_heads_mls
 
     suite = opened.suite
     return Examine(
@@ -383,7 +383,7 @@ def test_breach_says_where_it_is(ill: Patient) -> None:
 
 
 def test_notice_may_be_gone_after_its_time(ill: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyturn.use_cases.examine_client.NOTICES_LAST", timedelta(0))
+    monkeypatch.setattr("keyturn.use_cases.doctor.client_checks.NOTICES_LAST", timedelta(0))
     ill.set(message(4), kind="gone", event="")
     ill.drop(message(6))
     assert not [breach for breach in examine(ill).breaches if breach.subject == "client acme"]
@@ -402,7 +402,7 @@ def test_examination_writes_nothing(ill: Patient) -> None:
 
 
 def test_what_never_stands_still_is_said_and_no_breach(ill: Patient) -> None:
-    from keyturn.adapters.message_heads_mls import read_head
+    from keyturn.adapters.mls.message_headers import read_head
 
     ill.set(GROUP, next_index=3)
     get = ill.store.get

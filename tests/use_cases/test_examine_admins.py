@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.adapters.message_heads_mls import read_head
-from keyturn.ports.environment import Environment
+from keyturn.adapters.mls.message_headers import read_head
+from keyturn.ports.effects import Environment
 from keyturn.ports.store import Delete, put
 from keyturn.records import paths
-from keyturn.use_cases.examine import Examine
+from keyturn.use_cases.doctor.examination import Examine
 
 from tests.functions.attested import admitted, body
 from tests.world import running
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from keyturn.use_cases.examine import Examination
+    from keyturn.use_cases.doctor.examination import Examination
 
     from tests.world import World
 

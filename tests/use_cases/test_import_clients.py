@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import bcrypt
 import pytest
-from keyturn.adapters.message_heads_mls import read_head
+from keyturn.adapters.mls.message_headers import read_head
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records import paths
-from keyturn.use_cases.examine import Examine
+from keyturn.use_cases.doctor.examination import Examine
 
 from tests.world import EACH_STORE, GROUP
 

@@ -11,7 +11,7 @@ from keyturn.domain.secret_format import hint_of
 from keyturn.ports.store import StoreUnavailable
 from keyturn.proofs.receipts import Sighting, receipt_key, sign_sighting
 from keyturn.records import paths
-from keyturn.use_cases import leak
+from keyturn.use_cases.clients import leak
 
 from tests.world import CLIENT, EACH_STORE
 

@@ -8,9 +8,9 @@ from threading import Barrier, local
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.admin.errors import ServerRefusedError
+from keyturn.device.core.errors import ServerRefusedError
 from keyturn.domain.errors import RateLimited
-from keyturn.use_cases import limits
+from keyturn.use_cases.commands import requester_limits as limits
 
 from tests.world import EACH_STORE, GROUP, QUICK
 

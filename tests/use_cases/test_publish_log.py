@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from keyturn.adapters.relay_nostr import NostrRelays
+from keyturn.adapters.nostr_relays import NostrRelays
 from keyturn.ports.relay import Outcome
 from keyturn.ports.store import Query, StoreUnavailable
 from keyturn.records import paths
-from keyturn.records.kinds import kind_of
-from keyturn.use_cases.publish_log import NOTE_LASTS, TRIED_FOR, PublishLog
+from keyturn.records.schema import kind_of
+from keyturn.use_cases.groups.relay_outbox import NOTE_LASTS, TRIED_FOR, PublishLog
 
 from tests.adapters.relay_process import RelayProcess
 from tests.use_cases.faults import Died, Wire
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from keyturn.adapters.groups_mls import MlsGroups
+    from keyturn.adapters.mls.groups import MlsGroups
     from keyturn.ports.relay import Relays
 
     from tests.world import World

@@ -6,19 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from keyturn.ports.environment import Environment
+from keyturn.ports.effects import Environment
 from keyturn.ports.store import Delete, LostRace, Update
 from keyturn.records import paths
-from keyturn.records.entities import from_data
-from keyturn.use_cases.clients import Clients
-from keyturn.use_cases.rosters import Roster
+from keyturn.records.codec import from_data
+from keyturn.records.roster import Roster
+from keyturn.use_cases.client_repository import Clients
 
 from tests.world import CLIENT, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyturn.adapters.store_memory import MemoryStore
+    from keyturn.adapters.memory_store import MemoryStore
     from keyturn.ports.store import Data
     from keyturn.proofs.nostr import Event
 

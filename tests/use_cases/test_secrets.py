@@ -13,8 +13,8 @@ import pytest
 from keyturn.domain.encodings import base64url_decode
 from keyturn.domain.errors import Broken
 from keyturn.ports.keys import KeyUnavailable
-from keyturn.use_cases.clients import Clients
-from keyturn.use_cases.distribute import Distribute
+from keyturn.use_cases.client_repository import Clients
+from keyturn.use_cases.distribution.distribute import Distribute
 
 from tests.world import CLIENT, World, running
 

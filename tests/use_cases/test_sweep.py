@@ -10,15 +10,15 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from keyturn.adapters.message_heads_mls import read_head
+from keyturn.adapters.mls.message_headers import read_head
 from keyturn.domain.encodings import due_shard
 from keyturn.domain.policy import Policy
 from keyturn.ports.bus import BusUnavailable
 from keyturn.ports.store import Create, Update, put
-from keyturn.use_cases.examine import Examine
-from keyturn.use_cases.expiry import EXPIRING, Expiry
-from keyturn.use_cases.expiry import PAGE as EXPIRED_PAGE
-from keyturn.use_cases.sweep import PAGE, SHARDS
+from keyturn.use_cases.doctor.examination import Examine
+from keyturn.use_cases.sweep.expiry import EXPIRING, Expiry
+from keyturn.use_cases.sweep.expiry import PAGE as EXPIRED_PAGE
+from keyturn.use_cases.sweep.sweep import PAGE, SHARDS
 
 from tests.world import CLIENT, EACH_STORE, GROUP
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from keyturn.entry import wiring
+from keyturn.entry.composition import suite as wiring
 from keyturn.local.gateway import open_gateway
 from keyturn.local.server import Server
 from keyturn.verifier.middleware.credentials import Guard

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.documents import utc_now
-from keyturn.adapters.store_memory import MemoryStore
+from keyturn.adapters.document_values import utc_now
+from keyturn.adapters.memory_store import MemoryStore
 from keyturn.domain.encodings import base64url_decode, base64url_encode, canonical_input, new_secret, ulid
 from keyturn.domain.lifecycle import settle
 from keyturn.domain.model import (
@@ -26,7 +26,7 @@ from keyturn.ports.keys import KeyUnavailable
 from keyturn.ports.store import StoreUnavailable, put
 from keyturn.proofs.receipts import receipt_key
 from keyturn.records import paths
-from keyturn.records.live import CHANGED_AT, client_data, live_state
+from keyturn.records.client_document import CHANGED_AT, client_data, live_state
 from keyturn.verifier.verifier import Caching, Verifier
 
 if TYPE_CHECKING:

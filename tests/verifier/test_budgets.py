@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import flask
 import pytest
 from keyturn.domain.errors import RateLimited
-from keyturn.entry import oauth, wiring
-from keyturn.entry.settings import Cloud
-from keyturn.entry.wiring import Suite
-from keyturn.verifier import budgets
-from keyturn.verifier.budgets import Budgets, source_of
+from keyturn.entry.composition import suite as wiring
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.settings import Cloud
+from keyturn.entry.http import oauth
+from keyturn.verifier import failure_limits as budgets
+from keyturn.verifier.failure_limits import Budgets, source_of
 from keyturn.verifier.verifier import Caching, Verifier
 from werkzeug.test import EnvironBuilder
 

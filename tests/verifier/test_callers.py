@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.store_memory import MemoryStore
+from keyturn.adapters.memory_store import MemoryStore
 from keyturn.ports.store import Create, StoreUnavailable
 from keyturn.records import paths
 from keyturn.verifier import callers as module

@@ -10,7 +10,7 @@ from keyturn.domain.encodings import new_secret
 from keyturn.domain.errors import RateLimited
 from keyturn.ports.keys import KeyUnavailable
 from keyturn.ports.store import StoreUnavailable
-from keyturn.verifier.budgets import Budgets
+from keyturn.verifier.failure_limits import Budgets
 from keyturn.verifier.verifier import Caching, Verifier
 
 from tests.world import CLIENT

@@ -10,7 +10,7 @@ import pytest
 from keyturn.domain.model import ClientStatus
 from keyturn.proofs.receipts import receipt_key
 from keyturn.verifier import matching
-from keyturn.verifier.budgets import Budgets
+from keyturn.verifier.failure_limits import Budgets
 from keyturn.verifier.verifier import Caching, Verifier, monotonic
 
 from tests.verifier.stage import CountedMac, Reachable, Stage

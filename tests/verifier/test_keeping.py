@@ -12,7 +12,8 @@ from keyturn.domain.model import ClientStatus
 from keyturn.ports.keys import KeyUnavailable
 from keyturn.ports.store import StoreUnavailable, put
 from keyturn.records import paths
-from keyturn.verifier import cache, reading
+from keyturn.verifier import cache
+from keyturn.verifier import shared_reads as reading
 from keyturn.verifier.verdict import Reason
 from keyturn.verifier.verifier import Caching, Verifier
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
+from keyturn.domain.bcrypt_import import BCRYPT
 from keyturn.domain.encodings import new_secret
-from keyturn.domain.imported import BCRYPT
 from keyturn.domain.model import RetiredBecause, Version, VersionState
-from keyturn.verifier import legacy
-from keyturn.verifier.legacy import Imported, ImportedBusy
+from keyturn.verifier import bcrypt_check as legacy
+from keyturn.verifier.bcrypt_check import Imported, ImportedBusy
 from keyturn.verifier.verdict import Reason
 
 from tests.verifier.stage import Process, Stage

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.feed_firestore import FirestoreFeed
+from keyturn.adapters.firestore.change_feed import FirestoreFeed
 from keyturn.domain.model import ClientStatus
 from keyturn.domain.policy import Policy
-from keyturn.entry.settings import Cloud, Settings, SettingsError, from_environment, to_environment
-from keyturn.entry.settings import Stage as Stages
-from keyturn.entry.wiring import Suite
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.settings import Cloud, Settings, SettingsError, from_environment, to_environment
+from keyturn.entry.config.settings import Stage as Stages
 from keyturn.ports.store import Query, StoreUnavailable
 from keyturn.records import paths
 from keyturn.verifier.verifier import Caching, Verifier

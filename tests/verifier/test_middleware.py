@@ -11,7 +11,7 @@ import pytest
 from fastapi import Depends, FastAPI
 from keyturn.domain.model import ClientKind
 from keyturn.ports.store import StoreUnavailable
-from keyturn.verifier.budgets import Budgets
+from keyturn.verifier.failure_limits import Budgets
 from keyturn.verifier.middleware.asgi import VERDICT as ASGI_VERDICT
 from keyturn.verifier.middleware.asgi import AsgiGuard
 from keyturn.verifier.middleware.credentials import FORM_LIMIT_BYTES, Guard, presented

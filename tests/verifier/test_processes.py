@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from random import Random
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.domain.model import ClientStatus
 from keyturn.domain.policy import Policy
 

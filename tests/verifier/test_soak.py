@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.domain.policy import Policy
 from keyturn.verifier.verifier import Caching, Verifier
 

@@ -10,8 +10,9 @@ import pytest
 from keyturn.domain.errors import Broken
 from keyturn.domain.model import ClientStatus
 from keyturn.records import paths
-from keyturn.records.live import live_state
-from keyturn.verifier import standing, verifier
+from keyturn.records.client_document import live_state
+from keyturn.verifier import candidates as standing
+from keyturn.verifier import verifier
 from keyturn.verifier.verdict import Reason
 
 from tests.verifier.stage import START, Stage

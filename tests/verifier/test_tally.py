@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.records.usage import KEPT, Failures, VersionUse, failures_path, version_path
-from keyturn.verifier import tally as module
-from keyturn.verifier.tally import Tally
+from keyturn.verifier import usage_buffer as module
+from keyturn.verifier.usage_buffer import Tally
 from keyturn.verifier.verdict import Verdict
 
 if TYPE_CHECKING:

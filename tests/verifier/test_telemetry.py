@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.store_memory import MemoryStore
-from keyturn.domain.rhythm import HOUR, hour_of
-from keyturn.ports.environment import Environment
+from keyturn.adapters.memory_store import MemoryStore
+from keyturn.domain.usage_silence import HOUR, hour_of
+from keyturn.ports.effects import Environment
 from keyturn.ports.store import LostRace, StoreUnavailable, Update
-from keyturn.records.entities import from_data
+from keyturn.records.codec import from_data
 from keyturn.records.usage import (
     KEPT,
     MOST_CALLERS,

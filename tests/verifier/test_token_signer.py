@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from keyturn.adapters.kms_local import LocalKeys
-from keyturn.entry import wiring
-from keyturn.entry.settings import Settings, Stage, from_environment, to_environment
+from keyturn.adapters.key_file.keys import LocalKeys
+from keyturn.entry.composition import suite as wiring
+from keyturn.entry.config.settings import Settings, Stage, from_environment, to_environment
 
 from tests.verifier.test_token_door import GRANT, claims_of, post
 from tests.world import CLIENT

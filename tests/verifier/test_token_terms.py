@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from keyturn.entry.views import plain
+from keyturn.entry.http.views import plain
 from keyturn.verifier.tokens import TokenChecker
 from keyturn.verifier.verdict import Reason
 from keyturn.verifier.verifier import Caching, Verifier

@@ -13,12 +13,12 @@ from queue import SimpleQueue
 from random import Random
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.documents import utc_now
-from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.adapters.document_values import utc_now
+from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.domain.policy import Policy
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records import paths
-from keyturn.verifier.changes import in_thread
+from keyturn.verifier.change_poll import in_thread
 from keyturn.verifier.verifier import Caching, Verifier
 
 from tests.verifier.stage import CountedMac, Reachable

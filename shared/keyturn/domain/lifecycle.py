@@ -34,7 +34,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from keyturn.domain import commands, effects, guards
-from keyturn.domain.audit import Transition
+from keyturn.domain.audit_chain import Transition
 from keyturn.domain.effects import Step
 from keyturn.domain.guards import Case
 from keyturn.domain.model import Approval, ClientStatus, Phase

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from keyturn.domain.audit import Head
+from keyturn.domain.audit_chain import Head
 from keyturn.domain.errors import Broken
 from keyturn.domain.token_terms import DEFAULT_TERMS, TokenTerms
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from keyturn.entry.settings import Cloud
+from keyturn.entry.config.settings import Cloud
 from keyturn.local.errors import LocalError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from keyturn.adapters.kms_cloud import CloudKeyNames
-from keyturn.entry.settings import Cloud
+from keyturn.adapters.google_kms.keys import CloudKeyNames
+from keyturn.entry.config.settings import Cloud
 from keyturn.local.cloud_addresses import told
 from keyturn.local.emulators import start_firestore, start_pubsub
 from keyturn.local.errors import LocalError

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from werkzeug.wrappers import Request, Response
 
 from keyturn.domain.errors import InvalidRequest, NotFound
-from keyturn.entry.http import problem_answer
+from keyturn.entry.http.routing import problem_answer
 from keyturn.local.cloud_redelivery import Call
-from keyturn.ports.events import SUBSCRIPTIONS, TRIGGERS
+from keyturn.ports.triggers import SUBSCRIPTIONS, TRIGGERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

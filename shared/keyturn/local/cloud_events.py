@@ -13,7 +13,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.adapters.outbox import Event
+    from keyturn.adapters.sqlite.outbox import Event
 
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 

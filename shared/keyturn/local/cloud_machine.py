@@ -15,7 +15,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from keyturn.entry.settings import Settings, Stage
+from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.cloud_emulators import FIRESTORE_VARIABLE, emulators, entrance_secret
 from keyturn.local.cloud_entrance import PUSHED_PATH, CloudEntrance
 from keyturn.local.cloud_probe import Probe, register_probe
@@ -25,7 +25,7 @@ from keyturn.local.doors import Doors
 from keyturn.local.errors import LocalError
 from keyturn.local.firestore_control import register_trigger
 from keyturn.local.machine import Opened, Worker, open_suite
-from keyturn.ports.events import TRIGGERS
+from keyturn.ports.triggers import TRIGGERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from keyturn.domain.policy import Policy
-    from keyturn.entry.settings import Cloud
-    from keyturn.entry.wiring import Suite
+    from keyturn.entry.composition.suite import Suite
+    from keyturn.entry.config.settings import Cloud
 
 REPUBLISH_SECONDS = 5
 CALL_SECONDS = 30.0

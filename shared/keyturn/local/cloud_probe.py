@@ -17,7 +17,7 @@ from keyturn.ports.store import Create, Delete, StoreError
 if TYPE_CHECKING:
     from threading import Event
 
-    from keyturn.entry.settings import Cloud
+    from keyturn.entry.config.settings import Cloud
     from keyturn.ports.store import Store
 
 _LOG = getLogger(__name__)

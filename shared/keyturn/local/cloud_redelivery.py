@@ -18,7 +18,7 @@ from random import SystemRandom
 from threading import Condition
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.outbox import Patience
+from keyturn.adapters.sqlite.outbox import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

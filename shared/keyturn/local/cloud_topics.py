@@ -18,12 +18,12 @@ from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from keyturn.local.errors import LocalError
-from keyturn.ports.events import SUBSCRIPTIONS
+from keyturn.ports.triggers import SUBSCRIPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.ports.events import Subscription
+    from keyturn.ports.triggers import Subscription
 
 MOST_ATTEMPTS = 20
 FIRST_DELAY_SECONDS = 1

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keyturn.admin.durations import parse_duration
-from keyturn.admin.options import Json
-from keyturn.admin.output import print_facts, print_json, print_note, print_warning
+from keyturn.cli.durations import parse_duration
+from keyturn.cli.options import Json
+from keyturn.cli.output import print_facts, print_json, print_note, print_warning
 from keyturn.domain.policy import Policy
-from keyturn.entry.settings import PREFIX, Settings, SettingsError, Stage
+from keyturn.entry.config.settings import PREFIX, Settings, SettingsError, Stage
 from keyturn.local import keys_commands
 from keyturn.local.errors import LocalError
 
 if TYPE_CHECKING:
-    from keyturn.entry.settings import Cloud
+    from keyturn.entry.config.settings import Cloud
     from keyturn.local.machine import Ground
 
 Duration = Annotated[timedelta | None, typer.Option(parser=parse_duration, metavar="10m")]

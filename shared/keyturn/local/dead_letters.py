@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.admin.errors import UsageError
-from keyturn.admin.output import moment, print_json, print_table
+from keyturn.cli.output import moment, print_json, print_table
+from keyturn.device.core.errors import UsageError
 from keyturn.domain.encodings import to_milliseconds
 from keyturn.local.doctor import open_folder, outbox_of
 from keyturn.local.errors import LocalError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from keyturn.adapters.outbox import Event
+    from keyturn.adapters.sqlite.outbox import Event
 
 SHOWN = 1000
 _COLUMNS = ("EVENT", "DOOR", "ABOUT", "SINCE", "ATTEMPTS", "LAST REASON")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from keyturn.adapters.outbox import Event, Outbox
+    from keyturn.adapters.sqlite.outbox import Event, Outbox
 
 POLL_SECONDS = 0.015
 STORE_PAUSE_SECONDS = 1.0

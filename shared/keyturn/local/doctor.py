@@ -12,28 +12,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from keyturn.adapters.message_heads_mls import read_head
-from keyturn.adapters.outbox import Depth, Outbox
+from keyturn.adapters.mls.message_headers import read_head
+from keyturn.adapters.sqlite.outbox import Depth, Outbox
 from keyturn.domain.policy import Policy
-from keyturn.entry.settings import Settings, Stage
-from keyturn.entry.wiring import Suite
+from keyturn.entry.composition.suite import Suite
+from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.cloud_addresses import known_cloud
 from keyturn.local.errors import LocalError
 from keyturn.local.firestore_control import all_documents
 from keyturn.ports.keys import KeyUnavailable
 from keyturn.ports.store import StoreUnavailable
-from keyturn.records.kinds import kind_of
-from keyturn.use_cases.examine import Examination, Examine
-from keyturn.use_cases.findings import Breach
+from keyturn.records.schema import kind_of
+from keyturn.use_cases.doctor.examination import Examination, Examine
+from keyturn.use_cases.doctor.findings import Breach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from keyturn.adapters.sqlite_file import SqliteFile
-    from keyturn.adapters.store_sqlite import SqliteStore
+    from keyturn.adapters.sqlite.file import SqliteFile
+    from keyturn.adapters.sqlite.store import SqliteStore
     from keyturn.ports.store import Store
-    from keyturn.use_cases.deny import Stop
+    from keyturn.use_cases.admins.edit_denylist import Stop
 
 _NAMES = ("control", "auth", "usage")
 _PATHS = "SELECT path FROM documents"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.admin.output import moment, print_error, print_json, print_note, print_table, print_warning
+from keyturn.cli.output import moment, print_error, print_json, print_note, print_table, print_warning
 from keyturn.domain.encodings import to_milliseconds
 
 if TYPE_CHECKING:
-    from keyturn.adapters.outbox import Depth
+    from keyturn.adapters.sqlite.outbox import Depth
     from keyturn.local.doctor import Diagnosis
-    from keyturn.use_cases.deny import Stop
+    from keyturn.use_cases.admins.edit_denylist import Stop
 
 _HINT = (
     "Stop `keyturn up`, keep a copy of the data folder as it is, and look at what stands there; nothing was mended. "

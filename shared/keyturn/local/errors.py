@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keyturn.admin.errors import DeviceError
+from keyturn.device.core.errors import DeviceError
 
 
 class LocalError(DeviceError):

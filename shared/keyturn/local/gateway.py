@@ -15,7 +15,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 import main as doors
 from keyturn.domain.errors import NotFound, Unauthenticated
-from keyturn.entry.http import problem_answer
+from keyturn.entry.http.routing import problem_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keyturn.admin.options import Json
-from keyturn.admin.output import print_json, print_note, print_table, waiting
+from keyturn.cli.options import Json
+from keyturn.cli.output import print_json, print_note, print_table, waiting
 
 if TYPE_CHECKING:
-    from keyturn.entry.wiring import Suite
+    from keyturn.entry.composition.suite import Suite
     from keyturn.ports.keys import KeyRing
 
 Data = Annotated[Path | None, typer.Option(help="The data folder (default: the user's).", metavar="DIR")]
@@ -48,7 +48,7 @@ def register(root: typer.Typer) -> None:
 @keys.command("list")
 def list_keys(*, data: Data = None, cloud: Cloud = False, json: Json = False) -> None:
     """List the enabled key versions, newest first, and how many clients have secrets that name one."""
-    from keyturn.use_cases.disable_key import clients_by_key  # noqa: PLC0415 - the other commands need no store
+    from keyturn.use_cases.clients.disable_mac_key import clients_by_key  # noqa: PLC0415 - the other commands need no store
 
     suite = _opened(data, cloud=cloud)
     ring: KeyRing = suite.keys
@@ -97,7 +97,7 @@ def disable(
     """Disable an old version of the MAC key; refused while a secret that works, or is about to, names it."""
     from keyturn.domain.errors import Conflict, NotFound  # noqa: PLC0415 - the same
     from keyturn.local.errors import LocalError  # noqa: PLC0415 - the same
-    from keyturn.use_cases.disable_key import DisableMacKey  # noqa: PLC0415 - the same
+    from keyturn.use_cases.clients.disable_mac_key import DisableMacKey  # noqa: PLC0415 - the same
 
     suite = _opened(data, cloud=cloud)
     lag_seconds = CLOUD_LAG_SECONDS if suite.settings.cloud else LAG_SECONDS
@@ -123,8 +123,8 @@ def _opened(data: Path | None, *, cloud: bool) -> Suite:
 
 
 def _project() -> Suite:
-    from keyturn.entry.settings import SettingsError, from_environment  # noqa: PLC0415 - the same
-    from keyturn.entry.wiring import Suite  # noqa: PLC0415 - the same
+    from keyturn.entry.composition.suite import Suite  # noqa: PLC0415 - the same
+    from keyturn.entry.config.settings import SettingsError, from_environment  # noqa: PLC0415 - the same
     from keyturn.local.doctor import reached  # noqa: PLC0415 - the same
     from keyturn.local.errors import LocalError  # noqa: PLC0415 - the same
 

@@ -10,7 +10,7 @@ import grpc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keyturn.adapters.key_file import KeyFile, LocalKey
+    from keyturn.adapters.key_file.file import KeyFile, LocalKey
 
 _NAME = re.compile(r"(?P<ring>.+)/cryptoKeys/(?P<purpose>mac|seal|sign)(?:/cryptoKeyVersions/(?P<number>[1-9][0-9]*))?")
 _Code = grpc.StatusCode

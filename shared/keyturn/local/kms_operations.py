@@ -22,8 +22,8 @@ from keyturn.ports.keys import KeyRefused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.adapters.key_file import KeyFile, LocalKey
-    from keyturn.adapters.kms_local import LocalKeys
+    from keyturn.adapters.key_file.file import KeyFile, LocalKey
+    from keyturn.adapters.key_file.keys import LocalKeys
 
 Message: TypeAlias = Any
 """Any request or response of the interface."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import grpc
 
-from keyturn.adapters.key_file import KeyFile
-from keyturn.adapters.kms_local import LocalKeys
+from keyturn.adapters.key_file.file import KeyFile
+from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.local.kms_names import KmsFault
 from keyturn.local.kms_operations import KmsOperations, Message
 from keyturn.ports.keys import KeyUnavailable

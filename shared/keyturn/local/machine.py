@@ -19,10 +19,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from keyturn.adapters.outbox import Outbox
-from keyturn.admin.operator_token import token_path
-from keyturn.entry import wiring
-from keyturn.entry.settings import SettingsError, to_environment
+from keyturn.adapters.sqlite.outbox import Outbox
+from keyturn.cli.operator_token import token_path
+from keyturn.entry.composition import suite as wiring
+from keyturn.entry.config.settings import SettingsError, to_environment
 from keyturn.local.delivery import Delivery
 from keyturn.local.errors import LocalError
 from keyturn.local.gateway import open_gateway
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from wsgiref.types import WSGIApplication
 
-    from keyturn.adapters.store_sqlite import SqliteStore
-    from keyturn.entry.settings import Settings
-    from keyturn.entry.wiring import Suite
+    from keyturn.adapters.sqlite.store import SqliteStore
+    from keyturn.entry.composition.suite import Suite
+    from keyturn.entry.config.settings import Settings
 
 Worker: TypeAlias = "Callable[[threading.Event], None]"
 """Something that runs in a thread of its own until the event is set."""

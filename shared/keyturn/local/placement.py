@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from keyturn.admin.home_files import replace_private
+from keyturn.device.home.files import replace_private
 from keyturn.local.errors import LocalError
 from keyturn.ports.store import Query
 from keyturn.records import paths
@@ -27,8 +27,8 @@ from keyturn.records import paths
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.adapters.store_sqlite import SqliteStore
-    from keyturn.entry.wiring import Suite
+    from keyturn.adapters.sqlite.store import SqliteStore
+    from keyturn.entry.composition.suite import Suite
 
 COPIED = "copied"
 RESTORED = "restored"

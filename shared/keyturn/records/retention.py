@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.model import Phase, VersionState
 from keyturn.domain.policy import MAX_GRACE
-from keyturn.records.entities import to_data
-from keyturn.records.live import rotation_data
+from keyturn.records.client_document import rotation_data
+from keyturn.records.codec import to_data
 
 if TYPE_CHECKING:
     from datetime import datetime

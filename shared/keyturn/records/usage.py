@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from keyturn.domain.rhythm import hour_of
+from keyturn.domain.usage_silence import hour_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

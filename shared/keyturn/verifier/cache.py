@@ -18,13 +18,13 @@ from hashlib import blake2b
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from keyturn.domain.imported import MOST_CHARACTERS
+from keyturn.domain.bcrypt_import import MOST_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from keyturn.verifier.reading import Read
+    from keyturn.verifier.shared_reads import Read
     from keyturn.verifier.verdict import Verdict
 
 LONGEST_SECONDS: Final = 60.0

@@ -25,10 +25,10 @@ from keyturn.domain.model import Version, VersionState
 from keyturn.domain.secret_format import SCANNABLE_LENGTH, well_formed
 from keyturn.ports.store import LostRace, put
 from keyturn.records import paths
-from keyturn.records.entities import from_data, to_data
+from keyturn.records.codec import from_data, to_data
 from keyturn.records.retired_use import KEPT, RetiredUse, retired_use_path
+from keyturn.verifier.candidates import DUMMY, NOBODY_ID
 from keyturn.verifier.matching import resembles
-from keyturn.verifier.standing import DUMMY, NOBODY_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

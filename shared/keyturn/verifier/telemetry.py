@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, cast
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.errors import Broken
 from keyturn.ports.store import Delete, LostRace, StoreError, put
-from keyturn.records.entities import from_data, to_data
+from keyturn.records.codec import from_data, to_data
 from keyturn.records.usage import (
     KEPT,
     SHARDS,
@@ -34,13 +34,13 @@ from keyturn.records.usage import (
     added_failures,
     life_path,
 )
-from keyturn.verifier.tally import Tally
+from keyturn.verifier.usage_buffer import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from keyturn.ports.environment import Environment
+    from keyturn.ports.effects import Environment
     from keyturn.ports.store import Data, Snapshot, Store, Write
     from keyturn.verifier.verdict import Verdict
 

@@ -20,7 +20,7 @@ from keyturn.verifier.verdict import Reason, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from keyturn.ports.environment import Random
+    from keyturn.ports.effects import Random
     from keyturn.ports.keys import Signer
     from keyturn.verifier.verifier import Verifier
 

@@ -20,18 +20,19 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from keyturn.domain import lifecycle
+from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import InvalidRequest
-from keyturn.domain.imported import is_imported
 from keyturn.domain.model import ClientStatus, Version, VersionState
 from keyturn.domain.secret_format import hint_of
 from keyturn.ports.store import StoreUnavailable
-from keyturn.records.live import live_state
-from keyturn.verifier import matching, standing
+from keyturn.records.client_document import live_state
+from keyturn.verifier import candidates as standing
+from keyturn.verifier import matching
+from keyturn.verifier.bcrypt_check import Imported
 from keyturn.verifier.cache import OF_SECRET, OF_VERSION, VerdictCache
-from keyturn.verifier.changes import Changes, in_thread
-from keyturn.verifier.legacy import Imported
-from keyturn.verifier.reading import Reads
+from keyturn.verifier.change_poll import Changes, in_thread
+from keyturn.verifier.shared_reads import Reads
 from keyturn.verifier.verdict import Observer, Reason, Verdict, one_of_equal
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     from keyturn.ports.feed import Feed
     from keyturn.ports.keys import MacKey
     from keyturn.ports.store import Data, Store
-    from keyturn.verifier.budgets import Budgets
-    from keyturn.verifier.reading import Read
+    from keyturn.verifier.failure_limits import Budgets
+    from keyturn.verifier.shared_reads import Read
 
 __all__ = ["Caching", "Observer", "Reason", "Verdict", "Verifier", "monotonic"]
 

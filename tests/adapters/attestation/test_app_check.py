@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from keyturn.adapters.attestation.app_check import ISSUER, AppCheckAttestation
-from keyturn.adapters.trusted_keys import TrustedKeys
+from keyturn.adapters.authorisation.jwks import TrustedKeys
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.errors import Unavailable
 from keyturn.ports.attestation import AttestationRefused, DeviceKey

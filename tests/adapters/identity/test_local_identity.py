@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.adapters.identity.local_identity import LIFETIME, LocalIdentity
-from keyturn.adapters.kms_local import LocalKeys
+from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.domain.errors import InvalidRequest
 from keyturn.ports.identity import IdentityRefused
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from keyturn.adapters.trusted_keys import TrustedKeys
+    from keyturn.adapters.authorisation.jwks import TrustedKeys
 
 NAME = "app_check"
 JWKS_ADDRESS = "https://firebaseappcheck.googleapis.com/v1/jwks"

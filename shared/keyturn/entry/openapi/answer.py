@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from keyturn.entry.composition.suite import suite
 from keyturn.entry.openapi.document import document
-from keyturn.entry.wiring import suite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,8 +23,8 @@ from keyturn.entry.openapi.forms import (
     ref,
 )
 from keyturn.entry.openapi.operations import NIP98, Operations, at, operation, query
-from keyturn.use_cases.admin_invite_record import Purpose
-from keyturn.use_cases.prove_admin_record import AdminStatus
+from keyturn.records.admin import AdminStatus
+from keyturn.records.invite import Purpose
 
 ROTATE_REQUEST: Final[Operations] = {
     ("POST", "/"): operation(

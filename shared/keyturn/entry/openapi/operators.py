@@ -24,8 +24,8 @@ from keyturn.entry.openapi.forms import (
 )
 from keyturn.entry.openapi.operations import OPERATOR as SIGNED
 from keyturn.entry.openapi.operations import Operations, operation
-from keyturn.use_cases.admin_invite_record import Purpose
-from keyturn.use_cases.prove_admin_record import AdminStatus
+from keyturn.records.admin import AdminStatus
+from keyturn.records.invite import Purpose
 
 _PURPOSE: Final = one_of(*(purpose for purpose in Purpose if purpose is not Purpose.RESUME))
 _DEVICE: Final = fields({"npub": NPUB, "kind": TEXT})

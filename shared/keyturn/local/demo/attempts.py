@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from keyturn.admin.errors import ServerRefusedError
+from keyturn.device.core.errors import ServerRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.admin.events import RotationRequest
+    from keyturn.device.core.signed_events import RotationRequest
     from keyturn.local.demo.people import Person
 
 

@@ -7,21 +7,21 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keyturn.admin.clock import utc_now
-from keyturn.admin.device import Device
-from keyturn.admin.events import Signer, rotation_event
-from keyturn.admin.home import Home
-from keyturn.admin.http_client import UrlTransport
-from keyturn.admin.server import Server
-from keyturn.admin.sign_in import read_id_token
+from keyturn.device.api.client import Server
+from keyturn.device.api.transport import UrlTransport
+from keyturn.device.attestation.id_token import read_id_token
+from keyturn.device.core.clock import utc_now
+from keyturn.device.core.signed_events import Signer, rotation_event
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
 from keyturn.local.demo.authenticator import Authenticator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from keyturn.admin.events import RotationRequest
-    from keyturn.admin.http_client import Answer, Call
+    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.core.signed_events import RotationRequest
 
 
 @dataclass

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.authoriser_proof import NAME as PROOF_AUTHORISER
-from keyturn.admin import answers
-from keyturn.admin.operator_token import read_token
-from keyturn.admin.server import Server
+from keyturn.adapters.authorisation.attested import NAME as PROOF_AUTHORISER
+from keyturn.cli.operator_token import read_token
+from keyturn.device.api import response_fields as answers
+from keyturn.device.api.client import Server
 from keyturn.local.cloud_addresses import known_cloud
 from keyturn.local.demo.people import person
 from keyturn.local.errors import LocalError

@@ -13,9 +13,9 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from keyturn.admin.errors import DeviceError, ServerRefusedError
-from keyturn.admin.plan import Wish
-from keyturn.admin.server import Server
+from keyturn.device.api.client import Server
+from keyturn.device.core.errors import DeviceError, ServerRefusedError
+from keyturn.device.rotation_plan import Wish
 from keyturn.local.demo.attempts import attempts
 from keyturn.local.demo.stage import LEAD_SECONDS
 from keyturn.local.demo.timeline import Timeline
@@ -26,8 +26,8 @@ from keyturn.proofs.jws import read_unverified
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from keyturn.admin.device import Device
-    from keyturn.admin.events import RotationRequest
+    from keyturn.device.core.signed_events import RotationRequest
+    from keyturn.device.device import Device
     from keyturn.local.demo.people import Person
     from keyturn.local.demo.stage import Stage
 

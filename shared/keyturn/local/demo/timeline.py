@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from keyturn.admin.errors import UnreachableError
+from keyturn.device.core.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from keyturn.admin.server import Server
+    from keyturn.device.api.client import Server
 
 EVERY_SECONDS = 0.25
 WIDTH = 64

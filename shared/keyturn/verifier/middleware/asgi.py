@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from keyturn.verifier.budgets import source_of
+from keyturn.verifier.failure_limits import source_of
 from keyturn.verifier.middleware.credentials import Denied, takes_form
 from keyturn.verifier.middleware.notices import notices
 

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from keyturn.verifier.budgets import source_of
+from keyturn.verifier.failure_limits import source_of
 from keyturn.verifier.middleware.asgi import header_map
 from keyturn.verifier.middleware.credentials import Denied, Guard, takes_form
 from keyturn.verifier.middleware.notices import notices

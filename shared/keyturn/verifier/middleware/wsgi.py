@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from keyturn.verifier.budgets import source_of
+from keyturn.verifier.failure_limits import source_of
 from keyturn.verifier.middleware.credentials import Denied, takes_form
 from keyturn.verifier.middleware.notices import notices
 

@@ -1,0 +1,177 @@
+"""Firestore's calls, each with its deadline, and what can go wrong with them in the store's words.
+
+Imports the vendor's client (a quarter of a second): only `FirestoreChannel` does so, on first use.
+
+| gRPC says | reading | committing |
+|---|---|---|
+| ABORTED, ALREADY_EXISTS, FAILED_PRECONDITION, NOT_FOUND | `StoreError` (NOT_FOUND: unavailable) | `LostRace` |
+| DEADLINE_EXCEEDED, UNAVAILABLE, INTERNAL, UNKNOWN, CANCELLED | again, then `StoreUnavailable` | `LostRace`: unknown |
+| RESOURCE_EXHAUSTED, UNAUTHENTICATED, PERMISSION_DENIED, no credentials | `StoreUnavailable` | the same |
+| INVALID_ARGUMENT and the rest | `StoreError` | the same |
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from secrets import SystemRandom
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
+
+import grpc
+from google.api_core.exceptions import GoogleAPICallError
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.firestore_v1.services.firestore import FirestoreClient
+from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
+from google.cloud.firestore_v1.types import firestore
+
+from keyturn.ports.store import LostRace, StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from keyturn.adapters.firestore.store import Interceptor
+    from keyturn.adapters.firestore.values import Message
+
+ADDRESS = "firestore.googleapis.com"
+READ_ATTEMPTS = 4
+_FIRST_PAUSE_SECONDS = 0.05
+_CHANNEL_OPTIONS = (
+    ("grpc.keepalive_time_ms", 60_000),  # a dead connection is noticed before the next request waits for it
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_receive_message_length", -1),  # twenty documents of 1 MiB are a legal answer
+    ("grpc.max_send_message_length", -1),
+)
+LISTEN_SECONDS = 3600.0
+"""How long a stream of changes lasts at most: then another one is opened."""
+_T = TypeVar("_T")
+_Code = grpc.StatusCode
+_LOST = frozenset({_Code.ABORTED, _Code.ALREADY_EXISTS, _Code.FAILED_PRECONDITION, _Code.NOT_FOUND})
+_UNKNOWN = frozenset(
+    {_Code.DEADLINE_EXCEEDED, _Code.UNAVAILABLE, _Code.INTERNAL, _Code.UNKNOWN, _Code.CANCELLED},
+)
+_CLOSED = frozenset({_Code.RESOURCE_EXHAUSTED, _Code.UNAUTHENTICATED, _Code.PERMISSION_DENIED})
+
+
+class Stream(Protocol):
+    """An open stream of responses, that any thread may end."""
+
+    def __next__(self) -> Any:  # noqa: ANN401 - the vendor's message
+        """Return the next response."""
+        ...
+
+    def cancel(self) -> bool:
+        """End it."""
+        ...
+
+
+class FirestoreRpc:
+    """Firestore's calls over one channel; any number of threads may share it."""
+
+    def __init__(self, emulator_host: str | None, interceptors: Sequence[Interceptor], seconds: float) -> None:
+        channel = _emulator(emulator_host) if emulator_host else _cloud()
+        self._channel = grpc.intercept_channel(channel, *interceptors)
+        self._client = FirestoreClient(transport=FirestoreGrpcTransport(channel=self._channel))
+        self._seconds = seconds
+        # The library's own retries would hide a commit's unknown outcome and outlast the deadline: none of them.
+        self._options: dict[str, Any] = {"retry": None}
+        if emulator_host:
+            self._options["metadata"] = (("authorization", "Bearer owner"),)  # the emulator's word for "no rules"
+
+    def batch_get(self, request: Message) -> list[Message]:
+        """Read several documents at one instant; the responses."""
+        wrapped = firestore.BatchGetDocumentsRequest.wrap(request)
+        return self._reading(
+            lambda left: self._client.batch_get_documents(request=wrapped, timeout=left, **self._options)
+        )
+
+    def run_query(self, request: Message) -> list[Message]:
+        """Read one page; the responses."""
+        wrapped = firestore.RunQueryRequest.wrap(request)
+        return self._reading(lambda left: self._client.run_query(request=wrapped, timeout=left, **self._options))
+
+    def commit(self, request: Message) -> Message:
+        """Commit once, never again by itself; the response."""
+        wrapped = firestore.CommitRequest.wrap(request)
+        try:
+            response = self._client.commit(request=wrapped, timeout=self._seconds, **self._options)
+        except GoogleAPICallError as error:
+            if error.grpc_status_code in _LOST | _UNKNOWN:
+                raise LostRace("a document changed since it was read, or the outcome is unknown") from None
+            _refuse(error)
+        except GoogleAuthError:
+            raise StoreUnavailable("there are no credentials for the store") from None
+        return firestore.CommitResponse.pb(response)
+
+    def listen(self, requests: Iterator[Message], database: str) -> Stream:
+        """Open a stream of changes; `listened` reads it. `database` is the resource name that the server routes by."""
+        wrapped = (firestore.ListenRequest.wrap(request) for request in requests)
+        options = {**self._options, "retry": None}
+        routed = (("google-cloud-resource-prefix", database), ("x-goog-request-params", f"database={database}"))
+        options["metadata"] = (*options.get("metadata", ()), *routed)
+        opened = _opened(lambda: self._client.listen(requests=wrapped, timeout=LISTEN_SECONDS, **options))
+        return cast("Stream", opened)  # what the vendor calls an Iterable can be ended, too
+
+    def listened(self, stream: Stream) -> Iterator[Message]:
+        """Yield the responses of a stream until it ends; `StoreError` where it broke off."""
+        while (response := _opened(lambda: next(stream, None))) is not None:
+            yield firestore.ListenResponse.pb(response)
+
+    def close(self) -> None:
+        """Close the channel; no call may follow."""
+        self._channel.close()
+
+    def _reading(self, call: Callable[[float], Iterable[Any]]) -> list[Message]:
+        """Return the responses of a call that may be made again, which it is when nobody knows what went wrong."""
+        end = time.monotonic() + self._seconds
+        for pause in _pauses():
+            try:
+                return [type(response).pb(response) for response in call(end - time.monotonic())]
+            except GoogleAPICallError as error:
+                if error.grpc_status_code not in _UNKNOWN:
+                    _refuse(error)
+            except GoogleAuthError:
+                raise StoreUnavailable("there are no credentials for the store") from None
+            if time.monotonic() + pause >= end:
+                break
+            time.sleep(pause)
+        raise StoreUnavailable("the store does not answer")
+
+
+def _opened(act: Callable[[], _T]) -> _T:
+    try:
+        return act()
+    except GoogleAPICallError as error:
+        if error.grpc_status_code in _UNKNOWN:
+            raise StoreUnavailable("the stream of changes broke off") from None
+        _refuse(error)
+    except GoogleAuthError:
+        raise StoreUnavailable("there are no credentials for the store") from None
+
+
+def _pauses() -> Iterator[float]:
+    """Yield the jittered seconds to wait after each attempt; after the last there is nothing to wait for."""
+    for turn in range(READ_ATTEMPTS - 1):
+        yield SystemRandom().uniform(0, _FIRST_PAUSE_SECONDS * 2.0**turn)
+    yield math.inf
+
+
+def _emulator(host: str) -> grpc.Channel:
+    return grpc.insecure_channel(host, options=_CHANNEL_OPTIONS)
+
+
+def _cloud() -> grpc.Channel:
+    try:
+        return FirestoreGrpcTransport.create_channel(ADDRESS, options=_CHANNEL_OPTIONS)
+    except GoogleAuthError:
+        raise StoreUnavailable("there are no credentials for the store") from None
+
+
+def _refuse(error: GoogleAPICallError) -> NoReturn:
+    # The server's message may quote names and values: it is not passed on.
+    if error.grpc_status_code in _CLOSED:
+        raise StoreUnavailable("the store takes no calls of this account now") from None
+    if error.grpc_status_code is _Code.NOT_FOUND:
+        raise StoreUnavailable("there is no such database") from None
+    if error.grpc_status_code is _Code.FAILED_PRECONDITION:
+        raise StoreError("the store lacks an index, or is not in native mode") from None
+    raise StoreError("the store refused the call") from None

@@ -1,0 +1,276 @@
+"""Keys in Cloud KMS: MAC, envelope sealing and ES256 signing by keys that never leave it.
+
+1. New secrets name the newest enabled version of the MAC key; which one that is, is asked again after LAG_SECONDS.
+   An older version goes on verifying what names it, until it is disabled.
+2. What is sealed may be of any size: a fresh AES-256-GCM key seals it here, and KMS wraps that key with the same
+   associated data. The wrapped key names its own version.
+3. Public keys of all enabled versions of the signing key are published, newest first. A new version signs once it has
+   been published for PUBLISHED_SECONDS: by then whoever keeps a key set has it. Only a version that is left alone
+   signs before that.
+4. A name that is none of a version of our own key is refused without asking anybody.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.adapters.document_values import utc_now
+from keyturn.adapters.google_kms.circuit_breaker import Patience
+from keyturn.adapters.google_kms.key_versions import CloudKey
+from keyturn.ports.keys import KeyRefused, KeyUnavailable, PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from keyturn.adapters.google_kms.rpc import KmsRpc
+
+LAG_SECONDS = 60.0
+"""How long a superseded or disabled version may still be taken for an enabled one, or for the newest."""
+PUBLISHED_SECONDS = 600.0
+"""Twice as long as verifiers keep a key set (300 s is what JWKS libraries and ours do), and our own lag within it."""
+DEFAULT_PATIENCE = Patience()
+COORDINATE_BYTES = 32
+TAG_BYTES = 32
+SEALED_FORMAT = 2
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+_HEAD_BYTES = 3
+_NOT_OURS = "the sealed bytes are not of this key and associated data"
+_UNKNOWN = "the key version is unknown or disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class CloudKeyNames:
+    """Resource names (`projects/…/cryptoKeys/…`): an HMAC-SHA-256, a symmetric and an EC P-256 signing key."""
+
+    mac: str
+    seal: str
+    sign: str
+
+    @classmethod
+    def of_ring(cls, ring: str) -> CloudKeyNames:
+        """Return the names of keys that are called after their purpose in `projects/…/keyRings/…`."""
+        return cls(*(f"{ring}/cryptoKeys/{purpose}" for purpose in ("mac", "seal", "sign")))
+
+
+@dataclass(frozen=True, slots=True)
+class CloudKeyVersion:
+    """An enabled key version, by its full resource name."""
+
+    name: str
+
+
+class CloudKeys:
+    """All keys of one deployment. `mac`, `sealer` and `signer` implement the ports; nothing is opened before first use.
+
+    `emulator_host` (`address:port`) reaches a stand-in without TLS and credentials; None reaches Google.
+    """
+
+    def __init__(
+        self,
+        names: CloudKeyNames,
+        random: Callable[[int], bytes],
+        *,
+        emulator_host: str | None = None,
+        patience: Patience = DEFAULT_PATIENCE,
+        lag_seconds: float = LAG_SECONDS,
+        published_seconds: float = PUBLISHED_SECONDS,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._emulator_host = emulator_host
+        self._patience = patience
+        self._keys = {
+            purpose: CloudKey(lambda: self.rpc, getattr(names, purpose), patience.clock, lag_seconds)
+            for purpose in ("mac", "seal", "sign")
+        }
+        self.mac = CloudMacKey(self._keys["mac"])
+        self.sealer = CloudSealer(self._keys["seal"], random)
+        self.signer = CloudSigner(self._keys["sign"], lambda: now() - timedelta(seconds=published_seconds))
+
+    @functools.cached_property
+    def rpc(self) -> KmsRpc:
+        """The connection; `KeyUnavailable` without credentials."""
+        from keyturn.adapters.google_kms.rpc import KmsRpc  # noqa: PLC0415 - the vendor's client, half a second
+
+        return KmsRpc(self._emulator_host, self._patience)
+
+    def enabled(self, purpose: str) -> Sequence[CloudKeyVersion]:
+        """Return the enabled key versions of a purpose, newest first, as they are now."""
+        key = self._key(purpose)
+        key.forget()
+        return [CloudKeyVersion(name) for name in key.enabled()]
+
+    def add_version(self, purpose: str) -> str:
+        """Add a key version for "mac", "seal" or "sign", which is the current one from now on; return its name.
+
+        Other processes take it for the current one after at most their lag; a "sign" version comes later (rule 3).
+        """
+        key = self._key(purpose)
+        name = self.rpc.create_version(key.name)
+        if purpose == "seal":  # the only purpose that has a primary version: it is what Encrypt uses
+            self.rpc.make_primary(key.name, name.rpartition("/")[2])
+        key.forget()
+        return name
+
+    def disable(self, name: str) -> None:
+        """Disable a key version; `KeyRefused` if there is none of that name."""
+        for key in self._keys.values():
+            if key.has(name):
+                self.rpc.disable_version(name)
+                key.forget()
+                return
+        raise KeyRefused("no such key version")
+
+    def _key(self, purpose: str) -> CloudKey:
+        if purpose not in self._keys:
+            raise ValueError("a purpose is one of mac, seal and sign")
+        return self._keys[purpose]
+
+
+class CloudMacKey:
+    """Implement `keyturn.ports.keys.MacKey`; `mac_key_ref` is the full name of a cryptoKeyVersion (protocol.md §2)."""
+
+    def __init__(self, key: CloudKey) -> None:
+        self._key = key
+
+    def current(self) -> str:
+        """Return the name of the key version that new secrets use."""
+        return self._key.current()
+
+    def sign(self, mac_key_ref: str, data: bytes) -> bytes:
+        """Return the tag (32 bytes); `KeyRefused` if the version is unknown or disabled."""
+        self._key.require(mac_key_ref)
+        try:
+            tag = self._key.rpc.mac_sign(mac_key_ref, data)
+        except KeyRefused:
+            self._key.forget()  # it may have been the current one: who tries again gets the next
+            raise
+        if len(tag) != TAG_BYTES:
+            raise KeyUnavailable("the key is of another algorithm than HMAC-SHA-256")
+        return tag
+
+    def verify(self, mac_key_ref: str, data: bytes, tag: bytes) -> bool:
+        """Return whether `tag` is right, compared in KMS; `KeyRefused` if the version is unknown or disabled."""
+        self._key.require(mac_key_ref)
+        # A tag of another length is wrong under any key; KMS would call the request malformed.
+        return len(tag) == TAG_BYTES and self._key.rpc.mac_verify(mac_key_ref, data, tag)
+
+
+class CloudSealer:
+    """Implement `keyturn.ports.keys.Sealer`.
+
+    Sealed bytes: format (1 byte), length of the wrapped key (2 bytes), wrapped key, nonce (12 bytes), ciphertext and
+    tag. All before the nonce is authenticated too, in front of the associated data.
+    """
+
+    def __init__(self, key: CloudKey, random: Callable[[int], bytes]) -> None:
+        self._key = key
+        self._random = random
+
+    def seal(self, plaintext: bytes, associated_data: bytes) -> bytes:
+        """Return sealed bytes that name their own key version."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - nothing heavy at import time
+
+        data_key, nonce = self._random(_KEY_BYTES), self._random(_NONCE_BYTES)
+        try:
+            wrapped = self._key.rpc.encrypt(self._key.name, data_key, associated_data)
+        except KeyRefused:  # nobody named a version: the key's primary one cannot be used
+            raise KeyUnavailable("the sealing key has no enabled primary version") from None
+        head = bytes([SEALED_FORMAT]) + len(wrapped).to_bytes(2, "big") + wrapped
+        return head + nonce + AESGCM(data_key).encrypt(nonce, plaintext, head + associated_data)
+
+    def unseal(self, sealed: bytes, associated_data: bytes) -> bytes:
+        """Return the plaintext; `KeyRefused` unless both are exactly what was sealed."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - nothing heavy at import time
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - the same
+
+        head, rest = _parts(sealed)
+        data_key = self._key.rpc.decrypt(self._key.name, head[_HEAD_BYTES:], associated_data)
+        try:
+            return AESGCM(data_key).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], head + associated_data)
+        except (InvalidTag, ValueError):
+            raise KeyRefused(_NOT_OURS) from None
+
+
+class CloudSigner:
+    """Implement `keyturn.ports.keys.Signer`; a `kid` is `<key>/<version>`, which tells no project."""
+
+    def __init__(self, key: CloudKey, published_by: Callable[[], datetime]) -> None:
+        self._key = key
+        self._published_by = published_by
+        self._public: dict[str, PublicKey] = {}  # by version name; a version's public key never changes
+
+    def current(self) -> str:
+        """Return the `kid` that signs now."""
+        return _kid(self._key.current_since(self._published_by()))
+
+    def sign(self, kid: str, data: bytes) -> bytes:
+        """Return the signature, r and s, 64 bytes; `KeyRefused` if the key is unknown or disabled."""
+        name = self._named(kid)
+        try:
+            return _raw(self._key.rpc.asymmetric_sign(name, hashlib.sha256(data).digest()))
+        except KeyRefused:
+            self._key.forget()
+            raise
+
+    def public_keys(self) -> Sequence[PublicKey]:
+        """Return every enabled key, newest first."""
+        keys = [self._public_key(name) for name in self._key.enabled()]
+        return tuple(key for key in keys if key is not None)
+
+    def _named(self, kid: str) -> str:
+        key_id, _, number = kid.rpartition("/")
+        name = f"{self._key.name}/cryptoKeyVersions/{number}"
+        if key_id != self._key.name.rpartition("/")[2]:
+            raise KeyRefused(_UNKNOWN)
+        self._key.require(name)
+        return name
+
+    def _public_key(self, name: str) -> PublicKey | None:
+        if name not in self._public:
+            try:
+                self._public[name] = _point(_kid(name), self._key.rpc.public_key(name))
+            except KeyRefused:  # disabled since the versions were asked for
+                self._key.forget()
+                return None
+        return self._public[name]
+
+
+def _kid(name: str) -> str:
+    parts = name.split("/")
+    return f"{parts[-3]}/{parts[-1]}"
+
+
+def _parts(sealed: bytes) -> tuple[bytes, bytes]:
+    """Return the head with the wrapped key, and the rest; `KeyRefused` where there are no such parts."""
+    end = _HEAD_BYTES + int.from_bytes(sealed[1:_HEAD_BYTES], "big")
+    if sealed[:1] != bytes([SEALED_FORMAT]) or end == _HEAD_BYTES or len(sealed) < end + _NONCE_BYTES:
+        raise KeyRefused(_NOT_OURS)
+    return sealed[:end], sealed[end:]
+
+
+def _raw(signature: bytes) -> bytes:
+    """Return r and s, 32 bytes each, of a DER signature (RFC 7518 §3.4 has no DER)."""
+    from cryptography.hazmat.primitives.asymmetric import utils  # noqa: PLC0415 - nothing heavy at import time
+
+    try:
+        return b"".join(part.to_bytes(COORDINATE_BYTES, "big") for part in utils.decode_dss_signature(signature))
+    except (ValueError, OverflowError):
+        raise KeyUnavailable("the key is of another algorithm than EC P-256") from None
+
+
+def _point(kid: str, pem: bytes) -> PublicKey:
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - nothing heavy at import time
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415 - the same
+
+    key = load_pem_public_key(pem)
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
+        raise KeyUnavailable("the key is of another algorithm than EC P-256")
+    point = key.public_numbers()
+    x, y = (part.to_bytes(COORDINATE_BYTES, "big") for part in (point.x, point.y))
+    return PublicKey(kid, x, y)

@@ -1,0 +1,216 @@
+"""Keys of one machine: MAC, sealing and ES256 signing from a 0600 key file, in place of Cloud KMS.
+
+Every purpose has its own key versions, `local/<purpose>/<number>`. The newest enabled one signs and seals; every
+enabled one verifies and opens; a disabled one does nothing until somebody enables it in the file.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from keyturn.adapters.key_file.file import P256_ORDER, PURPOSES, SECRET_BYTES, KeyFile, LocalKey
+from keyturn.ports.keys import KeyRefused, KeyUnavailable, PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+COORDINATE_BYTES = 32
+SEALED_FORMAT = 1
+NONCE_BYTES = 12
+_NOT_OURS = "the sealed bytes are not of this key and associated data"
+
+
+class LocalKeys:
+    """All keys of one file. `mac`, `sealer` and `signer` implement the ports; `random` gives so many random bytes."""
+
+    def __init__(self, file: KeyFile, random: Callable[[int], bytes]) -> None:
+        self._file = file
+        self._random = random
+        self._sorted: tuple[Sequence[LocalKey], Mapping[str, Sequence[LocalKey]]] = ((), {})
+        self.mac = LocalMacKey(self)
+        self.sealer = LocalSealer(self, random)
+        self.signer = LocalSigner(self)
+
+    @classmethod
+    def open_or_create(cls, path: Path, random: Callable[[int], bytes]) -> LocalKeys:
+        """Open the key file at `path`, made with one key a purpose if there is none; `KeyUnavailable` if refused."""
+        file = KeyFile(path)
+        file.make(lambda: [_born(purpose, 1, random) for purpose in PURPOSES])
+        file.read()
+        return cls(file, random)
+
+    def add_version(self, purpose: str) -> str:
+        """Add a key version for "mac", "seal" or "sign", which is the current one from now on; return its name."""
+        if purpose not in PURPOSES:
+            raise ValueError("a purpose is one of mac, seal and sign")
+        added: list[LocalKey] = []
+
+        def edit(keys: Sequence[LocalKey]) -> Sequence[LocalKey]:
+            number = 1 + max((_number(key) for key in keys if key.purpose == purpose), default=0)
+            added.append(_born(purpose, number, self._random))
+            return [*keys, *added]
+
+        self._file.change(edit)
+        return added[0].name
+
+    def disable(self, name: str) -> None:
+        """Disable a key version; `KeyRefused` if there is none of that name."""
+
+        def edit(keys: Sequence[LocalKey]) -> Sequence[LocalKey]:
+            if all(key.name != name for key in keys):
+                raise KeyRefused("no such key version")
+            return [replace(key, enabled=key.enabled and key.name != name) for key in keys]
+
+        self._file.change(edit)
+
+    def enabled(self, purpose: str) -> Sequence[LocalKey]:
+        """Return the enabled key versions of a purpose, newest first."""
+        keys = self._file.read()
+        known, found = self._sorted
+        if keys is not known:  # the file gives the same ones until it changes
+            enabled = sorted((key for key in keys if key.enabled), key=_number, reverse=True)
+            found = {name: tuple(key for key in enabled if key.purpose == name) for name in PURPOSES}
+            self._sorted = (keys, found)
+        return found.get(purpose, ())
+
+    def current(self, purpose: str) -> LocalKey:
+        """Return the newest enabled key version; `KeyUnavailable` if all are disabled."""
+        for key in self.enabled(purpose):
+            return key
+        raise KeyUnavailable("every key version of this purpose is disabled")
+
+    def named(self, purpose: str, name: str) -> LocalKey:
+        """Return an enabled key version by its name; `KeyRefused` otherwise."""
+        for key in self.enabled(purpose):
+            if key.name == name:
+                return key
+        raise KeyRefused("the key version is unknown or disabled")
+
+
+class LocalMacKey:
+    """Implement `keyturn.ports.keys.MacKey`."""
+
+    def __init__(self, keys: LocalKeys) -> None:
+        self._keys = keys
+
+    def current(self) -> str:
+        """Return the name of the key version that new secrets use."""
+        return self._keys.current("mac").name
+
+    def sign(self, mac_key_ref: str, data: bytes) -> bytes:
+        """Return the tag (32 bytes); `KeyRefused` if the version is unknown or disabled."""
+        return hmac.digest(self._keys.named("mac", mac_key_ref).secret, data, hashlib.sha256)
+
+    def verify(self, mac_key_ref: str, data: bytes, tag: bytes) -> bool:
+        """Return whether `tag` is right, in constant time; `KeyRefused` if the version is unknown or disabled."""
+        return hmac.compare_digest(self.sign(mac_key_ref, data), tag)
+
+
+class LocalSealer:
+    """Implement `keyturn.ports.keys.Sealer` with AES-256-GCM.
+
+    Sealed bytes: format (1 byte), length of the key's name (1 byte), name, nonce (12 bytes), ciphertext and tag. All
+    before the nonce is authenticated too, in front of the associated data.
+    """
+
+    def __init__(self, keys: LocalKeys, random: Callable[[int], bytes]) -> None:
+        self._keys = keys
+        self._random = random
+
+    def seal(self, plaintext: bytes, associated_data: bytes) -> bytes:
+        """Return sealed bytes that name their own key version."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - nothing heavy at import time
+
+        key = self._keys.current("seal")
+        header = bytes([SEALED_FORMAT, len(key.name)]) + key.name.encode()
+        nonce = self._random(NONCE_BYTES)
+        return header + nonce + AESGCM(key.secret).encrypt(nonce, plaintext, header + associated_data)
+
+    def unseal(self, sealed: bytes, associated_data: bytes) -> bytes:
+        """Return the plaintext; `KeyRefused` unless both are exactly what was sealed."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - nothing heavy at import time
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - the same
+
+        header, name, rest = _parts(sealed)
+        key = self._keys.named("seal", name)
+        try:
+            return AESGCM(key.secret).decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], header + associated_data)
+        except (InvalidTag, ValueError) as error:
+            raise KeyRefused(_NOT_OURS) from error
+
+
+class LocalSigner:
+    """Implement `keyturn.ports.keys.Signer`: ES256 (RFC 7518 §3.4); a key's name is its `kid`."""
+
+    def __init__(self, keys: LocalKeys) -> None:
+        self._keys = keys
+
+    def current(self) -> str:
+        """Return the `kid` that signs now."""
+        return self._keys.current("sign").name
+
+    def sign(self, kid: str, data: bytes) -> bytes:
+        """Return the signature, r and s, 64 bytes; `KeyRefused` if the key is unknown or disabled."""
+        return _signing(self._keys.named("sign", kid))(data)
+
+    def public_keys(self) -> Sequence[PublicKey]:
+        """Return every enabled key, newest first."""
+        return tuple(_public_key(key) for key in self._keys.enabled("sign"))
+
+
+def _number(key: LocalKey) -> int:
+    return int(key.name.rpartition("/")[2])
+
+
+def _born(purpose: str, number: int, random: Callable[[int], bytes]) -> LocalKey:
+    return LocalKey(f"local/{purpose}/{number}", purpose, enabled=True, secret=_secret(purpose, random))
+
+
+def _secret(purpose: str, random: Callable[[int], bytes]) -> bytes:
+    if purpose != "sign":
+        return random(SECRET_BYTES)
+    # FIPS 186-5 A.2.1: 64 bits more than the order has make the scalar's bias negligible.
+    scalar = 1 + int.from_bytes(random(SECRET_BYTES + 8), "big") % (P256_ORDER - 1)
+    return scalar.to_bytes(SECRET_BYTES, "big")
+
+
+def _parts(sealed: bytes) -> tuple[bytes, str, bytes]:
+    """Return header, key name and the rest of sealed bytes; `KeyRefused` where there are no such parts."""
+    end = 2 + sealed[1] if len(sealed) > 1 else 0
+    name = sealed[2:end]
+    if sealed[:1] != bytes([SEALED_FORMAT]) or len(sealed) < end + NONCE_BYTES or not name.isascii():
+        raise KeyRefused(_NOT_OURS)
+    return sealed[:end], name.decode("ascii"), sealed[end:]
+
+
+@functools.lru_cache(maxsize=8)  # making it takes as long as a signature; whether it may sign, the file says each time
+def _signing(key: LocalKey) -> Callable[[bytes], bytes]:
+    from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: PLC0415 - nothing heavy at import time
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - the same
+
+    private_key, algorithm = _private_key(key), ec.ECDSA(SHA256())
+
+    def sign(data: bytes) -> bytes:
+        r, s = utils.decode_dss_signature(private_key.sign(data, algorithm))
+        return r.to_bytes(COORDINATE_BYTES, "big") + s.to_bytes(COORDINATE_BYTES, "big")
+
+    return sign
+
+
+def _private_key(key: LocalKey) -> EllipticCurvePrivateKey:
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - nothing heavy at import time
+
+    return ec.derive_private_key(int.from_bytes(key.secret, "big"), ec.SECP256R1())
+
+
+def _public_key(key: LocalKey) -> PublicKey:
+    point = _private_key(key).public_key().public_numbers()
+    x, y = (part.to_bytes(COORDINATE_BYTES, "big") for part in (point.x, point.y))
+    return PublicKey(key.name, x, y)

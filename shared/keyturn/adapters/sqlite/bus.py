@@ -1,0 +1,33 @@
+"""The bus on one machine: a published message is a row in the outbox for each door that subscribes to its topic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.ports.bus import BusUnavailable
+from keyturn.ports.store import StoreError
+from keyturn.ports.triggers import SUBSCRIPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from keyturn.adapters.sqlite.store import SqliteStore
+    from keyturn.ports.triggers import Subscription
+
+
+class LocalBus:
+    """Implement `keyturn.ports.bus.Bus` over the outbox of an embedded store; durable once `publish` returns."""
+
+    def __init__(self, store: SqliteStore, subscriptions: Sequence[Subscription] = SUBSCRIPTIONS) -> None:
+        self._store = store
+        self._subscriptions = tuple(subscriptions)
+
+    def publish(self, topic: str, message: Mapping[str, str]) -> None:
+        """Publish identifiers (never a secret) to `topic`; `BusUnavailable` when not confirmed or nobody subscribes."""
+        doors = [subscription.door for subscription in self._subscriptions if subscription.topic == topic]
+        if not doors:
+            raise BusUnavailable("no such topic")
+        try:
+            self._store.publish([(door, topic, message) for door in doors])
+        except StoreError as error:
+            raise BusUnavailable("the message was not stored for certain") from error

@@ -1,0 +1,130 @@
+"""`keyturn`: the admin's command line. Every error is one line and a hint on stderr; exit code 1, 2 for wrong usage."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from keyturn.cli.commands import admins, check, client, deny, device, group, inbox, leak, lifecycle, login, rotation
+from keyturn.cli.output import print_error
+from keyturn.cli.session import Ports, Session, default_home
+from keyturn.cli.usage_errors import hint_of, id_hint, is_misuse, sentence_of
+from keyturn.device.core.errors import DeviceError
+from keyturn.device.home.errors import HomeError
+from keyturn.domain.errors import Refusal
+
+DEFAULT_URL = "http://127.0.0.1:8787"
+_LOCAL_COMMANDS = "keyturn.local.commands"
+_INTERRUPTED = 130
+
+
+class CalmGroup(TyperGroup):
+    """The root command: what goes wrong below it is told, not thrown."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - the framework's own signature
+        """Read the global options; wrong usage of them ends here."""
+        with _told():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the framework's own signature
+        """Run the command; the errors that have a sentence for people end here."""
+        with _told(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _told(context: Any = None) -> Iterator[None]:  # noqa: ANN401 - the framework's own object
+    try:
+        yield
+    except (DeviceError, HomeError) as error:
+        print_error(str(error), error.hint)
+        code = error.exit_code if isinstance(error, DeviceError) else 1
+    except Refusal as refusal:  # an id or a value that can't be, seen before anything was sent
+        print_error(refusal.sentence, id_hint(refusal))
+        code = 2
+    except KeyboardInterrupt:
+        typer.echo(err=True)  # the terminal shows ^C where the cursor stood: the shell goes on below
+        code = _INTERRUPTED
+    except Exception as error:
+        if not is_misuse(error):
+            raise
+        print_error(sentence_of(error), hint_of(error, getattr(context, "invoked_subcommand", None)))
+        code = 2
+    else:
+        return
+    raise typer.Exit(code)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the framework's own signature
+    if wanted:
+        typer.echo(f"keyturn {version('keyturn')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="keyturn",
+    cls=CalmGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they print local variables, and those may be secrets
+    help="Turns static API credentials over without downtime.",
+)
+
+
+@app.callback()
+def main_options(
+    context: typer.Context,
+    *,
+    url: Annotated[str, typer.Option(envvar="KEYTURN_URL", help="The server's address.")] = DEFAULT_URL,
+    home: Annotated[Path | None, typer.Option(envvar="KEYTURN_HOME", help="The device's folder.")] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(help="A private file with the device's passphrase; also KEYTURN_PASSPHRASE_FILE."),
+    ] = None,
+    version_only: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Turn static API credentials over without downtime."""
+    del version_only  # its callback has ended the run
+    ports = context.obj if isinstance(context.obj, Ports) else Ports()
+    folder = home or default_home(ports.environment)
+    context.obj = Session(url=url.rstrip("/"), home=folder, passphrase_file=passphrase_file, ports=ports)
+
+
+app.add_typer(client.app, name="client")
+app.add_typer(group.app, name="group")
+app.add_typer(device.app, name="device")
+app.add_typer(admins.app, name="admin")
+app.command("login")(login.login)
+app.command("rotate")(rotation.rotate)
+app.add_typer(rotation.app, name="rotation")
+app.command("inbox")(inbox.inbox)
+app.command("ack")(rotation.ack)
+lifecycle.register(app)
+app.command("check")(check.check)
+app.command("sweep")(check.sweep)
+app.command("leak")(leak.leak)
+deny.register(app)
+
+
+def main() -> None:
+    """Run `keyturn`, with the commands of one machine (`up`, `demo`, `doctor`) where they are installed."""
+    register_local(app)
+    app(prog_name="keyturn")
+
+
+def register_local(root: typer.Typer) -> None:
+    """Add the commands of `local`, if that room is there: a device needs none of it."""
+    try:
+        commands = import_module(_LOCAL_COMMANDS)
+    except ModuleNotFoundError as missing:
+        if missing.name not in {"local", _LOCAL_COMMANDS}:
+            raise
+        return
+    commands.register(root)

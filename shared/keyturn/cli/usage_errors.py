@@ -1,0 +1,68 @@
+"""Wrong usage in our own words: one sentence and a hint, and nothing of what was given.
+
+The framework's sentences repeat what was typed, and that may be a secret (protocol.md §11: nothing is echoed).
+Parameters, options and commands are named only where the name is the program's own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeGuard
+
+import typer
+
+from keyturn.device.api.error_hints import hint_of_reason
+
+if TYPE_CHECKING:
+    from keyturn.domain.errors import Refusal
+
+_USAGE_ERROR: type[BaseException] = typer.BadParameter.__mro__[1]
+"""The family's root. Some versions of typer bring it along privately, others take click's: this is both."""
+_HELP_INSTEAD = "NoArgsIsHelpError"
+_IN_HISTORY = "Pipe the secret in; one given as an argument is in your shell's history: rotate it."
+_IDS = "Ids have letters, digits and . _ ~ -, at most 128 characters; see --help."
+
+
+def is_misuse(error: BaseException) -> TypeGuard[Exception]:
+    """Return whether the framework raised an error for wrong usage; its way of showing help is none."""
+    return isinstance(error, _USAGE_ERROR) and type(error).__name__ != _HELP_INSTEAD
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what was wrong with the command line."""
+    name = _own_name(getattr(error, "param", None))
+    match type(error).__name__:
+        case "MissingParameter":
+            return f"{name} is missing."
+        case "BadParameter":
+            return f"The value of {name} is none that it can have."
+        case "NoSuchOption":
+            return "There is no such option."
+        case "BadOptionUsage":
+            return "An option lacks its value, or has one and takes none."
+    if hasattr(_command(error), "commands"):
+        return "There is no such command."
+    return "There are more arguments than the command takes."
+
+
+def hint_of(error: Exception, command: str | None) -> str:
+    """Return what to do next, after a command of that name was reached; a word too many for `check` may be a secret."""
+    is_stray = getattr(error, "param", None) is None
+    if is_stray and command == "check":
+        return _IN_HISTORY
+    path = getattr(getattr(error, "ctx", None), "command_path", None)  # not every error knows where it came up
+    return f"See `{path or ' '.join(filter(None, ('keyturn', command)))} --help`."
+
+
+def id_hint(refusal: Refusal) -> str:
+    """Return what to do about an id or a value that can't be."""
+    return hint_of_reason(refusal.reason) or _IDS
+
+
+def _command(error: Exception) -> object:
+    return getattr(getattr(error, "ctx", None), "command", None)
+
+
+def _own_name(parameter: object) -> str:
+    options = [name for name in getattr(parameter, "opts", ()) if name.startswith("--")]
+    name = options[0] if options else getattr(parameter, "metavar", None) or getattr(parameter, "name", None)
+    return str(name or "A value")

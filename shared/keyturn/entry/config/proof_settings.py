@@ -1,0 +1,113 @@
+"""Settings of proofs: who says who an admin is, which kinds of devices count; production refuses the unsafe by name.
+
+KEYTURN_IDENTITY            firebase | local_identity
+KEYTURN_FIREBASE_PROJECT    the project's id
+KEYTURN_ATTESTATIONS        app_check app_attest webauthn dev_attest: those that count
+KEYTURN_APP_CHECK_PROJECT   the project's number      KEYTURN_APP_CHECK_APPS   app ids
+KEYTURN_APP_CHECK_ISSUER    in front of the number    KEYTURN_APP_CHECK_JWKS   address of its keys
+KEYTURN_APP_ATTEST_ROOT     path of Apple's root      KEYTURN_APP_ATTEST_APPS  <team>.<bundle>
+KEYTURN_APP_ATTEST_ENVIRONMENT  production | development
+KEYTURN_WEBAUTHN_RP_ID      domain                    KEYTURN_WEBAUTHN_ORIGINS https://…
+KEYTURN_WEBAUTHN_ROOTS      folder of <format>.pem: the attestation formats that count
+KEYTURN_PROOF_JWKS          address of admin_proof's keys; on one machine they are at hand
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keyturn.adapters.attestation import app_attest, app_check, dev_attest, security_key
+from keyturn.adapters.identity import firebase, local_identity
+from keyturn.entry.config.settings import PREFIX, SettingsError, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOCAL_IDENTITY = local_identity.NAME
+UNSAFE = (dev_attest.NAME, local_identity.NAME)
+NEEDS = {
+    firebase.NAME: ("firebase_project",),
+    local_identity.NAME: (),
+    app_check.NAME: ("app_check_project", "app_check_apps"),
+    app_attest.NAME: ("app_attest_root", "app_attest_apps"),
+    security_key.NAME: ("webauthn_rp_id", "webauthn_origins", "webauthn_roots"),
+    dev_attest.NAME: (),
+}
+"""What each identity and kind of device cannot be without."""
+AMR = {
+    app_check.NAME: "app_attest",
+    app_attest.NAME: "app_attest",
+    security_key.NAME: "hwk",
+    dev_attest.NAME: "dev_attest",
+}
+"""What a proof's `amr` says of each kind of device."""
+ENVIRONMENTS = {"production": app_attest.PRODUCTION, "development": app_attest.DEVELOPMENT}
+
+
+@dataclass(frozen=True, slots=True)
+class ProofSettings:
+    """A deployment's settings of proofs; see the module's table."""
+
+    identity: str = firebase.NAME
+    attestations: tuple[str, ...] = ()
+    firebase_project: str = ""
+    app_check_project: str = ""
+    app_check_apps: tuple[str, ...] = ()
+    app_check_issuer: str = app_check.ISSUER
+    app_check_jwks: str = app_check.JWKS_ADDRESS
+    app_attest_root: Path | None = None
+    app_attest_apps: tuple[str, ...] = ()
+    app_attest_environment: str = "production"
+    webauthn_rp_id: str = ""
+    webauthn_origins: tuple[str, ...] = ()
+    webauthn_roots: Path | None = None
+    proof_jwks: str = ""
+    emulated: bool = False
+
+    @property
+    def device_methods(self) -> tuple[str, ...]:
+        """What a proof's `amr` may name as its device."""
+        return tuple(dict.fromkeys(AMR[kind] for kind in self.attestations))
+
+    def checked(self, stage: Stage) -> ProofSettings:
+        """Return these settings if they are whole, and safe for their stage; `SettingsError` names what is not."""
+        parts = (self.identity, *self.attestations)
+        if not set(parts) <= NEEDS.keys() or self.app_attest_environment not in ENVIRONMENTS:
+            raise SettingsError("KEYTURN_IDENTITY, _ATTESTATIONS or _APP_ATTEST_ENVIRONMENT names something unknown")
+        lacking = [f"{PREFIX}{name.upper()}" for part in parts for name in NEEDS[part] if not getattr(self, name)]
+        if lacking:
+            raise SettingsError(f"settings are missing: {', '.join(lacking)}")
+        unsafe = [part for part in parts if part in UNSAFE] + ["an emulator's address"] * self.emulated
+        if stage is Stage.PRODUCTION and unsafe:
+            raise SettingsError(f"stage {stage.value} refuses: {', '.join(unsafe)}")
+        return self
+
+
+def proofs_from_environment(environment: Mapping[str, str], stage: Stage) -> ProofSettings:
+    """Return the settings that the variables give; `SettingsError` for a missing or unsafe one."""
+    found = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}
+    if stage is Stage.LOCAL:
+        found = {**_ONE_MACHINE, **found}
+    texts = {name: found[name.upper()] for name in _TEXTS if name.upper() in found}
+    lists = {name: tuple(found.get(name.upper(), "").split()) for name in _LISTS}
+    root, roots = (Path(found[name]) if name in found else None for name in ("APP_ATTEST_ROOT", "WEBAUTHN_ROOTS"))
+    emulated = any(name.endswith("_EMULATOR_HOST") for name in environment)
+    given = ProofSettings(**texts, **lists, app_attest_root=root, webauthn_roots=roots, emulated=emulated)  # type: ignore[arg-type]  # each name has its own type
+    return given.checked(stage)
+
+
+_ONE_MACHINE = {"IDENTITY": local_identity.NAME, "ATTESTATIONS": dev_attest.NAME}
+"""What stage `local` has where nothing else is set: whole proofs, without anybody else's service."""
+_TEXTS = (
+    "identity",
+    "firebase_project",
+    "app_check_project",
+    "app_check_issuer",
+    "app_check_jwks",
+    "app_attest_environment",
+    "webauthn_rp_id",
+    "proof_jwks",
+)
+_LISTS = ("attestations", "app_check_apps", "app_attest_apps", "webauthn_origins")

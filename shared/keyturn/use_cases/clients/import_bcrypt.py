@@ -1,0 +1,153 @@
+"""Import clients with the bcrypt hashes that they have elsewhere: nobody has to get a new secret before the move.
+
+Every row is a commit of its own: a bad one holds up no other. What is there already is left as it is, so the same file
+may be imported again; a row that says something else of a client that is there is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyturn.domain.audit_chain import Transition
+from keyturn.domain.bcrypt_import import BCRYPT, bcrypt_hash
+from keyturn.domain.encodings import identifier, ulid
+from keyturn.domain.errors import Conflict, InvalidRequest, NotFound
+from keyturn.domain.lifecycle import Decision
+from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
+from keyturn.domain.request_fields import Fields
+from keyturn.ports.store import Create, Query
+from keyturn.records import paths
+from keyturn.records.codec import from_data, to_data
+from keyturn.use_cases.clients.administration import OPERATOR
+from keyturn.use_cases.doctor.audit_checks import present_facts
+from keyturn.use_cases.optimistic import until_won
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from keyturn.ports.effects import Environment
+    from keyturn.ports.store import Snapshot
+    from keyturn.use_cases.client_repository import Clients
+
+MOST_ROWS = 200
+"""Rows of one request."""
+REASON = "imported"
+"""The `rotation_reason` of an imported version."""
+_MOST_GROUPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a page of rows: ids that were added, that were there already, and (index, reason) of the rest."""
+
+    added: Sequence[str]
+    known: Sequence[str]
+    refused: Sequence[tuple[int, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One client as it comes: its groups and the bcrypt hash of its secret."""
+
+    client_id: str
+    kind: ClientKind
+    groups: tuple[str, ...]
+    secret_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportClients:
+    """The use case behind `keyturn client import`."""
+
+    clients: Clients
+    environment: Environment
+
+    def __call__(self, rows: Sequence[object]) -> Imported:
+        """Import what can be; `InvalidRequest` for more than `MOST_ROWS` rows."""
+        if len(rows) > MOST_ROWS:
+            raise InvalidRequest("too_many_rows", "There are more rows than one request may bring.")
+        added: list[str] = []
+        known: list[str] = []
+        refused: list[tuple[int, str]] = []
+        for index, presented in enumerate(rows):
+            try:
+                row = _row(presented)
+                (added if self._import(row) else known).append(row.client_id)
+            except (InvalidRequest, NotFound, Conflict) as refusal:  # the caller's own; an outage ends the whole page
+                refused.append((index, refusal.reason))
+        return Imported(added, known, refused)
+
+    def _import(self, row: Row) -> bool:
+        return until_won(lambda: self._attempt(row), self.environment)
+
+    def _attempt(self, row: Row) -> bool:
+        path = paths.client(row.client_id)
+        rosters = [paths.roster(group) for group in row.groups]
+        snapshot = self.clients.store.get([path, *rosters])
+        if (data := snapshot[path].data) is not None:
+            self._require_same(row, from_data(Client, data))
+            return False
+        if not all(snapshot[roster].exists for roster in rosters):
+            raise NotFound("unknown_group", "There is no such group.")
+        self._create(row, snapshot)
+        return True
+
+    def _create(self, row: Row, snapshot: Snapshot) -> None:
+        version = self._version(row, snapshot.read_time)
+        client = Client(row.client_id, row.kind, row.groups, snapshot.read_time, current_version=version.version_id)
+        state = ClientState(client, {version.version_id: version})
+        ids = {"client_id": row.client_id, "version_id": version.version_id}
+        imported = Transition("import_client", OPERATOR, ids, after=present_facts(state))
+        listed = [
+            Create(paths.client_of_group(name, row.client_id), {"client_id": row.client_id}) for name in row.groups
+        ]
+        stored = Create(paths.version(row.client_id, version.version_id), to_data(version))
+        self.clients.create(snapshot, Decision(state, (imported,)), also=[stored, *listed])
+
+    def _version(self, row: Row, now: datetime) -> Version:
+        return Version(
+            client_id=row.client_id,
+            version_id=ulid(now, self.environment.random(10)),
+            created_at=now,
+            not_before=now,
+            rotation_id="",
+            rotated_by=OPERATOR,
+            rotation_reason=REASON,
+            state=VersionState.CURRENT,
+            algo=BCRYPT,
+            secret_hash=row.secret_hash,
+        )
+
+    def _require_same(self, row: Row, client: Client) -> None:
+        # An imported version is its client's first, however many came since; nothing is written on this query's word.
+        first = self.clients.store.query(
+            Query(f"{paths.client(row.client_id)}/secrets", order_by="version_id", limit=1)
+        )
+        hashed = first[0].data["secret_hash"] if first and first[0].data else None
+        if (client.kind, client.admin_groups, hashed) != (row.kind, row.groups, row.secret_hash):
+            raise Conflict("client_exists", "There is another client of that id.")
+
+
+def _row(presented: object) -> Row:
+    fields = Fields({"row": presented}).fields("row")
+    kind = fields.optional_text("kind") or ClientKind.OAUTH2_CLIENT_SECRET.value
+    if kind not in set(ClientKind):
+        raise InvalidRequest("unknown_kind", "There is no such kind of client.")
+    return Row(
+        client_id=identifier(fields.text("client_id")),
+        kind=ClientKind(kind),
+        groups=_groups(fields.values),
+        secret_hash=bcrypt_hash(fields.text("secret_hash")),
+    )
+
+
+def _groups(values: Mapping[str, object]) -> tuple[str, ...]:
+    groups = values.get("groups")
+    if not isinstance(groups, list) or not 0 < len(groups) <= _MOST_GROUPS:
+        raise InvalidRequest("bad_groups", "A row names at least one group, and not absurdly many.")
+    named = tuple(identifier(group) for group in groups if isinstance(group, str))
+    if len(set(named)) != len(groups):
+        raise InvalidRequest("bad_groups", "A row names each group once.")
+    return named

@@ -1,0 +1,35 @@
+"""Publish what a version's present state requires: identifiers of what is to be distributed (protocol.md §5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyturn.domain.model import Version, VersionState
+from keyturn.records import paths
+from keyturn.records.codec import from_data
+from keyturn.use_cases.distribution.distribute import TOPIC
+
+if TYPE_CHECKING:
+    from keyturn.ports.bus import Bus
+    from keyturn.ports.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """The use case behind `on_secret_version`: acts on the state that it reads, never on what the event says."""
+
+    store: Store
+    bus: Bus
+
+    def __call__(self, client_id: str, version_id: str) -> bool:
+        """Publish a pending version without a hash for distribution; whether there was anything to publish."""
+        path = paths.version(client_id, version_id)
+        data = self.store.get([path])[path].data
+        if data is None:
+            return False
+        version = from_data(Version, data)
+        if version.state is not VersionState.PENDING or version.secret_hash is not None:
+            return False
+        self.bus.publish(TOPIC, {"client_id": version.client_id, "rotation_id": version.rotation_id})
+        return True

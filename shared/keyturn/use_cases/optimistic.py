@@ -1,0 +1,34 @@
+"""Optimism: read, decide, commit; who loses the race reads and decides again, after a jittered pause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from keyturn.domain.errors import Unavailable
+from keyturn.ports.store import LostRace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from keyturn.ports.effects import Environment
+
+_T = TypeVar("_T")
+
+ATTEMPTS = 12
+FIRST_PAUSE_SECONDS = 0.004
+LONGEST_PAUSE_SECONDS = 0.5
+
+
+def until_won(attempt: Callable[[], _T], environment: Environment) -> _T:
+    """Return what `attempt` returns, trying again on `LostRace`; `Unavailable` after ATTEMPTS lost races."""
+    for turn in range(ATTEMPTS):
+        try:
+            return attempt()
+        except LostRace:
+            environment.sleep(_pause(turn, environment))
+    raise Unavailable("contended", "Too many changes at once; try again.")
+
+
+def _pause(turn: int, environment: Environment) -> float:
+    bound = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**turn)
+    return bound * int.from_bytes(environment.random(4), "big") / 2**32

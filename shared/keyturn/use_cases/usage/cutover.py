@@ -1,0 +1,61 @@
+"""Cutover: how far a client's integrator has moved from its old secret to the new one, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyturn.domain import lifecycle
+from keyturn.domain.encodings import identifier
+from keyturn.domain.errors import NotFound
+from keyturn.domain.model import Outcome
+from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.usage.migration_progress import ReadUsage
+
+if TYPE_CHECKING:
+    from keyturn.domain.model import ClientState
+    from keyturn.domain.policy import Policy
+    from keyturn.ports.effects import Environment
+    from keyturn.ports.store import Store
+    from keyturn.use_cases.client_repository import Clients
+    from keyturn.use_cases.usage.migration_progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class CutoverView:
+    """A client, settled, and how far it is. `rolled_back`: the version in grace is the one that was given up."""
+
+    state: ClientState
+    policy: Policy
+    progress: Progress
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether the last rotation was rolled back: then nobody is to move to the version in grace, nor retire it."""
+        return self.state.last is not None and self.state.last.outcome is Outcome.ROLLED_BACK
+
+    @property
+    def proposes_retiring(self) -> bool:
+        """Whether the old version is shown to be silent for long enough to be retired by hand now."""
+        return self.state.previous is not None and not self.rolled_back and self.progress.silence.enough
+
+
+@dataclass(frozen=True, slots=True)
+class Cutover:
+    """The use case behind `GET /clients/{id}/cutover`."""
+
+    clients: Clients
+    usage: Store
+    environment: Environment
+
+    def __call__(self, client_id: str, npub: str | None = None) -> CutoverView:
+        """Return how far a client is; `npub` is who asks, None for the operator.
+
+        `NotFound` without such a client, and, in the very words, for who is in none of its groups.
+        """
+        reading = until_won(lambda: self.clients.read(identifier(client_id)), self.environment)
+        if npub is not None and reading.user(npub) is None:
+            raise NotFound("unknown_client", "There is no such client.")
+        state = lifecycle.settle(reading.state, reading.policy, reading.now).state
+        read = ReadUsage(self.usage)
+        return CutoverView(state, reading.policy, read.progress(state, read.lives(reading.now), reading.now))
