@@ -31,7 +31,7 @@ bench: .venv/.dev  ## ratios in one run; writes build/bench.json
 	@$(BIN)/python -m bench
 
 coverage: .venv/.dev  ## branch coverage of the MLS library, at least 95 %
-	@$(BIN)/coverage run --source shared/mls -m pytest -q tests/mls -p no:cacheprovider --ignore tests/mls/test_machine.py
+	@$(BIN)/coverage run --source shared/keyturn/mls -m pytest -q tests/mls -p no:cacheprovider --ignore tests/mls/test_machine.py
 	@$(BIN)/coverage report --fail-under 95
 
 soak: .venv/.dev  ## what takes a while: MLS sequences; verifiers' histories, in processes and by the million
@@ -44,7 +44,7 @@ mutants: .venv/.dev  ## mutation score of the MLS library's validating parts
 	$(BIN)/mutmut run && $(BIN)/mutmut results
 
 package: .venv/.local  ## the one archive of all doors; prints where it is
-	@$(BIN)/python -m local.package
+	@$(BIN)/python -m keyturn.local.package
 
 lock: .venv/.dev  ## resolve the pins anew
 	$(COMPILE) --group doors --output-file requirements.txt

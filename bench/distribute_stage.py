@@ -22,9 +22,8 @@ from keyturn.domain.model import ClientKind
 from keyturn.domain.policy import Policy
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Settings, Stage
-from keyturn.ports.store import Query
+from keyturn.ports.store import Query, scan
 from keyturn.records import paths
-from keyturn.use_cases.sweep.sweep import pages
 
 from bench.light_device import LightDevice, agree
 
@@ -190,5 +189,5 @@ def _depth(suite: Suite) -> Depth:
 
 def _commits(suite: Suite, since: int) -> int:
     query = Query(paths.messages(GROUP), order_by="index", at_least=since)
-    found: list[Mapping[str, object]] = [item.data or {} for item in pages(suite.databases.control, query)]
+    found: list[Mapping[str, object]] = [item.data or {} for item in scan(suite.databases.control, query)]
     return sum(entry["kind"] == "commit" for entry in found)

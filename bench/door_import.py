@@ -69,7 +69,7 @@ import functions_framework
 marks.append(time.process_time())
 import functions.{door}.main
 marks.append(time.process_time())
-from keyturn.entry.wiring import suite
+from keyturn.entry.composition.suite import suite
 {wiring}
 marks.append(time.process_time())
 print(json.dumps([marks, [name for name in {known} if name in sys.modules]]))

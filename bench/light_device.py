@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, cast
 from keyturn import mls
 from keyturn.device.core.signed_events import RotationRequest, Signer, key_package_event, rotation_event
 from keyturn.domain.encodings import base64url_decode, ulid
-from keyturn.ports.store import Query
+from keyturn.ports.store import Query, scan
 from keyturn.proofs.nostr import parse_event
 from keyturn.records import paths
-from keyturn.use_cases.sweep.sweep import pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +67,7 @@ class LightDevice:
     def catch_up(self, suite: Suite) -> None:
         """Read the log to its end; the `MlsError` of what can't be opened: a generation that was used before, say."""
         query = Query(paths.messages(self.group_id), order_by="index", at_least=self.cursor + 1)
-        for document in pages(suite.databases.control, query):
+        for document in scan(suite.databases.control, query):
             data = cast("Data", document.data)
             self._read(base64url_decode(parse_event(cast("str", data["event"])).content))
             self.cursor = cast("int", data["index"])

@@ -56,7 +56,7 @@ resource "google_monitoring_alert_policy" "dead_letters" {
     }
   }
 
-  # What no further delivery would make good is taken and told in the log, and is no dead letter (shared/entry/events.py).
+  # What no further delivery would make good is taken and told in the log, and is no dead letter (shared/keyturn/entry/http/cloud_events.py).
   conditions {
     display_name = "an event or a message was dropped"
 

@@ -41,7 +41,7 @@ resource "google_firebaserules_release" "this" {
 }
 
 locals {
-  # The composite indexes of control; a test holds them against shared/ports/indexes.py and firestore.indexes.json.
+  # The composite indexes of control; a test holds them against shared/keyturn/ports/indexes.py and firestore.indexes.json.
   indexes = {
     clients_due          = { collection = "oauth2_clients", fields = ["due_shard", "next_due_at"] }
     clients_by_change    = { collection = "oauth2_clients", fields = ["due_shard", "changed_at"] }
@@ -49,7 +49,7 @@ locals {
     rotations_by_waiting = { collection = "oauth2_rotations", fields = ["waiting_for", "created_at"] }
   }
 
-  # Documents that say in expires_at when they may go; a test holds them against shared/use_cases/expiry.py. No index is
+  # Documents that say in expires_at when they may go; a test holds them against shared/keyturn/use_cases/sweep/expiry.py. No index is
   # exempted: doctor asks in that order.
   expiring = {
     events           = { database = "control", collection = "events" }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-KEYTURN = [sys.executable, "-c", "from keyturn.admin.cli import main; main()"]
+KEYTURN = [sys.executable, "-c", "from keyturn.cli.main import main; main()"]
 
 
 def blocks(language: str) -> list[str]:

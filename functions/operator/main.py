@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import flask
 
 admins, clients, cutover, denials, leak = (
-    later(f"keyturn.entry.{name}_requests") for name in ("admin", "client", "cutover", "denial", "leak")
+    later(f"keyturn.entry.handlers.{name}")
+    for name in ("operator_admins", "operator_clients", "cutover", "operator_denials", "operator_leaks")
 )
 
 ROUTES = Routes({

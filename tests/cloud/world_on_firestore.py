@@ -14,7 +14,7 @@ from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.entry.composition import suite as wiring
 from keyturn.ports.effects import Environment
 
-from tests.adapters.rpc_watch import Counter
+from tests.adapters.firestore.rpc_watch import Counter
 from tests.world import Clock, WatchedStore, World
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
 
-from tests.adapters.kms_scene import scene
+from tests.adapters.google_kms.kms_scene import scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from keyturn.ports.keys import MacKey, PublicKey, Sealer, Signer
 
-    from tests.adapters.kms_scene import Scene
+    from tests.adapters.google_kms.kms_scene import Scene
 
 
 class LocalService:

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DOMAIN = Path(__file__).parents[2] / "shared" / "domain"
+DOMAIN = Path(__file__).parents[2] / "shared" / "keyturn" / "domain"
 MODULES = sorted(DOMAIN.glob("*.py"))
 PURE = {
     "__future__",

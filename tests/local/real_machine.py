@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 CHEAP = ScryptCost(n=2**4)
 PATIENCE_SECONDS = 60.0
-_PROGRAM = "from keyturn.admin.cli import main; main()"
+_PROGRAM = "from keyturn.cli.main import main; main()"
 
 
 class PatientTransport:

@@ -276,8 +276,8 @@ def test_many_rows_are_each_delivered_once_by_two_deliveries(store: SqliteStore,
 
 WRITER = """
 import sys, pathlib
-from keyturn.adapters.store_sqlite import SqliteStore
-from keyturn.ports.events import TRIGGERS
+from keyturn.adapters.sqlite.store import SqliteStore
+from keyturn.ports.triggers import TRIGGERS
 from keyturn.ports.store import Create
 SqliteStore(pathlib.Path(sys.argv[1]), triggers=TRIGGERS).commit([Create("oauth2_clients/a/secrets/1", {})])
 """
@@ -286,8 +286,8 @@ DYING = """
 import sys, pathlib, os, threading, time
 from keyturn.local.cloud_events import request_of
 from keyturn.local.delivery import Delivery
-from keyturn.adapters.outbox import Outbox, Patience
-from keyturn.adapters.store_sqlite import SqliteStore
+from keyturn.adapters.sqlite.outbox import Outbox, Patience
+from keyturn.adapters.sqlite.store import SqliteStore
 patience = Patience(lease_seconds=0.5)
 outbox = Outbox(SqliteStore(pathlib.Path(sys.argv[1])).file, patience=patience)
 Delivery(outbox, sys.argv[2], timeout_seconds=0.4).run(threading.Event())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PROGRAM = "from keyturn.admin.cli import main; main()"
+PROGRAM = "from keyturn.cli.main import main; main()"
 
 
 @pytest.fixture

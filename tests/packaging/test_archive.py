@@ -49,8 +49,8 @@ def test_a_deployments_own_certificates_go_along(tree: Path) -> None:
 
 
 def test_no_door_needs_a_file_that_is_left_out() -> None:
-    here = {path.suffix for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()}
-    assert here <= {".py", ".pyc", ".md"}
+    here = {path.suffix or path.name for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()}
+    assert here <= {".py", ".pyc", ".md", ".typed"}
 
 
 def test_the_name_is_the_hash_and_earlier_archives_go(tree: Path, tmp_path: Path) -> None:

@@ -40,8 +40,14 @@ REQUESTS = {
 
 IMPORT_ALL = """
 import importlib, pathlib, sys
+sys.path.insert(0, "shared")
 sys.path.insert(0, ".")
-for path in sorted(path for name in ("functions", "shared") for path in pathlib.Path(name).rglob("*.py")):
+modules = [
+    path.relative_to(root)
+    for root, name in ((".", "functions"), ("shared", "keyturn"))
+    for path in pathlib.Path(root, name).rglob("*.py")
+]
+for path in sorted(modules):
     importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
 """
 

@@ -31,12 +31,11 @@ from keyturn.domain.encodings import base64url_decode
 from keyturn.domain.policy import Policy
 from keyturn.mls import ApplicationReceived, MlsError, cipher_suite, private_message
 from keyturn.ports.relay import Outcome
-from keyturn.ports.store import Query
+from keyturn.ports.store import Query, scan
 from keyturn.proofs.nostr import parse_event
 from keyturn.records import paths
 from keyturn.use_cases.doctor.examination import Examine
 from keyturn.use_cases.groups.relay_outbox import PublishLog
-from keyturn.use_cases.sweep.sweep import pages
 
 from tests.scenarios.people import Person
 from tests.world import CLIENT, GROUP, World, running
@@ -288,7 +287,7 @@ class Histories(RuleBasedStateMachine):
     # --- how ---------------------------------------------------------------------------------------------------------
 
     def _log(self) -> Iterator[Data]:
-        found = pages(cast("Any", self.world.control.inner), Query(paths.messages(GROUP), order_by="index"))
+        found = scan(cast("Any", self.world.control.inner), Query(paths.messages(GROUP), order_by="index"))
         return (document.data for document in found if document.data is not None)
 
     def _spy_on(self, user: str) -> None:

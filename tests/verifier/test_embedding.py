@@ -19,9 +19,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WRONG = "A" * 43
-MODULES = ("verifier", "tokens", "budgets", "middleware.wsgi", "middleware.asgi", "telemetry", "callers", "honeytoken")
+MODULES = (
+    "verifier",
+    "tokens",
+    "failure_limits",
+    "middleware.wsgi",
+    "middleware.asgi",
+    "telemetry",
+    "callers",
+    "honeytoken",
+)
 FOREIGN = (
-    *("functions", "local", "admin", "keyturn.adapters", "keyturn.entry", "keyturn.use_cases", "keyturn.mls"),
+    *(
+        "functions",
+        "keyturn.local",
+        "keyturn.cli",
+        "keyturn.device",
+        "keyturn.adapters",
+        "keyturn.entry",
+        "keyturn.use_cases",
+        "keyturn.mls",
+    ),
     *("firebase_admin", "google.cloud.firestore", "google.auth", "grpc", "flask", "functions_framework", "sqlite3"),
     *("bcrypt", "starlette", "fastapi"),
 )

@@ -28,7 +28,7 @@ from starlette.testclient import TestClient
 from werkzeug.test import Client as WsgiClient
 
 from tests.verifier.stage import CountedMac, Stage
-from tests.verifier.test_legacy import imported
+from tests.verifier.test_bcrypt_check import imported
 from tests.world import URL
 
 if TYPE_CHECKING:

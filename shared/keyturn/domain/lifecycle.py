@@ -255,10 +255,11 @@ def _transition(before: ClientState, step: Step, *, actor: str = "", command: An
     }
     reason = getattr(command, "reason", "")
     name = actor or (person.user if person else getattr(command, "by", "distribute"))
-    return Transition(step.action, name, ids, _facts(before), _facts(step.state), reason)
+    return Transition(step.action, name, ids, audited_facts(before), audited_facts(step.state), reason)
 
 
-def _facts(state: ClientState) -> Mapping[str, object]:
+def audited_facts(state: ClientState) -> Mapping[str, object]:
+    """Return what an audit entry records of a state: status, versions and phase."""
     rotation = state.rotation
     facts = {
         "status": state.client.status.value,

@@ -14,16 +14,17 @@ import sys
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 FILES = ("main.py", "requirements.txt")
-FOLDERS = ("functions", "shared")
+FOLDERS = ("functions", "shared/keyturn")
+LEFT_OUT = frozenset({"cli", "device", "local"})
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a ZIP can say
 _MODE = 0o100644 << 16  # a plain file, in the upper half as Unix keeps it
 
 
 def contents(root: Path) -> dict[str, Path]:
     """Return what goes in, by its name there, sorted. Only modules and certificates: nothing else can slip in."""
-    modules = [path for folder in FOLDERS for path in (root / folder).rglob("*.py")]
+    modules = [path for folder in FOLDERS for path in (root / folder).rglob("*.py") if not LEFT_OUT & set(path.parts)]
     trusted = (root / "trust").rglob("*.pem")
     named = {path.relative_to(root).as_posix(): path for path in [*(root / name for name in FILES), *modules, *trusted]}
     return dict(sorted(named.items()))

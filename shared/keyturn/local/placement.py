@@ -5,7 +5,7 @@
 
 1. Another file than the one that was placed: the folder was copied, or put back as new files.
 2. A store that is behind what was seen outside of it: it was put back in place.
-3. Either way the store is frozen (shared/use_cases/freeze.py): `keyturn thaw` founds its groups anew.
+3. Either way the store is frozen (shared/keyturn/use_cases/groups/freeze.py): `keyturn thaw` founds its groups anew.
 
 What was written after the outside was last told, at most one sweep ago, and restored at once, is not noticed by 2.
 """

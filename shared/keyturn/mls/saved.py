@@ -9,7 +9,7 @@ from keyturn.mls.encoding import uint16
 from keyturn.mls.errors import InvalidState, MlsError, NewerStateVersion
 
 STATE_VERSION = 1
-CLAUSE = "shared/mls README, saved state"
+CLAUSE = "shared/keyturn/mls README, saved state"
 
 
 def pack(magic: bytes, body: bytes) -> bytes:

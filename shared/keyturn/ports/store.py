@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 Value: TypeAlias = "bool | int | str | bytes | datetime | Sequence[Value] | Mapping[str, Value] | None"
@@ -157,6 +157,15 @@ class Store(Protocol):
     def query(self, query: Query) -> Sequence[Document]:
         """Read one page from an index declared in `keyturn.ports.indexes`; fewer than `limit` means the last page."""
         ...
+
+
+def scan(store: Store, query: Query) -> Iterator[Document]:
+    """Yield every document that a query finds, reading it page by page."""
+    while page := store.query(query):
+        yield from page
+        if len(page) < query.limit:
+            return
+        query = query.following(page[-1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,4 +22,5 @@ class Subscription:
 
 
 TRIGGERS = (Trigger("oauth2_clients/{client}/secrets/{version}", "on_secret_version"),)
-SUBSCRIPTIONS = (Subscription("secret-distribution", "distribute"),)
+DISTRIBUTION_TOPIC = "secret-distribution"
+SUBSCRIPTIONS = (Subscription(DISTRIBUTION_TOPIC, "distribute"),)

@@ -1,6 +1,6 @@
 """What a proof can be refused for, in the two ways that a caller may act on.
 
-    Refusal (shared.domain.errors)
+    Refusal (keyturn.domain.errors)
     └── ProofError
         ├── Malformed    400  it is no proof at all: form, encoding, types       (also an `InvalidRequest`)
         └── Unproven     401  well-formed, and proves nothing here and now       (also an `Unauthenticated`)

@@ -51,14 +51,14 @@ class ProofSuite:
     @functools.cached_property
     def issuer(self) -> ProofIssuer:
         """What signs proofs."""
-        from keyturn.use_cases.admin_proof.proof_token import ProofIssuer  # noqa: PLC0415 - a door loads only what it uses
+        from keyturn.use_cases.admin_proof.proof_token import ProofIssuer
 
         return ProofIssuer(self.suite.keys.signer, self._address, self._audience)
 
     @functools.cached_property
     def identity(self) -> Identity:
         """Who says who somebody is."""
-        from keyturn.adapters.identity.firebase import NAME, open_firebase  # noqa: PLC0415 - as above
+        from keyturn.adapters.identity.firebase import NAME, open_firebase
 
         if self.settings.identity != NAME:
             return self.local_authority
@@ -67,8 +67,8 @@ class ProofSuite:
     @functools.cached_property
     def local_authority(self) -> LocalIdentity:
         """The test authority of one machine; its key is no key of the service's."""
-        from keyturn.adapters.identity.local_identity import NAME, LocalIdentity  # noqa: PLC0415 - as above
-        from keyturn.adapters.key_file.keys import LocalKeys  # noqa: PLC0415 - as above
+        from keyturn.adapters.identity.local_identity import NAME, LocalIdentity
+        from keyturn.adapters.key_file.keys import LocalKeys
 
         folder = self.suite.settings.data
         if folder is None:
@@ -79,7 +79,7 @@ class ProofSuite:
     @functools.cached_property
     def attestations(self) -> Mapping[str, Attestation]:
         """The kinds of devices that count: one row a kind."""
-        from keyturn.adapters.attestation.dev_attest import DevAttestation  # noqa: PLC0415 - as above
+        from keyturn.adapters.attestation.dev_attest import DevAttestation
 
         builders: Mapping[str, Callable[[], Attestation]] = {
             "app_check": self._app_check,
@@ -90,8 +90,8 @@ class ProofSuite:
         return {kind: builders[kind]() for kind in self.settings.attestations}
 
     def _app_check(self) -> AppCheckAttestation:
-        from keyturn.adapters.attestation.app_check import AppCheckAttestation  # noqa: PLC0415 - as above
-        from keyturn.adapters.authorisation.jwks import TrustedKeys, https_fetch  # noqa: PLC0415 - as above
+        from keyturn.adapters.attestation.app_check import AppCheckAttestation
+        from keyturn.adapters.authorisation.jwks import TrustedKeys, https_fetch
 
         wanted = self.settings
         keys = TrustedKeys(https_fetch(wanted.app_check_jwks), time.monotonic)
@@ -99,16 +99,16 @@ class ProofSuite:
         return AppCheckAttestation(keys, wanted.app_check_project, apps, wanted.app_check_issuer)
 
     def _app_attest(self) -> AppAttestation:
-        from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415 - as above
+        from cryptography.x509 import load_pem_x509_certificate
 
-        from keyturn.adapters.attestation.app_attest import AppAttestation  # noqa: PLC0415 - as above
+        from keyturn.adapters.attestation.app_attest import AppAttestation
 
         wanted = self.settings
         root = load_pem_x509_certificate(cast("Path", wanted.app_attest_root).read_bytes())
         return AppAttestation(root, frozenset(wanted.app_attest_apps), ENVIRONMENTS[wanted.app_attest_environment])
 
     def _security_key(self) -> SecurityKeyAttestation:
-        from keyturn.adapters.attestation.security_key import SecurityKeyAttestation, read_roots  # noqa: PLC0415 - as above
+        from keyturn.adapters.attestation.security_key import SecurityKeyAttestation, read_roots
 
         wanted = self.settings
         roots = read_roots(cast("Path", wanted.webauthn_roots))
@@ -120,14 +120,14 @@ class ProofSuite:
 
         The quota of a key service is the whole project's: who used it up here would keep secrets from being verified.
         """
-        from keyturn.verifier.failure_limits import Budgets  # noqa: PLC0415 - as above
+        from keyturn.verifier.failure_limits import Budgets
 
         return Budgets(time.monotonic)
 
     @functools.cached_property
     def challenges(self) -> Challenges:
         """What makes and checks challenges; it asks for no factor."""
-        from keyturn.use_cases.admin_proof.challenge import Challenges  # noqa: PLC0415 - as above
+        from keyturn.use_cases.admin_proof.challenge import Challenges
 
         whole = self.suite
         return Challenges(whole.keys.mac, whole.environment.random, whole.settings.base_url)
@@ -135,9 +135,9 @@ class ProofSuite:
     @functools.cached_property
     def prove_admin(self) -> ProveAdmin:
         """Behind `admin_proof`."""
-        from keyturn.use_cases.admin_proof.factors import Factors  # noqa: PLC0415 - as above
-        from keyturn.use_cases.admin_proof.prove import ProveAdmin  # noqa: PLC0415 - as above
-        from keyturn.use_cases.refusal_log import Refusals  # noqa: PLC0415 - as above
+        from keyturn.use_cases.admin_proof.factors import Factors
+        from keyturn.use_cases.admin_proof.prove import ProveAdmin
+        from keyturn.use_cases.refusal_log import Refusals
 
         whole, url = self.suite, self.suite.settings.base_url
         return ProveAdmin(
@@ -155,8 +155,8 @@ class ProofSuite:
     @functools.cached_property
     def register(self) -> Register:
         """Behind `enrol`: registers admins and their devices."""
-        from keyturn.use_cases.enrolment.register_device import Register  # noqa: PLC0415 - as above
-        from keyturn.use_cases.refusal_log import Refusals  # noqa: PLC0415 - as above
+        from keyturn.use_cases.enrolment.register_device import Register
+        from keyturn.use_cases.refusal_log import Refusals
 
         whole = self.suite
         return Register(
@@ -179,16 +179,16 @@ class ProofSuite:
 
     def authoriser_at(self, door: str) -> ProofAuthoriser:
         """Return what judges proofs at a door; which one stands in the evidence."""
-        from keyturn.adapters.authorisation.attested import ProofAuthoriser  # noqa: PLC0415 - as above
-        from keyturn.domain.proofs_policy import admin_rule  # noqa: PLC0415 - as above
-        from keyturn.use_cases.refusal_log import Refusals  # noqa: PLC0415 - as above
+        from keyturn.adapters.authorisation.attested import ProofAuthoriser
+        from keyturn.domain.proofs_policy import admin_rule
+        from keyturn.use_cases.refusal_log import Refusals
 
         rule = admin_rule(self.settings.device_methods)
         refusals = Refusals(self.suite.databases.usage, door)
         return ProofAuthoriser(self._keys(), self._address, self._audience, rule, refusals)
 
     def _keys(self) -> TrustedKeys:
-        from keyturn.adapters.authorisation.jwks import TrustedKeys, https_fetch  # noqa: PLC0415 - as above
+        from keyturn.adapters.authorisation.jwks import TrustedKeys, https_fetch
 
         if self.settings.proof_jwks:
             return TrustedKeys(https_fetch(self.settings.proof_jwks), time.monotonic)

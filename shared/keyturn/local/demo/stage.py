@@ -111,7 +111,7 @@ def _bytes_in(value: object) -> bytes:
 
 
 def _command(*arguments: str) -> Sequence[str]:
-    return [sys.executable, "-c", "from keyturn.admin.cli import main; main()", *arguments]
+    return [sys.executable, "-c", "from keyturn.cli.main import main; main()", *arguments]
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -23,9 +23,9 @@ from keyturn.records.denylist import GLANCES, require_allowed, require_running
 from keyturn.records.invite import Invite, not_active
 from keyturn.records.roster import read_rosters
 from keyturn.use_cases.audit_log import HEAD, system_writes
-from keyturn.use_cases.commands.execute import ANSWERS_LAST, require_fresh
 from keyturn.use_cases.commands.parse import APPROVE, read_approval
 from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.signed_events import ANSWERS_LAST, require_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from keyturn.domain.audit_chain import Transition
@@ -18,6 +17,7 @@ from keyturn.records.codec import from_data, to_data
 from keyturn.records.roster import Roster
 from keyturn.records.salt import salt_writes
 from keyturn.use_cases.audit_log import HEAD, system_writes
+from keyturn.use_cases.groups.maintenance import UPKEEP_EVERY
 from keyturn.use_cases.groups.message_log import GroupLog
 from keyturn.use_cases.optimistic import until_won
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Databases, Document, Write
     from keyturn.use_cases.client_repository import Clients
 
-UPKEEP_EVERY = timedelta(days=1)
 OPERATOR = "operator"
 PAGE = 100
 

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, cast
 
 from keyturn.domain.errors import Conflict, NotFound
 from keyturn.domain.model import VersionState
-from keyturn.ports.store import Query
+from keyturn.ports.store import Query, scan
 from keyturn.records import paths
 from keyturn.records.client_document import live_state
-from keyturn.use_cases.sweep.sweep import pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,7 +60,7 @@ class DisableMacKey:
 
 def clients_by_key(store: Store) -> Mapping[str, int]:
     """Return how many clients have a secret that works, or is about to, by the key version that it names."""
-    every = pages(store, Query(paths.CLIENTS, order_by="client_id"))
+    every = scan(store, Query(paths.CLIENTS, order_by="client_id"))
     return Counter(name for document in every for name in set(_named(cast("Data", document.data))))
 
 

@@ -13,14 +13,13 @@ from keyturn.domain.audit_chain import Transition
 from keyturn.domain.bcrypt_import import BCRYPT, bcrypt_hash
 from keyturn.domain.encodings import identifier, ulid
 from keyturn.domain.errors import Conflict, InvalidRequest, NotFound
-from keyturn.domain.lifecycle import Decision
+from keyturn.domain.lifecycle import Decision, audited_facts
 from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
 from keyturn.domain.request_fields import Fields
 from keyturn.ports.store import Create, Query
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
 from keyturn.use_cases.clients.administration import OPERATOR
-from keyturn.use_cases.doctor.audit_checks import present_facts
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class ImportClients:
         client = Client(row.client_id, row.kind, row.groups, snapshot.read_time, current_version=version.version_id)
         state = ClientState(client, {version.version_id: version})
         ids = {"client_id": row.client_id, "version_id": version.version_id}
-        imported = Transition("import_client", OPERATOR, ids, after=present_facts(state))
+        imported = Transition("import_client", OPERATOR, ids, after=audited_facts(state))
         listed = [
             Create(paths.client_of_group(name, row.client_id), {"client_id": row.client_id}) for name in row.groups
         ]

@@ -30,14 +30,13 @@ from keyturn.domain.encodings import (
 )
 from keyturn.domain.errors import Conflict, NotFound, PolicyViolation, RateLimited, Refusal
 from keyturn.domain.model import Person, Rotation, Version
-from keyturn.ports.store import Query, put
+from keyturn.ports.store import Query, put, scan
 from keyturn.proofs.receipts import Sighting, verify_sighting
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.use_cases.clients.administration import OPERATOR
-from keyturn.use_cases.commands.execute import ANSWERS_LAST
 from keyturn.use_cases.optimistic import until_won
-from keyturn.use_cases.sweep.sweep import pages
+from keyturn.use_cases.signed_events import ANSWERS_LAST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,7 +115,7 @@ class Leak:
         return self.clients.store
 
     def _versions(self, client_id: str) -> Iterator[Version]:
-        found = pages(self._store, Query(f"{paths.client(client_id)}/secrets", order_by="version_id"))
+        found = scan(self._store, Query(f"{paths.client(client_id)}/secrets", order_by="version_id"))
         return (from_data(Version, item.data) for item in found if item.data)
 
     def _last(self, client_id: str | None) -> Document | None:

@@ -12,10 +12,9 @@ from keyturn.domain import lifecycle
 from keyturn.domain.audit_chain import Transition
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import Conflict
-from keyturn.domain.lifecycle import Decision
+from keyturn.domain.lifecycle import Decision, audited_facts
 from keyturn.domain.model import ClientStatus
 from keyturn.use_cases.clients.administration import OPERATOR
-from keyturn.use_cases.doctor.audit_checks import present_facts
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class SetPolicy:
         policy = self.clients.policy.overridden(overrides)
         if overrides == client.policy:
             return
-        facts = present_facts(settled.state)
+        facts = audited_facts(settled.state)
         told = ", ".join(f"{name}={overrides.get(name, 'default')}" for name in sorted(changes))
         changed = Transition("set_policy", OPERATOR, {"client_id": client.client_id}, facts, facts, told)
         after = lifecycle.settle(replace(settled.state, client=replace(client, policy=overrides)), policy, reading.now)

@@ -7,12 +7,12 @@ command's own commit, so that the same event gets the same answer, whatever happ
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, cast
 
 from keyturn.domain import lifecycle
 from keyturn.domain.encodings import ulid
-from keyturn.domain.errors import Conflict, Forbidden, InvalidRequest
+from keyturn.domain.errors import Conflict, Forbidden
 from keyturn.domain.model import Person, Rotation
 from keyturn.domain.proofs_policy import Missing
 from keyturn.ports.authorisation import Act
@@ -28,6 +28,7 @@ from keyturn.use_cases.commands.actions import ACTIONS, ROTATIONS, Asked
 from keyturn.use_cases.commands.parse import ACK, read_intent
 from keyturn.use_cases.commands.responses import command_answer, rotation_answer
 from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.signed_events import ANSWERS_LAST, require_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from keyturn.use_cases.refusal_log import Refusals
 
 Carried: TypeAlias = "Callable[[Data, datetime], Sequence[Write]]"
-
-CREATED_AT_TOLERANCE = timedelta(seconds=120)
-ANSWERS_LAST = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +150,6 @@ def _also(event: Event, intent: Intent) -> Iterator[str]:
     yield paths.event(event.id)
     if intent.rotation_id:
         yield paths.rotation(intent.rotation_id)
-
-
-def require_fresh(event: Event, now: datetime) -> None:
-    """Refuse an event whose created_at is not within 120 seconds of the store's now (protocol.md §6)."""
-    if abs(now.timestamp() - event.created_at) > CREATED_AT_TOLERANCE.total_seconds():
-        raise InvalidRequest("stale_event", "The event's created_at is not within 120 seconds of now.")
 
 
 def _recipient(event: Event, intent: Intent, reading: Reading) -> str | None:

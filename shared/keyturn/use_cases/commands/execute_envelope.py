@@ -20,11 +20,11 @@ from keyturn.proofs.nostr import canonical, open_event, parse_event
 from keyturn.proofs.strict_json import load_object
 from keyturn.records import paths
 from keyturn.use_cases.audit_log import system_writes
-from keyturn.use_cases.commands.execute import ANSWERS_LAST
 from keyturn.use_cases.commands.token_bucket import Buckets
 from keyturn.use_cases.groups.membership import Membership, wanted
 from keyturn.use_cases.groups.message_log import ENVELOPE
 from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.signed_events import ANSWERS_LAST
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from keyturn.use_cases.distribution.batch_leader import Waiting
     from keyturn.use_cases.groups.relay_outbox import PublishLog
 
-TOPIC = "secret-distribution"
-
 
 @dataclass(frozen=True, slots=True)
 class Sending:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.domain.model import Version, VersionState
+from keyturn.ports.triggers import DISTRIBUTION_TOPIC
 from keyturn.records import paths
 from keyturn.records.codec import from_data
-from keyturn.use_cases.distribution.distribute import TOPIC
 
 if TYPE_CHECKING:
     from keyturn.ports.bus import Bus
@@ -31,5 +31,5 @@ class Publish:
         version = from_data(Version, data)
         if version.state is not VersionState.PENDING or version.secret_hash is not None:
             return False
-        self.bus.publish(TOPIC, {"client_id": version.client_id, "rotation_id": version.rotation_id})
+        self.bus.publish(DISTRIBUTION_TOPIC, {"client_id": version.client_id, "rotation_id": version.rotation_id})
         return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from keyturn.domain import audit_chain as audit
 from keyturn.domain.encodings import to_milliseconds
 from keyturn.domain.errors import InvalidRequest
+from keyturn.domain.lifecycle import audited_facts
 from keyturn.domain.model import Outcome
 from keyturn.records import paths
 from keyturn.use_cases.doctor.findings import Finding, thawed
@@ -58,23 +59,10 @@ def replay_findings(entries: Sequence[Document], state: ClientState, forgotten: 
         if thawed(content["before"]) != facts:
             yield Finding("an audit entry does not begin where the one before it ended", entry.path)
         facts = thawed(content["after"])
-    if facts != present_facts(state):
+    if facts != audited_facts(state):
         yield Finding("the audit chain ends in another state than the client's")
     yield from _counted(entries, state, to_milliseconds(forgotten))
     yield from _revision_findings([cast("int", cast("Data", entry.data)["at"]) for entry in entries], state.client)
-
-
-def present_facts(state: ClientState) -> Mapping[str, object]:
-    """Return what the last entry of a client's chain must say, from the documents alone."""
-    client, rotation = state.client, state.rotation
-    facts = {
-        "status": client.status.value,
-        "current": client.current_version,
-        "previous": client.previous_version,
-        "pending": rotation.new_version if rotation else None,
-        "phase": rotation.phase.value if rotation else None,
-    }
-    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _counted(entries: Sequence[Document], state: ClientState, forgotten: int) -> Iterator[Finding]:

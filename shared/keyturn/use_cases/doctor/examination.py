@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from keyturn.domain import audit_chain as audit
 from keyturn.domain.errors import Broken, Refusal
 from keyturn.ports.keys import KeyRefused
-from keyturn.ports.store import Query
+from keyturn.ports.store import Query, scan
 from keyturn.records import paths
 from keyturn.records.schema import kind_of
 from keyturn.use_cases.audit_log import HEAD
@@ -27,7 +27,6 @@ from keyturn.use_cases.doctor.audit_checks import chain_findings
 from keyturn.use_cases.doctor.client_checks import ClientDocuments, client_findings
 from keyturn.use_cases.doctor.findings import Breach, Finding
 from keyturn.use_cases.doctor.group_checks import GroupDocuments, GroupExaminer
-from keyturn.use_cases.sweep.sweep import pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -104,7 +103,7 @@ class Examine:
         """Look at everything once; `StoreUnavailable` or `KeyUnavailable` when that can't be."""
         notes = _Notes(refounded=self._refounded())
         npub = self._service(notes)
-        for client in pages(self._control, Query(paths.CLIENTS, order_by="client_id")):
+        for client in scan(self._control, Query(paths.CLIENTS, order_by="client_id")):
             self._client(notes, client.path)
         examiner = GroupExaminer(self.groups, self.read_head, npub)
         founded = {path: self._group(notes, path, examiner) for path in sorted(self._known_groups() | notes.groups)}
@@ -179,7 +178,7 @@ class Examine:
         return {rotation_id: snapshot[path] for rotation_id, path in wanted.items()}
 
     def _all(self, query: Query) -> Sequence[Document]:
-        return tuple(pages(self._control, query))
+        return tuple(scan(self._control, query))
 
     # --- groups ------------------------------------------------------------------------------------------------------
 
@@ -251,7 +250,7 @@ class Examine:
             (self._control, "rates"),
             (self.databases.auth, "invites"),
         ):
-            for document in pages(store, Query(collection, order_by="expires_at")):
+            for document in scan(store, Query(collection, order_by="expires_at")):
                 notes.add(collection, [document], [])
 
 

@@ -24,11 +24,11 @@ from keyturn.records.admin_directory import read_admin
 from keyturn.records.denylist import GLANCES, require_allowed, require_running
 from keyturn.records.invite import bad_invite, not_active
 from keyturn.records.roster import read_rosters
-from keyturn.use_cases.commands.execute import require_fresh
 from keyturn.use_cases.commands.parse import agree
 from keyturn.use_cases.groups.membership import Membership, open_membership
 from keyturn.use_cases.groups.message_log import KEY_PACKAGES
 from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.signed_events import require_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from keyturn.domain.audit_chain import Transition
-from keyturn.ports.store import Create, Delete, Query, put
+from keyturn.ports.store import Create, Delete, Query, put, scan
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.roster import Roster
 from keyturn.use_cases.audit_log import HEAD, system_writes
 from keyturn.use_cases.groups.message_log import GroupLog
 from keyturn.use_cases.optimistic import until_won
-from keyturn.use_cases.sweep.sweep import pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +61,7 @@ class Freeze:
         """Found all groups anew and let things be sent again; the groups. May be repeated after it died half way."""
         if not self.frozen_because():
             return []
-        known = pages(self.store, Query(paths.UPKEEP, order_by="due_at", limit=PAGE))
+        known = scan(self.store, Query(paths.UPKEEP, order_by="due_at", limit=PAGE))
         groups = [cast("str", (item.data or {})["group_id"]) for item in known]
         for group_id in groups:
             self._forget_log(group_id)

@@ -20,7 +20,6 @@ from keyturn.ports.groups import GroupError
 from keyturn.ports.store import Delete, LostRace, Query, Update, put
 from keyturn.records import paths
 from keyturn.records.codec import from_data
-from keyturn.use_cases.clients.administration import UPKEEP_EVERY
 from keyturn.use_cases.groups.membership import open_membership
 from keyturn.use_cases.groups.message_log import GONE
 from keyturn.use_cases.optimistic import until_won
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+UPKEEP_EVERY = timedelta(days=1)
 NOTICES_LAST = timedelta(days=7)
 COMMITS_LAST = timedelta(days=30)
 SILENCE_LASTS = timedelta(days=30)

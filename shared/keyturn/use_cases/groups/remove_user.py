@@ -18,12 +18,11 @@ from keyturn.domain.commands import Cancel
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import NotFound
 from keyturn.domain.model import Person, Rotation
-from keyturn.ports.store import Query
+from keyturn.ports.store import Query, scan
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.use_cases.groups.membership import open_membership
 from keyturn.use_cases.optimistic import until_won
-from keyturn.use_cases.sweep.sweep import pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,7 +78,7 @@ class RemoveUser:
 
     def everywhere(self, leaving: Leaving) -> Removed:
         """Have somebody leave every group that there is; nothing comes of it where they are in none."""
-        known = pages(self.clients.store, Query(paths.UPKEEP, order_by="due_at", limit=PAGE))
+        known = scan(self.clients.store, Query(paths.UPKEEP, order_by="due_at", limit=PAGE))
         return self._from([cast("str", (found.data or {})["group_id"]) for found in known], leaving)
 
     def _from(self, groups: Sequence[str], leaving: Leaving) -> Removed:
@@ -107,7 +106,7 @@ class RemoveUser:
 
     def _clients(self, group_id: str) -> Iterator[str]:
         query = Query(paths.clients_of_group(group_id), order_by="client_id", limit=PAGE)
-        return (cast("str", (item.data or {})["client_id"]) for item in pages(self.clients.store, query))
+        return (cast("str", (item.data or {})["client_id"]) for item in scan(self.clients.store, query))
 
     def _withdrawn(self, client_id: str, leaving: Leaving, canceled: list[str]) -> Reading:
         reading = self.clients.read(client_id)

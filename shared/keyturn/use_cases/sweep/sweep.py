@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, cast
 from keyturn.domain import lifecycle
 from keyturn.domain.errors import NotFound
 from keyturn.domain.model import Phase
-from keyturn.ports.store import LostRace, Query, StoreUnavailable, put
+from keyturn.ports.store import LostRace, Query, StoreUnavailable, put, scan
+from keyturn.ports.triggers import DISTRIBUTION_TOPIC
 from keyturn.records import paths
-from keyturn.use_cases.distribution.distribute import TOPIC
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from keyturn.ports.bus import Bus
     from keyturn.ports.effects import Environment
-    from keyturn.ports.store import Document, Snapshot, Store
+    from keyturn.ports.store import Document, Snapshot
     from keyturn.use_cases.client_repository import Clients, Reading
     from keyturn.use_cases.groups.maintenance import Upkeep
     from keyturn.use_cases.groups.relay_outbox import PublishLog
@@ -80,7 +80,7 @@ class Sweep:
 
     def _due(self, shard: int, now: datetime) -> Iterator[Document]:
         query = Query(paths.CLIENTS, order_by="next_due_at", equal=(("due_shard", shard),), at_most=now, limit=PAGE)
-        return pages(self.clients.store, query)
+        return scan(self.clients.store, query)
 
     def _one(self, document: Document) -> str:
         found = [document]  # what the query gave is the first look; after a lost race, look anew
@@ -109,7 +109,7 @@ class Sweep:
         rotation = reading.state.rotation
         if rotation is None or rotation.phase is not Phase.REQUESTED:
             return "early"
-        self.bus.publish(TOPIC, {"client_id": client_id, "rotation_id": rotation.rotation_id})
+        self.bus.publish(DISTRIBUTION_TOPIC, {"client_id": client_id, "rotation_id": rotation.rotation_id})
         return "republished"
 
     def _keep_house(self, snapshot: Snapshot) -> None:
@@ -131,12 +131,3 @@ def _tell_if_late(reading: Reading) -> None:
     due = lifecycle.due(reading.state, reading.policy)
     if due is not None and reading.now - due.at > LATE_AFTER:
         _log.error("a client was settled late: %d seconds", (reading.now - due.at).total_seconds())
-
-
-def pages(store: Store, query: Query) -> Iterator[Document]:
-    """Yield all documents of a query, a page at a time."""
-    while page := store.query(query):
-        yield from page
-        if len(page) < query.limit:
-            return
-        query = query.following(page[-1])

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
+from keyturn.device.home.sealing import ScryptCost
+
+from tests.cli.fake_server import URL, Clock, FakeServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CHEAP = ScryptCost(n=2**4)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def server(clock: Clock) -> FakeServer:
+    server = FakeServer(clock)
+    server.create_group("ops")
+    server.add_client("acme", ["ops"])
+    return server
+
+
+@pytest.fixture
+def new_device(tmp_path: Path, server: FakeServer, clock: Clock) -> Callable[[str], Device]:
+    def make(name: str) -> Device:
+        home = Home.create(tmp_path / name, name, "passphrase", cost=CHEAP)
+        return Device.open(home, URL, transport=server, now=clock.now, random=os.urandom, sleep=lambda _seconds: None)
+
+    return make
+
+
+@pytest.fixture
+def alice(new_device: Callable[[str], Device], server: FakeServer) -> Device:
+    device = new_device("alice")
+    device.join(server.invite("alice", "ops"))
+    return device
+
+
+@pytest.fixture
+def bob(alice: Device, new_device: Callable[[str], Device], server: FakeServer) -> Device:
+    assert alice.seats()
+    device = new_device("bob")
+    device.join(server.invite("bob", "ops"))
+    return device

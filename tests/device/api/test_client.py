@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from keyturn.device.api.client import Server
+from keyturn.device.api.transport import Answer
+from keyturn.device.core.errors import ServerRefusedError, UnreachableError
+from keyturn.device.core.signed_events import Signer
+
+from tests.cli.fake_server import URL, Clock, FakeServer
+
+
+def problem(status: int, error: str, reason: str = "") -> Answer:
+    fields = {"error": error, "reason": reason, "detail": "A sentence.", "status": status}
+    return Answer(status, {"retry-after": "42"}, json.dumps(fields).encode())
+
+
+@pytest.fixture
+def signer(clock: Clock) -> Signer:
+    return Signer(b"\x07" * 32, clock.now, os.urandom)
+
+
+@pytest.fixture
+def doors(server: FakeServer) -> Server:
+    return Server(URL + "/", server, lambda _seconds: None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        (problem(409, "conflict", "grace_in_progress"), "--supersede"),
+        (problem(409, "conflict", "something_new"), "client show"),
+        (problem(429, "rate_limited"), "42 seconds"),
+        (problem(418, "teapot"), "server's log"),
+    ],
+)
+def test_a_refusal_keeps_its_words_and_gets_a_hint(
+    doors: Server, signer: Signer, server: FakeServer, answer: Answer, hint: str
+) -> None:
+    server.override = answer
+    with pytest.raises(ServerRefusedError) as refused:
+        doors.client(signer, "acme")
+    assert str(refused.value) == "A sentence."
+    assert hint in refused.value.hint
+    assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"a": 1, "a": 2}', b"\xff"])
+def test_an_answer_that_is_not_the_suites_is_none(
+    doors: Server, signer: Signer, server: FakeServer, body: bytes
+) -> None:
+    server.override = Answer(200, {}, body)
+    with pytest.raises(UnreachableError):
+        doors.client(signer, "acme")
+
+
+def test_a_read_is_repeated_when_the_server_fails(doors: Server, signer: Signer, server: FakeServer) -> None:
+    server.lose_answers = 2
+    assert doors.client(signer, "acme")["client_id"] == "acme"
+    assert len(server.calls) == 3
+
+
+def test_what_the_operator_does_is_not_repeated(doors: Server, server: FakeServer) -> None:
+    server.override = problem(503, "unavailable")
+    with pytest.raises(ServerRefusedError):
+        doors.operator("POST", "/groups", "token", {"group_id": "ops"})
+    assert len(server.calls) == 1
+
+
+def test_a_refused_secret_is_a_verdict(doors: Server) -> None:
+    assert doors.check("acme", "wrong")["accepted"] is False
+
+
+@pytest.mark.parametrize("answer", [problem(429, "rate_limited"), problem(503, "unavailable")])
+def test_a_failure_is_no_verdict(doors: Server, server: FakeServer, answer: Answer) -> None:
+    server.override = answer
+    with pytest.raises(ServerRefusedError):
+        doors.check("acme", "secret")
+
+
+@pytest.mark.parametrize("answer", [Answer(200, {}, b"{}"), Answer(200, {}, b'{"accepted": 1}')])
+def test_an_answer_without_a_verdict_is_none(doors: Server, server: FakeServer, answer: Answer) -> None:
+    server.override = answer
+    with pytest.raises(UnreachableError):
+        doors.check("acme", "secret")
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"accepted": true}', b'{"error": "unauthorized_request"}', b"<html>"])
+def test_a_401_that_is_not_the_checks_own_is_no_verdict(doors: Server, server: FakeServer, body: bytes) -> None:
+    server.override = Answer(401, {}, body)
+    with pytest.raises((ServerRefusedError, UnreachableError)):
+        doors.check("acme", "secret")

@@ -1,0 +1,303 @@
+"""Commands inside MLS: the group is saved before a byte leaves, a resend is the same bytes, and each counts once."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from keyturn.device.core.errors import ServerRefusedError, UnreachableError
+from keyturn.device.core.notice import Notice
+from keyturn.device.device import Device
+from keyturn.device.groups.local_store import INBOX
+from keyturn.device.groups.membership import Lost
+from keyturn.device.groups.outbox import OUTGOING, Letter
+from keyturn.device.home.home import Home
+from keyturn.domain.encodings import base64url_decode
+
+from tests.cli.fake_server import URL, Clock, FakeServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.home.state import State
+
+ROTATION = "01JNM0000000000000000000A1"
+
+
+class DeadLine:
+    """A network that takes what is sent and dies: before the server sees it, or before the device sees the answer."""
+
+    def __init__(self, server: FakeServer, *, arrives: bool) -> None:
+        self.server = server
+        self.arrives = arrives
+        self.cut = True
+        self.sent: list[bytes] = []
+
+    def send(self, call: Call) -> Answer:
+        if not (self.cut and call.url.endswith("/rotate_request/")):
+            return self.server.send(call)
+        self.sent.append(call.body or b"")
+        if self.arrives:
+            self.server.send(call)
+        raise UnreachableError("The server does not answer.", "")
+
+
+def over(line: DeadLine, folder: Path, clock: Clock) -> Device:
+    return Device.open(
+        Home.open(folder / "alice", "passphrase"), URL, transport=line, now=clock.now, sleep=lambda _seconds: None
+    )
+
+
+def kept(folder: Path) -> dict[str, Letter]:
+    home = Home.open(folder / "alice", "passphrase")
+    return {name: Letter.from_bytes(home.load(OUTGOING, name) or b"") for name in home.ids(OUTGOING)}
+
+
+class Power:
+    """What a home's writing needs: it fails after so many writes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.writes_left: int | None = None
+        write = Home._write
+
+        def written(home: Home, state: State) -> None:
+            if self.writes_left == 0:
+                raise KeyboardInterrupt
+            write(home, state)
+            if self.writes_left is not None:
+                self.writes_left -= 1
+
+        monkeypatch.setattr(Home, "_write", written)
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_an_ack_killed_between_any_two_writes_ends_well_when_done_again(
+    alice: Device, server: FakeServer, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    alice.catch_up()
+    line = DeadLine(server, arrives=True)
+    line.cut = False
+    power = Power(monkeypatch)
+    power.writes_left = writes
+    with suppress(KeyboardInterrupt):
+        over(line, tmp_path, clock).ack(ROTATION)
+    power.writes_left = None
+    acked = alice.notice(ROTATION).acked_at is not None
+    assert bool(kept(tmp_path)) is (writes == 1)
+    assert acked is (writes == 2)
+
+    answer = over(line, tmp_path, clock).ack(ROTATION)
+    assert (answer["acks"], answer["outcome"]) == (1, "promoted")
+    assert len(server.rotations[ROTATION]["acks"]) == 1
+    assert alice.notice(ROTATION).acked_at is not None
+    assert kept(tmp_path) == {}
+
+
+def forget_the_ack(folder: Path) -> None:
+    """As a device of an earlier version did that was killed after the answer: letter gone, ack not noted."""
+    home = Home.open(folder / "alice", "passphrase")
+    notice = Notice.from_bytes(home.load(INBOX, ROTATION) or b"")
+    home.save(INBOX, ROTATION, replace(notice, acked_at=None).to_bytes())
+
+
+@pytest.mark.parametrize(("quorum", "outcome"), [(1, "promoted"), (2, None)])
+def test_an_ack_that_the_server_has_is_as_good_as_a_new_one(
+    alice: Device, bob: Device, server: FakeServer, clock: Clock, tmp_path: Path, quorum: int, outcome: str | None
+) -> None:
+    assert bob.seats()
+    server.clients["acme"]["quorum"] = quorum
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    first = alice.ack(ROTATION)
+    forget_the_ack(tmp_path)
+    clock.advance(seconds=5)  # what is signed now is another event
+    assert alice.ack(ROTATION) == first
+    assert first["outcome"] == outcome
+    assert alice.notice(ROTATION).acked_at is not None
+
+
+def test_an_ack_that_came_too_late_is_refused(alice: Device, bob: Device, tmp_path: Path) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    bob.ack(ROTATION)
+    with pytest.raises(ServerRefusedError) as refused:
+        alice.ack(ROTATION)
+    assert refused.value.reason == "rotation_not_open"
+    assert alice.notice(ROTATION).acked_at is None
+    assert kept(tmp_path) == {}
+
+
+def test_a_refused_ack_of_who_may_not_look_stays_refused(alice: Device, bob: Device, server: FakeServer) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    bob.ack(ROTATION)
+    server.closed.add("rotations")
+    with pytest.raises(ServerRefusedError) as refused:
+        alice.ack(ROTATION)
+    assert refused.value.reason == "rotation_not_open"
+
+
+def test_what_is_sent_shows_neither_sender_nor_command(alice: Device, server: FakeServer) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    alice.ack(ROTATION)
+    assert len(server.envelopes) == 2
+    events = [json.loads(envelope) for envelope in server.envelopes]
+    assert {event["kind"] for event in events} == {445}
+    assert [event["tags"] for event in events] == [[["h", "ops"]]] * 2
+    outer = {event["pubkey"] for event in events}
+    assert len(outer) == 2
+    assert outer.isdisjoint(server.groups["ops"].users)
+    assert all("acme" not in envelope for envelope in server.envelopes)
+    assert [command.kind for command in server.commands] == [40901, 40902]
+
+
+def test_lengths_tell_little(alice: Device, server: FakeServer) -> None:
+    lengths = set()
+    for reason in ("a", "a somewhat longer reason"):
+        alice.command("suspend", "acme", {}, reason)
+        lengths.add(len(base64url_decode(json.loads(server.envelopes[-1])["content"])))
+    assert len(lengths) == 1
+
+
+def test_without_a_seat_an_ack_goes_out_signed(
+    alice: Device, server: FakeServer, new_device: Callable[[str], Device]
+) -> None:
+    assert new_device("bob").join(server.invite("bob", "ops"))
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    alice.catch_up()
+    server.remove("ops", next(iter(server.groups["ops"].users)))
+    server.groups["ops"].users[server.commands[0].pubkey] = "alice"  # as if it were in the roster still
+    alice.catch_up()
+    server.envelopes.clear()
+    assert alice.ack(ROTATION)["acks"] == 1
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+def test_a_crash_before_the_answer_resends_the_same_bytes(
+    alice: Device, server: FakeServer, clock: Clock, tmp_path: Path, *, arrives: bool
+) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    alice.catch_up()
+    line = DeadLine(server, arrives=arrives)
+    with pytest.raises(UnreachableError):
+        over(line, tmp_path, clock).ack(ROTATION)
+    (letter,) = kept(tmp_path).values()
+    assert set(line.sent) == {letter.envelope.encode()}
+
+    line.cut = False
+    clock.advance(seconds=5)
+    came_before = len(server.envelopes)
+    answer = over(line, tmp_path, clock).ack(ROTATION)
+    assert server.envelopes[came_before] == letter.envelope
+    assert (answer["acks"], answer["outcome"]) == (1, "promoted")
+    assert len(server.rotations[ROTATION]["acks"]) == 1
+    assert kept(tmp_path) == {}
+
+
+def test_the_key_of_a_letter_is_gone_from_what_is_saved(
+    alice: Device, server: FakeServer, clock: Clock, tmp_path: Path
+) -> None:
+    line = DeadLine(server, arrives=False)
+    device = over(line, tmp_path, clock)
+    for _ in range(2):
+        with pytest.raises(UnreachableError):
+            device.command("suspend", "acme", {}, "incident")
+    letters = list(kept(tmp_path).values())
+    line.cut = False
+    for letter in letters:  # two generations: the service opens both
+        assert device._server.post_envelope(letter.envelope)["action"] == "suspend"
+    assert alice.seats()
+
+
+def test_a_letter_that_never_arrived_in_time_is_signed_anew(
+    alice: Device, server: FakeServer, clock: Clock, tmp_path: Path
+) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    alice.catch_up()
+    line = DeadLine(server, arrives=False)
+    with pytest.raises(UnreachableError):
+        over(line, tmp_path, clock).ack(ROTATION)
+    line.cut = False
+    clock.advance(minutes=5)
+    assert over(line, tmp_path, clock).ack(ROTATION)["acks"] == 1
+
+
+def test_a_past_epoch_is_caught_up_with_and_the_command_sent_anew(alice: Device, server: FakeServer) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    alice.catch_up()
+    for _ in range(5):
+        server.update("ops")
+    server.envelopes.clear()
+    assert alice.ack(ROTATION)["acks"] == 1
+    assert len(server.envelopes) == 2
+    assert alice.seats()[0].group.epoch == server.groups["ops"].mls.epoch
+
+
+def test_a_group_that_runs_away_is_followed_so_often_and_no_more(alice: Device, server: FakeServer) -> None:
+    alice.catch_up()
+
+    def ran_away() -> None:
+        for _ in range(5):
+            server.update("ops")
+
+    server.before_envelope = [ran_away] * 10
+    with pytest.raises(ServerRefusedError) as refused:
+        alice.command("suspend", "acme", {}, "incident")
+    assert refused.value.reason == "stale_epoch"
+    assert len(server.envelopes) == 4
+
+
+def test_a_service_that_went_elsewhere_is_joined_there(alice: Device, server: FakeServer) -> None:
+    server.update("ops")
+    alice.catch_up()
+    behind, log = server.groups["ops"].mls, list(server.groups["ops"].log)
+    for _ in range(5):
+        server.update("ops")
+    server.groups["ops"].log[:] = log  # a log that says nothing of where the service is now
+    assert behind.epoch < server.groups["ops"].mls.epoch
+    assert alice.command("suspend", "acme", {}, "incident")["action"] == "suspend"
+    assert alice.seats()[0].group.epoch == server.groups["ops"].mls.epoch
+
+
+def test_a_refused_command_is_not_kept(alice: Device, server: FakeServer, tmp_path: Path) -> None:
+    server.refuse["acme"] = ("policy_violation", "interval_too_short")
+    with pytest.raises(ServerRefusedError):
+        alice.rotate("acme", "routine", rotation_id=ROTATION)
+    assert kept(tmp_path) == {}
+
+
+def test_no_envelope_is_in_a_letters_repr(alice: Device, server: FakeServer, clock: Clock, tmp_path: Path) -> None:
+    assert alice.seats()
+    with pytest.raises(UnreachableError):
+        over(DeadLine(server, arrives=False), tmp_path, clock).command("suspend", "acme", {}, "incident")
+    (letter,) = kept(tmp_path).values()
+    assert letter.envelope not in repr(letter)
+
+
+def test_letters_that_nobody_would_answer_any_more_go(
+    alice: Device, server: FakeServer, clock: Clock, tmp_path: Path
+) -> None:
+    with pytest.raises(UnreachableError):
+        over(DeadLine(server, arrives=False), tmp_path, clock).command("suspend", "acme", {}, "incident")
+    clock.advance(hours=23)
+    alice.catch_up()
+    assert len(kept(tmp_path)) == 1
+    clock.advance(hours=2)
+    alice.catch_up()
+    assert kept(tmp_path) == {}
+
+
+@pytest.mark.parametrize("readmits", [True, False])
+def test_an_ack_from_a_lost_seat_comes_back_first_or_goes_out_signed(
+    alice: Device, server: FakeServer, *, readmits: bool
+) -> None:
+    alice.rotate("acme", "routine", rotation_id=ROTATION)
+    alice.catch_up()
+    alice._mail.give_up("ops", Lost.ASTRAY)
+    server.readmits = readmits
+    assert alice.ack(ROTATION)["acks"] == 1
+    assert len(server.envelopes) == 1 + readmits
+    assert alice.seats()[0].is_usable is readmits

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from keyturn.cli.commands.preflight import show_plan
+from keyturn.device.core.errors import NotEnrolledError
+from keyturn.device.rotation_plan import RotationPlan, Wish, make_plan
+from keyturn.domain.encodings import to_milliseconds
+
+from tests.cli.fake_server import START
+
+if TYPE_CHECKING:
+    from keyturn.device.device import Device
+
+    from tests.cli.fake_server import FakeServer
+
+NOW = to_milliseconds(START)
+MINUTE = 60_000
+
+
+def planned(device: Device, server: FakeServer, client: dict[str, Any] | None = None, **wishes: Any) -> RotationPlan:  # noqa: ANN401 - any field of a wish
+    wish = Wish(client_id="acme", rotation_id="01JNM0000000000000000000A1", reason="routine", **wishes)
+    return make_plan(wish, {**server.clients["acme"], **(client or {})}, device.seats(), START)
+
+
+def test_a_first_version_may_begin_at_once(alice: Device, server: FakeServer) -> None:
+    plan = planned(alice, server)
+    assert (plan.promoted_from, plan.request.not_before) == (NOW, None)
+    assert plan.grace_until == NOW + 7 * 24 * 60 * MINUTE
+
+
+def test_a_later_version_waits_for_policys_lead(alice: Device, server: FakeServer) -> None:
+    assert planned(alice, server, {"current_version": "V1"}).promoted_from == NOW + 10 * MINUTE
+
+
+def test_an_emergency_waits_for_nothing(alice: Device, server: FakeServer) -> None:
+    assert planned(alice, server, {"current_version": "V1"}, emergency=True).promoted_from == NOW
+
+
+def test_a_wish_goes_before_policy(alice: Device, server: FakeServer) -> None:
+    plan = planned(alice, server, grace=timedelta(minutes=5), not_before=timedelta(hours=1))
+    assert plan.request.not_before == plan.promoted_from == NOW + 60 * MINUTE
+    assert plan.grace_until == NOW + 65 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("wishes", "grace", "active"),
+    [({}, "refused", "refused"), ({"supersede": True}, "ends", "refused"), ({"emergency": True}, "ends", "canceled")],
+)
+def test_what_is_under_way_is_told(
+    alice: Device, server: FakeServer, wishes: dict[str, bool], grace: str, active: str
+) -> None:
+    plan = planned(alice, server, {"previous_version": "V0", "active_rotation": "R0"}, **wishes)
+    assert grace in plan.fate_of_grace
+    assert active in plan.fate_of_active
+
+
+def test_everybody_in_the_groups_is_told_but_the_service(alice: Device, bob: Device, server: FakeServer) -> None:
+    alice.catch_up()
+    assert planned(alice, server).npubs == tuple(sorted(bob.seats()[0].npubs))
+
+
+def test_only_a_group_of_the_client_counts(alice: Device, server: FakeServer) -> None:
+    assert planned(alice, server, {"groups": ["dev", "ops"]}).request.group == "ops"
+    with pytest.raises(NotEnrolledError):
+        planned(alice, server, {"groups": ["dev"]})
+
+
+def test_canaries_are_told_where_they_are_waited_for(
+    alice: Device, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"policy": {**server.clients["acme"]["policy"], "canaries": 3}, "current_version": "V1"}
+    first = {**asked, "current_version": None}
+    assert planned(alice, server).canaries == planned(alice, server, asked, emergency=True).canaries == 0
+    assert planned(alice, server, first).canaries == 0
+    show_plan(planned(alice, server, asked), err=False)
+    assert "at the quorum and 3 canaries, not before" in capsys.readouterr().out

@@ -1,0 +1,143 @@
+"""The description of the doors: whole, true to their routes, and held to by their answers, whatever is sent."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hypothesis
+import pytest
+import schemathesis
+from keyturn.entry.openapi.document import DOORS as DESCRIBED
+from keyturn.entry.openapi.document import VERSION, document
+from keyturn.entry.openapi.operations import NIP98, OPERATOR
+from keyturn.local.gateway import open_gateway
+from keyturn.proofs.nip98 import sign_authorization
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from main import DOORS
+from tests.world import TOKEN, URL, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from tests.world import World
+
+ROOT = Path(__file__).parents[3]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+    negative_data_rejection,
+    allow_header_conformance,
+    unsupported_method,
+]
+"""Not `positive_data_acceptance` (a well-formed id of nobody is refused), and not `ignored_auth` (see Calling)."""
+
+
+class Calling:
+    """The gateway as an authorised caller reaches it: whatever Authorization is made up is replaced by a true one.
+
+    So everything gets further than the doorstep; what comes without any stays without.
+    """
+
+    def __init__(self, world: World, inner: WSGIApplication) -> None:
+        self._world = world
+        self._inner = inner
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        scheme = self._scheme(environ) if "HTTP_AUTHORIZATION" in environ else ""
+        if scheme == OPERATOR:
+            environ["HTTP_AUTHORIZATION"] = f"Bearer {TOKEN}"
+        if scheme == NIP98:
+            environ["HTTP_AUTHORIZATION"] = self._signed(environ)
+        return self._inner(environ, start_response)
+
+    def _scheme(self, environ: WSGIEnvironment) -> str:
+        door = environ["PATH_INFO"].split("/")[1]
+        if door in {"operator", "on_secret_version", "distribute", "grace_sweeper"}:
+            return OPERATOR
+        return NIP98 if door in {"status", "admin_proof", "enrol"} else ""
+
+    def _signed(self, environ: WSGIEnvironment) -> str:
+        body = environ["wsgi.input"].read()
+        environ["wsgi.input"] = io.BytesIO(body)
+        query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
+        signer = self._world.admins["alice"].signer
+        return sign_authorization(
+            signer.private_key,
+            url=f"{URL}{environ['PATH_INFO']}{query}",
+            method=environ["REQUEST_METHOD"],
+            body=body,
+            now=self._world.clock.now,
+            random=signer.random,
+        )
+
+
+class Late:
+    """The application that is described; tests are collected before there is a world to call."""
+
+    inner: WSGIApplication
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self.inner(environ, start_response)
+
+
+LATE = Late()
+schema = schemathesis.openapi.from_dict(document(URL))
+schema.app = LATE
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running(tmp_path_factory.mktemp("world")) as world:
+        world.found("alice", "bob")
+        world.issue("alice", "bob")
+        world.sweep()
+        LATE.inner = Calling(world, open_gateway(TOKEN))
+        yield world
+
+
+@schema.parametrize()
+@pytest.mark.usefixtures("world")
+@hypothesis.settings(max_examples=20, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+def test_every_answer_is_as_described(case: Any) -> None:  # noqa: ANN401 - schemathesis's case
+    case.call_and_validate(checks=CHECKS)
+
+
+def test_status_serves_it(world: World) -> None:
+    assert world.call("GET", "/status/openapi.json").json == document(URL)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_route_is_described_and_no_other(door: str) -> None:
+    routes = importlib.import_module(f"functions.{door}.main").ROUTES
+    assert set(DESCRIBED[door]) == set(routes._handlers)
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
+    text = repr(document(URL))
+    named = set(re.findall(r"#/components/schemas/(\w+)", text))
+    assert named == set(document(URL)["components"]["schemas"])
+
+
+def test_it_says_where_it_is_and_which_version() -> None:
+    said = document("https://example.org")
+    assert said["servers"] == [{"url": "https://example.org"}]
+    assert said["info"]["version"] == VERSION
+    assert f'version = "{VERSION}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
