@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 from keyturn.domain.errors import PolicyViolation
-from keyturn.domain.policy import BOUNDS, MAX_GRACE, SWITCHES, Policy
+from keyturn.domain.policy import BOUNDS, MAX_GRACE, SWITCHES, Policy, PolicyField, Unit, policy_fields
 
-# protocol.md §6, in seconds.
+# docs/protocol.md §6, in seconds.
 DEFAULTS = {
     "minimum_not_before_seconds": 600,
     "grace_seconds": 604_800,
@@ -32,6 +32,20 @@ DEFAULTS = {
 @pytest.mark.parametrize(("name", "value"), DEFAULTS.items(), ids=DEFAULTS)
 def test_defaults(name: str, value: int) -> None:
     assert getattr(Policy(), name) == value
+
+
+@pytest.mark.parametrize("described", policy_fields(), ids=lambda described: described.name)
+def test_every_field_is_described(described: PolicyField) -> None:
+    assert described.default == getattr(Policy(), described.name)
+    assert isinstance(described.default, bool) == (described.unit is Unit.SWITCH)
+    assert described.name.endswith("_seconds") == (described.unit is Unit.SECONDS)
+    assert described.meaning.endswith(".")
+    assert described.per_client == (described.name in {*BOUNDS, *SWITCHES})
+    assert described.per_client or described.per_deployment
+
+
+def test_the_description_is_complete() -> None:
+    assert [described.name for described in policy_fields()] == [field.name for field in fields(Policy)]
 
 
 def test_grace_is_at_most_30_days() -> None:

@@ -1,9 +1,14 @@
-"""Policy: deployment defaults, per-client overrides, hard bounds (protocol.md §6)."""
+"""Policy: the deployment's defaults, a client's own values, and the bounds of those (docs/protocol.md §6).
+
+Each field carries its unit, bounds and meaning, so that docs/settings.md is generated from here. A deployment sets a
+number by `KEYTURN_POLICY_<NAME>`; a client sets a field that has bounds, and every switch.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from keyturn.domain.errors import PolicyViolation
@@ -16,82 +21,211 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 WINDOW_TOLERANCE = timedelta(seconds=2)
-"""How far a verifier's idea of store time may be off at a window's edge."""
+"""How much a verifier's estimate of the store's time may be off at the edge of a window."""
+MAX_LEAD = timedelta(days=90)
+"""How far ahead a rotation can be scheduled."""
+
+
+class Unit(StrEnum):
+    """What a policy value counts."""
+
+    SECONDS = "seconds"
+    COUNT = "count"
+    SWITCH = "on or off"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyField:
+    """One field of `Policy`, for documentation and for checking a client's own value."""
+
+    name: str
+    default: int | bool
+    unit: Unit
+    bounds: tuple[int, int] | None
+    """Lowest and highest value that a client may set, inclusive; None for a switch, and where only the deployment sets
+    it (without bounds)."""
+    meaning: str
+
+    @property
+    def per_client(self) -> bool:
+        """Whether a client can have its own value."""
+        return self.bounds is not None or self.unit is Unit.SWITCH
+
+    @property
+    def per_deployment(self) -> bool:
+        """Whether `KEYTURN_POLICY_<NAME>` sets it for all clients of a deployment."""
+        return self.unit is not Unit.SWITCH
+
+
+def _seconds(meaning: str, bounds: tuple[int, int] | None = None) -> Mapping[str, object]:
+    return {"unit": Unit.SECONDS, "bounds": bounds, "meaning": meaning}
+
+
+def _count(meaning: str, bounds: tuple[int, int] | None = None) -> Mapping[str, object]:
+    return {"unit": Unit.COUNT, "bounds": bounds, "meaning": meaning}
+
+
+def _switch(meaning: str) -> Mapping[str, object]:
+    return {"unit": Unit.SWITCH, "bounds": None, "meaning": meaning}
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a client's rotations must keep to; durations in seconds."""
+    """The rules for one client's rotations; `policy_fields` describes each."""
 
-    minimum_not_before_seconds: int = 10 * MINUTE
-    grace_seconds: int = 7 * DAY
-    quorum: int = 1
-    emergency_quorum: int = 0
-    """0: min(max(2, quorum), people who may ack)."""
-    ack_deadline_seconds: int = 30 * MINUTE
-    scheduled_ack_deadline_seconds: int = 72 * HOUR
-    minimum_interval_seconds: int = HOUR
-    distribute_deadline_seconds: int = 30 * MINUTE
-    promote_deadline_seconds: int = DAY
-    republish_seconds: int = MINUTE
-    requests_per_hour_per_client: int = 20
-    requests_per_hour_per_requester: int = 60
-    require_receipts: bool = True
-    require_ack_proofs: bool = False
-    """Whether an ack wants an attested admin's proof besides its signature and receipt."""
-    scannable_secrets: bool = False
-    """Whether new secrets carry a prefix, a version hint and a checksum, for secret scanners."""
-    canaries: int = 0
-    """How many of the integrator's own instances must have proved that they hold the new secret before promotion."""
-    retire_early: bool = False
-    """Whether an old version that has long been silent is retired before its grace ends, or that is only proposed."""
-    invite_quorum: int = 1
-    """How many active admins approve an invite, where there are so many."""
-    access_token_seconds: int = 600
-    max_stale_seconds: int = 5
-    """The staleness bound: how long after a change a verifier may still answer as before; 0 reads every time."""
+    minimum_not_before_seconds: int = field(
+        default=10 * MINUTE,
+        metadata=_seconds(
+            "The earliest that a new version can become current, measured from the request."
+            " A first issue and an emergency need no lead.",
+            bounds=(0, 30 * DAY),
+        ),
+    )
+    grace_seconds: int = field(
+        default=7 * DAY,
+        metadata=_seconds(
+            "How long the previous version keeps working after a promotion, unless the request says otherwise.",
+            bounds=(0, 30 * DAY),
+        ),
+    )
+    quorum: int = field(
+        default=1,
+        metadata=_count(
+            "How many admins must acknowledge a new secret before it is promoted."
+            " From 2 on, the requester's own acknowledgement does not count.",
+            bounds=(1, 50),
+        ),
+    )
+    emergency_quorum: int = field(
+        default=0,
+        metadata=_count(
+            "The quorum of an emergency rotation."
+            " 0 stands for two admins, or the quorum where that is higher, or all other admins if there are fewer.",
+            bounds=(0, 50),
+        ),
+    )
+    ack_deadline_seconds: int = field(
+        default=30 * MINUTE,
+        metadata=_seconds(
+            "How long admins have to acknowledge, measured from the distribution of the secret; then the rotation"
+            " expires.",
+            bounds=(MINUTE, 7 * DAY),
+        ),
+    )
+    scheduled_ack_deadline_seconds: int = field(
+        default=72 * HOUR,
+        metadata=_seconds(
+            "The same deadline for a rotation that is scheduled for later than `ack_deadline_seconds`.",
+            bounds=(MINUTE, 30 * DAY),
+        ),
+    )
+    minimum_interval_seconds: int = field(
+        default=HOUR,
+        metadata=_seconds(
+            "How long after a promotion the next rotation can be requested. Emergencies are exempt.",
+            bounds=(0, 30 * DAY),
+        ),
+    )
+    distribute_deadline_seconds: int = field(
+        default=30 * MINUTE,
+        metadata=_seconds("How long after its request a rotation expires if its secret was not distributed."),
+    )
+    promote_deadline_seconds: int = field(
+        default=DAY,
+        metadata=_seconds(
+            "How long an acknowledged rotation waits for its canaries, or for a suspended client to be resumed, before"
+            " it expires."
+        ),
+    )
+    republish_seconds: int = field(
+        default=MINUTE,
+        metadata=_seconds("How long after its request a rotation is published again if it was not distributed."),
+    )
+    requests_per_hour_per_client: int = field(
+        default=20,
+        metadata=_count("How many rotations can be requested for one client in an hour.", bounds=(1, 1000)),
+    )
+    requests_per_hour_per_requester: int = field(
+        default=60,
+        metadata=_count("How many rotations one admin can request in an hour, over all clients.", bounds=(1, 1000)),
+    )
+    require_receipts: bool = field(
+        default=True,
+        metadata=_switch("Whether an acknowledgement needs a receipt: a signature that only the secret can make."),
+    )
+    require_ack_proofs: bool = field(
+        default=False,
+        metadata=_switch("Whether an acknowledgement also needs an attested admin's proof."),
+    )
+    scannable_secrets: bool = field(
+        default=False,
+        metadata=_switch("Whether new secrets have a prefix, a version hint and a checksum, for secret scanners."),
+    )
+    canaries: int = field(
+        default=0,
+        metadata=_count(
+            "How many of the integrator's own instances must prove that they hold the new secret before it is"
+            " promoted.",
+            bounds=(0, 50),
+        ),
+    )
+    retire_early: bool = field(
+        default=False,
+        metadata=_switch(
+            "Whether a previous version that has been unused for long enough is retired before its grace ends."
+            " If off, that is only proposed."
+        ),
+    )
+    invite_quorum: int = field(
+        default=1,
+        metadata=_count("How many other active admins must approve an invite, or all of them if there are fewer."),
+    )
+    access_token_seconds: int = field(
+        default=10 * MINUTE,
+        metadata=_seconds("How long an access token is valid.", bounds=(MINUTE, HOUR)),
+    )
+    max_stale_seconds: int = field(
+        default=5,
+        metadata=_seconds(
+            "The staleness bound: how long after a change a verifier may still answer from its cache."
+            " With 0 it reads the store for every check."
+        ),
+    )
 
     def overridden(self, overrides: Mapping[str, int | bool]) -> Policy:
-        """Return this policy with a client's overrides; `PolicyViolation` for unknown names or values out of bounds."""
+        """Return this policy with a client's own values; `PolicyViolation` for an unknown name or a bad value."""
         for name, value in overrides.items():
             _check_override(name, value)
         return replace(self, **overrides)  # type: ignore[arg-type]  # names and types are checked above
 
     def rollback_margin(self) -> timedelta:
-        """Return how long before the end of grace a rollback is no longer sure to reach every verifier in time."""
+        """Return how long before the end of grace a rollback may no longer reach every verifier in time."""
         return timedelta(seconds=self.max_stale_seconds) + 2 * WINDOW_TOLERANCE
 
 
-BOUNDS: Mapping[str, tuple[int, int]] = {
-    "minimum_not_before_seconds": (0, 30 * DAY),
-    "grace_seconds": (0, 30 * DAY),
-    "quorum": (1, 50),
-    "emergency_quorum": (0, 50),
-    "ack_deadline_seconds": (MINUTE, 7 * DAY),
-    "scheduled_ack_deadline_seconds": (MINUTE, 30 * DAY),
-    "minimum_interval_seconds": (0, 30 * DAY),
-    "requests_per_hour_per_client": (1, 1000),
-    "requests_per_hour_per_requester": (1, 1000),
-    "access_token_seconds": (60, HOUR),
-    "canaries": (0, 50),
-}
-"""What a client may override, between which hard bounds; SWITCHES besides. The rest is the deployment's."""
+def policy_fields() -> tuple[PolicyField, ...]:
+    """Return the description of every field of `Policy`, in its order."""
+    defaults = Policy()
+    return tuple(
+        PolicyField(name=item.name, default=getattr(defaults, item.name), **item.metadata) for item in fields(Policy)
+    )
 
-SWITCHES = frozenset({"require_receipts", "require_ack_proofs", "scannable_secrets", "retire_early"})
+
+BOUNDS: Mapping[str, tuple[int, int]] = {item.name: item.bounds for item in policy_fields() if item.bounds is not None}
+"""The numbers that a client may set, with their inclusive bounds."""
+
+SWITCHES = frozenset(item.name for item in policy_fields() if item.unit is Unit.SWITCH)
 """What a client may switch on and off."""
 
 MAX_GRACE = timedelta(seconds=BOUNDS["grace_seconds"][1])
-MAX_LEAD = timedelta(days=90)
-"""How far ahead a rotation may be scheduled."""
-
-_KINDS = {field.name: bool if field.name in SWITCHES else int for field in fields(Policy)}
 
 
 def _check_override(name: str, value: int | bool) -> None:  # noqa: FBT001 - a policy value is one or the other
     if name not in BOUNDS and name not in SWITCHES:
-        raise PolicyViolation("unknown_policy", "A policy setting is unknown or not a client's to set.")
-    if type(value) is not _KINDS[name]:
-        raise PolicyViolation("policy_type", "A policy value is of the wrong type.")
+        raise PolicyViolation("unknown_policy", "A policy setting is unknown or only the deployment can set it.")
+    # bool is a subclass of int in Python, so isinstance would accept True as a number.
+    if type(value) is not (bool if name in SWITCHES else int):
+        raise PolicyViolation("policy_type", "A policy value has the wrong type.")
     low, high = BOUNDS.get(name, (0, 1))
     if not low <= value <= high:
-        raise PolicyViolation("policy_out_of_bounds", "A policy value is outside its hard bounds.")
+        raise PolicyViolation("policy_out_of_bounds", "A policy value is out of bounds.")
