@@ -34,7 +34,7 @@ WARM_UP = 4
 
 
 def emulator_rotation_vs_floor(folder: Path) -> Measured:
-    """Return the time of a rotation over that of its parts; each part is reported; `NotRunError` without emulators."""
+    """Return the time of a rotation over that of its parts, each reported. Raises `NotRunError` without emulators."""
     try:
         require_all()
     except LocalError as missing:

@@ -69,7 +69,7 @@ class EmptyDoor:
         return Response(status=204)(environ, start_response)
 
     def wait(self) -> float:
-        """Return when it was called (time.perf_counter, seconds); `TooLateError` if it is not."""
+        """Return when it was called (time.perf_counter, seconds). Raises `TooLateError` if it is not."""
         if not self.called.wait(PATIENCE_SECONDS):
             raise TooLateError
         self.called.clear()

@@ -107,7 +107,7 @@ def imported(door: str) -> Shares:
 
 
 def clients_of(door: str) -> frozenset[str]:
-    """Return the vendor clients that a door loads by itself until it is ready; `UnlikeClientsError` for others."""
+    """Return the vendor clients that a function loads until it is ready. Raises `UnlikeClientsError` for others."""
     loaded = frozenset(_run(door, ())[1])
     if loaded != frozenset(CLIENTS[door].clients):
         raise UnlikeClientsError(door)

@@ -110,7 +110,7 @@ class RotationStage:
         return _way(tuple(self.store.calls), rotation_id, answered_at)
 
     def settle(self) -> None:
-        """Wait until the outbox is empty; `TooLateError` if it never is."""
+        """Wait until the outbox is empty. Raises `TooLateError` if it never is."""
         outbox, deadline = Outbox(self.store.file), time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)  # first of all: whoever looks while a rotation is on its way slows it down

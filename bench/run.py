@@ -28,7 +28,7 @@ _COLUMNS = {"ratio", "limit", "limit_is", "holds"}
 
 
 def main(rows: Sequence[Row], result: Path, console: Console | None = None) -> int:
-    """Run all rows, show them, write `result`; return the exit status: 1 if one that ran does not hold, else 0."""
+    """Run all rows, show them, write `result`. Return the exit status: 1 if one that ran does not hold, else 0."""
     console = console or Console()
     found: dict[str, Found] = {}
     for row in rows:

@@ -20,7 +20,7 @@ def milliseconds(act: Callable[[], object]) -> float:
 
 
 def samples(acts: Mapping[str, Callable[[], _T]], *, rounds: int, warm_up: int) -> dict[str, list[_T]]:
-    """Run every act once a round, in turns; return what each returned, without the warm-up rounds."""
+    """Run every act once a round, in turns. Return what each returned, without the warm-up rounds."""
     found: dict[str, list[_T]] = {name: [] for name in acts}
     for turn in range(warm_up + rounds):
         # Every other round runs backwards, so that none always follows the same one.

@@ -49,7 +49,7 @@ class Connection:
         self.socket.sendall(self.request)
 
     def take(self) -> bool:
-        """Take what came; return whether the answer is whole. `UnlikeAnswerError` if it is no success."""
+        """Take what came. Return whether the answer is whole. `UnlikeAnswerError` if it is no success."""
         piece = self.socket.recv(_PIECE)
         self.received += piece
         head, end, body = self.received.partition(_END)

@@ -366,7 +366,6 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "message-protection": check_message_protection,
     "messages": check_messages,
     "passive-client-handling-commit": check_passive_client,
-    "passive-client-random": check_passive_client,
     "passive-client-welcome": check_passive_client,
     "psk_secret": check_psk_secret,
     "secret-tree": check_secret_tree,
@@ -393,8 +392,4 @@ def test_official_vector(
 
 
 def test_every_file_of_vectors_is_read() -> None:
-    if not FOLDER.is_dir():
-        if os.environ.get("REQUIRE_EMULATORS") == "1":
-            pytest.fail("the official vectors are required here and absent")
-        pytest.skip("no official vectors here: none was run")
-    assert {path.stem for path in FOLDER.glob("*.json")} <= CHECKS.keys()
+    assert {path.stem for path in FOLDER.glob("*.json")} == CHECKS.keys()

@@ -1,10 +1,10 @@
 """MLS (RFC 9420) for cipher suite 1 and basic credentials: the public API on one page.
 
-Values in, new state and events out; see README.md beside this file. Nothing here knows a store, a clock, or any
-randomness but what it is given.
+Values in, new state and events out. See README.md beside this file. The package has no store, no clock and no source
+of randomness: the caller passes them in.
 """
 
-from keyturn.mls.errors import (
+from .errors import (
     DecryptionFailed,
     ExpiredKeyPackage,
     GenerationTooFar,
@@ -31,10 +31,10 @@ from keyturn.mls.errors import (
     WrongEpoch,
     WrongGroup,
 )
-from keyturn.mls.events import ApplicationReceived, CommitReceived, Event, Member, ProposalReceived
-from keyturn.mls.group import Commit, Group
-from keyturn.mls.hpke import Random
-from keyturn.mls.key_package import KeyPackageSecrets, KeyPackageView, create_key_package, read_key_package
+from .events import ApplicationReceived, CommitReceived, Event, Member, ProposalReceived
+from .group import Commit, Group
+from .hpke import Random
+from .key_package import KeyPackageSecrets, KeyPackageView, create_key_package, read_key_package
 
 __all__ = [
     "ApplicationReceived",

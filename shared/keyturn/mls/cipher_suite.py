@@ -9,9 +9,9 @@ from cryptography.exceptions import InvalidTag as OpeningError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from keyturn.mls import hpke
-from keyturn.mls.encoding import uint16, uint32, vector
-from keyturn.mls.errors import DecryptionFailed, InvalidArgument, InvalidSignature, InvalidTag, MalformedMessage
+from . import hpke
+from .encoding import uint16, uint32, vector
+from .errors import DecryptionFailed, InvalidArgument, InvalidSignature, InvalidTag, MalformedMessage
 
 VERSION = 1
 SUITE = 1
@@ -34,7 +34,7 @@ def mac(key: bytes, data: bytes) -> bytes:
 
 
 def check_mac(key: bytes, data: bytes, tag: bytes, clause: str) -> None:
-    """Compare in constant time; InvalidTag when `tag` is not the MAC."""
+    """Compare in constant time. Raises InvalidTag when `tag` is not the MAC."""
     if not hmac.compare_digest(mac(key, data), tag):
         raise InvalidTag("a tag does not verify", clause)
 
@@ -44,12 +44,12 @@ def _labeled(label: str) -> bytes:
 
 
 def ref_hash(label: str, value: bytes) -> bytes:
-    """RefHash (RFC 9420 §5.2): 32 bytes; the label comes whole."""
+    """RefHash (RFC 9420 §5.2), bytes, 32. `label` is the complete label."""
     return sha256(vector(label.encode()) + vector(value))
 
 
 def expand_with_label(secret: bytes, label: str, context: bytes, length: int) -> bytes:
-    """ExpandWithLabel (RFC 9420 §8): `length` bytes; InvalidArgument above 8160."""
+    """ExpandWithLabel (RFC 9420 §8): `length` bytes. Raises InvalidArgument above 8160."""
     if not 0 <= length <= MOST_EXPANDED:
         raise InvalidArgument("more bytes than the key derivation function can give", "RFC 5869 §2.3")
     return hpke.expand(secret, uint16(length) + _labeled(label) + vector(context), length)
@@ -74,7 +74,7 @@ def _verifier(public: bytes) -> Ed25519PublicKey:
 
 
 def signing_key(seed: bytes) -> Ed25519PrivateKey:
-    """Parse an Ed25519 private key (bytes, 32); InvalidArgument on another length."""
+    """Parse an Ed25519 private key (bytes, 32). Raises InvalidArgument on another length."""
     if len(seed) != SEED_BYTES:
         raise InvalidArgument("a signature seed has 32 bytes", "RFC 8032 §5.1.5")
     return Ed25519PrivateKey.from_private_bytes(seed)
@@ -91,7 +91,7 @@ def sign_with_label(seed: bytes, label: str, content: bytes) -> bytes:
 
 
 def verify_with_label(public: bytes, label: str, content: bytes, signature: bytes) -> None:
-    """VerifyWithLabel (RFC 9420 §5.1.2); InvalidSignature when it does not verify."""
+    """VerifyWithLabel (RFC 9420 §5.1.2). Raises InvalidSignature when it does not verify."""
     try:
         _verifier(public).verify(signature, _labeled(label) + vector(content))
     except VerificationError:
@@ -106,7 +106,7 @@ def encrypt_with_label(
 
 
 def decrypt_with_label(pair: hpke.KeyPair, label: str, context: bytes, sealed: tuple[bytes, bytes]) -> bytes:
-    """DecryptWithLabel (RFC 9420 §5.1.3) of KEM output and ciphertext; DecryptionFailed when it does not open."""
+    """DecryptWithLabel (RFC 9420 §5.1.3) of KEM output and ciphertext. Raises DecryptionFailed."""
     return hpke.unseal(pair, _labeled(label) + vector(context), *sealed)
 
 
@@ -116,7 +116,7 @@ def aead_seal(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> 
 
 
 def aead_open(key: bytes, nonce: bytes, ciphertext: bytes, associated: bytes) -> bytes:
-    """AES-128-GCM; DecryptionFailed when it does not open."""
+    """AES-128-GCM. Raises DecryptionFailed when it does not open."""
     try:
         return AESGCM(key).decrypt(nonce, ciphertext, associated)
     except OpeningError:

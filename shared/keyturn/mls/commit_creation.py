@@ -5,22 +5,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from keyturn.mls import tree_math
-from keyturn.mls.cipher_suite import HASH_BYTES
-from keyturn.mls.encoding import vector
-from keyturn.mls.epoch_change import Transition, conclude, provisional_context
-from keyturn.mls.errors import MlsError
-from keyturn.mls.extensions import EXTERNAL_PUB, RATCHET_TREE, Extension
-from keyturn.mls.hpke import KeyPair, Random, draw
-from keyturn.mls.key_schedule import Joiner
-from keyturn.mls.leaf_node import LeafNode, next_leaf
-from keyturn.mls.proposal_list import Applied, Pending, apply
-from keyturn.mls.proposals import CommitContent, Proposal, Reference, Remove
-from keyturn.mls.protection import protect, sign
-from keyturn.mls.state import State
-from keyturn.mls.tree_validation import check_unique
-from keyturn.mls.update_path import FreshPath, UpdatePath, renew_path, seal_path
-from keyturn.mls.welcome import GroupInfo, GroupSecrets, Welcome
+from . import tree_math
+from .cipher_suite import HASH_BYTES
+from .encoding import vector
+from .epoch_change import Transition, conclude, provisional_context
+from .errors import MlsError
+from .extensions import EXTERNAL_PUB, RATCHET_TREE, Extension
+from .hpke import KeyPair, Random, draw
+from .key_schedule import Joiner
+from .leaf_node import LeafNode, next_leaf
+from .proposal_list import Applied, Pending, apply
+from .proposals import CommitContent, Proposal, Reference, Remove
+from .protection import protect, sign
+from .state import State
+from .tree_validation import check_unique
+from .update_path import FreshPath, UpdatePath, renew_path, seal_path
+from .welcome import GroupInfo, GroupSecrets, Welcome
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Made:
-    """The state after our commit, the commit as MLSMessage, and the Welcome as MLSMessage if somebody was added."""
+    """The state after our commit, the commit as MLSMessage, and the Welcome as MLSMessage if a member was added."""
 
     state: State = field(repr=False)
     message: bytes
@@ -46,7 +46,7 @@ class Made:
 def create_commit(
     state: State, draft: Draft, external: Mapping[bytes, bytes], *, random: Random, now: datetime
 ) -> Made:
-    """Make a commit, always with a path (RFC 9420 §12.4.1); raises MlsError when the proposals do not hold.
+    """Make a commit, always with a path (RFC 9420 §12.4.1). Raises MlsError when the proposals do not hold.
 
     external: pre-shared keys by id, for pending proposals that ask for them.
     """
@@ -72,19 +72,19 @@ def choose(state: State, inline: Sequence[Proposal], external: Mapping[bytes, by
     the commit invalid (expired meanwhile, excluded by another, our own update) is left out, so that no member can
     keep us from committing by what it proposes.
     """
-    kept = [Pending(b"", state.own_index, proposal) for proposal in inline]
+    selection = [Pending(b"", state.own_index, proposal) for proposal in inline]
     latest_first = state.pending[::-1]
     for entry in sorted(latest_first, key=lambda entry: not isinstance(entry.proposal, Remove)):
         with suppress(MlsError):
-            applied = apply(state.tree, state.context, [*kept, entry], state.own_index, now)
+            applied = apply(state.tree, state.context, [*selection, entry], state.own_index, now)
             check_unique(applied.tree)
             state.psks(external).secret(applied.psks)
-            kept.append(entry)
-    return [entry for entry in state.pending if entry in kept]
+            selection.append(entry)
+    return [entry for entry in state.pending if entry in selection]
 
 
 def _renew(state: State, applied: Applied, random: Random) -> tuple[FreshPath, UpdatePath]:
-    """Renew our path in the new tree and seal it to those who were members before (RFC 9420 §7.5)."""
+    """Renew our path in the new tree and seal it to the previous members (RFC 9420 §7.5)."""
     place = state.context.group_id, state.own_index
 
     def make_leaf(encryption_key: bytes, parent_hash: bytes) -> LeafNode:

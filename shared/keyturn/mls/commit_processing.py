@@ -1,19 +1,19 @@
-"""Processing somebody else's commit (RFC 9420 §12.4.2)."""
+"""Processing a commit from another member (RFC 9420 §12.4.2)."""
 
 from collections.abc import Mapping
 from datetime import datetime
 
-from keyturn.mls.cipher_suite import ZERO, check_mac
-from keyturn.mls.epoch_change import Transition, conclude, fitting, provisional_context
-from keyturn.mls.errors import InvalidCommit
-from keyturn.mls.events import CommitReceived, Member
-from keyturn.mls.framing import AuthenticatedContent
-from keyturn.mls.leaf_node import COMMIT
-from keyturn.mls.proposal_list import Applied, apply, resolve
-from keyturn.mls.proposals import CommitContent
-from keyturn.mls.state import State
-from keyturn.mls.tree_validation import check_unique
-from keyturn.mls.update_path import PathSecrets, UpdatePath, check_keys, merge_path, open_path
+from .cipher_suite import ZERO, check_mac
+from .epoch_change import Transition, conclude, fitting, provisional_context
+from .errors import InvalidCommit
+from .events import CommitReceived, Member
+from .framing import AuthenticatedContent
+from .leaf_node import COMMIT
+from .proposal_list import Applied, apply, resolve
+from .proposals import CommitContent
+from .state import State
+from .tree_validation import check_unique
+from .update_path import PathSecrets, UpdatePath, check_keys, merge_path, open_path
 
 
 def process_commit(
@@ -23,7 +23,7 @@ def process_commit(
     external: Mapping[bytes, bytes],
     now: datetime,
 ) -> tuple[State, CommitReceived]:
-    """Apply a commit, which is what `authenticated` frames; framing, signature and epoch are checked already.
+    """Apply the commit in `authenticated`, after its framing, signature and epoch were checked.
 
     external: pre-shared keys by id. InvalidCommit or another MlsError when it does not hold (RFC 9420 §12.4.2).
     """

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from keyturn.mls.errors import InvalidArgument, MalformedMessage
+from .errors import InvalidArgument, MalformedMessage
 
 T = TypeVar("T")
 SIX_BITS, FOURTEEN_BITS, THIRTY_BITS = 0x3F, 0x3FFF, 0x3FFF_FFFF
@@ -31,7 +31,7 @@ def uint64(value: int) -> bytes:
 
 
 def vector_header(length: int) -> bytes:
-    """Encode a vector's length in the fewest bytes (RFC 9420 §2.1.2); InvalidArgument from 2^30 on."""
+    """Encode a vector's length in the fewest bytes (RFC 9420 §2.1.2). Raises InvalidArgument from 2^30 on."""
     if length <= SIX_BITS:
         return uint8(length)
     if length <= FOURTEEN_BITS:
@@ -62,7 +62,7 @@ def optional(data: bytes | None) -> bytes:
 
 
 class Reader:
-    """Reads structures from bytes; whatever does not parse is a MalformedMessage."""
+    """Reads structures from bytes. Bytes that do not parse raise MalformedMessage."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -76,16 +76,16 @@ class Reader:
         end = self.position + length
         if end > len(self.data):
             raise MalformedMessage("the encoding is truncated", CLAUSE)
-        taken = self.data[self.position : end]
+        chunk = self.data[self.position : end]
         self.position = end
-        return taken
+        return chunk
 
     def rest(self) -> bytes:
         """Read all that is left."""
         return self.fixed(len(self.data) - self.position)
 
     def since(self, start: int) -> bytes:
-        """Return what was read since the position `start`: an encoding to be hashed or verified as it came."""
+        """Return the bytes read since position `start`: the encoding to hash or verify, exactly as received."""
         return self.data[start : self.position]
 
     def _uint(self, size: int) -> int:
@@ -108,7 +108,7 @@ class Reader:
         return self._uint(8)
 
     def vector_header(self) -> int:
-        """Read a vector's length; only the shortest encoding is valid (RFC 9420 §2.1.2)."""
+        """Read a vector's length. Only the shortest encoding is valid (RFC 9420 §2.1.2)."""
         first = self.uint8()
         more = (1 << (first >> 6)) - 1
         length = int.from_bytes(bytes([first & SIX_BITS]) + self.fixed(more), "big")

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from keyturn.mls.errors import InvalidCommit
-from keyturn.mls.extensions import Extensions
-from keyturn.mls.framing import AuthenticatedContent
-from keyturn.mls.hpke import KeyPair
-from keyturn.mls.key_package import seconds
-from keyturn.mls.key_schedule import GroupContext, Joiner, confirmed_hash, interim_hash
-from keyturn.mls.past_epoch import keep
-from keyturn.mls.ratchet_tree import RatchetTree
-from keyturn.mls.secret_tree import SecretTree
-from keyturn.mls.state import State
+from .errors import InvalidCommit
+from .extensions import Extensions
+from .framing import AuthenticatedContent
+from .hpke import KeyPair
+from .key_package import seconds
+from .key_schedule import GroupContext, Joiner, confirmed_hash, interim_hash
+from .past_epoch import keep
+from .ratchet_tree import RatchetTree
+from .secret_tree import SecretTree
+from .state import State
 
 LAST_EPOCH = 2**64 - 1
 
@@ -36,12 +36,12 @@ def provisional_context(state: State, tree: RatchetTree, extensions: Extensions)
     """Context of the coming epoch with the old transcript hash (RFC 9420 §12.4.1)."""
     if state.context.epoch == LAST_EPOCH:
         raise InvalidCommit("the group is in its last epoch", "RFC 9420 §8.1")
-    coming = replace(state.context, epoch=state.context.epoch + 1, extensions=extensions)
-    return replace(coming, tree_hash=tree.root_hash)
+    context = replace(state.context, epoch=state.context.epoch + 1, extensions=extensions)
+    return replace(context, tree_hash=tree.root_hash)
 
 
 def fitting(tree: RatchetTree, pairs: Mapping[int, KeyPair]) -> dict[int, KeyPair]:
-    """Keep the key pairs that are still in the tree; outdated ones are deleted (RFC 9420 §7.5)."""
+    """Keep the key pairs that are still in the tree and delete the outdated ones (RFC 9420 §7.5)."""
     nodes = dict(enumerate(tree.nodes))
     return {at: pair for at, pair in pairs.items() if (node := nodes.get(at)) and node.encryption_key == pair.public}
 
@@ -50,9 +50,9 @@ def conclude(
     state: State, change: Transition, authenticated: AuthenticatedContent, now: datetime
 ) -> tuple[State, Joiner, bytes]:
     """Enter the new epoch: its state, the joiner secret for Welcomes, and the confirmation tag (RFC 9420 §12.4)."""
-    coming = provisional_context(state, change.tree, change.extensions)
+    provisional = provisional_context(state, change.tree, change.extensions)
     confirmed = confirmed_hash(state.interim_hash, authenticated.transcript_input())
-    context = replace(coming, confirmed_transcript_hash=confirmed)
+    context = replace(provisional, confirmed_transcript_hash=confirmed)
     joiner = Joiner.advance(state.secrets.init, change.commit_secret, context.encode(), change.psk_secret)
     secrets = joiner.epoch(context.encode())
     tag, ended = secrets.confirmation_tag(confirmed), seconds(now)

@@ -1,8 +1,8 @@
-"""The one family of errors that leaves the package; each instance cites the clause that the input breaks.
+"""The only family of errors that leaves the package. Each instance cites the clause that the input breaks.
 
     MlsError
     ├── InvalidArgument            the caller's own values do not fit
-    ├── NotActive                  this member was removed; the group can only be looked at
+    ├── NotActive                  this member was removed, so the group is read-only
     ├── MalformedMessage           bytes that do not parse
     ├── UnsupportedFeature         well-formed, but outside what this library does
     ├── NotForUs                   a Welcome without a secret for this key package
@@ -19,11 +19,11 @@
 
 No text of an error repeats anything that was presented.
 """
-# ruff: noqa: N818 - the family's base is MlsError; the names say what is wrong and are the public API
+# ruff: noqa: N818 - the base class is MlsError, and the class names are public API
 
 
 class MlsError(Exception):
-    """Anything that the library refuses; `clause` is its source, such as "RFC 9420 §12.2"."""
+    """Base of all refusals. `clause` names the rule that was broken, such as "RFC 9420 §12.2"."""
 
     def __init__(self, message: str, clause: str) -> None:
         super().__init__(message)
@@ -58,7 +58,7 @@ class WrongGroup(MlsError):
 
 
 class WrongEpoch(MlsError):
-    """A message of an epoch whose keys are not (or no longer) here."""
+    """A message of an epoch for which this member has no keys, or no longer has them."""
 
     def __init__(self, message: str, clause: str, *, message_epoch: int, group_epoch: int) -> None:
         super().__init__(message, clause)
@@ -107,7 +107,7 @@ class ExpiredKeyPackage(InvalidKeyPackage):
 
 
 class InvalidTree(MlsError):
-    """A ratchet tree whose hashes, keys or unmerged leaves do not hold."""
+    """A ratchet tree with wrong hashes, keys or unmerged leaves."""
 
 
 class InvalidProposal(MlsError):
@@ -119,7 +119,7 @@ class InvalidCommit(MlsError):
 
 
 class InvalidWelcome(MlsError):
-    """A Welcome whose contents contradict each other."""
+    """A Welcome with contradictory contents."""
 
 
 class UnknownPsk(MlsError):

@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from keyturn.mls.encoding import Reader, uint32, vector
-from keyturn.mls.leaf_node import LeafNode
-from keyturn.mls.ratchet_tree import RatchetTree
+from .encoding import Reader, uint32, vector
+from .leaf_node import LeafNode
+from .ratchet_tree import RatchetTree
 
 
 @dataclass(frozen=True)
 class Member:
-    """A member as its leaf shows it; signature_key and encryption_key are bytes, 32."""
+    """A member as shown by its leaf. signature_key and encryption_key are bytes, 32."""
 
     leaf_index: int
     identity: bytes
@@ -41,7 +41,7 @@ def members_of(tree: RatchetTree) -> tuple[Member, ...]:
 
 @dataclass(frozen=True)
 class ApplicationReceived:
-    """An application message opened: who sent it in which epoch, and what it says."""
+    """A decrypted application message, with its sender and epoch."""
 
     sender: Member
     plaintext: bytes = field(repr=False)
@@ -51,10 +51,10 @@ class ApplicationReceived:
 
 @dataclass(frozen=True)
 class ProposalReceived:
-    """A proposal is pending now. kind: the proposal type of RFC 9420 §17.4; reference: its ProposalRef (bytes, 32).
+    """A proposal is pending now. kind: the proposal type of RFC 9420 §17.4. reference: its ProposalRef (bytes, 32).
 
     subject: the member that would be removed, or the proposer's or newcomer's new key (leaf index 0 for a newcomer
-    without a place yet); None for kinds that concern no one member.
+    without a place yet). Raises None for kinds that concern no one member.
     """
 
     sender: Member
@@ -66,7 +66,7 @@ class ProposalReceived:
 
 @dataclass(frozen=True)
 class CommitReceived:
-    """A commit was applied; `epoch` is the new one.
+    """A commit was applied. `epoch` is the new epoch.
 
     committer: as it was before. added, updated: as they are now (updated: by Update proposals; the committer's own
     leaf is renewed by every path). removed: as they were. self_removed: this member is out, the group is inactive.

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from keyturn.mls.encoding import Reader, decode, uint16, uint16s, vector, vector_of
-from keyturn.mls.errors import MalformedMessage
+from .encoding import Reader, decode, uint16, uint16s, vector, vector_of
+from .errors import MalformedMessage
 
 RATCHET_TREE = 0x0002
 REQUIRED_CAPABILITIES = 0x0003
@@ -37,7 +37,7 @@ Extensions = tuple[Extension, ...]
 
 
 def read_extensions(reader: Reader) -> Extensions:
-    """Read `Extension extensions<V>`; a type that appears twice is malformed (RFC 9420 §13.4)."""
+    """Read `Extension extensions<V>`. A type that appears twice is malformed (RFC 9420 §13.4)."""
     extensions = reader.vector_of(Extension.read)
     if len({extension.kind for extension in extensions}) != len(extensions):
         raise MalformedMessage("an extension appears twice", "RFC 9420 §13.4")
@@ -56,7 +56,7 @@ def find(extensions: Extensions, kind: int) -> bytes | None:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a client supports (RFC 9420 §7.2): five lists of uint16; unknown values are ignored."""
+    """What a client supports (RFC 9420 §7.2): five lists of uint16. Unknown values are ignored."""
 
     versions: tuple[int, ...]
     cipher_suites: tuple[int, ...]
@@ -102,6 +102,6 @@ class RequiredCapabilities:
 
     @classmethod
     def of(cls, extensions: Extensions) -> Self:
-        """Take it from a GroupContext's extensions; without one, nothing is required."""
+        """Read it from a GroupContext's extensions. Without the extension, nothing is required."""
         data = find(extensions, REQUIRED_CAPABILITIES)
         return cls() if data is None else decode(cls.read, data)

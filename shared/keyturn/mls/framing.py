@@ -1,12 +1,12 @@
-"""Message framing: what is signed, and its authenticated forms (RFC 9420 §6)."""
+"""Message framing: the signed content and its authenticated forms (RFC 9420 §6)."""
 
 from dataclasses import dataclass, field
 from typing import Self
 
-from keyturn.mls.cipher_suite import VERSION, ref_hash, sign_with_label, verify_with_label
-from keyturn.mls.encoding import Reader, uint8, uint16, uint32, uint64, vector
-from keyturn.mls.errors import MalformedMessage, UnsupportedFeature
-from keyturn.mls.proposals import CommitContent, Proposal, encode_proposal, read_proposal
+from .cipher_suite import VERSION, ref_hash, sign_with_label, verify_with_label
+from .encoding import Reader, uint8, uint16, uint32, uint64, vector
+from .errors import MalformedMessage, UnsupportedFeature
+from .proposals import CommitContent, Proposal, encode_proposal, read_proposal
 
 PUBLIC_MESSAGE, PRIVATE_MESSAGE, WELCOME, GROUP_INFO = 1, 2, 3, 4
 APPLICATION, PROPOSAL, COMMIT = 1, 2, 3
@@ -20,14 +20,14 @@ def message_header(wire_format: int) -> bytes:
 
 
 def read_message_header(reader: Reader) -> int:
-    """Read the start of an MLSMessage: its wire format; UnsupportedFeature on another version."""
+    """Read the start of an MLSMessage: its wire format. Raises UnsupportedFeature on another version."""
     if reader.uint16() != VERSION:
         raise UnsupportedFeature("the message is of another version", "RFC 9420 §6")
     return reader.uint16()
 
 
 def read_body(content_type: int, reader: Reader) -> Body:
-    """Read a body of that content type; MalformedMessage on an unknown one."""
+    """Read a body of that content type. Raises MalformedMessage on an unknown one."""
     if content_type == APPLICATION:
         return reader.vector()
     if content_type == PROPOSAL:
@@ -53,14 +53,14 @@ def content_type_of(body: Body) -> int:
 
 @dataclass(frozen=True)
 class Sender:
-    """Who sends: its type, and the leaf (or external sender) index where the type has one."""
+    """A sender: its type, and the leaf (or external sender) index where the type has one."""
 
     kind: int
     index: int = 0
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
-        """Read a Sender; MalformedMessage on an unknown type."""
+        """Read a Sender. Raises MalformedMessage on an unknown type."""
         kind = reader.uint8()
         if kind not in (MEMBER, EXTERNAL, NEW_MEMBER_PROPOSAL, NEW_MEMBER_COMMIT):
             raise MalformedMessage("a sender is of an unknown type", "RFC 9420 §6")
@@ -73,7 +73,7 @@ class Sender:
 
 @dataclass(frozen=True)
 class FramedContent:
-    """What a message says, of which group and epoch, and who says it (RFC 9420 §6)."""
+    """A message's content, group, epoch and sender (RFC 9420 §6)."""
 
     group_id: bytes
     epoch: int
@@ -98,7 +98,7 @@ class FramedContent:
         return content_type_of(self.body)
 
     def tbs(self, wire_format: int, context: bytes) -> bytes:
-        """Encode FramedContentTBS (RFC 9420 §6.1); `context` is the encoded GroupContext."""
+        """Encode FramedContentTBS (RFC 9420 §6.1). `context` is the encoded GroupContext."""
         inside = self.sender.kind in (MEMBER, NEW_MEMBER_COMMIT)
         return uint16(VERSION) + uint16(wire_format) + self.encode() + (context if inside else b"")
 
@@ -114,7 +114,7 @@ class AuthenticatedContent:
 
     @classmethod
     def sign(cls, wire_format: int, content: FramedContent, context: bytes, seed: bytes) -> Self:
-        """Sign content in the epoch of the encoded GroupContext `context`; a commit still lacks its tag."""
+        """Sign content in the epoch of the encoded GroupContext `context`. A commit gets its tag later."""
         return cls(wire_format, content, sign_with_label(seed, "FramedContentTBS", content.tbs(wire_format, context)))
 
     @classmethod
@@ -133,7 +133,7 @@ class AuthenticatedContent:
         return vector(self.signature) + tag
 
     def verify(self, context: bytes, public: bytes) -> None:
-        """Check the signature (RFC 9420 §6.1); InvalidSignature when it does not verify."""
+        """Check the signature (RFC 9420 §6.1). Raises InvalidSignature when it does not verify."""
         tbs = self.content.tbs(self.wire_format, context)
         verify_with_label(public, "FramedContentTBS", tbs, self.signature)
 

@@ -1,4 +1,4 @@
-"""The library's front: a group as an immutable value; every operation returns a new one (RFC 9420 throughout).
+"""The public interface: a group is an immutable value, and every operation returns a new one (RFC 9420).
 
 Values in, new group and events out. An operation that fails raises an MlsError and changes nothing; one that succeeds
 has taken effect only if the caller keeps the group that it returned. `now` is an aware UTC datetime.
@@ -9,20 +9,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
-from keyturn.mls import joining
-from keyturn.mls.commit_creation import Draft, choose, create_commit
-from keyturn.mls.errors import InvalidProposal
-from keyturn.mls.events import Event, Member
-from keyturn.mls.extensions import encode_extensions
-from keyturn.mls.hpke import KeyPair, Random
-from keyturn.mls.key_package import KeyPackageSecrets, parse_key_package, seconds
-from keyturn.mls.leaf_node import next_leaf
-from keyturn.mls.past_epoch import keep
-from keyturn.mls.proposal_list import Pending, validate
-from keyturn.mls.proposals import Add, Proposal, Remove, Update
-from keyturn.mls.protection import protect, sign
-from keyturn.mls.receiving import receive
-from keyturn.mls.state import State, load
+from . import joining
+from .commit_creation import Draft, choose, create_commit
+from .errors import InvalidProposal
+from .events import Event, Member
+from .extensions import encode_extensions
+from .hpke import KeyPair, Random
+from .key_package import KeyPackageSecrets, parse_key_package, seconds
+from .leaf_node import next_leaf
+from .past_epoch import keep
+from .proposal_list import Pending, validate
+from .proposals import Add, Proposal, Remove, Update
+from .protection import protect, sign
+from .receiving import receive
+from .state import State, load
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,8 @@ class Group:
 
     @classmethod
     def create(cls, group_id: bytes, own: KeyPackageSecrets, *, random: Random, now: datetime) -> Self:
-        """Found a group with ourselves as its only member, in epoch 0 (RFC 9420 §11)."""
-        return cls(joining.found_group(group_id, own, random, now))
+        """Create a group with ourselves as its only member, in epoch 0 (RFC 9420 §11)."""
+        return cls(joining.create_group(group_id, own, random, now))
 
     @classmethod
     def join(
@@ -48,7 +48,7 @@ class Group:
     ) -> Self:
         """Join by a Welcome (MLSMessage) for our key package, which is then used up (RFC 9420 §12.4.3.1).
 
-        ratchet_tree: when it travels apart, encoded as the extension is. psks: external pre-shared keys by id.
+        ratchet_tree: when it is sent separately, encoded as the extension is. psks: external pre-shared keys by id.
         """
         seconds(now)
         return cls(joining.join_group(welcome, own, ratchet_tree, psks or {}))
@@ -59,7 +59,7 @@ class Group:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Load a saved group; InvalidState when it does not check, NewerStateVersion when it is from the future."""
+        """Load a saved group. Raises InvalidState for a damaged state, NewerStateVersion for a newer format."""
         return cls(load(data))
 
     @property
@@ -79,7 +79,7 @@ class Group:
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """Members by leaf index; once inactive, those of the last epoch that we were in."""
+        """Members by leaf index. For an inactive group, the members of our last epoch."""
         return tuple(self.state.members.values())
 
     @property
@@ -94,7 +94,7 @@ class Group:
 
     @property
     def is_active(self) -> bool:
-        """Whether we are a member still."""
+        """Whether we are still a member."""
         return self.state.active
 
     @property
@@ -114,13 +114,13 @@ class Group:
         return self.state.secrets.export(label, context, length)
 
     def expire(self, now: datetime) -> Self:
-        """Forget past epochs that ended more than 10 minutes before `now`."""
+        """Delete past epochs that ended more than 10 minutes before `now`."""
         return type(self)(replace(self.state, past=keep(self.state.past, seconds(now))))
 
     def encrypt(
         self, plaintext: bytes, *, random: Random, authenticated_data: bytes = b"", padding: int = 0
     ) -> tuple[Self, bytes]:
-        """Encrypt an application message (RFC 9420 §6.3): the group that has forgotten its key, and the MLSMessage.
+        """Encrypt an application message (RFC 9420 §6.3). Returns the group without the used key, and the MLSMessage.
 
         padding: number of zero bytes that hide the length (§6.3.1).
         """
@@ -132,7 +132,7 @@ class Group:
     def receive(
         self, message: bytes, *, now: datetime, psks: Mapping[bytes, bytes] | None = None
     ) -> tuple[Self, Event]:
-        """Take in a message of another member (MLSMessage: public or private) and say what it was.
+        """Process a message from another member (MLSMessage, public or private). Returns the new group and the event.
 
         psks: external pre-shared keys by id, if commits may ask for them.
         """
@@ -155,17 +155,17 @@ class Group:
     ) -> "Commit":
         """Commit, always with a path of fresh keys (RFC 9420 §12.4.1).
 
-        add: key packages, bare or wrapped. remove: leaf indices. include_pending: take in the proposals that wait,
-        as far as they may stand together. public: send it as PublicMessage. The group is not changed: adopt the
-        returned one once the message is out.
+        add: key packages, bare or wrapped. remove: leaf indices. include_pending: include the waiting proposals,
+        as far as they are valid together. public: send it as PublicMessage. This group does not change: adopt
+        the returned one once the message is published.
         """
         self.state.require_active()
         adds = (Add(parse_key_package(package)) for package in add)
         inline: tuple[Proposal, ...] = (*adds, *(Remove(index) for index in remove))
         chosen = choose(self.state, inline, psks or {}, now) if include_pending else []
         draft = Draft(chosen, inline, authenticated_data, public, padding)
-        made = create_commit(self.state, draft, psks or {}, random=random, now=now)
-        return Commit(type(self)(made.state), made.message, made.welcome)
+        creation = create_commit(self.state, draft, psks or {}, random=random, now=now)
+        return Commit(type(self)(creation.state), creation.message, creation.welcome)
 
     def propose_add(
         self, key_package: bytes, *, random: Random, now: datetime, public: bool = False
@@ -174,7 +174,7 @@ class Group:
         return self._propose(Add(parse_key_package(key_package)), None, random=random, now=now, public=public)
 
     def propose_update(self, *, random: Random, now: datetime, public: bool = False) -> tuple[Self, bytes]:
-        """Propose a fresh key for our own leaf (RFC 9420 §12.1.2); another member has to commit it."""
+        """Propose a fresh key for our own leaf (RFC 9420 §12.1.2). Another member has to commit it."""
         self.state.require_active()
         pair, place = KeyPair.generate(random), (self.group_id, self.own_leaf_index)
         leaf = next_leaf(self.state.own_leaf, self.state.seed, pair.public, place, None)
@@ -183,7 +183,7 @@ class Group:
     def propose_remove(
         self, leaf_index: int, *, random: Random, now: datetime, public: bool = False
     ) -> tuple[Self, bytes]:
-        """Propose that a member leaves (RFC 9420 §12.1.3); ourselves too, which another member has to commit."""
+        """Propose to remove a member (RFC 9420 §12.1.3). Another member has to commit our own removal."""
         return self._propose(Remove(leaf_index), None, random=random, now=now, public=public)
 
     def _propose(
@@ -195,7 +195,7 @@ class Group:
         signed = sign(current, proposal, b"", public=public)
         entry = Pending(signed.reference(), current.own_index, proposal, pair)
         if entry.reference in self.pending:
-            # Two public proposals that say the same are one message: signatures are deterministic.
+            # Two equal public proposals are one message: signatures are deterministic.
             raise InvalidProposal("the same proposal is pending already", "RFC 9420 §12.1")
         after, message = protect(current, signed, random, 0)
         return type(self)(replace(after, pending=(*after.pending, entry))), message
@@ -203,7 +203,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit of ours: the group after it, the MLSMessage for the members, the Welcome for those that were added."""
+    """Our commit: the group after it, the MLSMessage for the members, the Welcome for the added members."""
 
     group: Group
     message: bytes

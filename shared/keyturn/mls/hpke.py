@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from keyturn.mls.errors import DecryptionFailed, InvalidArgument, MalformedMessage
+from .errors import DecryptionFailed, InvalidArgument, MalformedMessage
 
 Random = Callable[[int], bytes]
 KEM_SUITE = b"KEM\x00\x20"
@@ -26,11 +26,11 @@ ANY_PRIVATE = bytes(KEY_BYTES)
 
 
 def draw(random: Random, size: int) -> bytes:
-    """Take `size` bytes from the caller's randomness; InvalidArgument when it gives another number of them."""
-    drawn = bytes(random(size))
-    if len(drawn) != size:
+    """Take `size` bytes from the caller's randomness. Raises InvalidArgument when it gives another number of them."""
+    data = bytes(random(size))
+    if len(data) != size:
         raise InvalidArgument("the source of randomness returned too few or too many bytes", "RFC 9420 §16.3")
-    return drawn
+    return data
 
 
 def extract(salt: bytes, secret: bytes) -> bytes:
@@ -57,7 +57,7 @@ def _labeled_expand(suite: bytes, key: bytes, label: bytes, info: bytes, length:
 
 @lru_cache(maxsize=4096)
 def parse_public(public: bytes) -> X25519PublicKey:
-    """Parse an X25519 public key (bytes, 32); MalformedMessage on another length."""
+    """Parse an X25519 public key (bytes, 32). Raises MalformedMessage on another length."""
     if len(public) != KEY_BYTES:
         raise MalformedMessage("an HPKE public key has the wrong length", "RFC 9420 §5.1.1")
     return X25519PublicKey.from_public_bytes(public)
@@ -98,7 +98,7 @@ def _exchange(private: bytes, public: bytes) -> bytes:
 
 @lru_cache(maxsize=4096)
 def check_public(public: bytes) -> None:
-    """Check that something can be sealed to a public key; MalformedMessage on another length, or on low order.
+    """Check that something can be sealed to a public key. Raises MalformedMessage on another length, or on low order.
 
     A point of low order gives zero with every private key (RFC 7748 §6.1): once such a key is in a tree, no member
     can make a path any more.
@@ -131,7 +131,7 @@ def seal(public: bytes, info: bytes, plaintext: bytes, random: Random) -> tuple[
 
 
 def unseal(pair: KeyPair, info: bytes, encapsulated: bytes, ciphertext: bytes) -> bytes:
-    """OpenBase (RFC 9180 §6.1) with empty associated data; DecryptionFailed when it does not open."""
+    """OpenBase (RFC 9180 §6.1) with empty associated data. Raises DecryptionFailed when it does not open."""
     shared = _shared_secret(_exchange(pair.private, encapsulated), encapsulated, pair.public)
     cipher, nonce = _schedule(shared, info)
     try:

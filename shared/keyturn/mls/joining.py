@@ -3,27 +3,27 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from keyturn.mls import tree_math
-from keyturn.mls.cipher_suite import HASH_BYTES, check_mac
-from keyturn.mls.encoding import decode
-from keyturn.mls.errors import InvalidWelcome
-from keyturn.mls.extensions import RATCHET_TREE, find
-from keyturn.mls.hpke import KeyPair, Random, draw
-from keyturn.mls.key_package import KeyPackageSecrets, parse_key_package
-from keyturn.mls.key_schedule import EpochSecrets, GroupContext, Joiner, interim_hash
-from keyturn.mls.psk import PskSource
-from keyturn.mls.ratchet_tree import RatchetTree
-from keyturn.mls.secret_tree import SecretTree
-from keyturn.mls.state import State
-from keyturn.mls.tree_validation import validate_tree
-from keyturn.mls.update_path import PathSecrets, check_keys
-from keyturn.mls.welcome import GroupInfo, GroupSecrets, parse_welcome
+from . import tree_math
+from .cipher_suite import HASH_BYTES, check_mac
+from .encoding import decode
+from .errors import InvalidWelcome
+from .extensions import RATCHET_TREE, find
+from .hpke import KeyPair, Random, draw
+from .key_package import KeyPackageSecrets, parse_key_package
+from .key_schedule import EpochSecrets, GroupContext, Joiner, interim_hash
+from .psk import PskSource
+from .ratchet_tree import RatchetTree
+from .secret_tree import SecretTree
+from .state import State
+from .tree_validation import validate_tree
+from .update_path import PathSecrets, check_keys
+from .welcome import GroupInfo, GroupSecrets, parse_welcome
 
 CLAUSE = "RFC 9420 §12.4.3.1"
 
 
-def found_group(group_id: bytes, own: KeyPackageSecrets, random: Random, now: datetime) -> State:
-    """Found a group of one in epoch 0 (RFC 9420 §11)."""
+def create_group(group_id: bytes, own: KeyPackageSecrets, random: Random, now: datetime) -> State:
+    """Create a group of one in epoch 0 (RFC 9420 §11)."""
     package = parse_key_package(own.key_package)
     package.validate(now)
     tree = RatchetTree([package.leaf])
@@ -43,14 +43,14 @@ def _enter(
     key_pairs: Mapping[int, KeyPair],
 ) -> State:
     grown = SecretTree.plant(secrets.encryption, tree.leaf_count).grow(own_index)
-    kept = secrets.without_encryption()
-    return State(context, tree, own_index, own.signature_seed, key_pairs, kept, interim, grown)
+    epoch_secrets = secrets.without_encryption()
+    return State(context, tree, own_index, own.signature_seed, key_pairs, epoch_secrets, interim, grown)
 
 
 def join_group(
     message: bytes, own: KeyPackageSecrets, ratchet_tree: bytes | None, external: Mapping[bytes, bytes]
 ) -> State:
-    """Join by a Welcome; the tree comes with it or as `ratchet_tree` (encoded as the extension is).
+    """Join by a Welcome. The tree is in it, or given as `ratchet_tree`, encoded as the extension is.
 
     external: pre-shared keys by id. NotForUs, InvalidWelcome, InvalidTree or another MlsError when it does not hold.
     """
@@ -67,11 +67,11 @@ def join_group(
     return _enter(context, tree, own_index, own, epoch, interim_hash(confirmed, info.confirmation_tag), pairs)
 
 
-def _tree(info: GroupInfo, given: bytes | None) -> RatchetTree:
+def _tree(info: GroupInfo, separate_tree: bytes | None) -> RatchetTree:
     """Take the ratchet tree, and check it and the GroupInfo's signature with it."""
-    encoded = find(info.extensions, RATCHET_TREE) or given
+    encoded = find(info.extensions, RATCHET_TREE) or separate_tree
     if encoded is None:
-        raise InvalidWelcome("the ratchet tree is neither in the welcome nor given", "RFC 9420 §12.4.3.3")
+        raise InvalidWelcome("the ratchet tree is neither in the welcome nor separate_tree", "RFC 9420 §12.4.3.3")
     tree = decode(RatchetTree.read, encoded)
     signer = tree.leaf(info.signer)
     if signer is None:

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from keyturn.mls import saved
-from keyturn.mls.cipher_suite import SUITE, VERSION, ref_hash, sign_with_label, signature_public, verify_with_label
-from keyturn.mls.encoding import Reader, decode, uint16, vector
-from keyturn.mls.errors import ExpiredKeyPackage, InvalidArgument, InvalidKeyPackage, UnsupportedFeature
-from keyturn.mls.extensions import LAST_RESORT, Extension, Extensions, encode_extensions, find, read_extensions
-from keyturn.mls.hpke import KeyPair, Random, check_public
-from keyturn.mls.leaf_node import KEY_PACKAGE, LeafNode, first_leaf
+from . import saved
+from .cipher_suite import SUITE, VERSION, ref_hash, sign_with_label, signature_public, verify_with_label
+from .encoding import Reader, decode, uint16, vector
+from .errors import ExpiredKeyPackage, InvalidArgument, InvalidKeyPackage, UnsupportedFeature
+from .extensions import LAST_RESORT, Extension, Extensions, encode_extensions, find, read_extensions
+from .hpke import KeyPair, Random, check_public
+from .leaf_node import KEY_PACKAGE, LeafNode, first_leaf
 
 WIRE_FORMAT = 5
 MESSAGE_HEADER = uint16(VERSION) + uint16(WIRE_FORMAT)
@@ -20,21 +20,21 @@ STATE_MAGIC = b"MLS key package secrets"
 
 
 def seconds(moment: datetime) -> int:
-    """Whole seconds since the Unix epoch; InvalidArgument for a naive datetime or one before the epoch."""
+    """Whole seconds since the Unix epoch. Raises InvalidArgument for a naive datetime or one before the epoch."""
     if moment.tzinfo is None or moment < EPOCH:
         raise InvalidArgument("a moment must be aware and not before 1970", "RFC 9420 §7.2")
     return (moment - EPOCH) // timedelta(seconds=1)
 
 
 def moment_of(value: int) -> datetime:
-    """Return the aware UTC moment of a uint64 of seconds; what no datetime can hold becomes the last one."""
+    """Return the aware UTC time of a uint64 of seconds. Values beyond `datetime.max` become `datetime.max`."""
     last = datetime.max.replace(tzinfo=UTC)
     return EPOCH + timedelta(seconds=value) if value <= (last - EPOCH).total_seconds() else last
 
 
 @dataclass(frozen=True)
 class KeyPackage:
-    """A parsed KeyPackage: init_key (bytes, 32), leaf, extensions; `encoded` as it came."""
+    """A parsed KeyPackage: init_key (bytes, 32), leaf, extensions. `encoded` is the received encoding."""
 
     init_key: bytes
     leaf: LeafNode
@@ -45,7 +45,7 @@ class KeyPackage:
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
-        """Read a KeyPackage; UnsupportedFeature on another version or cipher suite."""
+        """Read a KeyPackage. Raises UnsupportedFeature on another version or cipher suite."""
         start = reader.position
         if (reader.uint16(), reader.uint16()) != (VERSION, SUITE):
             raise UnsupportedFeature("the key package has another version or cipher suite", CLAUSE)
@@ -63,7 +63,7 @@ class KeyPackage:
         return ref_hash("MLS 1.0 KeyPackage Reference", self.encoded)
 
     def validate(self, now: datetime, group_extensions: Extensions = ()) -> None:
-        """Check it as RFC 9420 §10.1 says, and its lifetime at `now` (§7.3); raises MlsError."""
+        """Check it as RFC 9420 §10.1 says, and its lifetime at `now` (§7.3). Raises MlsError."""
         self.leaf.validate(KEY_PACKAGE, group_extensions)
         self.leaf.verify(b"", 0)
         verify_with_label(self.leaf.signature_key, "KeyPackageTBS", self.unsigned, self.signature)
@@ -82,7 +82,7 @@ class KeyPackage:
 
 @dataclass(frozen=True)
 class KeyPackageView:
-    """What a caller may know about a validated key package; `data` is its bare encoding."""
+    """Public facts of a validated key package. `data` is its bare encoding."""
 
     reference: bytes
     identity: bytes
@@ -102,7 +102,7 @@ def parse_key_package(data: bytes) -> KeyPackage:
 
 
 def read_key_package(data: bytes, *, now: datetime) -> KeyPackageView:
-    """Parse and validate a key package, bare or wrapped in an MLSMessage, at `now`; raises MlsError."""
+    """Parse and validate a key package, bare or wrapped in an MLSMessage, at `now`. Raises MlsError."""
     package = parse_key_package(data)
     package.validate(now)
     leaf, (not_before, not_after) = package.leaf, package.leaf.lifetime
@@ -121,7 +121,7 @@ def read_key_package(data: bytes, *, now: datetime) -> KeyPackageView:
 
 @dataclass(frozen=True)
 class KeyPackageSecrets:
-    """A key package of our own with its private keys; key_package is the bare encoding, reference 32 bytes."""
+    """A key package of our own with its private keys. key_package is the bare encoding, reference is bytes, 32."""
 
     key_package: bytes
     reference: bytes
@@ -140,7 +140,7 @@ class KeyPackageSecrets:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Load what `to_bytes` saved; InvalidState or NewerStateVersion otherwise."""
+        """Load what `to_bytes` saved. Raises InvalidState or NewerStateVersion otherwise."""
         with saved.checked():
             return cls.assemble(*decode(_read_saved, saved.unpack(STATE_MAGIC, data)))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from keyturn.mls.cipher_suite import (
+from .cipher_suite import (
     HASH_BYTES,
     KEY_BYTES,
     NONCE_BYTES,
@@ -17,10 +17,10 @@ from keyturn.mls.cipher_suite import (
     mac,
     sha256,
 )
-from keyturn.mls.encoding import Reader, uint16, uint64, vector
-from keyturn.mls.errors import UnsupportedFeature
-from keyturn.mls.extensions import Extensions, encode_extensions, read_extensions
-from keyturn.mls.hpke import KeyPair, extract
+from .encoding import Reader, uint16, uint64, vector
+from .errors import UnsupportedFeature
+from .extensions import Extensions, encode_extensions, read_extensions
+from .hpke import KeyPair, extract
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class GroupContext:
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
-        """Read a GroupContext; UnsupportedFeature on another version or cipher suite."""
+        """Read a GroupContext. Raises UnsupportedFeature on another version or cipher suite."""
         if (reader.uint16(), reader.uint16()) != (VERSION, SUITE):
             raise UnsupportedFeature("the group has another version or cipher suite", "RFC 9420 §8.1")
         group_id, epoch = reader.vector(), reader.uint64()
@@ -52,7 +52,7 @@ class GroupContext:
 class EpochSecrets:
     """The secrets of one epoch (RFC 9420 §8, table 4), each bytes, 32.
 
-    The epoch secret itself is not kept; neither is the encryption secret once the secret tree has taken it.
+    Holds neither the epoch secret nor, once the secret tree uses it, the encryption secret.
     """
 
     sender_data: bytes = field(repr=False)
@@ -73,7 +73,7 @@ class EpochSecrets:
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
-        """Read saved secrets; the encryption secret is not among them."""
+        """Read saved secrets. The encryption secret is never saved."""
         parts = [reader.fixed(HASH_BYTES) for _ in range(8)]
         return cls(parts[0], b"", *parts[1:])
 
@@ -101,14 +101,14 @@ class EpochSecrets:
 
 @dataclass(frozen=True)
 class Joiner:
-    """The joiner secret with the PSK secret: where a Welcome enters the key schedule; both bytes, 32."""
+    """The joiner secret with the PSK secret: where a Welcome enters the key schedule. Both are bytes, 32."""
 
     joiner_secret: bytes = field(repr=False)
     psk_secret: bytes = field(default=ZERO, repr=False)
 
     @classmethod
     def advance(cls, init_secret: bytes, commit_secret: bytes, context: bytes, psk_secret: bytes = ZERO) -> Self:
-        """Come from the previous epoch's init secret; `context` is the encoded new GroupContext (RFC 9420 §8)."""
+        """Derive from the previous epoch's init secret. `context` is the encoded new GroupContext (RFC 9420 §8)."""
         mixed = extract(init_secret, commit_secret)
         return cls(expand_with_label(mixed, "joiner", context, HASH_BYTES), psk_secret)
 
@@ -135,7 +135,7 @@ class Joiner:
         return aead_seal(*self._welcome_keys(), group_info, b"")
 
     def open_group_info(self, sealed: bytes) -> bytes:
-        """Decrypt a Welcome's GroupInfo (RFC 9420 §12.4.3.1); DecryptionFailed when it does not open."""
+        """Decrypt a Welcome's GroupInfo (RFC 9420 §12.4.3.1). Raises DecryptionFailed when it does not open."""
         return aead_open(*self._welcome_keys(), sealed, b"")
 
 

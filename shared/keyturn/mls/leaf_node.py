@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Self
 
-from keyturn.mls.cipher_suite import SUITE, VERSION, sign_with_label, signature_public, verify_with_label
-from keyturn.mls.encoding import Reader, uint8, uint16, uint32, uint64, vector
-from keyturn.mls.errors import InvalidLeafNode, UnsupportedFeature
-from keyturn.mls.extensions import (
+from .cipher_suite import SUITE, VERSION, sign_with_label, signature_public, verify_with_label
+from .encoding import Reader, uint8, uint16, uint32, uint64, vector
+from .errors import InvalidLeafNode, UnsupportedFeature
+from .extensions import (
     BASIC,
     LAST_RESORT,
     Capabilities,
@@ -15,7 +15,7 @@ from keyturn.mls.extensions import (
     encode_extensions,
     read_extensions,
 )
-from keyturn.mls.hpke import Random, draw
+from .hpke import Random, draw
 
 KEY_PACKAGE, UPDATE, COMMIT = 1, 2, 3
 SOURCES = frozenset((KEY_PACKAGE, UPDATE, COMMIT))
@@ -23,7 +23,7 @@ CLAUSE = "RFC 9420 §7.3"
 
 
 def read_credential(reader: Reader) -> bytes:
-    """Read a basic Credential (RFC 9420 §5.3): its identity; UnsupportedFeature on another type."""
+    """Read a basic Credential (RFC 9420 §5.3): its identity. Raises UnsupportedFeature on another type."""
     if reader.uint16() != BASIC:
         raise UnsupportedFeature("only basic credentials are supported", "RFC 9420 §5.3")
     return reader.vector()
@@ -43,10 +43,10 @@ def own_capabilities(random: Random) -> Capabilities:
 
 @dataclass(frozen=True)
 class LeafNode:
-    """A leaf node; `unsigned` and `encoded` are its bytes without and with the signature, kept as they came.
+    """A leaf node. `unsigned` and `encoded` are its received bytes without and with the signature.
 
-    encryption_key and signature_key are bytes, 32; lifetime is (not_before, not_after) in seconds since the epoch
-    when the source is a key package; parent_hash is there when the source is a commit.
+    encryption_key and signature_key are bytes, 32. lifetime is (not_before, not_after) in seconds since the epoch
+    when the source is a key package. parent_hash is set when the source is a commit.
     """
 
     encryption_key: bytes
@@ -85,7 +85,7 @@ class LeafNode:
         verify_with_label(self.signature_key, "LeafNodeTBS", tbs, self.signature)
 
     def validate(self, source: int | None, group_extensions: Extensions) -> None:
-        """Check all that needs no other leaf (RFC 9420 §7.3); InvalidLeafNode when a rule is broken.
+        """Check all that needs no other leaf (RFC 9420 §7.3). Raises InvalidLeafNode when a rule is broken.
 
         source: where the leaf must come from, or None when any will do (a leaf of a whole tree).
         """

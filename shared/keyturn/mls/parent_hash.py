@@ -1,10 +1,10 @@
-"""Parent hashes: each node vouches for what is above it (RFC 9420 §7.9)."""
+"""Parent hashes: each node authenticates the nodes above it (RFC 9420 §7.9)."""
 
-from keyturn.mls import tree_math
-from keyturn.mls.cipher_suite import sha256
-from keyturn.mls.encoding import vector
-from keyturn.mls.errors import InvalidTree
-from keyturn.mls.ratchet_tree import ParentNode, RatchetTree
+from . import tree_math
+from .cipher_suite import sha256
+from .encoding import vector
+from .errors import InvalidTree
+from .ratchet_tree import ParentNode, RatchetTree
 
 
 def parent_hash(tree: RatchetTree, node: ParentNode, sibling: int) -> bytes:
@@ -14,7 +14,7 @@ def parent_hash(tree: RatchetTree, node: ParentNode, sibling: int) -> bytes:
 
 
 def set_path(tree: RatchetTree, leaf: int, keys: list[bytes]) -> bytes:
-    """Put new public keys (bytes, 32 each) on the filtered direct path of a leaf; returns the leaf's parent hash.
+    """Put new public keys (bytes, 32 each) on the filtered direct path of a leaf. Returns the leaf's parent hash.
 
     Blanks the direct path first (RFC 9420 §7.5) and hashes from the root down, so that every hash takes in all
     that is above it. The parent hash is empty when the path is.
@@ -30,17 +30,20 @@ def set_path(tree: RatchetTree, leaf: int, keys: list[bytes]) -> bytes:
 
 
 def verify_parent_hashes(tree: RatchetTree) -> None:
-    """Check that every non-blank parent is parent-hash valid (RFC 9420 §7.9.2); InvalidTree otherwise."""
+    """Check that every non-blank parent is parent-hash valid (RFC 9420 §7.9.2). Raises InvalidTree otherwise."""
     for at, node in tree.parents():
-        left, right = tree_math.left(at), tree_math.right(at)
-        if not (_vouched(tree, node, left, right) or _vouched(tree, node, right, left)):
+        left_child, right_child = tree_math.left(at), tree_math.right(at)
+        if not (
+            _has_valid_parent_hash(tree, node, left_child, right_child)
+            or _has_valid_parent_hash(tree, node, right_child, left_child)
+        ):
             raise InvalidTree("a parent node is not parent-hash valid", "RFC 9420 §7.9.2")
 
 
-def _vouched(tree: RatchetTree, node: ParentNode, child: int, sibling: int) -> bool:
+def _has_valid_parent_hash(tree: RatchetTree, node: ParentNode, child: int, sibling: int) -> bool:
     """Whether a descendant under `child` carries the hash of `node`, set by the path that set both."""
     expected = parent_hash(tree, node, sibling)
     resolution = tree.resolution(child)
     unmerged = {2 * leaf for leaf in node.unmerged if tree_math.contains(child, leaf)}
-    carriers = (at for at in resolution if (found := tree.nodes[at]) is not None and found.parent_hash == expected)
+    carriers = (at for at in resolution if (parent := tree.nodes[at]) is not None and parent.parent_hash == expected)
     return any(unmerged == set(resolution) - {at} for at in carriers)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from keyturn.mls.encoding import Reader, optional, uint32, uint64, vector, vector_of
-from keyturn.mls.events import Member
-from keyturn.mls.key_schedule import GroupContext
-from keyturn.mls.secret_tree import SecretTree
+from .encoding import Reader, optional, uint32, uint64, vector, vector_of
+from .events import Member
+from .key_schedule import GroupContext
+from .secret_tree import SecretTree
 
 MOST_KEPT = 3
 MOST_SECONDS = 600
@@ -29,7 +29,7 @@ class PastEpoch:
 
     @classmethod
     def read(cls, reader: Reader, current: Mapping[int, Member]) -> Self:
-        """Read a saved one; its members are saved as differences to the current ones."""
+        """Read a saved past epoch. Its members are saved as differences to the current members."""
         context, ended = GroupContext.read(reader), reader.uint64()
         secrets = reader.vector(), reader.vector(), SecretTree.read(reader)
         changes = dict(reader.vector_of(lambda inner: (inner.uint32(), inner.optional(Member.read))))
@@ -49,5 +49,5 @@ def _encode_member(member: Member | None) -> bytes | None:
 
 
 def keep(past: tuple[PastEpoch, ...], now: int) -> tuple[PastEpoch, ...]:
-    """Drop what is too old at `now` (seconds since the Unix epoch) or too much; the latest stands last."""
+    """Drop epochs that are too old at `now` (seconds since the Unix epoch) or too many. The latest is last."""
     return tuple(epoch for epoch in past if now - epoch.ended <= MOST_SECONDS)[-MOST_KEPT:]

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from keyturn.mls.cipher_suite import HASH_BYTES, KEY_BYTES, NONCE_BYTES, aead_open, aead_seal, expand_with_label
-from keyturn.mls.encoding import Reader, decode, uint8, uint32, uint64, vector
-from keyturn.mls.errors import InvalidArgument, MalformedMessage
-from keyturn.mls.framing import (
+from .cipher_suite import HASH_BYTES, KEY_BYTES, NONCE_BYTES, aead_open, aead_seal, expand_with_label
+from .encoding import Reader, decode, uint8, uint32, uint64, vector
+from .errors import InvalidArgument, MalformedMessage
+from .framing import (
     APPLICATION,
     COMMIT,
     MEMBER,
@@ -20,15 +20,15 @@ from keyturn.mls.framing import (
     read_auth,
     read_body,
 )
-from keyturn.mls.hpke import Random, draw
-from keyturn.mls.secret_tree import MessageKey
+from .hpke import Random, draw
+from .secret_tree import MessageKey
 
 GUARD_BYTES = 4
 
 
 @dataclass(frozen=True)
 class SenderData:
-    """Who sent it with which generation's key; reuse_guard is bytes, 4 (RFC 9420 §6.3.2)."""
+    """The sender and its key's generation (RFC 9420 §6.3.2). reuse_guard is bytes, 4."""
 
     leaf_index: int
     generation: int
@@ -69,7 +69,7 @@ class PrivateMessage:
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
-        """Read a PrivateMessage; MalformedMessage on an unknown content type."""
+        """Read a PrivateMessage. Raises MalformedMessage on an unknown content type."""
         head = reader.vector(), reader.uint64(), reader.uint8()
         if head[2] not in (APPLICATION, PROPOSAL, COMMIT):
             raise MalformedMessage("a message is of an unknown content type", "RFC 9420 §6")
@@ -79,7 +79,7 @@ class PrivateMessage:
     def protect(
         cls, authenticated: AuthenticatedContent, key: MessageKey, secret: bytes, random: Random, padding: int = 0
     ) -> Self:
-        """Encrypt with a one-time key; `secret` is the sender data secret, `padding` a number of zero bytes."""
+        """Encrypt with a one-time key. `secret` is the sender data secret, `padding` the number of zero bytes."""
         if padding < 0:
             raise InvalidArgument("padding is not negative", "RFC 9420 §6.3.1")
         content, guard = authenticated.content, draw(random, GUARD_BYTES)
@@ -106,12 +106,12 @@ class PrivateMessage:
         return _head(self.group_id, self.epoch, self.content_type)
 
     def open_sender(self, secret: bytes) -> SenderData:
-        """Decrypt the sender data with its secret (bytes, 32); DecryptionFailed when it does not open."""
+        """Decrypt the sender data with its secret (bytes, 32). Raises DecryptionFailed when it does not open."""
         keys = sender_data_keys(secret, self.ciphertext)
         return decode(SenderData.read, aead_open(*keys, self.sender_data, self._head))
 
     def open(self, sender: SenderData, key: MessageKey) -> AuthenticatedContent:
-        """Decrypt the content with the sender's key of that generation; the signature is left to the caller."""
+        """Decrypt the content with the sender's key of that generation. The caller checks the signature."""
         associated = self._head + vector(self.authenticated_data)
         nonce = guard_nonce(key.nonce, sender.reuse_guard)
         reader = Reader(aead_open(key.key, nonce, self.ciphertext, associated))

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from keyturn.mls.cipher_suite import HASH_BYTES
-from keyturn.mls.errors import InvalidProposal, UnsupportedFeature
-from keyturn.mls.extensions import Extensions
-from keyturn.mls.hpke import KeyPair
-from keyturn.mls.key_package import KeyPackage
-from keyturn.mls.key_schedule import GroupContext
-from keyturn.mls.leaf_node import UPDATE, LeafNode
-from keyturn.mls.proposals import (
+from .cipher_suite import HASH_BYTES
+from .errors import InvalidProposal, UnsupportedFeature
+from .extensions import Extensions
+from .hpke import KeyPair
+from .key_package import KeyPackage
+from .key_schedule import GroupContext
+from .leaf_node import UPDATE, LeafNode
+from .proposals import (
     Add,
     ExternalInit,
     GroupContextExtensions,
@@ -23,8 +23,8 @@ from keyturn.mls.proposals import (
     Remove,
     Update,
 )
-from keyturn.mls.psk import APPLICATION, RESUMPTION, PskId
-from keyturn.mls.ratchet_tree import RatchetTree
+from .psk import APPLICATION, RESUMPTION, PskId
+from .ratchet_tree import RatchetTree
 
 LIST_CLAUSE = "RFC 9420 §12.2"
 NEED_PATH = (Update, Remove, GroupContextExtensions)
@@ -46,7 +46,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Applied:
-    """The tree and group context extensions after a list of proposals; all members by leaf index."""
+    """The tree and group context extensions after a list of proposals, and all members by leaf index."""
 
     tree: RatchetTree
     extensions: Extensions
@@ -59,9 +59,9 @@ class Applied:
 
 
 def validate(tree: RatchetTree, context: GroupContext, entry: Pending, now: datetime) -> None:
-    """Check one proposal against the group (RFC 9420 §12.1); raises MlsError.
+    """Check one proposal against the group (RFC 9420 §12.1). Raises MlsError.
 
-    Lifetimes are held against `now`; `context` has the extensions that the leaves must fit.
+    Lifetimes are checked at `now`. `context` has the extensions that the leaves must support.
     """
     proposal = entry.proposal
     if isinstance(proposal, Add):
@@ -94,17 +94,17 @@ def _validate_psk(psk: PskId) -> None:
 
 
 def resolve(entries: Iterable[Proposal | Reference], pending: Iterable[Pending], committer: int) -> list[Pending]:
-    """Look up the references of a commit; InvalidProposal when one is unknown, or comes twice (RFC 9420 §12.4)."""
-    known = {entry.reference: entry for entry in pending}
-    found = []
+    """Look up a commit's references. Raises InvalidProposal when one is unknown or repeated (RFC 9420 §12.4)."""
+    pending_by_reference = {entry.reference: entry for entry in pending}
+    resolved = []
     for entry in entries:
         if not isinstance(entry, Reference):
-            found.append(Pending(b"", committer, entry))
-        elif entry.value in known:
-            found.append(known.pop(entry.value))
+            resolved.append(Pending(b"", committer, entry))
+        elif entry.value in pending_by_reference:
+            resolved.append(pending_by_reference.pop(entry.value))
         else:
             raise InvalidProposal("a proposal is referred to that is not pending", "RFC 9420 §12.4")
-    return found
+    return resolved
 
 
 def _only(entries: Iterable[Pending], kind: type[P]) -> list[tuple[int, P]]:
@@ -112,13 +112,13 @@ def _only(entries: Iterable[Pending], kind: type[P]) -> list[tuple[int, P]]:
 
 
 def _distinct(values: Iterable[object]) -> None:
-    seen = list(values)
-    if len(set(seen)) != len(seen):
+    entries = list(values)
+    if len(set(entries)) != len(entries):
         raise InvalidProposal("two proposals of the list exclude each other", LIST_CLAUSE)
 
 
 def validate_list(entries: Sequence[Pending], committer: int) -> None:
-    """Check the rules between the proposals of a commit (RFC 9420 §12.2); InvalidProposal when one is broken."""
+    """Check the rules between the proposals of a commit (RFC 9420 §12.2). Raises InvalidProposal when one is broken."""
     updated = [sender for sender, _ in _only(entries, Update)]
     removed = [proposal.removed for _, proposal in _only(entries, Remove)]
     if committer in updated + removed:
@@ -135,9 +135,9 @@ def apply(
     """Validate a commit's proposals and apply them to a copy of the tree, in the order of RFC 9420 §12.3."""
     validate_list(entries, committer)
     extensions = next((new.extensions for _, new in _only(entries, GroupContextExtensions)), context.extensions)
-    coming = GroupContext(context.group_id, context.epoch, b"", b"", extensions)
+    next_context = GroupContext(context.group_id, context.epoch, b"", b"", extensions)
     for entry in entries:
-        validate(tree, coming, entry, now)
+        validate(tree, next_context, entry, now)
     changed, updates = tree.copy(), _only(entries, Update)
     for sender, update in updates:
         changed.update(sender, update.leaf)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from keyturn.mls.encoding import Reader, optional, uint8, uint16, uint32, vector, vector_of
-from keyturn.mls.errors import MalformedMessage, UnsupportedFeature
-from keyturn.mls.extensions import Extensions, encode_extensions, read_extensions
-from keyturn.mls.key_package import KeyPackage
-from keyturn.mls.leaf_node import LeafNode
-from keyturn.mls.psk import PskId
-from keyturn.mls.update_path import UpdatePath
+from .encoding import Reader, optional, uint8, uint16, uint32, vector, vector_of
+from .errors import MalformedMessage, UnsupportedFeature
+from .extensions import Extensions, encode_extensions, read_extensions
+from .key_package import KeyPackage
+from .leaf_node import LeafNode
+from .psk import PskId
+from .update_path import UpdatePath
 
 BY_VALUE, BY_REFERENCE = 1, 2
 
@@ -145,11 +145,11 @@ KINDS: dict[int, type[Proposal]] = {
 
 
 def read_proposal(reader: Reader) -> Proposal:
-    """Read a Proposal; UnsupportedFeature on an unknown type, whose length nobody can tell."""
-    found = KINDS.get(reader.uint16())
-    if found is None:
+    """Read a Proposal. Raises UnsupportedFeature on an unknown type, because its length is unknown."""
+    kind = KINDS.get(reader.uint16())
+    if kind is None:
         raise UnsupportedFeature("a proposal is of an unknown type", "RFC 9420 §12.1")
-    return found.read(reader)
+    return kind.read(reader)
 
 
 def encode_proposal(proposal: Proposal) -> bytes:

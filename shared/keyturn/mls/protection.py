@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from keyturn.mls import secret_tree
-from keyturn.mls.errors import MlsError, OwnMessage, UnknownSender, UnsupportedFeature, WrongEpoch, WrongGroup
-from keyturn.mls.events import Member
-from keyturn.mls.framing import (
+from . import secret_tree
+from .errors import MlsError, OwnMessage, UnknownSender, UnsupportedFeature, WrongEpoch, WrongGroup
+from .events import Member
+from .framing import (
     APPLICATION,
     MEMBER,
     PRIVATE_MESSAGE,
@@ -16,12 +16,12 @@ from keyturn.mls.framing import (
     Sender,
     content_type_of,
 )
-from keyturn.mls.hpke import Random
-from keyturn.mls.past_epoch import PastEpoch
-from keyturn.mls.private_message import PrivateMessage
-from keyturn.mls.public_message import PublicMessage
-from keyturn.mls.secret_tree import SecretTree
-from keyturn.mls.state import State
+from .hpke import Random
+from .past_epoch import PastEpoch
+from .private_message import PrivateMessage
+from .public_message import PublicMessage
+from .secret_tree import SecretTree
+from .state import State
 
 Opened = tuple[State, AuthenticatedContent, Member]
 
@@ -40,7 +40,7 @@ def sign(state: State, body: Body, authenticated_data: bytes, *, public: bool) -
 
 
 def protect(state: State, signed: AuthenticatedContent, random: Random, padding: int) -> tuple[State, bytes]:
-    """Protect a signed content of ours as its wire format says; the state after has no more the key it used."""
+    """Protect our signed content as its wire format says. The returned state no longer has the used key."""
     if signed.wire_format == PUBLIC_MESSAGE:
         message = PublicMessage.protect(signed, state.context.encode(), state.secrets.membership_key)
         return state, message.message()
@@ -56,12 +56,12 @@ def _require_group(state: State, group_id: bytes) -> None:
 
 
 def _wrong_epoch(state: State, epoch: int) -> MlsError:
-    text = "the message is of an epoch whose keys are not here"
+    text = "no keys for the epoch of this message"
     return WrongEpoch(text, "RFC 9420 §12.4.2", message_epoch=epoch, group_epoch=state.context.epoch)
 
 
 def open_public(state: State, message: PublicMessage) -> Opened:
-    """Check a PublicMessage of the current epoch: tag, sender, signature; raises MlsError."""
+    """Check a PublicMessage of the current epoch: tag, sender, signature. Raises MlsError."""
     content = message.authenticated.content
     _require_group(state, content.group_id)
     if content.epoch != state.context.epoch:
@@ -75,26 +75,26 @@ def open_public(state: State, message: PublicMessage) -> Opened:
     return state, authenticated, sender
 
 
-def _sender(own_index: int, found: Member | None, index: int) -> Member:
+def _sender(own_index: int, member: Member | None, index: int) -> Member:
     if index == own_index:
         raise OwnMessage("the message is our own", "RFC 9420 §12.4")
-    if found is None:
+    if member is None:
         raise UnknownSender("the sender is no member", "RFC 9420 §6.3.2")
-    return found
+    return member
 
 
 def open_private(state: State, message: PrivateMessage) -> Opened:
-    """Open a PrivateMessage of the current epoch, or application data of a past one that is kept; raises MlsError."""
+    """Open a PrivateMessage of the current epoch, or application data of a past one that is kept. Raises MlsError."""
     _require_group(state, message.group_id)
     if message.epoch == state.context.epoch:
         tree, authenticated, sender = _open_in(state, state.secrets.sender_data, state.own_index, message)
         return replace(state, secret_tree=tree), authenticated, sender
-    found = next((epoch for epoch in state.past if epoch.context.epoch == message.epoch), None)
-    if found is None or message.content_type != APPLICATION:
+    past_epoch = next((epoch for epoch in state.past if epoch.context.epoch == message.epoch), None)
+    if past_epoch is None or message.content_type != APPLICATION:
         raise _wrong_epoch(state, message.epoch)
-    tree, authenticated, sender = _open_in(found, found.sender_data, state.own_index, message)
-    used = replace(found, secret_tree=tree)
-    past = tuple(used if epoch is found else epoch for epoch in state.past)
+    tree, authenticated, sender = _open_in(past_epoch, past_epoch.sender_data, state.own_index, message)
+    used = replace(past_epoch, secret_tree=tree)
+    past = tuple(used if epoch is past_epoch else epoch for epoch in state.past)
     return replace(state, past=past), authenticated, sender
 
 

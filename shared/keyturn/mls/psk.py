@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from keyturn.mls.cipher_suite import HASH_BYTES, ZERO, expand_with_label
-from keyturn.mls.encoding import Reader, uint8, uint16, uint64, vector
-from keyturn.mls.errors import MalformedMessage, UnknownPsk
-from keyturn.mls.hpke import extract
+from .cipher_suite import HASH_BYTES, ZERO, expand_with_label
+from .encoding import Reader, uint8, uint16, uint64, vector
+from .errors import MalformedMessage, UnknownPsk
+from .hpke import extract
 
 EXTERNAL, RESUMPTION = 1, 2
 APPLICATION, REINIT, BRANCH = 1, 2, 3
@@ -52,19 +52,19 @@ class PskSource:
     def __repr__(self) -> str:
         return "PskSource()"
 
-    def find(self, wanted: PskId) -> bytes:
-        """Return the key; UnknownPsk when it is not here."""
-        if wanted.kind == EXTERNAL:
-            found = self.external.get(wanted.name)
+    def find(self, psk_id: PskId) -> bytes:
+        """Return the key. Raises UnknownPsk when it is not here."""
+        if psk_id.kind == EXTERNAL:
+            key = self.external.get(psk_id.name)
         else:
-            found = self.resumption.get((wanted.name, wanted.epoch))
-        if found is None:
+            key = self.resumption.get((psk_id.name, psk_id.epoch))
+        if key is None:
             raise UnknownPsk("a pre-shared key is not at hand", "RFC 9420 §12.4.2")
-        return found
+        return key
 
-    def secret(self, wanted: Sequence[PskId]) -> bytes:
-        """psk_secret of the keys in that order; UnknownPsk when one is not here."""
-        return psk_secret([(one, self.find(one)) for one in wanted])
+    def secret(self, psk_ids: Sequence[PskId]) -> bytes:
+        """psk_secret of the keys in that order. Raises UnknownPsk when one is not here."""
+        return psk_secret([(one, self.find(one)) for one in psk_ids])
 
 
 def psk_secret(keys: Sequence[tuple[PskId, bytes]]) -> bytes:

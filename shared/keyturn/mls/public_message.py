@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Self
 
-from keyturn.mls.cipher_suite import check_mac, mac
-from keyturn.mls.encoding import Reader, vector
-from keyturn.mls.errors import MalformedMessage
-from keyturn.mls.framing import (
+from .cipher_suite import check_mac, mac
+from .encoding import Reader, vector
+from .errors import MalformedMessage
+from .framing import (
     APPLICATION,
     MEMBER,
     PUBLIC_MESSAGE,
@@ -33,7 +33,7 @@ class PublicMessage:
 
     @classmethod
     def protect(cls, authenticated: AuthenticatedContent, context: bytes, membership_key: bytes) -> Self:
-        """Tag a member's content; `context` is the encoded GroupContext."""
+        """Tag a member's content. `context` is the encoded GroupContext."""
         return cls(authenticated, mac(membership_key, _tbm(authenticated, context)))
 
     def encode(self) -> bytes:
@@ -46,7 +46,7 @@ class PublicMessage:
         return message_header(PUBLIC_MESSAGE) + self.encode()
 
     def open(self, context: bytes, membership_key: bytes) -> AuthenticatedContent:
-        """Check a member's tag; the signature is left to the caller. Application data is never public (§6.2)."""
+        """Check a member's tag. The caller checks the signature. Application data is never public (§6.2)."""
         if self.authenticated.content.content_type == APPLICATION:
             raise MalformedMessage("application data in a public message", "RFC 9420 §6.2")
         check_mac(membership_key, _tbm(self.authenticated, context), self.membership_tag, "RFC 9420 §6.2")

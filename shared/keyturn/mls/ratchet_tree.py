@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from keyturn.mls import tree_math
-from keyturn.mls.cipher_suite import sha256
-from keyturn.mls.encoding import Reader, optional, uint8, uint32, vector, vector_of
-from keyturn.mls.errors import InvalidTree, MalformedMessage
-from keyturn.mls.leaf_node import LeafNode
+from . import tree_math
+from .cipher_suite import sha256
+from .encoding import Reader, optional, uint8, uint32, vector, vector_of
+from .errors import InvalidTree, MalformedMessage
+from .leaf_node import LeafNode
 
 LEAF, PARENT = 1, 2
 
@@ -41,8 +41,8 @@ class ParentNode:
 
     def without(self, leaves: Collection[int]) -> "ParentNode":
         """Return the node as it was before those leaves were added."""
-        kept = tuple(leaf for leaf in self.unmerged if leaf not in leaves)
-        return ParentNode(self.encryption_key, self.parent_hash, kept)
+        remaining = tuple(leaf for leaf in self.unmerged if leaf not in leaves)
+        return ParentNode(self.encryption_key, self.parent_hash, remaining)
 
 
 Node = LeafNode | ParentNode
@@ -72,9 +72,9 @@ class RatchetTree:
             raise InvalidTree("the last node of the ratchet tree is blank", "RFC 9420 §12.4.3.3")
         if any(node is not None and isinstance(node, ParentNode) != bool(at % 2) for at, node in enumerate(nodes)):
             raise InvalidTree("a node is of the wrong kind for its place", "RFC 9420 §12.4.3.3")
-        missing = (1 << len(nodes).bit_length()) - 1 - len(nodes)
+        padding = (1 << len(nodes).bit_length()) - 1 - len(nodes)
         # A complete tree has 2^(d+1) - 1 nodes: one that is complete already stays as it is.
-        return cls(nodes + [None] * (missing if len(nodes) & (len(nodes) + 1) else 0))
+        return cls(nodes + [None] * (padding if len(nodes) & (len(nodes) + 1) else 0))
 
     def encode(self) -> bytes:
         """Encode as `optional<Node> ratchet_tree<V>`, blank nodes at the end left out."""
@@ -82,7 +82,7 @@ class RatchetTree:
         return vector_of(map(_encode_node, self.nodes[: last + 1]))
 
     def copy(self) -> "RatchetTree":
-        """Return a copy to be changed; nodes and hashes are shared."""
+        """Return a mutable copy that shares nodes and hashes."""
         return RatchetTree(list(self.nodes), list(self._hashes))
 
     @property
@@ -91,14 +91,14 @@ class RatchetTree:
         return (len(self.nodes) + 1) // 2
 
     def leaf(self, index: int) -> LeafNode | None:
-        """Return the leaf with that leaf index; None when it is blank or outside of the tree."""
+        """Return the leaf with that leaf index. Raises None when it is blank or outside of the tree."""
         node = self.nodes[2 * index] if 0 <= index < self.leaf_count else None
         return node if isinstance(node, LeafNode) else None
 
     def parent(self, node: int) -> ParentNode | None:
-        """Return the parent node at a node index; None when it is blank."""
-        found = self.nodes[node]
-        return found if isinstance(found, ParentNode) else None
+        """Return the parent node at a node index. Raises None when it is blank."""
+        content = self.nodes[node]
+        return content if isinstance(content, ParentNode) else None
 
     def leaves(self) -> Iterator[tuple[int, LeafNode]]:
         """Yield all members: leaf index and leaf."""
@@ -118,10 +118,10 @@ class RatchetTree:
 
     def resolution(self, node: int) -> list[int]:
         """Smallest set of nodes that covers all members below `node` (RFC 9420 §4.1.1), as node indices."""
-        found = self.nodes[node]
-        if isinstance(found, ParentNode):
-            return [node, *(2 * leaf for leaf in found.unmerged)]
-        if found is not None:
+        content = self.nodes[node]
+        if isinstance(content, ParentNode):
+            return [node, *(2 * leaf for leaf in content.unmerged)]
+        if content is not None:
             return [node]
         if node % 2 == 0:
             return []
@@ -139,7 +139,7 @@ class RatchetTree:
 
     def _inhabited(self, node: int) -> bool:
         below = tree_math.leaf_range(node)
-        return any(found is not None for found in self.nodes[2 * below.start : 2 * below.stop : 2])
+        return any(leaf is not None for leaf in self.nodes[2 * below.start : 2 * below.stop : 2])
 
     def put(self, node: int, value: Node | None) -> None:
         """Set a node, and forget the hashes above it."""
@@ -156,7 +156,7 @@ class RatchetTree:
             self.nodes[node] = self._hashes[node] = None
 
     def add(self, leaf: LeafNode) -> int:
-        """Put a new leaf into the leftmost blank place (RFC 9420 §12.1.1); returns its leaf index."""
+        """Put a new leaf into the leftmost blank place (RFC 9420 §12.1.1). Returns its leaf index."""
         index = next((at for at, node in enumerate(self.nodes[::2]) if node is None), self.leaf_count)
         if index == self.leaf_count:
             grown = len(self.nodes) + 1
@@ -170,12 +170,12 @@ class RatchetTree:
         return index
 
     def update(self, index: int, leaf: LeafNode) -> None:
-        """Replace a leaf and blank what is above it (RFC 9420 §12.1.2)."""
+        """Replace a leaf and blank the nodes above it (RFC 9420 §12.1.2)."""
         self.put(2 * index, leaf)
         self.blank_path(index)
 
     def remove(self, index: int) -> None:
-        """Blank a leaf and what is above it, and truncate the tree (RFC 9420 §12.1.3, §7.7)."""
+        """Blank a leaf and the nodes above it, and truncate the tree (RFC 9420 §12.1.3, §7.7)."""
         self.put(2 * index, None)
         self.blank_path(index)
         while self.leaf_count > 1 and not self._inhabited(tree_math.right(tree_math.root(self.leaf_count))):
@@ -189,10 +189,10 @@ class RatchetTree:
 
     def tree_hash(self, node: int) -> bytes:
         """Tree hash of the subtree at `node` (RFC 9420 §7.8): 32 bytes."""
-        known = self._hashes[node]
-        if known is None:
-            known = self._hashes[node] = self._compute(node, frozenset())
-        return known
+        cached_hash = self._hashes[node]
+        if cached_hash is None:
+            cached_hash = self._hashes[node] = self._compute(node, frozenset())
+        return cached_hash
 
     def original_hash(self, node: int, without: Collection[int]) -> bytes:
         """Tree hash at `node` as if the leaves `without` had never been added (RFC 9420 §7.9): 32 bytes."""
@@ -201,14 +201,14 @@ class RatchetTree:
         return self._compute(node, inside) if inside else self.tree_hash(node)
 
     def _compute(self, node: int, without: frozenset[int]) -> bytes:
-        found = self.nodes[node]
+        content = self.nodes[node]
         if node % 2 == 0:
-            leaf = None if found is None or node // 2 in without else found.encoded
+            leaf = None if content is None or node // 2 in without else content.encoded
             return sha256(uint8(LEAF) + uint32(node // 2) + optional(leaf))
-        if without and isinstance(found, ParentNode):
-            found = found.without(without)
+        if without and isinstance(content, ParentNode):
+            content = content.without(without)
         children = (self.original_hash(child, without) for child in (tree_math.left(node), tree_math.right(node)))
-        encoded = optional(None if found is None else found.encoded)
+        encoded = optional(None if content is None else content.encoded)
         return sha256(uint8(PARENT) + encoded + b"".join(map(vector, children)))
 
 

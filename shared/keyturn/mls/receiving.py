@@ -4,35 +4,35 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from keyturn.mls.commit_processing import process_commit
-from keyturn.mls.encoding import Reader
-from keyturn.mls.errors import InvalidProposal, MalformedMessage, ReplayedMessage
-from keyturn.mls.events import ApplicationReceived, Event, Member, ProposalReceived
-from keyturn.mls.framing import (
+from .commit_processing import process_commit
+from .encoding import Reader
+from .errors import InvalidProposal, MalformedMessage, ReplayedMessage
+from .events import ApplicationReceived, Event, Member, ProposalReceived
+from .framing import (
     PRIVATE_MESSAGE,
     PUBLIC_MESSAGE,
     AuthenticatedContent,
     read_message_header,
 )
-from keyturn.mls.private_message import PrivateMessage
-from keyturn.mls.proposal_list import Pending, validate
-from keyturn.mls.proposals import Add, CommitContent, Proposal, Remove, Update
-from keyturn.mls.protection import Opened, open_private, open_public
-from keyturn.mls.public_message import PublicMessage
-from keyturn.mls.state import State
+from .private_message import PrivateMessage
+from .proposal_list import Pending, validate
+from .proposals import Add, CommitContent, Proposal, Remove, Update
+from .protection import Opened, open_private, open_public
+from .public_message import PublicMessage
+from .state import State
 
 MOST_PENDING = 1000
 
 
 def receive(state: State, message: bytes, external: Mapping[bytes, bytes], now: datetime) -> tuple[State, Event]:
-    """Take in an MLSMessage of another member; `external` has pre-shared keys by id. Raises MlsError."""
-    opened, authenticated, sender = _open(state, message)
+    """Process an MLSMessage from another member. `external` has pre-shared keys by id. Raises MlsError."""
+    next_state, authenticated, sender = _open(state, message)
     body, content = authenticated.content.body, authenticated.content
     if isinstance(body, bytes):
-        return opened, ApplicationReceived(sender, body, content.authenticated_data, content.epoch)
+        return next_state, ApplicationReceived(sender, body, content.authenticated_data, content.epoch)
     if isinstance(body, CommitContent):
-        return process_commit(opened, authenticated, body, external, now)
-    return _keep_proposal(opened, authenticated, body, sender, now)
+        return process_commit(next_state, authenticated, body, external, now)
+    return _keep_proposal(next_state, authenticated, body, sender, now)
 
 
 def _open(state: State, message: bytes) -> Opened:

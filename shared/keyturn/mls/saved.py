@@ -4,12 +4,12 @@ import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from keyturn.mls.cipher_suite import HASH_BYTES, sha256
-from keyturn.mls.encoding import uint16
-from keyturn.mls.errors import InvalidState, MlsError, NewerStateVersion
+from .cipher_suite import HASH_BYTES, sha256
+from .encoding import uint16
+from .errors import InvalidState, MlsError, NewerStateVersion
 
 STATE_VERSION = 1
-CLAUSE = "shared/keyturn/mls README, saved state"
+CLAUSE = "keyturn.mls README, saved state"
 
 
 def pack(magic: bytes, body: bytes) -> bytes:
@@ -19,7 +19,7 @@ def pack(magic: bytes, body: bytes) -> bytes:
 
 
 def unpack(magic: bytes, data: bytes) -> bytes:
-    """Return the body; InvalidState when the envelope does not hold, NewerStateVersion when it is from the future.
+    """Return the body. Raises InvalidState for a damaged envelope, NewerStateVersion for a newer format.
 
     The digest finds damage, not malice: sealing the state is the caller's duty.
     """

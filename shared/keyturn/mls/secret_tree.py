@@ -1,17 +1,17 @@
 """The secret tree: one-time keys for messages, forgotten as they are used (RFC 9420 §9).
 
 The tree is a value: taking a key returns it together with the tree that no longer has it. Node secrets are kept
-only where no leaf below has been asked for; ratchets go forward only.
+only where no leaf below has been used. Ratchets go forward only.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from keyturn.mls import tree_math
-from keyturn.mls.cipher_suite import HASH_BYTES, KEY_BYTES, NONCE_BYTES, derive_tree_secret, expand_with_label
-from keyturn.mls.encoding import Reader, uint32, vector_of
-from keyturn.mls.errors import GenerationTooFar, InvalidState, ReplayedMessage
+from . import tree_math
+from .cipher_suite import HASH_BYTES, KEY_BYTES, NONCE_BYTES, derive_tree_secret, expand_with_label
+from .encoding import Reader, uint32, vector_of
+from .errors import GenerationTooFar, InvalidState, ReplayedMessage
 
 HANDSHAKE, APPLICATION = 0, 1
 MOST_FORWARD = 1000
@@ -81,10 +81,10 @@ class Ratchet:
         return ratchet, key
 
     def _take_skipped(self, generation: int) -> tuple["Ratchet", MessageKey]:
-        found = next((key for key in self.skipped if key.generation == generation), None)
-        if found is None:
+        skipped_key = next((key for key in self.skipped if key.generation == generation), None)
+        if skipped_key is None:
             raise ReplayedMessage("the key of that generation is gone", CLAUSE)
-        return replace(self, skipped=tuple(key for key in self.skipped if key != found)), found
+        return replace(self, skipped=tuple(key for key in self.skipped if key != skipped_key)), skipped_key
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class SecretTree:
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
-        """Read a saved tree; InvalidState when a secret is not where this tree can have one."""
+        """Read a saved tree. Raises InvalidState when a secret is not where this tree can have one."""
         leaf_count = reader.uint32()
         nodes = dict(reader.vector_of(lambda inner: (inner.uint32(), inner.fixed(HASH_BYTES))))
         ratchets = dict(reader.vector_of(lambda inner: ((inner.uint32(), inner.uint8()), Ratchet.read(inner))))
@@ -112,7 +112,7 @@ class SecretTree:
         return tree
 
     def encode(self) -> bytes:
-        """Encode to be saved: what was consumed is not in it."""
+        """Encode for saving, without consumed secrets."""
         nodes = vector_of(uint32(node) + secret for node, secret in sorted(self.nodes.items()))
         ratchets = vector_of(
             uint32(leaf) + bytes([kind]) + ratchet.encode() for (leaf, kind), ratchet in sorted(self.ratchets.items())
@@ -145,7 +145,7 @@ class SecretTree:
         return SecretTree(self.leaf_count, nodes, {**self.ratchets, **fresh})
 
     def take(self, leaf: int, kind: int, generation: int) -> tuple["SecretTree", MessageKey]:
-        """Take the key of a received message; ReplayedMessage or GenerationTooFar when there is none."""
+        """Take the key of a received message. Raises ReplayedMessage or GenerationTooFar when there is none."""
         tree = self.grow(leaf)
         ratchet, key = tree.ratchets[leaf, kind].take(generation)
         return replace(tree, ratchets={**tree.ratchets, (leaf, kind): ratchet}), key

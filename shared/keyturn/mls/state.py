@@ -4,20 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from keyturn.mls import saved
-from keyturn.mls.cipher_suite import HASH_BYTES, signature_public
-from keyturn.mls.encoding import Reader, decode, optional, uint8, uint32, vector, vector_of
-from keyturn.mls.errors import InvalidState, NotActive
-from keyturn.mls.events import Member, members_of
-from keyturn.mls.hpke import KeyPair
-from keyturn.mls.key_schedule import EpochSecrets, GroupContext
-from keyturn.mls.leaf_node import LeafNode
-from keyturn.mls.past_epoch import PastEpoch
-from keyturn.mls.proposal_list import Pending
-from keyturn.mls.proposals import encode_proposal, read_proposal
-from keyturn.mls.psk import PskSource
-from keyturn.mls.ratchet_tree import RatchetTree
-from keyturn.mls.secret_tree import SecretTree
+from . import saved
+from .cipher_suite import HASH_BYTES, signature_public
+from .encoding import Reader, decode, optional, uint8, uint32, vector, vector_of
+from .errors import InvalidState, NotActive
+from .events import Member, members_of
+from .hpke import KeyPair
+from .key_schedule import EpochSecrets, GroupContext
+from .leaf_node import LeafNode
+from .past_epoch import PastEpoch
+from .proposal_list import Pending
+from .proposals import encode_proposal, read_proposal
+from .psk import PskSource
+from .ratchet_tree import RatchetTree
+from .secret_tree import SecretTree
 
 MAGIC = b"MLS group state"
 NO_SECRETS = EpochSecrets(*([bytes(HASH_BYTES)] * 9)).without_encryption()
@@ -50,7 +50,7 @@ class State:
 
     @property
     def own_leaf(self) -> LeafNode:
-        """Our own leaf; InvalidState when there is none."""
+        """Our own leaf. Raises InvalidState when there is none."""
         leaf = self.tree.leaf(self.own_index)
         if leaf is None:
             raise InvalidState("the state's own leaf is blank", saved.CLAUSE)
@@ -74,7 +74,7 @@ class State:
         return PastEpoch(self.context, ended, self.secrets.sender_data, self.secrets.resumption_psk, tree, self.members)
 
     def removed(self) -> "State":
-        """Forget every key after our removal (RFC 9420 §12.4.2); what was public stays to be looked at."""
+        """Delete every key after our removal (RFC 9420 §12.4.2). Public state stays readable."""
         empty = SecretTree(self.tree.leaf_count, {}, {})
         forgotten = replace(self, seed=b"", key_pairs={}, secrets=NO_SECRETS, secret_tree=empty)
         return replace(forgotten, pending=(), past=(), active=False)
@@ -90,7 +90,7 @@ class State:
 
 
 def load(data: bytes) -> State:
-    """Load a saved state and check it (tree hash against group context, keys against tree); InvalidState otherwise."""
+    """Load a saved state. Checks tree hash against group context and keys against tree. Raises InvalidState."""
     with saved.checked():
         state = decode(_read_state, saved.unpack(MAGIC, data))
         _check(state)
@@ -117,8 +117,8 @@ def _check(state: State) -> None:
     if state.active and signature_public(state.seed) != state.own_leaf.signature_key:
         raise InvalidState("the saved signature key is not that of the own leaf", "RFC 9420 §7.2")
     for node, pair in state.key_pairs.items():
-        found = state.tree.nodes[node] if node < len(state.tree.nodes) else None
-        if found is None or found.encryption_key != pair.public:
+        content = state.tree.nodes[node] if node < len(state.tree.nodes) else None
+        if content is None or content.encryption_key != pair.public:
             raise InvalidState("a saved private key is not that of its node", "RFC 9420 §7.1")
 
 

@@ -1,17 +1,17 @@
 """Validation of whole trees: what a joiner checks, and what must hold after each commit (RFC 9420 §7.3, §12.4.3.1)."""
 
-from keyturn.mls import tree_math
-from keyturn.mls.errors import InvalidLeafNode, InvalidTree
-from keyturn.mls.extensions import Extensions
-from keyturn.mls.hpke import check_public
-from keyturn.mls.parent_hash import verify_parent_hashes
-from keyturn.mls.ratchet_tree import RatchetTree
+from . import tree_math
+from .errors import InvalidLeafNode, InvalidTree
+from .extensions import Extensions
+from .hpke import check_public
+from .parent_hash import verify_parent_hashes
+from .ratchet_tree import RatchetTree
 
 CLAUSE = "RFC 9420 §12.4.3.1"
 
 
 def validate_tree(tree: RatchetTree, tree_hash: bytes, group_id: bytes, extensions: Extensions) -> None:
-    """Check a received tree against its hash and on its own; raises InvalidTree or another MlsError.
+    """Check a received tree against its hash and on its own. Raises InvalidTree or another MlsError.
 
     Lifetimes are left alone: a member's key package may have run out long after it joined (RFC 9420 §7.3).
     """

@@ -1,17 +1,17 @@
-"""Update paths: fresh keys for a member's direct path, and their secrets for everybody else (RFC 9420 §7.4 to §7.6)."""
+"""Update paths: fresh keys for a member's direct path, sealed to the other members (RFC 9420 §7.4 to §7.6)."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from keyturn.mls import tree_math
-from keyturn.mls.cipher_suite import decrypt_with_label, derive_secret, encrypt_with_label
-from keyturn.mls.encoding import Reader, vector, vector_of
-from keyturn.mls.errors import InvalidCommit
-from keyturn.mls.hpke import KeyPair, Random
-from keyturn.mls.leaf_node import LeafNode
-from keyturn.mls.parent_hash import set_path
-from keyturn.mls.ratchet_tree import RatchetTree
+from . import tree_math
+from .cipher_suite import decrypt_with_label, derive_secret, encrypt_with_label
+from .encoding import Reader, vector, vector_of
+from .errors import InvalidCommit
+from .hpke import KeyPair, Random
+from .leaf_node import LeafNode
+from .parent_hash import set_path
+from .ratchet_tree import RatchetTree
 
 LABEL = "UpdatePathNode"
 CLAUSE = "RFC 9420 §7.6"
@@ -64,7 +64,7 @@ class UpdatePath:
 
 @dataclass(frozen=True)
 class PathSecrets:
-    """Path secrets by node index, lowest node first; `commit_secret` is the one after the last."""
+    """Path secrets by node index, lowest node first. `commit_secret` is the secret after the last one."""
 
     secrets: Mapping[int, bytes] = field(repr=False)
     commit_secret: bytes = field(repr=False)
@@ -97,8 +97,8 @@ def renew_path(
 ) -> FreshPath:
     """Renew our own path in `tree`, which is changed (RFC 9420 §7.5).
 
-    make_leaf: signs a leaf from its encryption key (bytes, 32) and parent hash; it goes into the tree before the tree
-    hash is taken. draws: the first path secret (bytes, 32) and the new leaf's key pair.
+    make_leaf: signs a leaf from its encryption key (bytes, 32) and parent hash. The leaf goes into the tree before
+    the tree hash is computed. draws: the first path secret (bytes, 32) and the new leaf's key pair.
     """
     first, leaf_pair = draws
     nodes = [node for node, _ in tree.filtered_path(index)]
@@ -117,18 +117,18 @@ def _recipients(tree: RatchetTree, aside: int, newcomers: Collection[int]) -> li
 def seal_path(
     tree: RatchetTree, index: int, fresh: FreshPath, newcomers: Collection[int], context: bytes, random: Random
 ) -> UpdatePath:
-    """Seal the secrets of a renewed path; `context` is the encoded provisional GroupContext (RFC 9420 §7.6)."""
+    """Seal the secrets of a renewed path. `context` is the encoded provisional GroupContext (RFC 9420 §7.6)."""
     nodes = []
     for node, aside in tree.filtered_path(index):
         secret = fresh.path.secrets[node]
-        keys = [found.encryption_key for at in _recipients(tree, aside, newcomers) if (found := tree.nodes[at])]
+        keys = [recipient.encryption_key for at in _recipients(tree, aside, newcomers) if (recipient := tree.nodes[at])]
         sealed = tuple(encrypt_with_label(key, LABEL, context, secret, random) for key in keys)
         nodes.append(UpdatePathNode(fresh.key_pairs[node].public, sealed))
     return UpdatePath(fresh.leaf, tuple(nodes))
 
 
 def merge_path(tree: RatchetTree, index: int, path: UpdatePath) -> None:
-    """Merge somebody's path into `tree`, which is changed (RFC 9420 §7.5); InvalidCommit when it does not fit."""
+    """Merge another member's path into `tree`, in place (RFC 9420 §7.5). Raises InvalidCommit when it does not fit."""
     if len(path.nodes) != len(tree.filtered_path(index)):
         raise InvalidCommit("the path does not have the length of the filtered direct path", CLAUSE)
     if set_path(tree, index, [node.encryption_key for node in path.nodes]) != path.leaf.parent_hash:
@@ -164,8 +164,8 @@ def open_path(
 
 
 def check_keys(tree: RatchetTree, key_pairs: Mapping[int, KeyPair]) -> None:
-    """Check that derived key pairs are those of the tree (RFC 9420 §7.5, step 6); InvalidCommit otherwise."""
+    """Check that derived key pairs are those of the tree (RFC 9420 §7.5, step 6). Raises InvalidCommit otherwise."""
     for node, pair in key_pairs.items():
-        found = tree.nodes[node]
-        if found is None or found.encryption_key != pair.public:
+        content = tree.nodes[node]
+        if content is None or content.encryption_key != pair.public:
             raise InvalidCommit("a derived key is not the one in the tree", "RFC 9420 §7.5")

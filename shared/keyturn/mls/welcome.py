@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from keyturn.mls.cipher_suite import (
+from .cipher_suite import (
     SUITE,
     decrypt_with_label,
     encrypt_with_label,
     sign_with_label,
     verify_with_label,
 )
-from keyturn.mls.encoding import Reader, decode, optional, uint16, uint32, vector, vector_of
-from keyturn.mls.errors import MalformedMessage, NotForUs, UnsupportedFeature
-from keyturn.mls.extensions import Extensions, encode_extensions, read_extensions
-from keyturn.mls.framing import WELCOME, message_header, read_message_header
-from keyturn.mls.hpke import Random
-from keyturn.mls.key_package import KeyPackage, KeyPackageSecrets
-from keyturn.mls.key_schedule import GroupContext
-from keyturn.mls.psk import PskId
-from keyturn.mls.update_path import Sealed, encode_sealed, read_sealed
+from .encoding import Reader, decode, optional, uint16, uint32, vector, vector_of
+from .errors import MalformedMessage, NotForUs, UnsupportedFeature
+from .extensions import Extensions, encode_extensions, read_extensions
+from .framing import WELCOME, message_header, read_message_header
+from .hpke import Random
+from .key_package import KeyPackage, KeyPackageSecrets
+from .key_schedule import GroupContext
+from .psk import PskId
+from .update_path import Sealed, encode_sealed, read_sealed
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class GroupInfo:
         return self._tbs() + vector(sign_with_label(seed, "GroupInfoTBS", self._tbs()))
 
     def verify(self, public: bytes) -> None:
-        """Check the signature; InvalidSignature when it does not verify."""
+        """Check the signature. Raises InvalidSignature when it does not verify."""
         verify_with_label(public, "GroupInfoTBS", self._tbs(), self.signature)
 
 
@@ -83,7 +83,7 @@ class Welcome:
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
-        """Read a Welcome; UnsupportedFeature on another cipher suite."""
+        """Read a Welcome. Raises UnsupportedFeature on another cipher suite."""
         if reader.uint16() != SUITE:
             raise UnsupportedFeature("the welcome is for another cipher suite", "RFC 9420 §12.4.3.1")
         secrets = reader.vector_of(lambda inner: (inner.vector(), read_sealed(inner)))
@@ -91,7 +91,7 @@ class Welcome:
 
     @classmethod
     def seal(cls, group_info: bytes, newcomers: Sequence[tuple[KeyPackage, GroupSecrets]], random: Random) -> Self:
-        """Seal each newcomer's secrets to its init key; `group_info` is encrypted already."""
+        """Seal each new member's secrets to its init key. `group_info` is already encrypted."""
 
         def sealed(package: KeyPackage, secrets: GroupSecrets) -> tuple[bytes, Sealed]:
             encrypted = encrypt_with_label(package.init_key, "Welcome", group_info, secrets.encode(), random)
@@ -109,7 +109,7 @@ class Welcome:
         return message_header(WELCOME) + self.encode()
 
     def open(self, own: KeyPackageSecrets) -> GroupSecrets:
-        """Open the secrets for our key package; NotForUs when there are none."""
+        """Open the secrets for our key package. Raises NotForUs when there are none."""
         sealed = next((sealed for reference, sealed in self.secrets if reference == own.reference), None)
         if sealed is None:
             raise NotForUs("the welcome has no secret for this key package", "RFC 9420 §12.4.3.1")
