@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from keyturn.device.core.errors import DeliveryError, UsageError
+from keyturn.private_files import create_private
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PRIVATE_FILE = 0o600
 _SIGNALLED = 128
 
 
 def write_secret(path: Path, secret: str) -> None:
     """Write the secret, and nothing else, to a new file of mode 0600; `DeliveryError` if it exists or can't be."""
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _PRIVATE_FILE)
+        create_private(path, secret.encode("utf-8"))
     except FileExistsError:
         raise DeliveryError("That file exists, and is left alone.", "Name a file that does not exist yet.") from None
     except OSError:
-        raise DeliveryError("The file can't be created.", "Check that its folder exists and is yours.") from None
-    try:
-        _fill(descriptor, secret)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise DeliveryError("The file can't be written.", "Check that the disk has space.") from None
+        raise DeliveryError(
+            "The file can't be written.", "Check that its folder exists and is yours, and that the disk has space."
+        ) from None
 
 
 def run_with_secret(command: str, secret: str, *, output_to_stderr: bool) -> int:
@@ -58,10 +54,3 @@ def _words(command: str) -> list[str]:
             "The command can't be read.", "Quote it as a shell would, such as --exec 'install-secret acme'."
         )
     return words
-
-
-def _fill(descriptor: int, secret: str) -> None:
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret.encode("utf-8"))
-        file.flush()
-        os.fsync(file.fileno())

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyturn.device.home.errors import ExposedPassphraseError, PassphraseError
+from keyturn.private_files import is_open_to_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 FILE_VARIABLE = "KEYTURN_PASSPHRASE_FILE"
-_OTHERS = 0o077
 
 
 def read_passphrase(option: Path | None, environment: Mapping[str, str], prompt: Callable[[], str]) -> str:
@@ -46,5 +46,5 @@ def _from_file(path: Path) -> str:
 
 
 def _check_private(descriptor: int) -> None:
-    if os.fstat(descriptor).st_mode & _OTHERS:
+    if is_open_to_others(os.fstat(descriptor)):
         raise ExposedPassphraseError

@@ -30,6 +30,7 @@ from keyturn.local.placement import Placement, place
 from keyturn.local.server import Server
 from keyturn.ports.keys import KeyUnavailable
 from keyturn.ports.store import StoreUnavailable
+from keyturn.private_files import replace_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -161,10 +162,7 @@ def _token_file(url: str, token: str) -> Iterator[None]:
 
 def write_secret(path: Path, text: str) -> None:
     """Write a line that only its owner may read, in place of what was there."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text + "\n")
+    replace_private(path, f"{text}\n".encode("ascii"))
 
 
 def _deliver(suite: Suite, url: str, token: str, stop: threading.Event) -> None:

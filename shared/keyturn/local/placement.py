@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from keyturn.device.home.files import replace_private
 from keyturn.local.errors import LocalError
 from keyturn.ports.store import Query
+from keyturn.private_files import replace_private
 from keyturn.records import paths
 
 if TYPE_CHECKING:

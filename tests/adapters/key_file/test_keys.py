@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
+from keyturn.private_files import draft_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -241,7 +242,7 @@ def test_no_secret_in_any_repr(keys: LocalKeys, path: Path) -> None:
 
 
 def test_draft_of_a_process_that_died_is_cleared_away(keys: LocalKeys, path: Path) -> None:
-    path.with_name(f".{path.name}.0011").write_bytes(b"abandoned")
+    draft_of(path).write_bytes(b"abandoned")
     keys.add_version("seal")
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 

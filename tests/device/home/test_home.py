@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keyturn.device.home import files as home_files
 from keyturn.device.home.errors import (
     AlreadyExistsError,
     BusyError,
@@ -29,6 +28,7 @@ from keyturn.device.home.header import create_header, parse_header
 from keyturn.device.home.home import Home
 from keyturn.device.home.sealing import ScryptCost
 from keyturn.domain.encodings import canonical_json
+from keyturn.private_files import replace_private
 from keyturn.proofs.nostr import public_key
 
 if TYPE_CHECKING:
@@ -455,7 +455,6 @@ def test_nothing_secret_is_in_the_folder_at_any_replacement(path: Path, monkeypa
     notice = b'{"secret":"0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"}'
     record = os.urandom(64)
     seen: list[set[bytes]] = []
-    replace_private = home_files.replace_private
 
     def watched(target: Path, data: bytes) -> None:
         replace_private(target, data)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import stat
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from keyturn.ports.keys import KeyUnavailable
+from keyturn.private_files import is_open_to_others, replace_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -96,7 +96,6 @@ def _folder_locked(folder: Path) -> Iterator[None]:
             raise KeyUnavailable("the key file's folder may be written by others")
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -131,7 +130,7 @@ def _content(path: Path) -> tuple[tuple[int, ...], bytes]:
 def _require_private(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
         raise KeyUnavailable("the key file is no regular file of this user")
-    if stat.S_IMODE(status.st_mode) & 0o077:
+    if is_open_to_others(status):
         raise KeyUnavailable("the key file may be read by others: its mode must be 0600")
 
 
@@ -175,22 +174,7 @@ def _write(path: Path, keys: Sequence[LocalKey]) -> None:
         for key in keys
     ]
     content = json.dumps({"format": FORMAT, "version": VERSION, "keys": entries}, indent=1).encode()
-    for abandoned in path.parent.glob(f".{path.name}.*"):
-        abandoned.unlink(missing_ok=True)  # of a process that died here: nobody else writes, the folder is locked
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        _write_draft(draft, content)
-        draft.replace(path)
+        replace_private(path, content)  # one writer at a time: the folder is locked
     except OSError as error:
         raise KeyUnavailable("the key file can't be written") from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _write_draft(draft: Path, content: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
-        os.fchmod(file.fileno(), 0o600)  # a umask may have taken even the owner's rights
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from keyturn.ports.store import StoreUnavailable
+from keyturn.private_files import create_private, is_open_to_others, sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,28 +75,16 @@ def make(path: Path) -> None:
             os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _build_draft(draft: Path) -> None:
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)  # a umask may have taken even the owner's rights
-    finally:
-        os.close(descriptor)
+    create_private(draft, b"")  # before SQLite opens it: SQLite gives its files the rights that the umask leaves
     connection = connect(draft)
     try:
         connection.executescript(_SCHEMA)
     finally:
         connection.close()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def inspect(path: Path) -> None:
@@ -106,7 +95,7 @@ def inspect(path: Path) -> None:
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
         raise refusal(path, "is no regular file")
-    if stat.S_IMODE(status.st_mode) & 0o077:
+    if is_open_to_others(status):
         raise refusal(path, "may be read by others: its mode must be 0600")
     connection = connect(path, "ro")
     try:

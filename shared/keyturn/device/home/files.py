@@ -1,4 +1,4 @@
-"""The files of a device's home: private to their owner, replaced whole, one command at a time (POSIX)."""
+"""Reading and locking the files of a device's home (POSIX); `keyturn.private_files` writes them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from keyturn.device.home.errors import BusyError, NotAHomeError, TooOpenError, UnreadableError
+from keyturn.private_files import is_open_to_others, open_lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_PRIVATE_FILE = 0o600
-_OTHERS = 0o077
 _POLL_SECONDS = 0.02
 
 
@@ -32,7 +31,7 @@ def check_folder(folder: Path) -> None:
     """Raise `NotAHomeError` without such a folder, `TooOpenError` unless it is its owner's alone."""
     if not folder.is_dir():
         raise NotAHomeError
-    if folder.stat().st_mode & _OTHERS:
+    if is_open_to_others(folder.stat()):
         raise TooOpenError
 
 
@@ -40,33 +39,11 @@ def read_private(path: Path) -> bytes | None:
     """Return a file's bytes, None if there is no such file; `TooOpenError` if others have any right on it."""
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & _OTHERS:
+            if is_open_to_others(os.fstat(file.fileno())):
                 raise TooOpenError
             return file.read()
     except FileNotFoundError:
         return None
-
-
-def replace_private(path: Path, data: bytes) -> None:
-    """Replace a file whole: a crash at any instant leaves the old bytes or the new ones. One writer at a time."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)  # what a crashed writer left; its mode is not ours to trust
-    descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE_FILE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    # The rename itself is on disk only once the folder is.
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -77,7 +54,7 @@ def exclusive(path: Path, wait_seconds: float) -> Iterator[None]:
     it when the process ends, however it ends.
     """
     with readable_failures():
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, _PRIVATE_FILE)
+        descriptor = open_lock_file(path)
     try:
         _acquire(descriptor, time.monotonic() + wait_seconds)
         yield

@@ -29,11 +29,12 @@ from keyturn.device.home.errors import (
     PassphraseError,
     RolledBackError,
 )
-from keyturn.device.home.files import check_folder, exclusive, read_private, readable_failures, replace_private
+from keyturn.device.home.files import check_folder, exclusive, read_private, readable_failures
 from keyturn.device.home.header import Header, create_header, parse_header
 from keyturn.device.home.rollback_counter import Witness
 from keyturn.device.home.sealing import DEFAULT_COST, KEY_BYTES, ScryptCost
 from keyturn.device.home.state import Key, State, open_state, seal_state
+from keyturn.private_files import PRIVATE_FOLDER, draft_of, replace_private
 from keyturn.proofs.nostr import PRIVATE_KEY_BYTES, public_key
 from keyturn.proofs.npub import encode_npub
 
@@ -45,7 +46,6 @@ LOCK_WAIT_SECONDS = 30.0
 _HEADER = "device.json"
 _STATE = "state.sealed"
 _LOCK = "lock"
-_OURS = {_STATE, _STATE + ".new", _HEADER + ".new", _LOCK}  # what a creation cut short may have left
 _MAX_NAME = 128
 
 
@@ -98,7 +98,7 @@ class Home:
         header = create_header(name, pubkey, passphrase=passphrase, data_key=data_key, cost=cost, random=random)
         home = cls(path, header, data_key, random, witnesses)
         with readable_failures():
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
             home._settle_in(State(1, private_key, {}))
         return home
 
@@ -236,5 +236,6 @@ def _check_name(name: str) -> None:
 
 
 def _check_vacant(path: Path) -> None:
-    if not {entry.name for entry in path.iterdir()} <= _OURS:
+    drafts = {draft_of(path / name).name for name in (_STATE, _HEADER)}
+    if not {entry.name for entry in path.iterdir()} <= {_STATE, _LOCK} | drafts:  # an interrupted creation leaves those
         raise AlreadyExistsError

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keyturn.device.home.files import replace_private
 from keyturn.domain.encodings import length_prefixed
+from keyturn.private_files import PRIVATE_FOLDER, replace_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _LABEL = "keyturn/device-counter/v1"
 _KEY_BYTES = 32
 _SHOWN_DIGITS = 16
-_PRIVATE_FOLDER = 0o700
 
 
 class Witness:
@@ -47,7 +46,7 @@ class Witness:
 
     def note(self, counter: int) -> None:
         """Note a counter; `OSError` if that can't be."""
-        self._path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         replace_private(self._path, f"{counter} {self._tag(str(counter))}\n".encode("ascii"))
 
     def _tag(self, counter: str) -> str:
