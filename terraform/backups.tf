@@ -4,7 +4,7 @@
 
 locals {
   exported = {
-    control = ["oauth2_clients", "secrets", "audit", "oauth2_rotations", "key_packages"]
+    control = ["oauth2_clients", "secrets", "audit", "audit_heads", "oauth2_rotations", "key_packages"]
     auth    = ["admins", "npubs", "service"]
   }
 }

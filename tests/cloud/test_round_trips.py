@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.adapters.firestore.change_feed import FirestoreFeed, FirestoreFollowing
-from keyturn.use_cases.sweep.sweep import SHARDS
+from keyturn.domain.encodings import DUE_SHARDS
 from keyturn.verifier.change_poll import in_thread
 from keyturn.verifier.verifier import Caching, Verifier
 
@@ -204,12 +204,12 @@ def test_a_sweep_costs_what_is_due(world: FirestoreWorld) -> None:
     vars(world.suite)["sweep"] = replace(world.suite.sweep, expiry=None)  # as on any Firestore (wiring.py)
     world.sweep()  # which keeps the house, as the first one of each hour does
     idle, calls = swept(world)
-    assert (idle["settled"], calls) == (0, Counter(RunQuery=SHARDS, BatchGetDocuments=1))
+    assert (idle["settled"], calls) == (0, Counter(RunQuery=DUE_SHARDS, BatchGetDocuments=1))
     world.clock.advance(minutes=31)
     done, calls = swept(world)
     assert (done["settled"], done["failed"]) == (3, 0)
     # One query a shard, one read that tells the time; and one read and one commit an item due.
-    assert calls == Counter(RunQuery=SHARDS, BatchGetDocuments=1 + 3, Commit=3)
+    assert calls == Counter(RunQuery=DUE_SHARDS, BatchGetDocuments=1 + 3, Commit=3)
 
 
 def test_keeping_house_is_once_an_hour(world: FirestoreWorld) -> None:
@@ -218,7 +218,7 @@ def test_keeping_house_is_once_an_hour(world: FirestoreWorld) -> None:
     for _ in range(3):
         costs += [swept(world)[1], swept(world)[1]]
         world.clock.advance(minutes=61)
-    assert costs[1::2] == [Counter(RunQuery=SHARDS, BatchGetDocuments=1)] * 3
+    assert costs[1::2] == [Counter(RunQuery=DUE_SHARDS, BatchGetDocuments=1)] * 3
     assert [(cost - costs[1])["Commit"] for cost in costs[2::2]] == [1, 1]
     assert costs[2] == costs[4]
 

@@ -49,7 +49,7 @@ def test_policy_of_a_client_holds_known_settings_only() -> None:
 def test_unknown_missing_and_nested_fields_are_problems() -> None:
     (entry,) = chained(ClientState(Client("a", ClientKind.X_API_KEY, (), NOW)).client.audit_head, [_join()], NOW)
     data = {**entry.content, "hash": entry.hash}
-    path = "oauth2_clients/_system/audit/000000000001"
+    path = "audit_heads/_system/audit/000000000001"
     assert problems(path, data) == []  # type: ignore[arg-type]  # canonical JSON values are store values
     assert problems(path, {**data, "secret": "x"}) == ["has a field that its kind does not have"]  # type: ignore[dict-item]  # the same
     assert problems(path, {**data, "actor": {"user": "x"}}) == ["has an object where its kind has none"]  # type: ignore[dict-item]  # the same
@@ -67,5 +67,11 @@ def test_other_places_are_of_no_kind(path: str) -> None:
 
 
 def test_head_of_the_system_chain_is_no_client() -> None:
-    kind = kind_of("oauth2_clients/_system")
-    assert kind is KINDS[0]
+    kind = kind_of("audit_heads/_system")
+    assert kind is not None
+    assert kind.noun == "chain heads"
+
+
+def test_no_path_is_of_two_kinds() -> None:
+    for kind in KINDS:
+        assert [other for other in KINDS if other.lives_at(kind.pattern)] == [kind]

@@ -136,7 +136,7 @@ def test_no_key_is_destroyed_and_only_the_sealing_key_turns_by_itself() -> None:
 
 def test_exports_leave_out_whatever_holds_or_opens_group_messages() -> None:
     exported = literals(read().locals["exported"])
-    assert {"oauth2_clients", "secrets", "audit", "oauth2_rotations"} <= set(exported["control"])
+    assert {"oauth2_clients", "secrets", "audit", "audit_heads", "oauth2_rotations"} <= set(exported["control"])
     assert not {"mls_groups", "messages", "roster", "welcomes", "service"} & set(exported["control"])
     assert set(exported["auth"]) == {"admins", "npubs", "service"}
     job = read().resources["google_cloud_scheduler_job", "backup"]["http_target"][0]

@@ -19,6 +19,8 @@ SECRET_BYTES = 32
 SECRET_LENGTH = 43
 """Characters of a secret: base64url of 32 bytes."""
 ULID_RANDOM_BYTES = 10
+DUE_SHARDS = 16
+"""Into how many shards clients are hashed: an index never begins with a value that only rises."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}\Z")
 _NPUB = re.compile(r"[0-9a-f]{64}\Z")
@@ -183,5 +185,5 @@ def invite_id(code: str) -> str:
 
 
 def due_shard(client_id: str) -> int:
-    """Return the sweep shard of a client, 0 to 15: the first byte of SHA-256(client_id) mod 16."""
-    return hashlib.sha256(client_id.encode("utf-8")).digest()[0] % 16
+    """Return the sweep shard of a client, 0 to 15: the first byte of SHA-256(client_id) mod DUE_SHARDS."""
+    return hashlib.sha256(client_id.encode("utf-8")).digest()[0] % DUE_SHARDS

@@ -19,6 +19,7 @@ CLIENTS_BY_CHANGE = Index("oauth2_clients", ("due_shard",), "changed_at")
 CLIENTS_BY_ID = Index("oauth2_clients", (), "client_id")
 GROUP_MESSAGES = Index("mls_groups/{group}/messages", (), "index")
 AUDIT_BY_SEQ = Index("oauth2_clients/{client}/audit", (), "seq")
+SYSTEM_AUDIT_BY_SEQ = Index("audit_heads/{chain}/audit", (), "seq")
 
 VERSIONS_BY_ID = Index("oauth2_clients/{client}/secrets", (), "version_id")
 ROTATIONS_OF_CLIENT = Index("oauth2_rotations", ("client_id",), "rotation_id")
@@ -49,6 +50,7 @@ INDEXES = (
     CLIENTS_BY_ID,
     GROUP_MESSAGES,
     AUDIT_BY_SEQ,
+    SYSTEM_AUDIT_BY_SEQ,
     VERSIONS_BY_ID,
     ROTATIONS_OF_CLIENT,
     ROTATIONS_BY_HINT,

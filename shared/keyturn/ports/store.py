@@ -16,6 +16,7 @@ Rules, which every implementation keeps and one contract tests:
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -159,13 +160,21 @@ class Store(Protocol):
         ...
 
 
-def scan(store: Store, query: Query) -> Iterator[Document]:
-    """Yield every document that a query finds, reading it page by page."""
+def pages(store: Store, query: Query) -> Iterator[Sequence[Document]]:
+    """Yield the pages of a query, each with 1 to `query.limit` documents, and read the next one only when asked.
+
+    The next page begins after the last document's key, so the caller may delete or change the documents of this one.
+    """
     while page := store.query(query):
-        yield from page
+        yield page
         if len(page) < query.limit:
             return
         query = query.following(page[-1])
+
+
+def scan(store: Store, query: Query) -> Iterator[Document]:
+    """Yield every document that a query finds, reading it page by page."""
+    return chain.from_iterable(pages(store, query))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,16 @@ def version(client_id: str, version_id: str) -> str:
     return f"{CLIENTS}/{client_id}/secrets/{version_id}"
 
 
+def audit_head(chain: str) -> str:
+    """Return the path of the head of a chain that belongs to no client; a client's head is in its own document."""
+    return f"audit_heads/{chain}"
+
+
 def audit(chain: str) -> str:
     """Return the collection of a chain's entries; the chain is a client id or `_system`."""
-    return f"{CLIENTS}/{chain}/audit"
+    # No client id starts with an underscore (docs/protocol.md §2).
+    parent = audit_head(chain) if chain.startswith("_") else client(chain)
+    return f"{parent}/audit"
 
 
 def audit_entry(chain: str, seq: int) -> str:

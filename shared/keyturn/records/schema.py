@@ -142,10 +142,11 @@ _REFUSAL = Shape(_plain("at", "door", "user", "npub", "client_id", "group", "mis
 _REFUSALS = Shape({"entries": _REFUSAL, "expires_at": None})
 
 KINDS = (
-    Kind("oauth2_clients/_system", "chain heads", shape_of(Head)),
     Kind("oauth2_clients/{client}", "clients", _CLIENT),
     Kind("oauth2_clients/{client}/secrets/{version}", "versions", _VERSION),
     Kind("oauth2_clients/{client}/audit/{seq}", "audit entries", _ENTRY),
+    Kind("audit_heads/{chain}", "chain heads", shape_of(Head)),
+    Kind("audit_heads/{chain}/audit/{seq}", "audit entries", _ENTRY),
     Kind("oauth2_rotations/{rotation}", "rotations", _ROTATION),
     Kind("mls_groups/{group}", "groups", Shape(_plain("group_id", "epoch", "generation", "sealed", "next_index"))),
     Kind("mls_groups/{group}/roster/members", "rosters", _ROSTER),
@@ -178,7 +179,7 @@ KINDS = (
     Kind("verifiers/{process}", "verifiers", shape_of(VerifierLife), alone=True),
     Kind("canaries/{rotation}", "canaries", shape_of(Canaries), alone=True),
 )
-"""The first that a path matches is its kind."""
+"""Each path matches one kind at most."""
 
 
 def kind_of(path: str) -> Kind | None:

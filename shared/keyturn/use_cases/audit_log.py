@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keyturn.domain.audit_chain import Transition
     from keyturn.ports.store import Snapshot, Write
 
-HEAD = paths.client(audit.SYSTEM_CHAIN)
+HEAD = paths.audit_head(audit.SYSTEM_CHAIN)
 """The document that holds the chain's head; read it together with what is decided on."""
 
 

@@ -142,7 +142,7 @@ class Clients:
     def _read_on(
         self, first: Mapping[str, Document], also: Iterable[str], belonging: Callable[[Data], Iterable[str]]
     ) -> list[Reading]:
-        clients = {path: item.data for path, item in first.items() if item.data and "client_id" in item.data}
+        clients = {path: item.data for path, item in first.items() if item.data}
         named = {path: _named(data) for path, data in clients.items()}
         wanted = [path for data in clients.values() for path in belonging(data)]
         snapshot = self.store.get(dict.fromkeys([*clients, *also, *wanted, *chain.from_iterable(named.values())]))
@@ -236,7 +236,7 @@ def _written(snapshot: Snapshot, path: str, before: Data | None, after: Data) ->
 
 
 def _told(data: Data) -> ClientState | None:
-    return told_state(data) if "client_id" in data else None  # else it is a chain's head, or nothing
+    return told_state(data) if data else None
 
 
 def _with_people(told: ClientState, snapshot: Snapshot) -> ClientState:

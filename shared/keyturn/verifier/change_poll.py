@@ -17,8 +17,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from keyturn.domain.encodings import DUE_SHARDS
 from keyturn.domain.model import ClientStatus
-from keyturn.ports.store import Query, StoreError
+from keyturn.ports.store import Query, StoreError, scan
 from keyturn.records import paths
 from keyturn.records.client_document import CHANGED_AT
 from keyturn.verifier.cache import LONGEST_SECONDS, OFFSET_SECONDS, SLOW_READ_SECONDS
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 LATE_COMMIT_SECONDS: Final = 30.0
 """How long a store may work on one commit: three times the deadline that comes with it, which the store counts."""
 _OVERLAP = timedelta(seconds=LATE_COMMIT_SECONDS + SLOW_READ_SECONDS)
-_SHARDS = ("due_shard", range(16))
+_SHARDS = ("due_shard", range(DUE_SHARDS))
 _NEVER = float("-inf")
 
 
@@ -128,11 +129,7 @@ class Changes:
 
     def _since(self, time: datetime) -> Iterator[Document]:
         for shard in _SHARDS[1]:
-            query: Query | None = replace(_changed_since(time), equal=((_SHARDS[0], shard),))
-            while query is not None:
-                page = self._store.query(query)
-                yield from page
-                query = query.following(page[-1]) if len(page) == query.limit else None
+            yield from scan(self._store, replace(_changed_since(time), equal=((_SHARDS[0], shard),)))
 
     def _take(self, document: Document) -> None:
         data = document.data or {}

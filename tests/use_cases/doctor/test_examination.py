@@ -131,7 +131,7 @@ def _welcome(ill: Patient) -> str:
 
 
 def _system_entry(ill: Patient, action: str) -> str:
-    seqs = range(1, ill.data(paths.client("_system"))["seq"] + 1)
+    seqs = range(1, ill.data(paths.audit_head("_system"))["seq"] + 1)
     return next(path for path in (paths.audit_entry("_system", s) for s in seqs) if ill.data(path)["action"] == action)
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from keyturn.adapters.mls.message_headers import read_head
-from keyturn.domain.encodings import due_shard
+from keyturn.domain.encodings import DUE_SHARDS, due_shard
 from keyturn.domain.policy import Policy
 from keyturn.ports.bus import BusUnavailable
 from keyturn.ports.store import Create, Update, put
 from keyturn.use_cases.doctor.examination import Examine
 from keyturn.use_cases.sweep.expiry import EXPIRING, Expiry
 from keyturn.use_cases.sweep.expiry import PAGE as EXPIRED_PAGE
-from keyturn.use_cases.sweep.sweep import PAGE, SHARDS
+from keyturn.use_cases.sweep.sweep import PAGE
 
 from tests.world import CLIENT, EACH_STORE, GROUP
 
@@ -63,7 +63,7 @@ def test_a_sweep_with_nothing_due_reads_and_writes_no_client(world: World) -> No
     world.sweep()  # which keeps the house
     world.control.calls.clear()
     assert world.sweep()["settled"] == 0
-    assert Counter(world.control.calls) == Counter(get=1, query=SHARDS)
+    assert Counter(world.control.calls) == Counter(get=1, query=DUE_SHARDS)
 
 
 @EACH_STORE

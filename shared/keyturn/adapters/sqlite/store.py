@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Query, Write
     from keyturn.ports.triggers import Trigger
 
-PLAIN_ROOTS = frozenset({"oauth2_clients", "oauth2_rotations", "rates"})
+PLAIN_ROOTS = frozenset({"oauth2_clients", "audit_heads", "oauth2_rotations", "rates"})
 """Collections, with all below them, whose old states hold nothing to forget: hashes, public keys, times."""
 
 _READ = "SELECT path, version, data FROM documents WHERE path IN (SELECT value FROM json_each(?))"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from keyturn.domain.audit_chain import Transition
-from keyturn.ports.store import Create, Delete, Query, put, scan
+from keyturn.ports.store import Create, Delete, Query, pages, put, scan
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.roster import Roster
@@ -71,7 +71,7 @@ class Freeze:
 
     def _forget_log(self, group_id: str) -> None:
         query = Query(paths.messages(group_id), order_by="index", limit=PAGE)
-        while page := self.store.query(query):
+        for page in pages(self.store, query):
             self.store.commit([Delete(item.path, cast("str", item.version)) for item in page])
 
     def _refound(self, group_id: str) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from keyturn.domain.errors import Broken, Refusal
 from keyturn.domain.model import Rotation
 from keyturn.ports.groups import GroupError
-from keyturn.ports.store import Delete, LostRace, Query, Update, put
+from keyturn.ports.store import Delete, LostRace, Query, Update, put, scan
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.use_cases.groups.membership import open_membership
@@ -75,12 +75,8 @@ class Upkeep:
     def _tidy_log(self, group_id: str, now: datetime) -> None:
         query = Query(paths.messages(group_id), order_by="index", limit=PAGE)
         head: list[Document] | None = []  # what is over, from the last commit seen on; None past the head
-        while page := self.databases.control.query(query):
-            for document in page:
-                head = self._tidy(document, now, head)
-            if len(page) < PAGE:
-                return
-            query = query.following(page[-1])
+        for document in scan(self.databases.control, query):
+            head = self._tidy(document, now, head)
 
     def _tidy(self, document: Document, now: datetime, head: list[Document] | None) -> list[Document] | None:
         data = cast("Data", document.data)

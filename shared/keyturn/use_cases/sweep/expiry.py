@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from keyturn.ports.store import Delete, LostRace, Query
+from keyturn.ports.store import Delete, LostRace, Query, pages
 from keyturn.records import paths
 from keyturn.records.paths import ROTATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from keyturn.ports.store import Data, Databases, Document, Store
@@ -54,7 +54,7 @@ class Expiry:
 
     def _forget_versions(self, now: datetime) -> None:
         control, ended = self.databases.control, Query(ROTATIONS, order_by="expires_at", at_most=now, limit=PAGE)
-        for page in _pages(control, ended):
+        for page in pages(control, ended):
             made = [(data["client_id"], data["new_version"]) for data in map(_data, page) if data.keys() >= _NAMES]
             found = control.get(paths.version(str(client_id), str(version)) for client_id, version in made)
             over = [item for item in found.documents.values() if item.data and _ended(item.data, now)]
@@ -63,15 +63,7 @@ class Expiry:
 
 def _forget(store: Store, collection: str, now: datetime) -> int:
     query = Query(collection, order_by="expires_at", at_most=now, limit=PAGE)
-    return sum(_deleted(store, page) for page in _pages(store, query))
-
-
-def _pages(store: Store, query: Query) -> Iterator[Sequence[Document]]:
-    while page := store.query(query):
-        yield page
-        if len(page) < query.limit:
-            return
-        query = query.following(page[-1])
+    return sum(_deleted(store, page) for page in pages(store, query))
 
 
 def _data(document: Document) -> Data:

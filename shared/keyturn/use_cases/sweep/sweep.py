@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from keyturn.domain import lifecycle
+from keyturn.domain.encodings import DUE_SHARDS
 from keyturn.domain.errors import NotFound
 from keyturn.domain.model import Phase
 from keyturn.ports.store import LostRace, Query, StoreUnavailable, put, scan
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SHARDS = 16
 PAGE = 100
 HOUSE_KEPT_EVERY = timedelta(hours=1)
 LATE_AFTER = timedelta(minutes=10)
@@ -71,7 +71,7 @@ class Sweep:
     def __call__(self) -> Swept:
         """Look once at everything that is due."""
         snapshot = self.clients.store.get([paths.HOUSE])
-        due = [document for shard in range(SHARDS) for document in self._due(shard, snapshot.read_time)]
+        due = [document for shard in range(DUE_SHARDS) for document in self._due(shard, snapshot.read_time)]
         done = [self._one(document) for document in due]
         self._keep_house(snapshot)
         if self.publish_log is not None:

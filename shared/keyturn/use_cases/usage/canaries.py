@@ -107,7 +107,7 @@ class ProveCanary:
         return rotation
 
     def _settled(self, data: Data | None, now: datetime) -> ClientState | None:
-        if data is None or "client_id" not in data:
+        if data is None:
             return None
         state = live_state(data)
         return lifecycle.settle(state, self.policy.overridden(state.client.policy), now).state

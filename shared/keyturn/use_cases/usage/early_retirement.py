@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.domain import lifecycle
 from keyturn.domain.commands import RetireSilent
+from keyturn.domain.encodings import DUE_SHARDS
 from keyturn.domain.errors import Refusal
 from keyturn.domain.model import ClientStatus
 from keyturn.domain.usage_silence import HOUR
-from keyturn.ports.store import LostRace, Query, StoreUnavailable
+from keyturn.ports.store import LostRace, Query, StoreUnavailable, scan
 from keyturn.records import paths
 from keyturn.records.client_document import live_state
 from keyturn.records.salt import salt_writes
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("keyturn")
 
-SHARDS: Final = 16
 PAGE: Final = 100
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,7 +68,7 @@ class WatchTransitions:
         snapshot = self.clients.store.get([paths.SALT, paths.STOPPED])
         self._make_salt(snapshot)
         look = _Look(ReadUsage(self.usage).lives(now), now, stopped=snapshot[paths.STOPPED].exists)
-        return sum(self._one(document, look) for shard in range(SHARDS) for document in self._upcoming(shard))
+        return sum(self._one(document, look) for shard in range(DUE_SHARDS) for document in self._upcoming(shard))
 
     def _make_salt(self, snapshot: Snapshot) -> None:
         writes = salt_writes(snapshot, self.environment)
@@ -79,14 +79,10 @@ class WatchTransitions:
             return  # somebody else made it
 
     def _upcoming(self, shard: int) -> Iterator[Document]:
-        """Yield the clients to which time will bring something: those with a version in grace are among them."""
+        """Return the clients to which time will bring something: those with a version in grace are among them."""
         shards = (("due_shard", shard),)
         query = Query(paths.CLIENTS, order_by="next_due_at", equal=shards, at_least=_EVER, limit=PAGE)
-        while page := self.clients.store.query(query):
-            yield from page
-            if len(page) < PAGE:
-                return
-            query = query.following(page[-1])
+        return scan(self.clients.store, query)
 
     def _one(self, document: Document, look: _Look) -> bool:
         try:
@@ -101,7 +97,7 @@ class WatchTransitions:
             return False
 
     def _judged(self, document: Document, look: _Look) -> bool:
-        if document.data is None or "client_id" not in document.data:
+        if document.data is None:
             return False
         state = live_state(document.data)
         client, policy = state.client, self.clients.policy.overridden(state.client.policy)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.domain import usage_silence as rhythm
 from keyturn.domain.usage_silence import HOUR, Forecast, Life, Seen, Silence, Trace, hour_of
-from keyturn.ports.store import Query
+from keyturn.ports.store import Query, scan
 from keyturn.records.codec import from_data
 from keyturn.records.usage import (
     SHARDS,
@@ -104,13 +104,7 @@ class ReadUsage:
     def lives(self, now: datetime) -> Sequence[Life]:
         """Return the word of every verifier process that is remembered."""
         query = Query("verifiers", order_by="expires_at", at_least=now)
-        found: list[Life] = []
-        while page := self.usage.query(query):
-            found += [_life(from_data(VerifierLife, item.data)) for item in page if item.data]
-            if len(page) < query.limit:
-                break
-            query = query.following(page[-1])
-        return found
+        return [_life(from_data(VerifierLife, item.data)) for item in scan(self.usage, query) if item.data]
 
     def progress(self, state: ClientState, lives: Sequence[Life], now: datetime) -> Progress:
         """Return how far a client is, from its settled state: one read."""
