@@ -25,6 +25,14 @@ def test_the_same_tree_gives_the_same_bytes_wherever_and_whenever_it_lies(tree: 
     assert archive(tree) == archive(ROOT)
 
 
+def test_the_name_of_a_folder_above_the_checkout_leaves_nothing_out(tree: Path) -> None:
+    checkout = tree / "usr" / "local" / "device" / "cli"
+    checkout.mkdir(parents=True)
+    for name in (*FILES, "functions", "shared"):
+        (tree / name).rename(checkout / name)
+    assert archive(checkout) == archive(ROOT)
+
+
 def test_the_names_are_sorted_and_the_times_are_one() -> None:
     entries = zipfile.ZipFile(io.BytesIO(archive())).infolist()
     assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)

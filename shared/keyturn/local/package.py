@@ -24,10 +24,15 @@ _MODE = 0o100644 << 16  # a plain file, in the upper half as Unix keeps it
 
 def contents(root: Path) -> dict[str, Path]:
     """Return what goes in, by its name there, sorted. Only modules and certificates: nothing else can slip in."""
-    modules = [path for folder in FOLDERS for path in (root / folder).rglob("*.py") if not LEFT_OUT & set(path.parts)]
+    modules = [path for folder in FOLDERS for path in (root / folder).rglob("*.py") if not _is_left_out(path, root)]
     trusted = (root / "trust").rglob("*.pem")
     named = {path.relative_to(root).as_posix(): path for path in [*(root / name for name in FILES), *modules, *trusted]}
     return dict(sorted(named.items()))
+
+
+def _is_left_out(path: Path, root: Path) -> bool:
+    # Relative to the root: a checkout may itself lie in a folder called "local", as in /usr/local/src.
+    return not LEFT_OUT.isdisjoint(path.relative_to(root).parts)
 
 
 def archive(root: Path = ROOT) -> bytes:
