@@ -14,15 +14,13 @@ from keyturn.device.attestation.fido2 import FidoKeys
 from keyturn.device.home.home import Home
 from keyturn.proofs.npub import encode_npub
 
-from tests.cli.test_main import PASSPHRASE, Shell, assert_error, keyturn
+from tests.cli.shell import PASSPHRASE, Shell, assert_error
 from tests.device.attestation.soft_authenticator import SoftAuthenticator
 
 if TYPE_CHECKING:
     from keyturn.cli.session import Ports
     from keyturn.device.attestation.authenticator import SecurityKeys
     from typer.testing import Result
-
-__all__ = ["keyturn"]
 
 
 class Attested(Shell):

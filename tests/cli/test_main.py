@@ -1,105 +1,29 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shlex
 import stat
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib import metadata
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import typer
 from keyturn.cli.main import app, main, register_local
-from keyturn.cli.session import Ports
 from keyturn.device.core.errors import UnreachableError
 from keyturn.device.device import Device
 from keyturn.device.groups.membership import Seat
 from keyturn.device.home.home import Home
 from typer.testing import CliRunner
 
-from tests.cli.conftest import CHEAP
-from tests.cli.fake_server import TOKEN, URL, Clock, FakeServer
+from tests.cli.fake_server import URL, FakeServer
+from tests.cli.shell import PASSPHRASE, ROTATION, Shell, assert_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from keyturn.device.api.transport import Answer, Call
-    from typer.testing import Result
-
-ROTATION = "01JNM0000000000000000000A1"
-PASSPHRASE = "a long passphrase"
-
-
-@dataclass
-class Shell:
-    """A user at a shell: each call is one command, as it would be typed."""
-
-    folder: Path
-    server: FakeServer
-    clock: Clock
-    typed: list[str] = field(default_factory=list)
-    on_sleep: Callable[[], None] = lambda: None
-
-    def ports(self, *, terminal: bool) -> Ports:
-        answers = iter(self.typed)
-        return Ports(
-            transport=self.server,
-            now=self.clock.now,
-            random=os.urandom,
-            sleep=lambda _seconds: self.on_sleep(),
-            environment={"XDG_STATE_HOME": str(self.folder / "state"), "XDG_DATA_HOME": str(self.folder / "data")},
-            is_terminal=lambda: terminal,
-            ask_secret=lambda _prompt: next(answers),
-            passphrase_cost=CHEAP,
-        )
-
-    def __call__(self, *words: str, stdin: str | bytes = "", terminal: bool = False, home: str = "alice") -> Result:
-        options = ["--url", URL, "--home", str(self.folder / home)]
-        if not self.typed:
-            options += ["--passphrase-file", str(self.folder / "passphrase")]
-        return CliRunner().invoke(app, [*options, *words], input=stdin, obj=self.ports(terminal=terminal))
-
-    def json(self, *words: str, stdin: str = "", home: str = "alice") -> dict[str, Any]:
-        result = self(*words, "--json", stdin=stdin, home=home)
-        assert result.exit_code == 0, result.stderr
-        assert result.stdout.count("\n") == 1
-        value = json.loads(result.stdout)
-        assert isinstance(value, dict)
-        return value
-
-
-@pytest.fixture
-def keyturn(tmp_path: Path, server: FakeServer, clock: Clock) -> Shell:
-    path = tmp_path / "passphrase"
-    path.write_text(PASSPHRASE + "\n")
-    path.chmod(0o600)
-    name = hashlib.sha256(URL.encode()).hexdigest()[:16]
-    state = tmp_path / "state" / "keyturn"
-    state.mkdir(parents=True)
-    (state / f"operator-{name}.token").write_text(TOKEN + "\n")
-    return Shell(tmp_path, server, clock)
-
-
-@pytest.fixture
-def enrolled(keyturn: Shell) -> Shell:
-    keyturn.json("device", "init", "--name", "laptop")
-    code = keyturn.json("device", "invite", "--user", "alice", "--group", "ops")["code"]
-    keyturn.json("device", "join", code)
-    return keyturn
-
-
-def assert_error(result: Result, *, code: int, error: str, hint: str) -> None:
-    assert result.exit_code == code, result.output
-    lines = result.stderr.splitlines()
-    assert lines[-2].startswith("error: ")
-    assert error in lines[-2]
-    assert lines[-1].startswith("hint: ")
-    assert hint in lines[-1]
 
 
 # --- a session

@@ -14,8 +14,8 @@ from keyturn.device.api.client import Server
 from keyturn.local.doctor import diagnose, open_folder
 
 from tests.cloud.emulated_machine import emulated_machine
+from tests.local.kill_loop import SEED, WORKERS, Pair, Prober, pairs_on
 from tests.local.real_machine import Holdings, Killer
-from tests.local.test_kill_loop import SEED, WORKERS, Pair, Prober, pairs_on
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from keyturn.verifier.verifier import Caching, Verifier
 
 from tests.cloud.world_on_firestore import running_on_firestore
 from tests.emulators import FIRESTORE
-from tests.functions.test_envelopes import envelope, inside
+from tests.functions.envelopes import envelope, inside
 from tests.world import CLIENT, GROUP
 
 if TYPE_CHECKING:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.adapters.attestation.app_attest import DEVELOPMENT
 from keyturn.domain.encodings import base64url_encode, invite_id
 from keyturn.entry.composition.proof_suite import ProofSuite
 from keyturn.entry.config.proof_settings import ProofSettings
@@ -15,10 +13,10 @@ from keyturn.proofs.statement import RegistrationStatement, Statement
 from keyturn.records.admin import Admin
 from keyturn.records.codec import from_data
 
-from tests.adapters.attestation.authorities import root
-from tests.adapters.attestation.test_app_attest import KIND, ROOT, Phone
+from tests.adapters.attestation.apple_phone import KIND, Phone
 from tests.functions.attested import Person, body, invite, refusal
-from tests.world import CLIENT, GROUP, START, URL, running
+from tests.functions.phone_registrations import REGISTRATIONS
+from tests.world import CLIENT, GROUP, URL, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,19 +103,6 @@ def test_a_new_totp_is_asked_for_by_an_assertion_that_counts_confirmed_or_not(wo
     alice.secret = secret_of(answer)
     assert alice.confirm(code).status_code == 200
     assert alice.prove_by(alice.phone).status_code == 200
-
-
-REGISTRATIONS: dict[str, dict[str, Any]] = {
-    "App Attest chain to another root": {"issuer": root("Another Root").intermediate()},
-    "App Attest leaf without its chain": {"chain": ["leaf"]},
-    "App Attest certificate that expired": {"ends": START - timedelta(days=1)},
-    "App Attest authority that expired": {"issuer": ROOT.intermediate(ends=START - timedelta(days=1))},
-    "App Attest certificate without the nonce": {"extension": b""},
-    "App Attest certificate over another nonce": {"extension": bytes.fromhex("3024a1220420") + bytes(32)},
-    "App Attest counter that is not zero": {"counter": 1},
-    "App Attest key id of another key": {"claimed": bytes(32)},
-    "App Attest of the development environment": {"aaguid": DEVELOPMENT},
-}
 
 
 @pytest.mark.parametrize("name", REGISTRATIONS)

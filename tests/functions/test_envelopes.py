@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.domain.encodings import base64url_encode
-from keyturn.proofs.nostr import sign_event
 
-from tests.world import GROUP, World, running
+from tests.functions.envelopes import envelope, inside
+from tests.world import World, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,34 +15,11 @@ if TYPE_CHECKING:
 
     from keyturn.proofs.nostr import Event
 
-    from tests.world import Admin
-
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     with running(tmp_path) as found:
         yield found.found("alice", "bob", "carol")
-
-
-def envelope(world: World, content: bytes, group: str = GROUP) -> Event:
-    """Put an MLSMessage in an envelope of a key that nobody knows."""
-    return sign_event(
-        os.urandom(32),
-        kind=445,
-        tags=[["h", group]],
-        content=base64url_encode(content),
-        created_at=int(world.clock().timestamp()),
-        random=os.urandom,
-    )
-
-
-def inside(admin: Admin, event: Event) -> bytes:
-    """Say an event as a member says it: without its signature, encrypted to the group."""
-    admin.device.catch_up()
-    fields = event.to_dict()
-    said = {name: fields[name] for name in ("kind", "created_at", "tags", "content")}
-    _, message = admin.device.seats()[0].group.encrypt(json.dumps(said).encode(), random=os.urandom)
-    return message
 
 
 def answered(world: World, event: Event) -> dict[str, Any]:

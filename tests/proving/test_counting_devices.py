@@ -11,7 +11,7 @@ from keyturn.domain.proofs_policy import Missing, ProofRefused
 from keyturn.records.admin import AdminDevice
 from keyturn.use_cases.admin_proof.factors import Asked, Factors
 
-from tests.adapters.attestation.test_app_attest import KIND, Phone, registered
+from tests.adapters.attestation.apple_phone import KIND, Phone, registered
 from tests.proving.stage import URL
 
 if TYPE_CHECKING:

@@ -9,46 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import bcrypt
 import pytest
 from keyturn.domain.bcrypt_import import BCRYPT
 from keyturn.domain.encodings import new_secret
-from keyturn.domain.model import RetiredBecause, Version, VersionState
+from keyturn.domain.model import RetiredBecause
 from keyturn.verifier import bcrypt_check as legacy
 from keyturn.verifier.bcrypt_check import Imported, ImportedBusy
 from keyturn.verifier.verdict import Reason
 
+from tests.verifier.imported_hash import OLD, hashed, imported
 from tests.verifier.stage import Process, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-OLD = "the secret of old"
-
-
-def hashed(value: str, prefix: bytes = b"2b") -> str:
-    return (
-        bcrypt.hashpw(value.encode()[:72], bcrypt.gensalt(4, prefix=b"2b"))
-        .decode()
-        .replace("$2b", f"${prefix.decode()}")
-    )
-
-
-def imported(stage: Stage, client_id: str = "acme", value: str = OLD) -> Version:
-    """Give a client its first version, by the hash of its value."""
-    born = stage.version(client_id)
-    version = replace(
-        born,
-        algo=BCRYPT,
-        secret_hash=hashed(value),
-        mac_key_ref=None,
-        receipt_key=None,
-        rotation_id="",
-        state=VersionState.CURRENT,
-    )
-    stage.secrets[version.version_id] = value
-    stage.write(stage.state(client_id).with_versions(version).with_client(current_version=version.version_id))
-    return version
 
 
 class Counted:

@@ -27,8 +27,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from werkzeug.test import Client as WsgiClient
 
+from tests.verifier.imported_hash import imported
 from tests.verifier.stage import CountedMac, Stage
-from tests.verifier.test_bcrypt_check import imported
 from tests.world import URL
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from keyturn.verifier.tokens import TokenChecker
 from keyturn.verifier.verdict import Reason
 from keyturn.verifier.verifier import Caching, Verifier
 
-from tests.verifier.test_token_door import GRANT, post
+from tests.verifier.token_requests import GRANT, post
 from tests.world import CLIENT, URL
 
 if TYPE_CHECKING:

@@ -8,39 +8,12 @@ from urllib.parse import quote, quote_plus, urlencode
 
 import bcrypt
 import pytest
-from joserfc import jwt
-from joserfc.jwk import KeySet
 
+from tests.verifier.token_requests import FORM, GRANT, claims_of, post
 from tests.world import CLIENT, GROUP, URL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from werkzeug.test import TestResponse
-
     from tests.world import World
-
-FORM = "application/x-www-form-urlencoded"
-GRANT = {"grant_type": "client_credentials"}
-
-
-def post(
-    world: World, form: Mapping[str, str] | bytes, basic: tuple[str, str] | str | None = None, kind: str = FORM
-) -> TestResponse:
-    body = form if isinstance(form, bytes) else urlencode(form).encode()
-    headers = {"Content-Type": kind}
-    if basic is not None:
-        pair = basic if isinstance(basic, str) else base64.b64encode(":".join(basic).encode()).decode()
-        headers["Authorization"] = f"Basic {pair}"
-    return world.call("POST", "/client_token/token", body, headers)
-
-
-def claims_of(world: World, answer: TestResponse) -> dict[str, Any]:
-    assert answer.status_code == 200, answer.text
-    keys = KeySet.import_key_set(cast("Any", world.call("GET", "/client_token/.well-known/jwks.json").json))
-    token = jwt.decode(cast("Any", answer.json)["access_token"], keys, algorithms=["ES256"])
-    assert token.header["typ"] == "at+jwt"
-    return token.claims
 
 
 def test_a_token_by_basic_and_by_post_says_which_version_it_rests_on(world: World) -> None:

@@ -12,7 +12,7 @@ from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.config.settings import Settings, Stage, from_environment, to_environment
 
-from tests.verifier.test_token_door import GRANT, claims_of, post
+from tests.verifier.token_requests import GRANT, claims_of, post
 from tests.world import CLIENT
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from keyturn.verifier.tokens import TokenChecker
 from keyturn.verifier.verdict import Reason
 from keyturn.verifier.verifier import Caching, Verifier
 
-from tests.verifier.test_token_door import GRANT, claims_of, post
+from tests.verifier.token_requests import GRANT, claims_of, post
 from tests.world import CLIENT, URL
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from keyturn.ports.attestation import AttestationRefused, DeviceKey
 from keyturn.proofs.errors import ProofError
 from keyturn.proofs.jws import read_unverified
 
-from tests.adapters.attestation import test_app_attest as apple
-from tests.adapters.attestation import test_security_key as webauthn
+from tests.adapters.attestation import apple_phone as apple
+from tests.adapters.attestation import webauthn_key as webauthn
 from tests.adapters.attestation.authorities import NOW
 
 if TYPE_CHECKING:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.cli.test_main import assert_error, enrolled, keyturn
+from tests.cli.shell import assert_error
 
 if TYPE_CHECKING:
-    from tests.cli.test_main import Shell
+    from tests.cli.shell import Shell
 
-__all__ = ["enrolled", "keyturn"]
 
 AUDIENCE = "https://orders.example"
 

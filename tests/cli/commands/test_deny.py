@@ -13,7 +13,7 @@ from keyturn.cli.session import Ports
 from keyturn.proofs.npub import encode_npub
 from typer.testing import CliRunner
 
-from tests.cli.test_main import assert_error
+from tests.cli.shell import assert_error
 from tests.world import TOKEN, URL, WorldTransport, running
 
 if TYPE_CHECKING:

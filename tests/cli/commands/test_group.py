@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from keyturn.proofs.npub import encode_npub
 
-from tests.cli.test_main import ROTATION, assert_error, enrolled, keyturn
+from tests.cli.shell import ROTATION, assert_error
 
 if TYPE_CHECKING:
     from tests.cli.fake_server import Clock, FakeServer
-    from tests.cli.test_main import Shell
-
-__all__ = ["enrolled", "keyturn"]
+    from tests.cli.shell import Shell
 
 
 def with_bob(shell: Shell) -> Shell:

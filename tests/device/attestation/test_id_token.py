@@ -10,8 +10,8 @@ from keyturn.device.core.errors import NotSignedInError, UsageError
 from keyturn.device.home.home import Home
 from keyturn.domain.encodings import base64url_encode
 
-from tests.cli.conftest import CHEAP
 from tests.cli.fake_server import START
+from tests.cli.shell import CHEAP
 
 if TYPE_CHECKING:
     from pathlib import Path

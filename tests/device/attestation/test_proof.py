@@ -21,8 +21,8 @@ from keyturn.device.core.errors import (
 from keyturn.device.device import Device
 from keyturn.device.home.home import Home
 
-from tests.cli.conftest import CHEAP
 from tests.cli.fake_server import URL, Clock, FakeServer
+from tests.cli.shell import CHEAP
 from tests.device.attestation.soft_authenticator import MAKER, SoftAuthenticator
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from keyturn.device.groups.membership import Lost
 from keyturn.device.home.home import Home
 from keyturn.proofs.npub import encode_npub
 
-from tests.cli.conftest import CHEAP
 from tests.cli.fake_server import URL, Clock, FakeServer
+from tests.cli.shell import CHEAP
 
 if TYPE_CHECKING:
     from collections.abc import Callable

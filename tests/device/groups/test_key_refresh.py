@@ -10,7 +10,7 @@ from keyturn.device.device import Device
 from keyturn.device.home.home import Home
 
 from tests.cli.fake_server import URL, Clock, FakeServer
-from tests.device.groups.test_outbox import DeadLine, over
+from tests.device.groups.broken_network import DeadLine, over
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,47 +10,24 @@ from typing import TYPE_CHECKING
 import pytest
 from keyturn.device.core.errors import ServerRefusedError, UnreachableError
 from keyturn.device.core.notice import Notice
-from keyturn.device.device import Device
 from keyturn.device.groups.local_store import INBOX
 from keyturn.device.groups.membership import Lost
 from keyturn.device.groups.outbox import OUTGOING, Letter
 from keyturn.device.home.home import Home
 from keyturn.domain.encodings import base64url_decode
 
-from tests.cli.fake_server import URL, Clock, FakeServer
+from tests.device.groups.broken_network import DeadLine, over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.device import Device
     from keyturn.device.home.state import State
 
+    from tests.cli.fake_server import Clock, FakeServer
+
 ROTATION = "01JNM0000000000000000000A1"
-
-
-class DeadLine:
-    """A network that takes what is sent and dies: before the server sees it, or before the device sees the answer."""
-
-    def __init__(self, server: FakeServer, *, arrives: bool) -> None:
-        self.server = server
-        self.arrives = arrives
-        self.cut = True
-        self.sent: list[bytes] = []
-
-    def send(self, call: Call) -> Answer:
-        if not (self.cut and call.url.endswith("/rotate_request/")):
-            return self.server.send(call)
-        self.sent.append(call.body or b"")
-        if self.arrives:
-            self.server.send(call)
-        raise UnreachableError("The server does not answer.", "")
-
-
-def over(line: DeadLine, folder: Path, clock: Clock) -> Device:
-    return Device.open(
-        Home.open(folder / "alice", "passphrase"), URL, transport=line, now=clock.now, sleep=lambda _seconds: None
-    )
 
 
 def kept(folder: Path) -> dict[str, Letter]:

@@ -9,7 +9,7 @@ from keyturn.domain.errors import Broken, Conflict, NotFound, RateLimited, Unava
 from keyturn.ports.bus import BusUnavailable
 from keyturn.ports.store import StoreUnavailable
 
-from tests.local.test_cloud_entrance import event as document_event
+from tests.local.document_event import event as document_event
 from tests.world import TOKEN, World, running
 
 if TYPE_CHECKING:

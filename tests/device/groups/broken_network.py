@@ -1,0 +1,40 @@
+"""A network that fails around one call, and a device that uses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.device.core.errors import UnreachableError
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
+
+from tests.cli.fake_server import URL, Clock, FakeServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from keyturn.device.api.transport import Answer, Call
+
+
+class DeadLine:
+    """A network that takes what is sent and dies: before the server sees it, or before the device sees the answer."""
+
+    def __init__(self, server: FakeServer, *, arrives: bool) -> None:
+        self.server = server
+        self.arrives = arrives
+        self.cut = True
+        self.sent: list[bytes] = []
+
+    def send(self, call: Call) -> Answer:
+        if not (self.cut and call.url.endswith("/rotate_request/")):
+            return self.server.send(call)
+        self.sent.append(call.body or b"")
+        if self.arrives:
+            self.server.send(call)
+        raise UnreachableError("The server does not answer.", "")
+
+
+def over(line: DeadLine, folder: Path, clock: Clock) -> Device:
+    return Device.open(
+        Home.open(folder / "alice", "passphrase"), URL, transport=line, now=clock.now, sleep=lambda _seconds: None
+    )
