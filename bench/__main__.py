@@ -1,4 +1,4 @@
-"""`python -m bench`: run every row of the table; exit status 0 if all hold, 1 if one does not."""
+"""`python -m bench`: run every row of the table. Exit status 0 if all rows hold, 1 if one does not."""
 
 from __future__ import annotations
 

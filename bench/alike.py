@@ -1,7 +1,7 @@
-"""Whether time tells one kind of thing from another: Welch's t between every two kinds, and the largest |t| counts.
+"""Test whether timings reveal the kind of a request: the largest |t| of Welch's test over every pair of kinds.
 
-Once over all samples, and once over those below a common percentile, where what other programs did in between hides
-nothing. 4.5 is what such tests take for a difference (TVLA).
+It is computed twice: over all samples, and over the samples below a common percentile, which removes the noise of
+other programs. Above 4.5 the kinds count as distinguishable (the threshold of TVLA, test vector leakage assessment).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 CROPPED_AT = 0.9
 
 
-def largest_t(taken: Mapping[str, Sequence[int]]) -> dict[str, float]:
+def largest_t(timings: Mapping[str, Sequence[int]]) -> dict[str, float]:
     """Return the largest |t| between two kinds of times, over all of them and over the quicker ones."""
-    return {"t_all": _largest(taken), "t_cropped": _largest(_cropped(taken))}
+    return {"t_all": _largest(timings), "t_cropped": _largest(_cropped(timings))}
 
 
-def _cropped(taken: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
-    pooled = sorted(value for times in taken.values() for value in times)
+def _cropped(timings: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    pooled = sorted(value for times in timings.values() for value in times)
     most = pooled[int(len(pooled) * CROPPED_AT)]
-    return {kind: [value for value in times if value < most] for kind, times in taken.items()}
+    return {kind: [value for value in times if value < most] for kind, times in timings.items()}
 
 
-def _largest(taken: Mapping[str, Sequence[int]]) -> float:
-    return max(abs(_welch(taken[one], taken[other])) for one, other in combinations(taken, 2))
+def _largest(timings: Mapping[str, Sequence[int]]) -> float:
+    return max(abs(_welch(timings[one], timings[other])) for one, other in combinations(timings, 2))
 
 
 def _welch(one: Sequence[int], other: Sequence[int]) -> float:

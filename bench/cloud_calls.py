@@ -1,4 +1,4 @@
-"""Calls of the cloud, noted on their way: what was asked of a store or of the keys, and when it was answered."""
+"""Records each call to a cloud store or key service: its name, its arguments and the time of its answer."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CloudCall:
-    """One answered call; `at` is when (time.perf_counter, seconds), `again` makes the same one."""
+    """One answered call. `at` is its time (time.perf_counter, seconds), `repeat` makes the same call again."""
 
     name: str
     at: float
     arguments: tuple[Any, ...] = field(repr=False)
-    again: Callable[[], object] = field(repr=False)
+    repeat: Callable[[], object] = field(repr=False)
 
 
 class Noted:
@@ -31,9 +31,9 @@ class Noted:
         call = getattr(self._inner, name)
 
         def noted(*arguments: Any) -> object:  # noqa: ANN401 - passed on
-            kept = tuple(tuple(item) if hasattr(item, "__next__") else item for item in arguments)
-            answer: object = call(*kept)
-            self._calls.append(CloudCall(name, time.perf_counter(), kept, lambda: call(*kept)))
+            arguments_copy = tuple(tuple(item) if hasattr(item, "__next__") else item for item in arguments)
+            answer: object = call(*arguments_copy)
+            self._calls.append(CloudCall(name, time.perf_counter(), arguments_copy, lambda: call(*arguments_copy)))
             return answer
 
         return noted

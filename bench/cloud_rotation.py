@@ -1,12 +1,13 @@
-"""Row: a rotation on Google's emulators, against its bare calls and as many deliveries to an empty door.
+"""Row: a rotation on Google's emulators, against its bare calls and as many deliveries to an empty function.
 
 Three devices in one group, a fresh client each time, the real machine in this process. 15 rotations after a warm-up of
-4, the parts right after each of them; the ratio is the median of those of each rotation with its parts, so that a busy
-moment hits both. The clock runs from the commit that accepted until the commit that made the notice readable.
+4, the parts right after each of them. The ratio is the median of the ratios of each rotation to its parts, so that a
+busy moment affects both. The clock runs from the accepting commit to the commit that makes the notice readable.
 
-The floor: every call between those two, the last one included, made again alone, with the same arguments, through its
-adapter; one event of a written document and one message, each to a door that does nothing. What is left to the ratio is
-the rest: doors, framework, JSON, MLS, the hop of redelivery, and threads that wait for the interpreter.
+The floor: every call between those two commits, the last one included, is repeated alone, with the same arguments,
+through its adapter. Added are one event of a written document and one message, each to a function that does nothing.
+The ratio above 1 is the cost of the rest: functions, framework, JSON, MLS, the extra hop of redelivery, and threads
+that wait for the interpreter.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ def _measured(wholes: Sequence[float], floors: Sequence[Mapping[str, float]]) ->
 
 
 def _parts(stage: CloudStage, calls: Sequence[CloudCall]) -> Mapping[str, float]:
-    taken: Counter[str] = Counter()
+    parts_ms: Counter[str] = Counter()
     for call in calls:
         if call.name != "publish":  # it is in the time until the message is delivered
-            taken[call.name] += milliseconds(_again(stage, call))  # type: ignore[assignment]  # a counter of floats
-    return {**taken, "delivery_written": stage.written(), "delivery_published": stage.published()}
+            parts_ms[call.name] += milliseconds(_again(stage, call))  # type: ignore[assignment]  # a counter of floats
+    return {**parts_ms, "delivery_written": stage.written(), "delivery_published": stage.published()}
 
 
 def _again(stage: CloudStage, call: CloudCall) -> Callable[[], object]:
-    return commit_again(stage.store, call.arguments[0]) if call.name == "commit" else call.again
+    return commit_again(stage.store, call.arguments[0]) if call.name == "commit" else call.repeat

@@ -1,7 +1,7 @@
-"""The stage of the emulators' row: the real machine on Google's emulators in this process, an empty door beside it.
+"""The setting of the emulators' row: the real machine on Google's emulators in this process, beside an empty function.
 
-The empty door gets its events from the same emulators as the suite, one of each kind: a written document of a database
-of its own, a message of a topic of its own.
+The empty function gets its events from the same emulators as the suite, one of each kind: a written document of its
+own database, and a message of its own topic.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class EmptyDoor:
         return Response(status=204)(environ, start_response)
 
     def wait(self) -> float:
-        """Return when it was called (time.perf_counter, seconds). Raises `TooLateError` if it is not."""
+        """Return the time of the call (time.perf_counter, seconds). Raises `TooLateError` if there is none."""
         if not self.called.wait(PATIENCE_SECONDS):
             raise TooLateError
         self.called.clear()
@@ -87,15 +87,15 @@ class BenchGround(EmulatorGround):
         suite = super().entrance(gateway, token)
 
         def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            wanted = self.empty if EMPTY in environ["PATH_INFO"] else suite
-            return wanted(environ, start_response)
+            target_app = self.empty if EMPTY in environ["PATH_INFO"] else suite
+            return target_app(environ, start_response)
 
         return answer
 
 
 @dataclass(frozen=True)
 class CloudStage:
-    """A running suite whose calls are noted, the first admin's device, and the bare parts beside it."""
+    """A running suite with recorded calls, the first admin's device, and the bare parts beside it."""
 
     suite: Suite
     calls: list[CloudCall]
@@ -111,7 +111,7 @@ class CloudStage:
         Server(self.suite.settings.base_url).operator("POST", "/clients", self.token, fields)
 
     def rotate(self, client_id: str) -> list[CloudCall]:
-        """Ask for a client's first secret; the calls from the commit that accepted to the one that made it readable."""
+        """Request a client's first secret. Returns the calls from the accepting commit to the readable one."""
         self.calls.clear()
         rotation_id = str(self.device.rotate(client_id, "bench")["rotation_id"])
         end = self._readable()
@@ -148,9 +148,9 @@ class CloudStage:
 
     def _settle(self) -> None:
         """Wait until nothing more is called."""
-        seen = -1
-        while seen != len(self.calls):
-            seen = len(self.calls)
+        count_before = -1
+        while count_before != len(self.calls):
+            count_before = len(self.calls)
             time.sleep(QUIET_SECONDS)
 
 

@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 @functions_framework.http
 def constant(_request: flask.Request) -> str:
-    """Answer the same to everybody."""
+    """Return the same answer to every request."""
     return "constant"

@@ -1,7 +1,7 @@
-"""The stage of the group row: one group, three devices, several `distribute` workers that are killed at random.
+"""The setting of the group row: one group, three devices, several `distribute` workers that are killed at random.
 
-The store, its outbox and the workers' processes are real; a message whose worker was killed is delivered again when its
-lease has run out.
+The store, its outbox and the workers' processes are real. When a worker is killed, its message is delivered again
+after its lease has expired.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ WINDOW = 12
 
 
 class UnfinishedError(Exception):
-    """What was asked for was not all sent in time."""
+    """Not every requested rotation was delivered in time."""
 
 
 def settings(folder: Path) -> Settings:
@@ -55,13 +55,13 @@ def settings(folder: Path) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What it came to; `attempted` commits of the group's state by the workers, `batches` that won, `kills`.
+    """The result: `attempted` commits of the group's state by the workers, `batches` that won, `kills`.
 
     `opened` counts, by device, how often it opened the notice of each rotation.
     """
 
-    asked: frozenset[str]
-    opened: tuple[Counter[str], ...]
+    requested_ids: frozenset[str]
+    opened_rotations: tuple[Counter[str], ...]
     attempted: int
     batches: int
     kills: int
@@ -71,7 +71,7 @@ class Sent:
     @property
     def each_once(self) -> bool:
         """Whether each device opened one notice of each rotation, and no other."""
-        return all(opened == Counter(self.asked) for opened in self.opened)
+        return all(opened_rotations == Counter(self.requested_ids) for opened_rotations in self.opened_rotations)
 
     @property
     def commits_a_batch(self) -> float:
@@ -81,10 +81,10 @@ class Sent:
 
 @dataclass
 class Workers:
-    """The workers' processes; `counted` is the folder with what they count."""
+    """The workers' processes. `counts_folder` holds their counts."""
 
     data: Path
-    counted: Path
+    counts_folder: Path
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     started: int = 0
 
@@ -95,7 +95,7 @@ class Workers:
             sys.executable,
             "-m",
             "bench.distribute_worker",
-            *map(str, (self.data, self.counted / str(self.started))),
+            *map(str, (self.data, self.counts_folder / str(self.started))),
         ]
         self.running.append(subprocess.Popen(command))  # noqa: S603 - this very package
 
@@ -108,14 +108,14 @@ class Workers:
     @property
     def attempted(self) -> int:
         """How many commits of the group all of them attempted."""
-        return sum(file.stat().st_size for file in self.counted.iterdir())
+        return sum(file.stat().st_size for file in self.counts_folder.iterdir())
 
 
 @contextmanager
-def at_work(data: Path, counted: Path, count: int) -> Iterator[Workers]:
+def at_work(data: Path, counts_folder: Path, count: int) -> Iterator[Workers]:
     """Run so many workers while the context lasts."""
-    counted.mkdir()
-    workers = Workers(data, counted)
+    counts_folder.mkdir()
+    workers = Workers(data, counts_folder)
     try:
         for _ in range(count):
             workers.start()
@@ -136,13 +136,13 @@ def send(folder: Path, *, rotations: int, workers: int, kills: int, seed: int) -
     before = suite.databases.control.get([paths.group(GROUP)])[paths.group(GROUP)].data or {}
     killing = Random(seed).sample(range(rotations), kills)  # noqa: S311 - which worker dies when, repeatably
     with at_work(folder / "data", folder / "counted", workers) as running:
-        asked = _asked(suite, devices, clients, running, frozenset(killing))
+        requested_ids = _asked(suite, devices, clients, running, frozenset(killing))
         _wait_until(suite, at_most=0)
     for device in devices:
         device.catch_up(suite)
     return Sent(
-        asked=frozenset(asked),
-        opened=tuple(Counter(device.opened) for device in devices),
+        requested_ids=frozenset(requested_ids),
+        opened_rotations=tuple(Counter(device.opened_rotations) for device in devices),
         attempted=running.attempted,
         batches=_commits(suite, cast("int", before["next_index"])),
         kills=kills,
@@ -163,16 +163,16 @@ def _founded(suite: Suite) -> list[LightDevice]:
 def _asked(
     suite: Suite, devices: list[LightDevice], clients: list[str], workers: Workers, killing: frozenset[int]
 ) -> list[str]:
-    asked = []
+    requested_ids = []
     for number, (client_id, device) in enumerate(zip(clients, cycle(devices), strict=False)):
         rotation_id, event = device.request(client_id)
         suite.accept_event(event)
-        asked.append(rotation_id)
+        requested_ids.append(rotation_id)
         if number in killing:
             workers.kill(number % len(workers.running))
             workers.start()
         _wait_until(suite, at_most=WINDOW)
-    return asked
+    return requested_ids
 
 
 def _wait_until(suite: Suite, *, at_most: int) -> None:
@@ -189,5 +189,5 @@ def _depth(suite: Suite) -> Depth:
 
 def _commits(suite: Suite, since: int) -> int:
     query = Query(paths.messages(GROUP), order_by="index", at_least=since)
-    found: list[Mapping[str, object]] = [item.data or {} for item in scan(suite.databases.control, query)]
-    return sum(entry["kind"] == "commit" for entry in found)
+    entries: list[Mapping[str, object]] = [item.data or {} for item in scan(suite.databases.control, query)]
+    return sum(entry["kind"] == "commit" for entry in entries)

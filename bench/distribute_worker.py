@@ -1,7 +1,7 @@
-"""A worker of the group row, a process of its own: takes what the outbox has, a message at a time, until it is killed.
+"""A worker of the group row: a process that handles the outbox's messages one at a time until it is killed.
 
-`python -m bench.distribute_worker DATA COUNTED`: each commit of a group's state that it attempts is one byte more in
-the file COUNTED, written before the store is asked.
+`python -m bench.distribute_worker DATA COUNTS`: each attempted commit of a group's state adds one byte to the file
+COUNTS, before the store is called.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ IDLE_SECONDS = 0.005
 
 
 class CountingStore:
-    """The control store; counts the commits that would change a group."""
+    """The control store, counting the commits that would change a group."""
 
-    def __init__(self, store: SqliteStore, counted: Path) -> None:
+    def __init__(self, store: SqliteStore, counts_file: Path) -> None:
         self.get = store.get
         self.query = store.query
         self._store = store
-        self._counted = os.open(counted, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._counts_file = os.open(counts_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """Commit, as the store does."""
         if any(isinstance(write, Update) and write.path.startswith(f"{paths.GROUPS}/") for write in writes):
-            os.write(self._counted, b".")
+            os.write(self._counts_file, b".")
         return self._store.commit(writes)
 
 
-def main(folder: Path, counted: Path) -> None:
+def main(folder: Path, counts_file: Path) -> None:
     """Work until killed."""
     suite = Suite(settings(folder))
     control = cast("SqliteStore", suite.databases.control)
     _ = suite.bus  # it stands on the store itself
-    counting = CountingStore(control, counted)
+    counting = CountingStore(control, counts_file)
     vars(suite)["databases"] = Databases(counting, suite.databases.auth, suite.databases.usage)
     outbox = Outbox(control.file, patience=PATIENCE)
     with outbox.attended():

@@ -1,9 +1,10 @@
-"""Row: what importing a door adds to functions-framework plus exactly the vendor clients that it uses; the worst door.
+"""Row: the import cost of a function over functions-framework plus exactly its vendor clients. The worst one counts.
 
-Each door in a process of its own, five times, in turns; processor time, which a busy machine bends least. First the
-framework and the clients of CLIENTS are imported, then the door: both shares are of one process, so that noise hits
-both. Then all is wired that its requests need, and `ready` says what that comes to. A door that by then has loaded a
-client which CLIENTS does not name, or lacks one of them, is an `UnlikeClientsError`: the floor would be another one.
+Each function is imported in a process of its own, five times, in turns. Processor time is measured, because a busy
+machine distorts it least. First the framework and the clients of CLIENTS are imported, then the function: both shares
+come from one process, so that noise affects both. Then everything is wired that the function's requests need, reported
+as `ready`. A function that has then loaded a client that CLIENTS does not name, or lacks one of them, raises
+`UnlikeClientsError`, because the floor would be another one.
 """
 
 from __future__ import annotations
@@ -86,15 +87,18 @@ class Shares:
 
 
 def door_import_vs_floor(_folder: Path) -> Measured:
-    """Return the worst door's import over the floor; each door's is reported, and what being ready comes to."""
+    """Return the worst function's import time over the floor. Reports each function's, and the time until ready."""
     if set(CLIENTS) != set(doors.DOORS):
         raise UnlikeClientsError
     for door in CLIENTS:
         clients_of(door)
         imported(door)  # writes what Python keeps of compiled modules
-    found = {door: [imported(door) for _ in range(ROUNDS)] for door in CLIENTS}
-    ratios = {door: median((it.floor + it.door) / it.floor for it in runs) for door, runs in found.items()}
-    ready = {door: median((it.floor + it.door + it.wiring) / it.floor for it in runs) for door, runs in found.items()}
+    runs_by_function = {door: [imported(door) for _ in range(ROUNDS)] for door in CLIENTS}
+    ratios = {door: median((it.floor + it.door) / it.floor for it in runs) for door, runs in runs_by_function.items()}
+    ready = {
+        door: median((it.floor + it.door + it.wiring) / it.floor for it in runs)
+        for door, runs in runs_by_function.items()
+    }
     parts = {f"{door}_ratio": ratio for door, ratio in ratios.items()}
     worst = max(ready, key=lambda door: ready[door])
     return Measured(max(ratios.values()), {**parts, f"worst_ready_ratio_{worst}": ready[worst]})
@@ -115,17 +119,17 @@ def clients_of(door: str) -> frozenset[str]:
 
 
 def _run(door: str, clients: tuple[str, ...]) -> tuple[list[float], list[str]]:
-    known = CLIENTS[door]
+    known_clients = CLIENTS[door]
     program = _PROGRAM.format(
         clients="\n".join(_imports(name) for name in clients),
         door=door,
-        wiring=known.wiring,
-        known=_ALL,
+        wiring=known_clients.wiring,
+        known_clients=_ALL,
     )
-    done = subprocess.run(  # noqa: S603 - our own program
+    completed = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", program], cwd=ROOT, env=_environment(), capture_output=True, check=True, text=True
     )
-    marks, loaded = json.loads(done.stdout)
+    marks, loaded = json.loads(completed.stdout)
     return marks, loaded
 
 
@@ -135,8 +139,8 @@ def _imports(client: str) -> str:
 
 
 def _environment() -> Mapping[str, str]:
-    """Return settings as a deployed door has them, at addresses where nobody is: importing asks nobody."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    """Return the settings of a deployed function, with unreachable addresses: an import makes no calls."""
+    base_environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     ring = "projects/p/locations/l/keyRings/r/cryptoKeys"
     keys = {f"KEYTURN_{name.upper()}_KEY": f"{ring}/{name}" for name in ("mac", "seal", "sign")}
     hosts = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "KEYTURN_KMS_EMULATOR_HOST")
@@ -144,4 +148,4 @@ def _environment() -> Mapping[str, str]:
     people = {"IDENTITY": "firebase", "FIREBASE_PROJECT": "p", "ATTESTATIONS": "app_check"}
     phones = {"APP_CHECK_PROJECT": "1", "APP_CHECK_APPS": "1:1:ios:a"}
     proofs = {f"KEYTURN_{name}": value for name, value in {**people, **phones}.items()}
-    return {**kept, **keys, **addresses, **proofs, "KEYTURN_STAGE": "local", "KEYTURN_PROJECT": "p"}
+    return {**base_environment, **keys, **addresses, **proofs, "KEYTURN_STAGE": "local", "KEYTURN_PROJECT": "p"}

@@ -1,4 +1,4 @@
-"""A door that does nothing: what one hop through server, framework and routes costs by itself."""
+"""A function that does nothing: the cost of one hop through server, framework and routes."""
 
 from __future__ import annotations
 

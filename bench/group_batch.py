@@ -1,7 +1,7 @@
-"""Row: commits a batch. Four workers want one group, 1 000 rotations come, and 40 times a worker is killed.
+"""Row: commits a batch. Four workers compete for one group, 1 000 rotations arrive, and 40 times a worker is killed.
 
-A batch is what one commit of the group sends: a path update and all notices that wait. A worker that loses the race for
-it throws its work away, so what is attempted over what won says how much is done in vain.
+One commit of the group sends a batch: a path update and all waiting notices. A worker that loses the race discards its
+work, so the ratio of attempted to won commits shows the wasted work.
 """
 
 from __future__ import annotations
@@ -26,8 +26,13 @@ class BrokenPromiseError(Exception):
 
 def group_batch_commits(folder: Path) -> Measured:
     """Return how many commits of the group are attempted for each that wins."""
-    sent = send(folder, rotations=ROTATIONS, workers=WORKERS, kills=KILLS, seed=SEED)
-    if not sent.each_once or sent.dead or not sent.agree:
+    run_result = send(folder, rotations=ROTATIONS, workers=WORKERS, kills=KILLS, seed=SEED)
+    if not run_result.each_once or run_result.dead or not run_result.agree:
         raise BrokenPromiseError
-    parts = {"rotations": ROTATIONS, "batches": sent.batches, "attempted": sent.attempted, "kills": sent.kills}
-    return Measured(sent.commits_a_batch, parts)
+    parts = {
+        "rotations": ROTATIONS,
+        "batches": run_result.batches,
+        "attempted": run_result.attempted,
+        "kills": run_result.kills,
+    }
+    return Measured(run_result.commits_a_batch, parts)

@@ -1,4 +1,4 @@
-"""A device without a home or a network: a key, its end of one group, and reading the group's log as it is stored."""
+"""A device without a home or a network: a key, its state of one group, and a reader of the group's stored log."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def utc_now() -> datetime:
 
 @dataclass
 class LightDevice:
-    """A person's device in one group; `opened` has the rotation of each notice that it opened, in order."""
+    """A person's device in one group. `opened_rotations` has the rotation of each opened notice, in order."""
 
     group_id: str
     signer: Signer = field(default_factory=lambda: Signer(os.urandom(32), utc_now, os.urandom), repr=False)
     group: mls.Group | None = field(default=None, repr=False)
     cursor: int = 0
-    opened: list[str] = field(default_factory=list)
+    opened_rotations: list[str] = field(default_factory=list)
 
     def join(self, suite: Suite, user: str) -> None:
         """Enrol by an invite of this suite."""
@@ -55,17 +55,17 @@ class LightDevice:
     def request(self, client_id: str) -> tuple[str, bytes]:
         """Return a new rotation's id, and the signed event that asks for it."""
         rotation_id = ulid(utc_now(), os.urandom(10))
-        asked = RotationRequest(
+        rotation_request = RotationRequest(
             client_id=client_id,
             rotation_id=rotation_id,
             reason="because it is time",
             group=self.group_id,
             grace_milliseconds=0,
         )
-        return rotation_id, rotation_event(self.signer, asked).to_json().encode()
+        return rotation_id, rotation_event(self.signer, rotation_request).to_json().encode()
 
     def catch_up(self, suite: Suite) -> None:
-        """Read the log to its end; the `MlsError` of what can't be opened: a generation that was used before, say."""
+        """Read the log to its end. Raises the `MlsError` of a message that does not open."""
         query = Query(paths.messages(self.group_id), order_by="index", at_least=self.cursor + 1)
         for document in scan(suite.databases.control, query):
             data = cast("Data", document.data)
@@ -76,7 +76,7 @@ class LightDevice:
         group = cast("mls.Group", self.group)
         self.group, event = group.receive(message, now=utc_now())
         if isinstance(event, mls.ApplicationReceived):
-            self.opened.append(json.loads(event.plaintext)["rotation_id"])
+            self.opened_rotations.append(json.loads(event.plaintext)["rotation_id"])
 
 
 def agree(devices: Sequence[LightDevice]) -> bool:

@@ -1,6 +1,6 @@
-"""Row: one notice to 200 members, against `pyrage` (age): one ciphertext whose key is wrapped for each recipient.
+"""Row: one notice to 200 members, against `pyrage` (age): one ciphertext with a key wrapped for each recipient.
 
-The commit that precedes a notice in our log (a path update) is reported beside it: what both come to together.
+In our log a commit (a path update) precedes each notice. The size of both together is reported beside the row.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows: a notice costs the same for 200 members as for 3, in time and in bytes (RFC 9420 §6.3: one ciphertext for all).
 
 A batch of 20 messages is one sample, 61 samples a size after a warm-up of 5, sizes in turns. The fastest sample counts:
-nothing waits in it, so that whatever else the machine does can only add to a sample.
+encryption waits for nothing, so other load on the machine can only make a sample slower.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WARM_UP = 5
 def encrypt_time(_folder: Path) -> Measured:
     """Return the time to encrypt a notice, 200 members against 3 (50 is reported)."""
     acts = {str(size): partial(milliseconds, partial(_batch, room(size).group)) for size in SIZES}
-    times = {size: min(found) for size, found in samples(acts, rounds=ROUNDS, warm_up=WARM_UP).items()}
+    times = {size: min(durations) for size, durations in samples(acts, rounds=ROUNDS, warm_up=WARM_UP).items()}
     parts = {f"members_{size}_ms": times[str(size)] / BATCH for size in SIZES}
     return Measured(times[str(LARGE)] / times[str(SMALL)], parts)
 

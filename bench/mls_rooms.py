@@ -1,4 +1,4 @@
-"""MLS groups of any size for the MLS rows: the service founds them and adds all others in one commit."""
+"""MLS groups of any size for the MLS rows: the service creates them and adds all other members in one commit."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def newcomer(number: int) -> tuple[KeyPackageSecrets, bytes]:
 
 @functools.cache
 def room(members: int) -> Room:
-    """Return a group of so many members; the same one each time, which is safe: a group is a value."""
+    """Return a group of `size` members. It returns the same one each time, which is safe because a group is a value."""
     founder, _ = newcomer(0)
-    alone = Group.create(b"bench", founder, random=os.urandom, now=NOW)
+    founder_group = Group.create(b"bench", founder, random=os.urandom, now=NOW)
     others = [newcomer(number)[0].key_package for number in range(1, members)]
-    grown = alone.commit(random=os.urandom, now=NOW, add=others)
-    return Room(grown.group.commit(random=os.urandom, now=NOW).group, grown.welcome or b"")
+    full_group = founder_group.commit(random=os.urandom, now=NOW, add=others)
+    return Room(full_group.group.commit(random=os.urandom, now=NOW).group, full_group.welcome or b"")
 
 
 def notice_of(group: Group) -> bytes:

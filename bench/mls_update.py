@@ -1,8 +1,8 @@
-"""Row: our path update of 200 members, against what the package `rfc9420` takes to found that group.
+"""Row: our path update of 200 members, against the time the package `rfc9420` takes to create that group.
 
-The package may add all 199 in one commit, the fastest way it has; its path commits are refused by every peer, so its
-own update is nothing to compare with. Key packages are made and parsed before the clock runs; 7 samples each after a
-warm-up, in turns, medians.
+The package adds all 199 members in one commit, its fastest way. Other implementations refuse its path commits, so its
+own update is no valid comparison. Key packages are made and parsed before the clock starts. Medians of 7 samples each,
+in turns, after a warm-up.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class _Welcome(Protocol):
 
 
 def update_against_founding(_folder: Path) -> Measured:
-    """Return the time of our update over that of the other package's founding; our Welcome and state are reported."""
+    """Return the time of our update over the other package's group creation. Reports our Welcome and state."""
     ours = room(LARGE)
     acts: dict[str, Callable[[], object]] = {"update": partial(update_of, ours.group), "founding": _founding()}
     timed = {name: partial(milliseconds, act) for name, act in acts.items()}
-    times = {name: median(found) for name, found in samples(timed, rounds=ROUNDS, warm_up=1).items()}
+    times = {name: median(durations) for name, durations in samples(timed, rounds=ROUNDS, warm_up=1).items()}
     parts = {
         "update_ms": times["update"],
         "rfc9420_create_and_add_ms": times["founding"],
@@ -62,16 +62,16 @@ def _founding() -> Callable[[], None]:
     own = KeyPackage.deserialize(founder.key_package)
     others = [KeyPackage.deserialize(newcomer(number)[0].key_package) for number in range(1, LARGE)]
 
-    def found() -> None:
+    def durations() -> None:
         session = MLSGroupSession.create_with_config(config, b"bench", own)
         for package in others:
             # The package leaves its own proposals out of its commit unless they are handed to it like a peer's.
             session.process_proposal(session.add_member(package, seed), 0)
         _check(session.commit(seed)[1])
 
-    return found
+    return durations
 
 
 def _check(welcomes: Sequence[_Welcome]) -> None:
     if sum(len(welcome.secrets) for welcome in welcomes) != LARGE - 1:
-        raise WrongSizeError("the other package did not add everybody")
+        raise WrongSizeError("the other package did not add every member")

@@ -1,6 +1,6 @@
-"""Many clients in an embedded store, all in grace: most until far from now, some until a minute ago.
+"""Many clients in an embedded store, all in grace: most end far in the future, some ended a minute ago.
 
-Written through the store's own commit, as the use cases write them: the client and its two live versions.
+They are written through the store's own commit, as the use cases write them: the client and its two live versions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OVERDUE = timedelta(minutes=1)
 
 
 def client_ids(count: int) -> list[str]:
-    """Return the ids of so many clients; a smaller population's are among a larger one's."""
+    """Return the ids of `count` clients. A smaller population is a subset of a larger one."""
     return [f"client-{number:06d}" for number in range(count)]
 
 
@@ -49,11 +49,11 @@ def make_due(store: SqliteStore, ids: Sequence[str]) -> None:
 
 
 def _write(store: SqliteStore, ids: Sequence[str], grace_until: datetime) -> None:
-    known = store.get(map(paths.client, ids))
-    states = [_state(name, _head(known[paths.client(name)]), grace_until) for name in ids]
-    wanted = {path: data for state in states for path, data in _documents(state).items()}
-    found = store.get(wanted)
-    store.commit([put(found[path], data) for path, data in wanted.items()])
+    head_documents = store.get(map(paths.client, ids))
+    states = [_state(name, _head(head_documents[paths.client(name)]), grace_until) for name in ids]
+    documents_by_path = {path: data for state in states for path, data in _documents(state).items()}
+    snapshot = store.get(documents_by_path)
+    store.commit([put(snapshot[path], data) for path, data in documents_by_path.items()])
 
 
 def _head(document: Document) -> Head:

@@ -1,14 +1,14 @@
-"""Row: whether time tells an unknown admin, a wrong code and a wrong device apart, at the door `admin_proof`.
+"""Row: whether timing distinguishes an unknown admin, a wrong code and a wrong device at the function `admin_proof`.
 
-What is timed is what a caller can time: a whole request to `/admin_proof/proof`, from the call into the door to its
-answer, in this process. Every refusal waits for a full multiple of half a second; what is left to see is what comes
-after the wait, and how exactly it ends. Of how long the work before the wait took, whoever asks sees nothing: it is
-told beside (`…_work_ms`), and differs, as it may: only a wrong code is written down. It must not take longer than the
-wait, so the store is one in memory: nothing is said of a disk or a network that takes half a second for a commit.
-Who gets as far as a wrong code has passed every other factor; a stranger sees the other two kinds only.
+It measures what a caller can measure: a whole request to `/admin_proof/proof` in this process, from the call to the
+answer. Every refusal waits for a full multiple of half a second, so only the work after the wait and the precision of
+its end are visible. The work before the wait is reported as `…_work_ms`. It may differ, because only a wrong code is
+stored. It must not take longer than the wait, so the store is in memory: the row says nothing about a disk or a network
+that takes half a second for a commit. A wrong code is reached only after every other factor has passed, so an unknown
+caller sees the other two kinds only.
 
-WORKERS ask at once, each as an admin of its own, so that the row takes less than a minute: the samples are noisier for
-it, and there are enough of them. Kinds come in turns of random order. How they are told apart: alike.py.
+WORKERS ask at once, each as an admin of its own, to keep the row under a minute. That adds noise, which the number of
+samples makes up for. Kinds are asked in random order. alike.py has the statistics.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class AcceptedError(Exception):
 
 @dataclass
 class Asker:
-    """An admin of whom each kind of refusal is asked; `stranger` is a key that nobody registered."""
+    """An admin that provokes each kind of refusal. `stranger` is an unregistered key."""
 
     suite: Suite
     door: Client
@@ -98,7 +98,7 @@ class Asker:
         challenge = str(self.suite.proofs.challenges.issue(now)["challenge"])
         about = {"npub": public_key(key), "group": "ops", "client_id": "acme", "digest": _DIGEST}
         statement = Statement(service=_URL, challenge=challenge, **about).to_bytes()
-        asked = {
+        proof_fields = {
             "challenge": challenge,
             "id_token": self.suite.proofs.local_authority.issue(self.user, now),
             "device": {
@@ -111,7 +111,7 @@ class Asker:
             "client_id": "acme",
             "request_digest": _DIGEST,
         }
-        body = json.dumps(asked).encode()
+        body = json.dumps(proof_fields).encode()
         url = f"{_URL}/admin_proof/proof"
         return body, sign_authorization(key, url=url, method="POST", body=body, now=now, random=os.urandom)
 
@@ -149,7 +149,7 @@ def proof_refusals_alike(folder: Path) -> Measured:
     """Return the largest |t| between two kinds of refusals."""
     waits = Waits()
     suite = Suite(Settings(Stage.LOCAL, folder, _URL), Environment(os.urandom, waits))
-    # What is there already, a cached property does not build.
+    # A cached property does not rebuild a value that is already set.
     vars(suite)["databases"] = Databases(*(MemoryStore(utc_now) for _ in range(3)))
     door = Client(open_gateway("no operator"))
     askers = [Asker(suite, door, f"admin-{number}") for number in range(WORKERS)]
@@ -159,27 +159,27 @@ def proof_refusals_alike(folder: Path) -> Measured:
     wiring.use(suite)
     try:
         with ThreadPoolExecutor(WORKERS) as pool:
-            found = list(pool.map(lambda asker: _asked(asker, waits), askers))
+            results = list(pool.map(lambda asker: _asked(asker, waits), askers))
     finally:
         wiring.use(None)
-    taken = {kind: [took for times, _ in found for took in times[kind]] for kind in KINDS}
-    worked = {kind: [took for _, times in found for took in times[kind]] for kind in KINDS}
-    means = {f"{kind}_ms": fmean(times) / 1e6 for kind, times in taken.items()}
-    work = {f"{kind}_work_ms": median(times) for kind, times in worked.items()}
-    ts = largest_t(taken)
+    timings = {kind: [took for times, _ in results for took in times[kind]] for kind in KINDS}
+    work_times = {kind: [took for _, times in results for took in times[kind]] for kind in KINDS}
+    means = {f"{kind}_ms": fmean(times) / 1e6 for kind, times in timings.items()}
+    work = {f"{kind}_work_ms": median(times) for kind, times in work_times.items()}
+    ts = largest_t(timings)
     return Measured(max(ts.values()), {**ts, **means, **work, "samples_each": WORKERS * ROUNDS})
 
 
 def _asked(asker: Asker, waits: Waits) -> tuple[dict[str, list[int]], dict[str, list[float]]]:
     """Return the times of an asker's refusals, and how much of each was work, by kind."""
-    taken: dict[str, list[int]] = {kind: [] for kind in KINDS}
-    worked: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    timings: dict[str, list[int]] = {kind: [] for kind in KINDS}
+    work_times: dict[str, list[float]] = {kind: [] for kind in KINDS}
     kinds, random = list(KINDS), Random(asker.user)  # noqa: S311 - an order, no secret
     for turn in range(WARM_UP + ROUNDS):
         random.shuffle(kinds)
         for kind in kinds:
             took = asker.refused(kind)
             if turn >= WARM_UP:
-                taken[kind].append(took)
-                worked[kind].append(waits.work_milliseconds)
-    return taken, worked
+                timings[kind].append(took)
+                work_times[kind].append(waits.work_milliseconds)
+    return timings, work_times

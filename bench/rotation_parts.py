@@ -1,11 +1,11 @@
-"""The bare parts of a rotation, each alone: what the way from accepted to readable cannot do without.
+"""The bare parts of a rotation, each alone: the least work between accepted and readable.
 
     claim ─▶ hop ─▶ publish ─▶ claim ─▶ hop ─▶ unseal ─▶ update ─▶ MAC ─▶ encrypt ─▶ sign ─▶ seal ─▶ commit
               └──▶ done
 
-A test counts commits and hops of a real rotation against the numbers here. Claim and done are the outbox's; unseal and
-seal are the groups port's, from a group's document to a session and back. Reading the other documents, deciding, JSON,
-waking a thread and handing it the interpreter are no parts: they are what the ratio leaves room for.
+A test counts commits and hops of a real rotation against the numbers here. Claim and done belong to the outbox. Unseal
+and seal belong to the groups port: from a group's document to a session and back. Reading the other documents,
+decisions, JSON, waking a thread and giving it the interpreter are not parts: the ratio's limit leaves room for them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Parts:
     url: str
 
     def times(self, writes: Sequence[Write]) -> Mapping[str, float]:
-        """Return each part's milliseconds, as often as a rotation does it; `writes` are its last commit's."""
+        """Return each part's milliseconds, times its number in a rotation. `writes` are those of its last commit."""
         return {
             **self._outbox_times(),
             "commit": COMMITS * milliseconds(commit_again(self.store, writes)),
@@ -69,8 +69,8 @@ class Parts:
         publish = milliseconds(lambda: self.store.publish([("distribute", "secret-distribution", _MESSAGE)]))
         claims: list[Sequence[Event]] = []
         claim = milliseconds(lambda: claims.append(outbox.claim(4)))
-        done = milliseconds(lambda: outbox.done(claims[0][0]))
-        return {"publish": PUBLISHES * publish, "claims": CLAIMS * claim, "done": DONE * done}
+        done_ms = milliseconds(lambda: outbox.done(claims[0][0]))
+        return {"publish": PUBLISHES * publish, "claims": CLAIMS * claim, "done": DONE * done_ms}
 
     def _drain(self, outbox: Outbox) -> None:
         while events := outbox.claim(100):
@@ -85,14 +85,14 @@ class Parts:
         connection.close()
 
     def _mls(self, document: Data) -> Mapping[str, float]:
-        """Do what is done with the group of `document`, by the groups port, whose own words the names are."""
-        groups, now, taken = self.suite.groups, _EVENT.published_at, Stopwatch()
-        session = taken.by("unseal", lambda: groups.open(document, now))
-        update = taken.by("mls_update", session.update)
-        notice = taken.by("mls_encrypt", lambda: session.encrypt(NOTICE))
-        taken.by("sign", lambda: [groups.envelope(445, GROUP, message, now) for message in (update, notice)])
-        taken.by("seal", session.sealed)
-        return taken.times
+        """Do the group operations of a rotation on `document`, through the groups port. Names are those of the port."""
+        groups, now, stopwatch = self.suite.groups, _EVENT.published_at, Stopwatch()
+        session = stopwatch.by("unseal", lambda: groups.open(document, now))
+        update = stopwatch.by("mls_update", session.update)
+        notice = stopwatch.by("mls_encrypt", lambda: session.encrypt(NOTICE))
+        stopwatch.by("sign", lambda: [groups.envelope(445, GROUP, message, now) for message in (update, notice)])
+        stopwatch.by("seal", session.sealed)
+        return stopwatch.times
 
     def _mac(self) -> None:
         key = self.suite.keys.mac
@@ -108,7 +108,7 @@ _EVENT = Event("0" * 32, "distribute", "topic", "secret-distribution", _MESSAGE,
 
 @contextmanager
 def parts(suite: Suite, folder: Path) -> Iterator[Parts]:
-    """Lend the parts while the context lasts; their store is in `folder`, on the disk of the suite's."""
+    """Yield the parts. Their store is in `folder`, on the same disk as the suite's store."""
     import functions_framework  # noqa: PLC0415 - as the gateway does it, when a server is to run
 
     door = functions_framework.create_app(target="empty_door", source=empty_door.__file__)  # type: ignore[no-untyped-call]  # the framework has no types
@@ -126,11 +126,11 @@ def commit_again(store: Store, writes: Sequence[Write]) -> Callable[[], object]:
     """Return an act that commits the same documents to another store, over the same ones, which are put there now."""
     touched = [write.path for write in writes]
     before = [write for write in writes if not isinstance(write, Create)]
-    found = store.get(touched)
-    store.commit([put(found[write.path], _data(write)) for write in before if not _is_absence(write)])
+    snapshot = store.get(touched)
+    store.commit([put(snapshot[write.path], _data(write)) for write in before if not _is_absence(write)])
     rests_on = store.get(touched)
-    again = [_replayed(write, rests_on) for write in writes]
-    return lambda: store.commit(again)
+    replayed_writes = [_replayed(write, rests_on) for write in writes]
+    return lambda: store.commit(replayed_writes)
 
 
 def _is_absence(write: Write) -> bool:
@@ -145,8 +145,8 @@ def _data(write: Write) -> Data:
     return write.data if isinstance(write, Update) else {"checked": "and not written"}
 
 
-def _replayed(write: Write, found: Snapshot) -> Write:
-    document = found[write.path]
+def _replayed(write: Write, snapshot: Snapshot) -> Write:
+    document = snapshot[write.path]
     if isinstance(write, Check):
         return Check(write.path, document.version)
     if isinstance(write, Delete):

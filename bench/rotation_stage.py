@@ -1,4 +1,4 @@
-"""The stage of the rotation row: the real local machine in this process, three real devices, a watched store."""
+"""The setting of the rotation row: the real local machine in this process, three real devices, a watched store."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ POLICY = Policy(
     requests_per_hour_per_requester=1000,
 )
 NEVER_SECONDS = 3600.0
-"""No sweep comes in between: what is measured is the way of one rotation."""
+"""No sweep runs in between: only one rotation is measured."""
 CHEAP = ScryptCost(n=2**4)
 PASSPHRASE = "only for the bench"  # noqa: S105 - of devices that live as long as the run
-"""The passphrase of a device is not what is measured here."""
+"""A cheap passphrase hash: the cost of a device's passphrase is not measured here."""
 PATIENCE_SECONDS = 20.0
 POLL_SECONDS = 0.06
 
@@ -66,7 +66,7 @@ class Way:
     """
 
     answered_at: float
-    accepted: StoreCall
+    accepting_commit: StoreCall
     readable: StoreCall
     between: tuple[StoreCall, ...]
 
@@ -77,8 +77,8 @@ class Way:
 
     @property
     def milliseconds_from_commit(self) -> float:
-        """How long it took from the accepting commit on; delivery begins then, while the answer is being written."""
-        return (self.readable.at - self.accepted.at) * 1000
+        """Milliseconds since the accepting commit. Delivery begins then, while the answer is being written."""
+        return (self.readable.at - self.accepting_commit.at) * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +110,10 @@ class RotationStage:
         return _way(tuple(self.store.calls), rotation_id, answered_at)
 
     def settle(self) -> None:
-        """Wait until the outbox is empty. Raises `TooLateError` if it never is."""
+        """Wait until the outbox is empty. Raises `TooLateError` after the deadline."""
         outbox, deadline = Outbox(self.store.file), time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)  # first of all: whoever looks while a rotation is on its way slows it down
+            time.sleep(POLL_SECONDS)  # first of all: reading while a rotation is under way slows it down
             depth = outbox.depth()
             if not depth.waiting + depth.leased:
                 return
@@ -155,7 +155,7 @@ def _settings(folder: Path, url: str) -> Settings:
 
 @contextmanager
 def own_environment(state: Path) -> Iterator[None]:
-    """Have a state folder of the bench's own; all variables are as before in the end."""
+    """Use a state folder of the bench's own, and restore all variables at the end."""
     before = dict(os.environ)
     os.environ["XDG_STATE_HOME"] = str(state)
     try:
@@ -176,10 +176,10 @@ def enrolled(folder: Path, user: str, url: str, token: str) -> Device:
 
 def _way(calls: tuple[StoreCall, ...], rotation_id: str, answered_at: float) -> Way:
     commits = [call for call in calls if call.name == "commit"]
-    accepted = next(call for call in commits if paths.rotation(rotation_id) in _written(call))
+    accepting_commit = next(call for call in commits if paths.rotation(rotation_id) in _written(call))
     readable = next(call for call in commits if any(path.startswith(paths.messages(GROUP)) for path in _written(call)))
-    between = tuple(call for call in calls if accepted.at < call.at < readable.at)
-    return Way(answered_at, accepted, readable, between)
+    between = tuple(call for call in calls if accepting_commit.at < call.at < readable.at)
+    return Way(answered_at, accepting_commit, readable, between)
 
 
 def _written(call: StoreCall) -> set[str]:

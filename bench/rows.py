@@ -1,6 +1,6 @@
-"""A row of the bench: two things measured in one run, their ratio, and the limit that it must keep.
+"""A row of the bench: two things measured in one run, their ratio, and its limit.
 
-Absolute times say more about the machine than about the program; a ratio within one run says the same anywhere.
+Absolute times depend on the machine more than on the program. A ratio within one run is comparable everywhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Measured:
 
 
 class NotRunError(Exception):
-    """A row needs something that is not on this machine; the text says what."""
+    """A row needs something that is missing on this machine. The text names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Row:
         return "least" if self.at_least else "most"
 
     def holds(self, ratio: float) -> bool:
-        """Return whether a ratio keeps the limit; one that is no number keeps none."""
+        """Return whether a ratio is within the limit. A ratio that is not a number never is."""
         if self.exact:
             return ratio == self.limit
         return ratio >= self.limit if self.at_least else ratio <= self.limit

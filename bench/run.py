@@ -1,4 +1,4 @@
-"""Runs the rows, prints them as a table, and writes them as JSON: name → ratio, limit, holds, and what was measured.
+"""Runs the rows, prints them as a table, and writes them as JSON: name → ratio, limit, holds, measured parts.
 
 A row that cannot run here is written with `not_run`, the reason, and neither `ratio` nor `holds`.
 """
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from bench.rows import Row
 
 Found: TypeAlias = "dict[str, float | bool | str]"
-"""What came of one row, by name; `limit_is` says which ratios keep the limit: `most`, `least` or `exact`."""
+"""The outcome of one row, by name. `limit_is` is the kind of limit: `most`, `least` or `exact`."""
 _SIGNS = {"most": "≤", "least": "≥", "exact": "="}
 _COLUMNS = {"ratio", "limit", "limit_is", "holds"}
 
 
 def main(rows: Sequence[Row], result: Path, console: Console | None = None) -> int:
-    """Run all rows, show them, write `result`. Return the exit status: 1 if one that ran does not hold, else 0."""
+    """Run all rows, print them, write `result`. Return the exit status: 1 if one that ran does not hold, else 0."""
     console = console or Console()
-    found: dict[str, Found] = {}
+    outcomes: dict[str, Found] = {}
     for row in rows:
         with console.status(row.name):
-            found[row.name] = _run(row)
+            outcomes[row.name] = _run(row)
     result.parent.mkdir(parents=True, exist_ok=True)
-    result.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    console.print(_table(found))
-    return 0 if all(item.get("holds", True) for item in found.values()) else 1
+    result.write_text(json.dumps(outcomes, indent=2) + "\n", encoding="utf-8")
+    console.print(_table(outcomes))
+    return 0 if all(item.get("holds", True) for item in outcomes.values()) else 1
 
 
 def _run(row: Row) -> Found:
@@ -57,9 +57,9 @@ def _run(row: Row) -> Found:
     }
 
 
-def _table(found: Mapping[str, Found]) -> Table:
+def _table(outcomes: Mapping[str, Found]) -> Table:
     table = Table("", "ratio", "limit", "holds", "measured", title="keyturn bench")
-    for name, item in found.items():
+    for name, item in outcomes.items():
         table.add_row(name, *_cells(item))
         table.add_section()
     return table

@@ -1,8 +1,8 @@
-"""Rows: a sweep costs what is due, not what exists: the same 100 due among 100 000 clients and among 1 000.
+"""Rows: the cost of a sweep follows the due clients, not all clients: the same 100 due among 100 000 and among 1 000.
 
-Embedded store, the real use case, every sweep settles its 100. One sweep of each counts the store's calls; then
-15 sweeps of each are timed after a warm-up of 3, in turns; the ratio is the median of those of each turn, so that a
-busy moment of the disk hits both sides of one. Making clients due again is not timed.
+Embedded store, the real use case, every sweep settles its 100 clients. One sweep of each counts the calls. Then
+15 sweeps of each are timed in turns, after a warm-up of 3. The ratio is the median of the ratios of each turn, so that a
+busy moment of the disk affects both sides. Making clients due again is not timed.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ WARM_UP = 3
 
 
 class NotSweptError(Exception):
-    """A sweep settled something else than what was due."""
+    """A sweep settled other clients than the due ones."""
 
 
 @dataclass(frozen=True)
 class Swept:
-    """A suite whose control store holds so many clients, and counts."""
+    """A suite with a counting control store of `clients` clients."""
 
     suite: Suite
     store: WatchedStore
@@ -47,7 +47,7 @@ class Swept:
 
     @classmethod
     def of(cls, folder: Path, clients: int, due: int) -> Swept:
-        """Fill a fresh store in `folder`; the clients that come due are spread evenly over the first 1 000."""
+        """Fill a fresh store in `folder`. The due clients are spread evenly over the first 1 000."""
         suite = Suite(Settings(Stage.LOCAL, folder))
         control = cast("SqliteStore", suite.databases.control)
         fill(control, clients)
@@ -63,20 +63,20 @@ class Swept:
         return milliseconds(self._sweep)
 
     def _sweep(self) -> None:
-        done = self.suite.sweep()
-        if (done.settled, done.republished, done.failed) != (len(self.due), 0, 0):
+        swept = self.suite.sweep()
+        if (swept.settled, swept.republished, swept.failed) != (len(self.due), 0, 0):
             raise NotSweptError
 
 
 def sweep_reads(_folder: Path) -> Measured:
-    """Return the reads of one sweep among 100 000 over those among 1 000; calls of each kind are reported."""
+    """Return the reads of one sweep among 100 000 over those among 1 000. Reports calls of each kind."""
     counts = {}
     for clients, swept in _both().items():
         swept.sweep()  # the first one wires what it needs
         swept.sweep()
         counts[clients] = swept.store.counted()
-    reads = {clients: found["get"] + found["query"] for clients, found in counts.items()}
-    parts = {f"among_{clients}_{name}s": float(n) for clients, found in counts.items() for name, n in found.items()}
+    reads = {clients: values["get"] + values["query"] for clients, values in counts.items()}
+    parts = {f"among_{clients}_{name}s": float(n) for clients, values in counts.items() for name, n in values.items()}
     return Measured(reads[MANY] / reads[FEW], parts)
 
 
@@ -85,7 +85,7 @@ def sweep_time(_folder: Path) -> Measured:
     acts = {str(clients): swept.sweep for clients, swept in _both().items()}
     times = samples(acts, rounds=ROUNDS, warm_up=WARM_UP)
     ratios = [many / few for many, few in zip(times[str(MANY)], times[str(FEW)], strict=True)]
-    return Measured(median(ratios), {f"among_{clients}_ms": median(found) for clients, found in times.items()})
+    return Measured(median(ratios), {f"among_{clients}_ms": median(values) for clients, values in times.items()})
 
 
 _FOLDER = functools.cache(lambda: tempfile.TemporaryDirectory(prefix="keyturn-bench-sweep-"))
@@ -93,7 +93,7 @@ _FOLDER = functools.cache(lambda: tempfile.TemporaryDirectory(prefix="keyturn-be
 
 @functools.cache
 def _both() -> dict[int, Swept]:
-    # Filled once for both rows; the folder goes when the process ends.
+    # Filled once for both rows. The folder is deleted when the process ends.
     return {clients: Swept.of(_made(clients), clients, DUE) for clients in (FEW, MANY)}
 
 

@@ -1,4 +1,4 @@
-"""The table of all rows: what is promised about cost, and where it is measured."""
+"""The table of all rows: each cost limit, and the module that measures it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A load generator: one request, over and over, on a few kept connections, from the core that the server is not on.
+"""A load generator: one request, repeated on a few persistent connections, from a core that the server does not use.
 
-It reads answers as bytes and looks at their first line and length only, so that it is several times faster than any
-server that it is put in front of: that is what is measured.
+It reads answers as bytes and looks at their first line and length only. So it is several times faster than any server
+under test, and the server is the bottleneck.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class UnlikeAnswerError(Exception):
 class Window:
     """How many answers came, in how many seconds of the wall clock and of the serving process's processor time."""
 
-    answered: int
+    answer_count: int
     wall: float
     processor: float
 
@@ -37,7 +37,7 @@ def processor_seconds(process: int) -> float:
 
 @dataclass(slots=True)
 class Connection:
-    """One kept connection; it has asked, and waits for the answer."""
+    """One persistent connection, waiting for the answer to its request."""
 
     request: bytes = field(repr=False)
     socket: socket.socket
@@ -49,7 +49,7 @@ class Connection:
         self.socket.sendall(self.request)
 
     def take(self) -> bool:
-        """Take what came. Return whether the answer is whole. `UnlikeAnswerError` if it is no success."""
+        """Read the received bytes. Return whether the answer is complete. Raises `UnlikeAnswerError` if it is no success."""
         piece = self.socket.recv(_PIECE)
         self.received += piece
         head, end, body = self.received.partition(_END)
@@ -77,28 +77,28 @@ class Load:
             self._selector.register(raw, selectors.EVENT_READ, Connection(self.request, raw))
 
     def window(self, seconds: float) -> Window:
-        """Ask for as long as that, and return what came of it; `UnlikeAnswerError`."""
-        spent, began = processor_seconds(self.server), time.perf_counter()
-        answered = self._asked(began + seconds)
-        return Window(answered, time.perf_counter() - began, processor_seconds(self.server) - spent)
+        """Send requests for `seconds` and return the result. Raises `UnlikeAnswerError`."""
+        processor_before, began = processor_seconds(self.server), time.perf_counter()
+        answer_count = self._asked(began + seconds)
+        return Window(answer_count, time.perf_counter() - began, processor_seconds(self.server) - processor_before)
 
     def _asked(self, until: float) -> int:
         for key in self._selector.get_map().values():
             key.data.ask()
-        waiting, answered = self.connections, 0
-        while waiting:
+        open_connections, answer_count = self.connections, 0
+        while open_connections:
             ready = self._selector.select(_SILENCE_SECONDS)
             if not ready:
                 raise UnlikeAnswerError
             for key, _ in ready:
                 if not key.data.take():
                     continue
-                answered += 1
+                answer_count += 1
                 if time.perf_counter() < until:
                     key.data.ask()
                 else:
-                    waiting -= 1
-        return answered
+                    open_connections -= 1
+        return answer_count
 
     def close(self) -> None:
         """Hang up."""

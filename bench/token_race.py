@@ -1,4 +1,4 @@
-"""Servers under gunicorn, one worker each, all pinned to one core; the load comes from another, to one at a time."""
+"""Servers under gunicorn, one worker each, all pinned to one core. The load comes from another core, one at a time."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _FORM = b"grant_type=client_credentials"
 
 
 def windows(folder: Path, names: Sequence[str], window_seconds: float) -> Mapping[str, list[Window]]:
-    """Return what came of each server, by the name of its factory: a window a round, in turns.
+    """Return the windows of each server, by the name of its factory: one window a round, in turns.
 
     `NotRunError` on a single core, or without what a server is made of.
     """
-    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        raise NotRunError(f"Not installed: {', '.join(missing)}.")
+    if absent_packages := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
+        raise NotRunError(f"Not installed: {', '.join(absent_packages)}.")
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(cores) < 2:  # noqa: PLR2004 - one for the servers, one for the load
         raise NotRunError("There are no two cores to pin the servers and the load to.")

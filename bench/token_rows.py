@@ -1,10 +1,9 @@
-"""Rows: what the token endpoint gives out a second, against Authlib's and against the framework alone.
+"""Rows: tokens a second of the token endpoint, against Authlib's endpoint and against the framework alone.
 
-1. A second is one of the core that the servers are pinned to: the processor time that the serving process took, user
-   and system. On a machine with nothing else to do that is a second of the wall clock, which is reported besides; on a
-   busy one it is what the core would have given.
-2. The signer is the local key file (ES256, `cryptography`), in every server that signs; with Cloud KMS a token costs
-   one call to it, whatever the rest costs (docs/verifier.md).
+1. A second is a second of processor time (user and system) of the serving process, on the core that the servers are
+   pinned to. On an idle machine that equals a second of the wall clock, which is reported beside it.
+2. Every server that signs uses the local key file (ES256, `cryptography`). With Cloud KMS a token costs one call to
+   it, in addition (docs/verifier.md).
 """
 
 from __future__ import annotations
@@ -35,10 +34,13 @@ def against_floor(folder: Path) -> Measured:
 
 
 def _against(other: str, folder: Path, window_seconds: float) -> Measured:
-    found = windows(folder, ("ours", other), window_seconds)
-    of_core = {name: [it.answered / it.processor for it in each] for name, each in found.items()}
+    windows_by_server = windows(folder, ("ours", other), window_seconds)
+    of_core = {name: [it.answer_count / it.processor for it in each] for name, each in windows_by_server.items()}
     parts = {f"{name}_per_core_second_local_key": median(each) for name, each in of_core.items()}
-    walls = {f"{name}_per_second": median(it.answered / it.wall for it in each) for name, each in found.items()}
+    walls = {
+        f"{name}_per_second": median(it.answer_count / it.wall for it in each)
+        for name, each in windows_by_server.items()
+    }
     # Neighbouring windows are compared: what slows the machine down for a while slows both.
     ratio = median(ours / theirs for ours, theirs in zip(of_core["ours"], of_core[other], strict=True))
     return Measured(ratio, {**parts, **walls})

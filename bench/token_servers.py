@@ -1,7 +1,7 @@
-"""What the token rows compare, each as a WSGI application that gunicorn starts: `bench.token_servers:ours()` and so on.
+"""The servers that the token rows compare, each a WSGI application that gunicorn starts: `bench.token_servers:ours()`.
 
-All take the same request (`client_credentials`, client_secret_basic) and, but for the floor, answer with a token
-of the same claims under the same ES256 key: `compact` and the signer of the key file. So a row compares endpoints.
+All take the same request (`client_credentials`, client_secret_basic). All but the floor answer with a token of the same
+claims under the same ES256 key: `compact` and the signer of the key file. So a row compares endpoints.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ _ROOT = Path(__file__).parent.parent
 
 
 def suite(folder: Path) -> Suite:
-    """Return a suite over the folder, whose verifier keeps verdicts as in the cloud."""
-    found = Suite(Settings(stage=Stage.LOCAL, data=folder))
-    vars(found)["caching"] = Caching()
-    return found
+    """Return a suite over the folder, with a verifier that caches verdicts as in the cloud."""
+    new_suite = Suite(Settings(stage=Stage.LOCAL, data=folder))
+    vars(new_suite)["caching"] = Caching()
+    return new_suite
 
 
 def furnish(folder: Path) -> None:
     """Write the client, with one current version, into the folder's store."""
-    made, path = suite(folder), paths.client(CLIENT)
-    store, mac = made.databases.control, made.keys.mac
+    suite_in_use, path = suite(folder), paths.client(CLIENT)
+    store, mac = suite_in_use.databases.control, suite_in_use.keys.mac
     snapshot = store.get([path])
     key_name = mac.current()
     tag = mac.sign(key_name, canonical_input(CLIENT, VERSION, SECRET))
@@ -74,7 +74,7 @@ def furnish(folder: Path) -> None:
     salt = Create(
         paths.SALT, {"salt": os.urandom(32)}
     )  # as the sweeper makes it: without, tags are made anew each time
-    store.commit([put(snapshot[path], client_data(state, made.settings.policy)), salt])
+    store.commit([put(snapshot[path], client_data(state, suite_in_use.settings.policy)), salt])
 
 
 def ours() -> WSGIApplication:
@@ -102,7 +102,7 @@ def authlib_bcrypt() -> WSGIApplication:
 
 
 def _announced(name: str, app: WSGIApplication) -> WSGIApplication:
-    """Write down which process serves: its processor time is what is measured."""
+    """Write the id of the serving process, to measure its processor time."""
     (_folder() / f"{name}.pid").write_text(str(os.getpid()), "ascii")
     return app
 
@@ -125,8 +125,8 @@ def _authlib(matches: Callable[[str], bool]) -> WSGIApplication:
     from authlib.oauth2.rfc6750 import BearerTokenGenerator  # noqa: PLC0415 - the same
 
     app, client = flask.Flask("authlib"), AuthlibClient(matches)
-    known = {CLIENT: client}
-    server = AuthorizationServer(app, query_client=known.get, save_token=lambda _token, _request: None)
+    clients_by_id = {CLIENT: client}
+    server = AuthorizationServer(app, query_client=clients_by_id.get, save_token=lambda _token, _request: None)
     server.register_grant(ClientCredentialsGrant)
     server.register_token_generator("default", BearerTokenGenerator(_maker(), None, lambda _client, _grant: SECONDS))
     answer = server.create_token_response
@@ -138,7 +138,7 @@ def _maker() -> Callable[..., str]:
     """Return what makes Authlib's tokens: the same claims, encoded and signed by the same functions as ours."""
     signer = suite(_folder()).keys.signer
 
-    def made(**_asked: object) -> str:
+    def made_up_token(**_request_fields: object) -> str:
         now, kid = int(time.time()), signer.current()
         claims = {
             "iss": "http://127.0.0.1:8787/client_token",
@@ -152,7 +152,7 @@ def _maker() -> Callable[..., str]:
         }
         return compact(claims, kid=kid, typ=TYPE, sign=lambda data: signer.sign(kid, data))
 
-    return made
+    return made_up_token
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Rows: a check of a kept credential against one bare HMAC and against bcrypt; what a first one asks; memory.
+"""Rows: a check of a cached credential against one bare HMAC and against bcrypt, the reads of a first check, memory.
 
 The HMAC is the one that the MAC key computes: SHA-256 over the same canonical input, through `hmac.digest`. Clients are
-made up as they are read, so that a process's memory is the verifier's alone.
+generated while they are read, so that only the verifier uses memory.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MadeUp:
-    """A store of every client that is asked for, each with the same secret; and the MAC key, both counted."""
+    """A counting store that has every client, each with the same secret, and a counting MAC key."""
 
     def __init__(self) -> None:
         self.reads = 0
@@ -55,9 +55,9 @@ class MadeUp:
 
     def get(self, paths: Iterable[str]) -> Snapshot:
         """Make up the clients."""
-        found = {path: Document(path, made_up_client(path.rpartition("/")[2]), "1") for path in paths}
-        self.reads += bool(found)  # a poll asks for the time and no document
-        return Snapshot(found, datetime.now(UTC))
+        results = {path: Document(path, made_up_client(path.rpartition("/")[2]), "1") for path in paths}
+        self.reads += bool(results)  # a poll asks for the time and no document
+        return Snapshot(results, datetime.now(UTC))
 
     def query(self, query: Query) -> Sequence[Document]:
         """Find nothing: none of them changes."""
@@ -72,7 +72,7 @@ class MadeUp:
         return "key-1"
 
     def sign(self, mac_key_ref: str, data: bytes) -> bytes:
-        """Return the tag; nobody asks for another key."""
+        """Return the tag. There is only one key."""
         return hmac.digest(_KEY if mac_key_ref == "key-1" else b"", data, "sha256")
 
     def verify(self, mac_key_ref: str, data: bytes, tag: bytes) -> bool:
@@ -105,10 +105,10 @@ def hot_against_hmac(_folder: Path) -> Measured:
             hmac.digest(key, data, "sha256")
         return time.perf_counter() - began
 
-    found = {name: median(times) for name, times in samples({"hot": hot, "hmac": bare}, rounds=41, warm_up=5).items()}
+    results = {name: median(times) for name, times in samples({"hot": hot, "hmac": bare}, rounds=41, warm_up=5).items()}
     telemetry.close()
-    parts = {f"{name}_ms": seconds * 1000 / _CHECKS for name, seconds in found.items()}
-    return Measured(found["hot"] / found["hmac"], parts)
+    parts = {f"{name}_ms": seconds * 1000 / _CHECKS for name, seconds in results.items()}
+    return Measured(results["hot"] / results["hmac"], parts)
 
 
 def hot_against_bcrypt12(_folder: Path) -> Measured:
@@ -125,22 +125,24 @@ def hot_against_bcrypt12(_folder: Path) -> Measured:
     def slow() -> float:
         return milliseconds(lambda: bcrypt.checkpw(SECRET.encode(), hashed))
 
-    found = {name: median(times) for name, times in samples({"hot": hot, "bcrypt": slow}, rounds=9, warm_up=1).items()}
-    return Measured(found["bcrypt"] / found["hot"], {f"{name}_ms": each for name, each in found.items()})
+    results = {
+        name: median(times) for name, times in samples({"hot": hot, "bcrypt": slow}, rounds=9, warm_up=1).items()
+    }
+    return Measured(results["bcrypt"] / results["hot"], {f"{name}_ms": each for name, each in results.items()})
 
 
 def calls_of_a_first_check(_folder: Path) -> Measured:
     """Return reads and MAC calls of a first right secret, repeated ones and a wrong one, over the two there may be."""
-    made = MadeUp()
-    verifier = over(made)
+    made_up = MadeUp()
+    verifier = over(made_up)
     verifier.check("client-000000", SECRET)
-    first = (made.reads, made.macs)
+    first = (made_up.reads, made_up.macs)
     for _ in range(100):
         verifier.check("client-000000", SECRET)
-    repeated = (made.reads - first[0], made.macs - first[1])
-    before = made.macs
+    repeated = (made_up.reads - first[0], made_up.macs - first[1])
+    before = made_up.macs
     verifier.check("client-000001", "c" * 43)
-    wrong = made.macs - before
+    wrong = made_up.macs - before
     parts = {"first_reads": first[0], "first_macs": first[1], "repeated_calls": sum(repeated), "wrong_macs": wrong}
     return Measured((sum(first) + sum(repeated) + wrong) / 2, parts)
 
@@ -166,9 +168,9 @@ def memory_of_100k(_folder: Path) -> Measured:
     return Measured(whole / LIMIT_BYTES, {"whole_bytes": whole, "each_bytes": each})
 
 
-def over(made: MadeUp, *observers: Observer) -> Verifier:
+def over(made_up: MadeUp, *observers: Observer) -> Verifier:
     """Return a verifier that keeps verdicts."""
-    return Verifier(made, made, Policy(), caching=Caching(), observers=observers)
+    return Verifier(made_up, made_up, Policy(), caching=Caching(), observers=observers)
 
 
 def _check(verifier: Verifier, start: int, stop: int) -> None:
@@ -183,7 +185,7 @@ def _held() -> int:
 
 
 def made_up_client(client_id: str) -> Data:
-    """Return the document of a client whose secret is SECRET."""
+    """Return the document of a client with the secret SECRET."""
     key = receipt_key(SECRET, client_id=client_id, version_id=_VERSION, rotation_id=_ROTATION)
     tag = hmac.digest(_KEY, canonical_input(client_id, _VERSION, SECRET), "sha256")
     version = Version(

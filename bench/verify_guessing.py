@@ -1,7 +1,7 @@
-"""Row: what 10 000 wrong guesses a second from one source do to everybody else's checks in the same process.
+"""Row: how 10 000 wrong guesses a second from one source slow other callers' checks in the same process.
 
-Mean latencies, so that whoever has to wait behind a guess counts with all of the wait: of kept credentials (hot) and of
-first checks (cold), with and without guesses in turns.
+It compares mean latencies, so that the full wait behind a guess counts: of cached credentials (hot) and of first checks
+(cold), with and without guesses in turns.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Remembered(MadeUp):
 
     def __init__(self) -> None:
         super().__init__()
-        made = {paths.client(name): made_up_client(name) for name in _CLIENT_IDS}
-        self._documents = {path: Document(path, data, "1") for path, data in made.items()}
+        clients_by_path = {paths.client(name): made_up_client(name) for name in _CLIENT_IDS}
+        self._documents = {path: Document(path, data, "1") for path, data in clients_by_path.items()}
 
     def get(self, paths: Iterable[str]) -> Snapshot:
-        """Return what was made up."""
+        """Return the generated documents."""
         time_of = super().get(())
         return Snapshot({path: self._documents[path] for path in paths}, time_of.read_time)
 
@@ -65,7 +65,7 @@ class Guesser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End; `rate` says how many guesses a second there were."""
+        """Stop. `rate` is then the number of guesses a second."""
         self._over.set()
         self._thread.join()
         self.rate = self.guesses / (time.perf_counter() - self._began)
@@ -87,17 +87,19 @@ class Guesser:
 def guessing_against_quiet(_folder: Path) -> Measured:
     """Return the larger of two ratios: hot and cold latency of other sources under guesses, over that without."""
     store, budgets = Remembered(), Budgets(monotonic)
-    found: dict[str, list[dict[str, float]]] = {"quiet": [], "guessed": []}
+    latencies_by_phase: dict[str, list[dict[str, float]]] = {"quiet": [], "guessed": []}
     for turn in range(_ROUNDS):
         # Every other round runs backwards, so that none always follows the other.
-        for when in list(found)[:: -1 if turn % 2 else 1]:
+        for when in list(latencies_by_phase)[:: -1 if turn % 2 else 1]:
             verifier = Verifier(store, store, Policy(), caching=Caching(), budgets=budgets)
-            found[when].append(latencies(verifier) if when == "quiet" else _under_guesses(verifier))
-    rate = median(each.pop("rate") for each in found["guessed"])
+            latencies_by_phase[when].append(latencies(verifier) if when == "quiet" else _under_guesses(verifier))
+    rate = median(each.pop("rate") for each in latencies_by_phase["guessed"])
     if rate < GUESSES_A_SECOND:
         raise NotRunError("a machine that makes so many guesses a second beside what it measures")
     parts = {
-        f"{name}_{when}_us": median(each[name] for each in all_) for when, all_ in found.items() for name in all_[0]
+        f"{name}_{when}_us": median(each[name] for each in all_)
+        for when, all_ in latencies_by_phase.items()
+        for name in all_[0]
     }
     ratios = [parts[f"{name}_guessed_us"] / parts[f"{name}_quiet_us"] for name in ("cold", "hot")]
     return Measured(max(ratios), {**parts, "guesses_per_second": rate})
@@ -105,8 +107,8 @@ def guessing_against_quiet(_folder: Path) -> Measured:
 
 def _under_guesses(verifier: Verifier) -> dict[str, float]:
     with Guesser(verifier) as guesser:
-        found = latencies(verifier)
-    return {**found, "rate": guesser.rate}
+        latencies_by_phase = latencies(verifier)
+    return {**latencies_by_phase, "rate": guesser.rate}
 
 
 def latencies(verifier: Verifier) -> dict[str, float]:
@@ -115,12 +117,12 @@ def latencies(verifier: Verifier) -> dict[str, float]:
     for number, client_id in enumerate(_CLIENT_IDS):
         _right(verifier, client_id, number)
     cold = (time.perf_counter() - began) / _COLD
-    began, done = time.perf_counter(), 0
+    began, check_count = time.perf_counter(), 0
     while (ended := time.perf_counter()) - began < _HOT_SECONDS:
         for number in range(_BATCH):
             _right(verifier, _CLIENT_IDS[number], number)
-        done += _BATCH
-    return {"cold": cold * 1e6, "hot": (ended - began) / done * 1e6}
+        check_count += _BATCH
+    return {"cold": cold * 1e6, "hot": (ended - began) / check_count * 1e6}
 
 
 def _right(verifier: Verifier, client_id: str, number: int) -> None:

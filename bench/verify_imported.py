@@ -1,7 +1,7 @@
-"""Row: what more guesses for an imported client than bcrypt can compute do to everybody else's checks.
+"""Row: how more guesses for an imported client than bcrypt can compute slow the checks of other clients.
 
-Hot and cold latency of clients with secrets of ours, as in verify_guessing.py, with and without guesses in turns. The
-guesses come from as many sources as there are threads, so that no budget stops them: what does is the cap on bcrypt.
+Hot and cold latency of clients with generated secrets, as in verify_guessing.py, with and without guesses in turns. The
+guesses come from as many sources as there are threads, so that no budget stops them. The cap on bcrypt does.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _imported() -> Data:
 
 
 class Guesses:
-    """What came of the guesses: how many bcrypt computed, and how many found no place."""
+    """The outcome of the guesses: how many bcrypt computed, and how many were turned away as busy."""
 
     def __init__(self) -> None:
         self.computed = 0
@@ -68,27 +68,27 @@ class Guesses:
 @contextmanager
 def guessing(verifier: Verifier) -> Iterator[Guesses]:
     """Have many threads guess the imported client's secret for as long as the context lasts."""
-    counted, over = Guesses(), threading.Event()
-    threads = [threading.Thread(target=_guess, args=(verifier, n, counted, over), daemon=True) for n in range(GUESSERS)]
+    guesses, over = Guesses(), threading.Event()
+    threads = [threading.Thread(target=_guess, args=(verifier, n, guesses, over), daemon=True) for n in range(GUESSERS)]
     for thread in threads:
         thread.start()
     try:
-        yield counted
+        yield guesses
     finally:
         over.set()
         for thread in threads:
             thread.join()
 
 
-def _guess(verifier: Verifier, name: int, counted: Guesses, over: threading.Event) -> None:
+def _guess(verifier: Verifier, name: int, guesses: Guesses, over: threading.Event) -> None:
     turn = 0
     while not over.is_set():
         turn += 1
         try:
             verifier.check(IMPORTED, f"guess {turn} of {name}")
-            counted.computed += 1
+            guesses.computed += 1
         except ImportedBusy:
-            counted.busy += 1
+            guesses.busy += 1
             time.sleep(_PAUSE_SECONDS)
 
 
@@ -101,9 +101,9 @@ def imported_against_quiet(_folder: Path) -> Measured:
     for _ in range(_ROUNDS):
         quiet.append(latencies(_verifier(store)))
         verifier = _verifier(store)
-        with guessing(verifier) as counted:
+        with guessing(verifier) as guesses:
             guessed.append(latencies(verifier))
-        busy, computed = busy + counted.busy, computed + counted.computed
+        busy, computed = busy + guesses.busy, computed + guesses.computed
     if not (busy and computed):
         raise ValueError("bcrypt was not asked for more than it can do")
     parts = {

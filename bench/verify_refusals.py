@@ -1,6 +1,6 @@
-"""Row: whether time tells one refusal from another: unknown client, wrong secret, retired secret, suspended client.
+"""Row: whether timing distinguishes the refusals: unknown client, wrong secret, retired secret, suspended client.
 
-As many samples of each, taken in turns of random order; how they are told apart: alike.py.
+Equally many samples of each, in random order. alike.py has the statistics.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ SAMPLES = 100_000
 _CLIENTS = 100
 """Of each kind: none is told by where it happens to lie in memory."""
 _TURNS_EACH = 500
-"""So often the same four are asked for, one of each kind: what is read of each was read equally long ago."""
+"""How often the same four are checked, one of each kind, so that their records are equally old in the cache."""
 _WARM_UP = 500
 _KINDS = ("unknown", "wrong", "retired", "suspended")
 _SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Filled:
-    """A store of clients that never change; and a MAC key that nothing here ever asks."""
+    """A store of clients that never change, and a MAC key that is never called."""
 
     def __init__(self, clients: Mapping[str, Data]) -> None:
         self._documents = {
             paths.client(name): Document(paths.client(name), data, "1") for name, data in clients.items()
         }
 
-    def get(self, wanted: Iterable[str]) -> Snapshot:
+    def get(self, paths: Iterable[str]) -> Snapshot:
         """Return what there is."""
-        found = {path: self._documents.get(path) or Document(path, None, None) for path in wanted}
-        return Snapshot(found, datetime.now(UTC))
+        documents = {path: self._documents.get(path) or Document(path, None, None) for path in paths}
+        return Snapshot(documents, datetime.now(UTC))
 
     def query(self, query: Query) -> Sequence[Document]:
         """Find nothing: none of them changes."""
@@ -72,7 +72,7 @@ class Filled:
         return "key-1"
 
     def sign(self, mac_key_ref: str, data: bytes) -> bytes:
-        """Refuse: nobody here presents a right secret."""
+        """Refuse: no check here presents a right secret."""
         raise ValueError(f"{mac_key_ref} was asked about {len(data)} bytes")
 
     def verify(self, mac_key_ref: str, data: bytes, tag: bytes) -> bool:
@@ -84,10 +84,10 @@ def refusals_alike(_folder: Path) -> Measured:
     """Return the largest |t| between two kinds of refusals."""
     presented, store = _presented(Random(7))  # noqa: S311 - a seed makes the clients the same each time
     verifier = Verifier(store, store, Policy(), caching=Caching(), observers=_observers(store))
-    taken = _taken(verifier, presented, Random(8))  # noqa: S311 - an order, no secret
-    found = largest_t(taken)
-    means = {f"{kind}_us": fmean(times) / 1000 for kind, times in taken.items()}
-    return Measured(max(found.values()), {**found, **means, "samples_each": SAMPLES})
+    timings = _taken(verifier, presented, Random(8))  # noqa: S311 - an order, no secret
+    t_values = largest_t(timings)
+    means = {f"{kind}_us": fmean(times) / 1000 for kind, times in timings.items()}
+    return Measured(max(t_values.values()), {**t_values, **means, "samples_each": SAMPLES})
 
 
 def _observers(store: Filled) -> tuple[Observer, ...]:
@@ -104,7 +104,7 @@ def _taken(
     verifier: Verifier, presented: Mapping[str, Sequence[tuple[str, str]]], random: Random
 ) -> dict[str, list[int]]:
     """Return nanoseconds of checks by kind, each round in an order of its own."""
-    taken: dict[str, list[int]] = {kind: [] for kind in presented}
+    timings: dict[str, list[int]] = {kind: [] for kind in presented}
     kinds = list(presented)
     for turn in range(_WARM_UP + SAMPLES):
         random.shuffle(kinds)
@@ -112,17 +112,17 @@ def _taken(
         for kind in kinds:
             client_id, secret = presented[kind][at]
             began = time.perf_counter_ns()
-            refused = verifier.check(client_id, secret)
+            verdict = verifier.check(client_id, secret)
             ended = time.perf_counter_ns()
-            if refused.accepted:
-                raise ValueError("what had to be refused was accepted")
+            if verdict.accepted:
+                raise ValueError("a credential that had to be refused was accepted")
             if turn >= _WARM_UP:
-                taken[kind].append(ended - began)
-    return taken
+                timings[kind].append(ended - began)
+    return timings
 
 
 def _presented(random: Random) -> tuple[dict[str, list[tuple[str, str]]], Filled]:
-    """Return by kind whose secret is presented and which, and the store that refuses all of them."""
+    """Return client id and secret to present, by kind, and the store that refuses all of them."""
     clients: dict[str, Data] = {}
     presented: dict[str, list[tuple[str, str]]] = {kind: [] for kind in _KINDS}
     secrets = (new_secret(random.randbytes(32)) for _ in iter(int, 1))

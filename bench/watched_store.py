@@ -1,4 +1,4 @@
-"""The embedded store, noting each of its calls: its name, when it returned, and what it wrote."""
+"""The embedded store with a record of each call: its name, the time it returned, and its writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoreCall:
-    """One call that returned: `get`, `query`, `commit` or `publish`; `at` is of time.perf_counter, in seconds."""
+    """One completed call: `get`, `query`, `commit` or `publish`. `at` is of time.perf_counter, in seconds."""
 
     name: str
     at: float
@@ -40,21 +40,21 @@ class WatchedStore(SqliteStore):
 
     def get(self, paths: Iterable[str]) -> Snapshot:
         """Read several documents."""
-        found = super().get(paths)
+        snapshot = super().get(paths)
         self._note("get")
-        return found
+        return snapshot
 
     def query(self, query: Query) -> Sequence[Document]:
         """Read one page."""
-        found = super().query(query)
+        snapshot = super().query(query)
         self._note("query")
-        return found
+        return snapshot
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """Apply all writes."""
-        done = super().commit(writes)
+        receipt = super().commit(writes)
         self._note("commit", writes)
-        return done
+        return receipt
 
     def publish(self, messages: Sequence[tuple[str, str, Mapping[str, str]]]) -> None:
         """Put messages in the outbox."""

@@ -112,9 +112,9 @@ def test_transactions_of_a_whole_rotation(rotated: tuple[Counts, Way]) -> None:
     # Three rows of the outbox: each is claimed and done; the third one after the notice could be read.
     assert counts.outbox == {"claims": 3, "done": 3}
     assert (rotation_parts.CLAIMS, rotation_parts.DONE) == (2, 1)
-    accepted, published, distributed = 1, 1, 1
-    assert counts.transactions == accepted + published + distributed + counts.outbox.total()
-    assert way.readable.at > way.accepted.at
+    accepting_commit, published, distributed = 1, 1, 1
+    assert counts.transactions == accepting_commit + published + distributed + counts.outbox.total()
+    assert way.readable.at > way.accepting_commit.at
 
 
 def test_the_last_commit_carries_the_group_and_two_messages(rotated: tuple[Counts, Way]) -> None:

@@ -76,15 +76,18 @@ def test_each_of_them_answers_under_gunicorn(tmp_path: Path, monkeypatch: pytest
     assert os.sched_getaffinity(0) == cores
     for windows in found.values():
         assert len(windows) == 2
-        assert all(window.answered >= 4 and window.processor > 0 for window in windows)
+        assert all(window.answer_count >= 4 and window.processor > 0 for window in windows)
 
 
 def test_a_row_names_its_signer_and_compares_neighbouring_windows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {
-        "ours": [Window(answered=30, processor=1.0, wall=2.0), Window(answered=60, processor=2.0, wall=4.0)],
-        "authlib_plain": [Window(answered=20, processor=1.0, wall=1.0), Window(answered=40, processor=2.0, wall=2.0)],
+        "ours": [Window(answer_count=30, processor=1.0, wall=2.0), Window(answer_count=60, processor=2.0, wall=4.0)],
+        "authlib_plain": [
+            Window(answer_count=20, processor=1.0, wall=1.0),
+            Window(answer_count=40, processor=2.0, wall=2.0),
+        ],
     }
     monkeypatch.setattr(token_rows, "windows", lambda *_given: found)
     measured = token_rows.against_authlib_plain(tmp_path)

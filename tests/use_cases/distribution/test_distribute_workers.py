@@ -31,8 +31,8 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Sent:
 
 def test_each_device_opens_one_notice_of_each_rotation(sent: Sent) -> None:
     """A generation that was used twice would be refused by a device: it opens each message of the log once."""
-    assert len(sent.asked) == ROTATIONS
-    assert [sum(opened.values()) for opened in sent.opened] == [ROTATIONS] * 3
+    assert len(sent.requested_ids) == ROTATIONS
+    assert [sum(opened_rotations.values()) for opened_rotations in sent.opened_rotations] == [ROTATIONS] * 3
     assert sent.each_once
 
 
