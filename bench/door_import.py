@@ -73,7 +73,7 @@ marks.append(time.process_time())
 from keyturn.entry.composition.suite import suite
 {wiring}
 marks.append(time.process_time())
-print(json.dumps([marks, [name for name in {known} if name in sys.modules]]))
+print(json.dumps([marks, [name for name in {vendor_modules} if name in sys.modules]]))
 """
 
 
@@ -119,12 +119,12 @@ def clients_of(door: str) -> frozenset[str]:
 
 
 def _run(door: str, clients: tuple[str, ...]) -> tuple[list[float], list[str]]:
-    known_clients = CLIENTS[door]
+    ready = CLIENTS[door]
     program = _PROGRAM.format(
         clients="\n".join(_imports(name) for name in clients),
         door=door,
-        wiring=known_clients.wiring,
-        known_clients=_ALL,
+        wiring=ready.wiring,
+        vendor_modules=_ALL,
     )
     completed = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", program], cwd=ROOT, env=_environment(), capture_output=True, check=True, text=True

@@ -1,8 +1,8 @@
 """Rows: the cost of a sweep follows the due clients, not all clients: the same 100 due among 100 000 and among 1 000.
 
 Embedded store, the real use case, every sweep settles its 100 clients. One sweep of each counts the calls. Then
-15 sweeps of each are timed in turns, after a warm-up of 3. The ratio is the median of the ratios of each turn, so that a
-busy moment of the disk affects both sides. Making clients due again is not timed.
+15 sweeps of each are timed in turns, after a warm-up of 3. The ratio is the median of each turn's ratio, so that a busy
+moment of the disk affects both sides. Making clients due again is not timed.
 """
 
 from __future__ import annotations

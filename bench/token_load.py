@@ -49,7 +49,7 @@ class Connection:
         self.socket.sendall(self.request)
 
     def take(self) -> bool:
-        """Read the received bytes. Return whether the answer is complete. Raises `UnlikeAnswerError` if it is no success."""
+        """Read received bytes. Return whether the answer is complete. Raises `UnlikeAnswerError` for a failure."""
         piece = self.socket.recv(_PIECE)
         self.received += piece
         head, end, body = self.received.partition(_END)
