@@ -490,9 +490,9 @@ class FakeServer:
             raise Problem(403, "unauthorized_request", "bad_receipt")
         users = self.groups[self.clients[ack.client_id]["groups"][0]].users
         if rotation["outcome"] is not None:
-            raise Problem(409, "conflict", "rotation_not_open", "The rotation is not open any more.")
+            raise Problem(409, "conflict", "rotation_not_open", "The rotation is no longer open.")
         if users[event.pubkey] in {item["user"] for item in rotation["acks"]}:
-            raise Problem(409, "conflict", "already_acknowledged", "This person has acknowledged already.")
+            raise Problem(409, "conflict", "already_acknowledged", "This person has already acknowledged.")
         rotation["acks"].append({"user": users[event.pubkey], "npub": encode_npub(event.pubkey), "ack_at": ack.ack_at})
         if len(rotation["acks"]) >= rotation["quorum"]:
             self._promote(rotation)

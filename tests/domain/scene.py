@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.domain import commands
 from keyturn.domain.encodings import ulid
-from keyturn.domain.lifecycle import decide, decide_together, settle
+from keyturn.domain.lifecycle import decide, decide_all, settle
 from keyturn.domain.model import Client, ClientKind, ClientState, Person, Recipient
 from keyturn.domain.policy import Policy
 
@@ -168,7 +168,7 @@ class Scene:
         revoke = self.sighting(number, **given)
         evidence = {name: getattr(revoke, name) for name in ("actor", "groups", "people")}
         emergency = commands.Emergency(**{**self._asked(successor, "ada"), **evidence})
-        decision = decide_together(self.state, [revoke, emergency], self.policy, self.now)
+        decision = decide_all(self.state, [revoke, emergency], self.policy, self.now)
         self.state = decision.state
         self.history.extend(decision.transitions)
         return decision

@@ -48,9 +48,13 @@ DAMAGE: dict[str, tuple[str, Callable[[Scene], ClientState], str]] = {
     ),
     "last missing": ("current", lambda s: _client(s, last_rotation=R9), "names a rotation that is missing"),
     "pending missing": ("requested", lambda s: _without_version(s, 2), "a rotation's version is missing"),
-    "two current": ("grace", lambda s: s.state.with_versions(s.version(1).current()), "that are current disagree"),
+    "two current": ("grace", lambda s: s.state.with_versions(s.version(1).make_current()), "that are current disagree"),
     "no current": ("current", lambda s: _client(s, current_version=None), "that are current disagree"),
-    "two in grace": ("grace", lambda s: s.state.with_versions(s.version(2).in_grace(START)), "that are grace disagree"),
+    "two in grace": (
+        "grace",
+        lambda s: s.state.with_versions(s.version(2).put_in_grace(START)),
+        "that are grace disagree",
+    ),
     "grace not pointed to": ("grace", lambda s: _client(s, previous_version=None), "that are grace disagree"),
     "pending without its rotation": (
         "requested",
@@ -62,7 +66,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Scene], ClientState], str]] = {
     "current with an end": ("current", lambda s: _version(s, 1, not_after=START), "current version has an end"),
     "active without current": (
         "current",
-        lambda s: s.state.with_versions(s.version(1).retired(RetiredBecause.REVOKED)).with_client(current_version=None),
+        lambda s: s.state.with_versions(s.version(1).retire(RetiredBecause.REVOKED)).with_client(current_version=None),
         "had a current version has none",
     ),
     "revoked and live": (
@@ -77,7 +81,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Scene], ClientState], str]] = {
     ),
     "grace alone": (
         "grace",
-        lambda s: s.state.with_versions(s.version(2).retired(RetiredBecause.REVOKED)).with_client(
+        lambda s: s.state.with_versions(s.version(2).retire(RetiredBecause.REVOKED)).with_client(
             current_version=None, status=ClientStatus.SUSPENDED
         ),
         "in grace beside no current",

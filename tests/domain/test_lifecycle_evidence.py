@@ -63,7 +63,7 @@ def test_without_its_canaries_a_rotation_expires_at_the_promote_deadline_and_the
     scene.now = late
     scene.settle()
     assert (scene.rotation(2).outcome, scene.state.client.current_version) == (Outcome.EXPIRED, version_id(1))
-    with pytest.raises(Conflict, match="not open"):
+    with pytest.raises(Conflict, match="no longer open"):
         scene.count_canaries(2, 2)
 
 
@@ -78,12 +78,12 @@ def test_the_sweeper_looks_while_canaries_are_awaited_and_no_longer() -> None:
 
 def test_a_count_never_falls_and_none_comes_before_the_secret_is_out() -> None:
     scene = staged("requested", canaries=2)
-    with pytest.raises(Conflict, match="not sent"):
+    with pytest.raises(Conflict, match="not distributed"):
         scene.count_canaries(2, 1)
     scene = awaiting(3)
     scene.count_canaries(2, 2)
     for count in (0, 1, 2):
-        with pytest.raises(Conflict, match="counted already"):
+        with pytest.raises(Conflict, match="already counted"):
             scene.count_canaries(2, count)
 
 
@@ -131,13 +131,13 @@ def test_a_silent_version_is_retired_by_policy_and_audited() -> None:
 @pytest.mark.parametrize("silent_for", [timedelta(0), DAY - TICK])
 def test_too_short_a_silence_retires_nothing(silent_for: timedelta) -> None:
     scene = staged("grace", retire_early=True)
-    with pytest.raises(Conflict, match="silent"):
+    with pytest.raises(Conflict, match="unused"):
         scene.retire_silent(1, silent_for=silent_for)
 
 
 def test_a_silence_that_is_not_shown_retires_nothing() -> None:
     scene = staged("grace", retire_early=True)
-    with pytest.raises(Conflict, match="silent"):
+    with pytest.raises(Conflict, match="unused"):
         scene.retire_silent(1, silent_for=30 * DAY, needed=None)
 
 

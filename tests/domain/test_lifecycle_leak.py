@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keyturn.domain import commands
 from keyturn.domain.errors import Conflict, Forbidden, Refusal
 from keyturn.domain.invariants import breaches
-from keyturn.domain.lifecycle import decide, decide_together
+from keyturn.domain.lifecycle import decide, decide_all
 from keyturn.domain.model import ClientStatus, Outcome, Phase, RetiredBecause, VersionState
 
 from tests.domain.scene import GRACE, MINUTE, STAGES, Scene, staged, version_id
@@ -59,7 +59,7 @@ def test_a_pending_version_is_canceled_and_the_current_one_goes_on() -> None:
 def test_everybodys_ack_counts_since_the_operator_is_nobody_of_the_group() -> None:
     scene = staged("current", people=("ada", "bo"))
     scene.burn(1, 2)
-    assert (scene.rotation(2).quorum, scene.rotation(2).counts("ada")) == (2, True)
+    assert (scene.rotation(2).quorum, scene.rotation(2).ack_counts("ada")) == (2, True)
 
 
 def test_no_second_person_is_awaited_where_a_forced_revocation_would_be() -> None:
@@ -90,8 +90,8 @@ def test_several_commands_are_all_or_nothing() -> None:
     scene = staged("current")
     wanted = [scene.sighting(1), scene.sighting(1)]
     with pytest.raises(Refusal):
-        decide_together(scene.state, wanted, scene.policy, scene.now)
-    assert decide_together(scene.state, [], scene.policy, scene.now).state is scene.state
+        decide_all(scene.state, wanted, scene.policy, scene.now)
+    assert decide_all(scene.state, [], scene.policy, scene.now).state is scene.state
 
 
 @given(st.sampled_from(sorted(STAGES)), st.integers(1, 3), st.integers(0, 40))

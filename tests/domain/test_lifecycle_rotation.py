@@ -118,7 +118,7 @@ def test_the_ack_that_makes_the_quorum() -> None:
     assert scene.rotation(2).phase is Phase.DISTRIBUTED, "the requester's own ack does not count"
     scene.wait(MINUTE).acknowledge(2, by="cy")
     assert (scene.rotation(2).phase, scene.rotation(2).acknowledged_at) == (Phase.ACKNOWLEDGED, scene.now)
-    assert scene.rotation(2).counted_acks() == 2
+    assert scene.rotation(2).count_acks() == 2
     scene.wait(MINUTE).acknowledge(2, by="di")
     assert scene.rotation(2).acknowledged_at == scene.now - MINUTE
     assert [ack.user for ack in scene.rotation(2).acks] == ["ada", "bo", "cy", "di"]

@@ -72,7 +72,13 @@ def test_a_guard_stands_once_in_a_row() -> None:
         assert len(row.guards) == len(set(row.guards))
 
 
-def test_all_that_an_admin_commands_asks_first_who_it_is() -> None:
+def test_only_an_admins_command_needs_a_second_person() -> None:
+    never = lifecycle.Row.__dataclass_fields__["second_person"].default
+    kinds = {kind for kind, row in TABLE.items() if row.second_person is not never}
+    assert kinds == {commands.Retire, commands.RevokeVersion, commands.RevokeClient}
+
+
+def test_every_admins_command_first_requires_authorisation() -> None:
     for kind, row in TABLE.items():
         if issubclass(kind, commands.AdminCommand):
             assert row.guards[0] is guards.authorised

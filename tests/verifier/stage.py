@@ -197,9 +197,9 @@ class Stage:
         versions = [replace(new, state=VersionState.CURRENT)]
         old = state.current if grace_seconds else None
         if old:
-            versions.append(old.in_grace(self.clock() + timedelta(seconds=grace_seconds)))
+            versions.append(old.put_in_grace(self.clock() + timedelta(seconds=grace_seconds)))
         if state.previous:
-            versions.append(state.previous.retired(RetiredBecause.SUPERSEDED))
+            versions.append(state.previous.retire(RetiredBecause.SUPERSEDED))
         pointers = {"current_version": new.version_id, "previous_version": old.version_id if old else None}
         changed = state.with_versions(*versions).with_client(**pointers, last_promoted_at=self.clock())
         self.write(changed, worked=worked)
@@ -210,7 +210,7 @@ class Stage:
         state = self.state(client_id)
         if state.current and state.previous and state.previous.not_after:
             end = state.previous.not_after
-            swapped = state.with_versions(state.previous.current(), state.current.in_grace(end))
+            swapped = state.with_versions(state.previous.make_current(), state.current.put_in_grace(end))
             ids = {"current_version": state.previous.version_id, "previous_version": state.current.version_id}
             self.write(swapped.with_client(**ids))
 
@@ -218,7 +218,7 @@ class Stage:
         """Retire the version in grace."""
         state = self.state(client_id)
         if state.previous:
-            gone = state.with_versions(state.previous.retired(RetiredBecause.REVOKED))
+            gone = state.with_versions(state.previous.retire(RetiredBecause.REVOKED))
             self.write(gone.with_client(previous_version=None), worked=worked)
 
     def stand(self, client_id: str, status: ClientStatus) -> None:

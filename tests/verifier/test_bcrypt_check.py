@@ -109,7 +109,7 @@ def test_a_retired_import_never_verifies_again(stage: Stage, process: Process) -
     assert process.verifier.check("acme", OLD).accepted
     stage.promote("acme")
     stage.write(
-        stage.state("acme").with_versions(version.retired(RetiredBecause.REVOKED)).with_client(previous_version=None)
+        stage.state("acme").with_versions(version.retire(RetiredBecause.REVOKED)).with_client(previous_version=None)
     )
     process.verifier.poll()
     assert not process.verifier.check("acme", OLD).accepted

@@ -1,6 +1,6 @@
-"""Commands: what somebody wants done to a client, with the evidence that the lifecycle's guards look at.
+"""Commands: what can be done to a client, each with the evidence that its guards judge (docs/protocol.md §4).
 
-Evidence is gathered outside the core (who is a member, under which key a receipt verified) and judged inside it.
+Evidence is gathered outside of the domain (who is a member, which key a receipt verified under) and judged inside.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminCommand:
-    """What every admin's command carries.
+    """The evidence that every admin's command carries.
 
-    `groups` are those authorised for the client in which the actor has a leaf now (evidence); `people` the users of all
-    groups authorised for the client; `digest` that of the request.
+    `groups` are those authorised for the client in which the actor has a leaf now. `people` are the users of all groups
+    that are authorised for the client. `digest` is the request's.
     """
 
     actor: Person
@@ -31,7 +31,7 @@ class AdminCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(AdminCommand):
-    """Ask for a new version. `measured_from` is the event's created_at; `recent` the requester's last requests."""
+    """Request a new version. `measured_from` is the event's created_at; `recent` the requester's last requests."""
 
     rotation_id: str
     version_id: str
@@ -45,12 +45,12 @@ class Request(AdminCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emergency(Request):
-    """Ask for a new version now, whatever is going on."""
+    """Request a new version now, and cancel a rotation that is in progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribute:
-    """Store what was sent: the hash and receipt key of the secret, and who can open the notice."""
+    """Store the hash and the receipt key of a secret, and the members who can open the notice that carries it."""
 
     rotation_id: str
     secret_hash: str
@@ -62,9 +62,10 @@ class Distribute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledge:
-    """Prove to hold the secret. `receipt_key`: what the receipt verified under.
+    """Prove possession of the secret. `receipt_key` is the key that the receipt verified under, None if under none.
 
-    `member`: the acker has a leaf now; `people`: all who have one, for earlier acks of the removed count no more.
+    `member`: the actor has a leaf now. `people`: everyone who has one; earlier acknowledgements of removed members no
+    longer count.
     """
 
     actor: Person
@@ -81,7 +82,7 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountCanaries:
-    """Take note of how many distinct instances of the integrator's have proved to hold the secret: evidence, no act."""
+    """Record how many distinct instances of the integrator have proved that they hold the secret."""
 
     rotation_id: str
     count: int
@@ -90,14 +91,14 @@ class CountCanaries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel(AdminCommand):
-    """End the active rotation before it is promoted."""
+    """End the active rotation before its promotion."""
 
     rotation_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback(AdminCommand):
-    """Go back to the version in grace; `compromised` kills the one that is left."""
+    """Make the version in grace current again; `compromised` retires the other one at once."""
 
     compromised: bool = False
 
@@ -109,16 +110,16 @@ class Restore(AdminCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retire(AdminCommand):
-    """End a grace window early."""
+    """End a grace period early."""
 
     version_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetireSilent:
-    """End a grace window early because nobody uses the version in grace any more (policy `retire_early`).
+    """End a grace period early because the version in grace is no longer used (policy `retire_early`).
 
-    `silent_for` is how long that is shown, `needed` how long it has to be; None: what is known does not tell.
+    `silent_for` is how long it is known to be unused; `needed` how long is enough, None if too little is known to say.
     """
 
     version_id: str
@@ -130,7 +131,7 @@ class RetireSilent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeVersion(AdminCommand):
-    """Kill one version at once; the last live one only with `force`."""
+    """Retire one version at once; the last live one only with `force`."""
 
     version_id: str
     force: bool = False
@@ -138,9 +139,9 @@ class RevokeVersion(AdminCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeSighted(RevokeVersion):
-    """Kill a version whose secret was sighted where it should not be; `receipt_key`: what the sighting verified under.
+    """Retire a version whose secret has leaked. `receipt_key` is the key that the report's signature verified under.
 
-    Whoever shows the secret needs no second person: it is burnt, whoever else would have to agree.
+    No second admin has to approve: the report is signed with the secret itself, so the leak is proved.
     """
 
     force: bool = True
@@ -149,17 +150,17 @@ class RevokeSighted(RevokeVersion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeClient(AdminCommand):
-    """Kill a client for good."""
+    """Revoke a client with all its versions, for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspend(AdminCommand):
-    """Let nothing verify until resumed."""
+    """Let no version verify until the client is resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume(AdminCommand):
-    """Let a suspended client's live versions verify again."""
+    """Let the live versions of a suspended client verify again."""
 
 
 Command: TypeAlias = (

@@ -1,4 +1,4 @@
-"""Effects: what a command does to a settled state, as steps. Each step becomes exactly one audit entry."""
+"""Effects: the steps by which a command changes a settled state. Each step becomes exactly one audit entry."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from keyturn.domain.commands import Acknowledge, CountCanaries, Distribute, Request, RevokeVersion, Rollback
-    from keyturn.domain.guards import Case
+    from keyturn.domain.commands import (
+        Acknowledge,
+        CountCanaries,
+        Distribute,
+        Request,
+        RevokeVersion,
+        Rollback,
+    )
+    from keyturn.domain.guards import AnyCase, Case
     from keyturn.domain.model import ClientState
     from keyturn.domain.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One transition: what it is called, the state it leads to, and what it is about."""
+    """One transition: its name, the state that it leads to, and the rotation and version that it concerns."""
 
     action: str
     state: ClientState
@@ -31,30 +38,31 @@ class Step:
     version_id: str = ""
 
 
-# --- what time alone brings ------------------------------------------------------------------------------------------
+# --- steps that time alone takes -------------------------------------------------------------------------------------
 
 
 def promote(state: ClientState, at: datetime, _policy: Policy) -> Step:
-    """Make the pending version current as of `at`; its predecessor goes into grace, an older one is superseded."""
-    rotation, new = _open(state)
+    """Make the pending version current as of `at`; the current one goes into grace, an older one is superseded."""
+    rotation, new = _require_open(state)
     old, older = state.current, state.previous
-    ended = rotation.ended(Outcome.PROMOTED, at)
-    changed = [new.current()]
+    versions = [new.make_current()]
     if older:
-        changed.append(older.retired(RetiredBecause.SUPERSEDED))
+        versions.append(older.retire(RetiredBecause.SUPERSEDED))
     if old:
+        # The notice promised `grace_until` as the earliest end, so a late promotion never shortens the grace.
         end = max(rotation.grace_until, at + rotation.grace)
-        changed.append(old.in_grace(end) if rotation.grace else old.retired(RetiredBecause.SUPERSEDED))
+        versions.append(old.put_in_grace(end) if rotation.grace else old.retire(RetiredBecause.SUPERSEDED))
     after = (
-        state.with_versions(*changed)
-        .with_rotation(ended)
+        state.with_versions(*versions)
+        .with_rotation(rotation.end(Outcome.PROMOTED, at))
         .with_client(
+            # An emergency promotion resumes a suspended client (docs/protocol.md §4).
             status=ClientStatus.ACTIVE,
             current_version=new.version_id,
             previous_version=old.version_id if old and rotation.grace else None,
             active_rotation=None,
             last_rotation=rotation.rotation_id,
-            # The first issue starts no interval (protocol.md §6).
+            # The first issue of a client starts no minimum interval (docs/protocol.md §6).
             last_promoted_at=at if old or state.client.last_rotation else None,
         )
     )
@@ -62,21 +70,23 @@ def promote(state: ClientState, at: datetime, _policy: Policy) -> Step:
 
 
 def expire(state: ClientState, at: datetime, _policy: Policy) -> Step:
-    """End a rotation that time ran out on."""
+    """End a rotation that missed its deadline."""
     return end_rotation(state, at, Outcome.EXPIRED)
 
 
 def retire_elapsed(state: ClientState, _at: datetime, _policy: Policy) -> Step:
-    """Retire the version whose grace window is over."""
+    """Retire the version whose grace period has ended."""
     return _retire_previous(state, RetiredBecause.GRACE_ELAPSED)
 
 
 def end_rotation(state: ClientState, at: datetime, outcome: Outcome) -> Step:
-    """Free the lock: the pending version is retired, the rotation completed as canceled or expired."""
-    rotation, pending = _open(state)
-    because = RetiredBecause(outcome.value)
-    ended = rotation.ended(outcome, at)
-    after = state.with_versions(pending.retired(because)).with_rotation(ended).with_client(active_rotation=None)
+    """Release the lock: the pending version is retired, and the rotation completed as canceled or expired."""
+    rotation, pending = _require_open(state)
+    after = (
+        state.with_versions(pending.retire(RetiredBecause(outcome.value)))
+        .with_rotation(rotation.end(outcome, at))
+        .with_client(active_rotation=None)
+    )
     action = {Outcome.CANCELED: "cancel", Outcome.EXPIRED: "expire"}[outcome]
     return Step(action, after, rotation.rotation_id, pending.version_id)
 
@@ -85,29 +95,35 @@ def _retire_previous(state: ClientState, because: RetiredBecause) -> Step:
     previous = state.previous
     if previous is None:
         raise Broken("no version is in grace")
-    after = state.with_versions(previous.retired(because)).with_client(previous_version=None)
+    after = state.with_versions(previous.retire(because)).with_client(previous_version=None)
     return Step("retire", after, previous.rotation_id, previous.version_id)
 
 
-def _open(state: ClientState) -> tuple[Rotation, Version]:
+def _require_open(state: ClientState) -> tuple[Rotation, Version]:
     if state.rotation is None or state.pending is None:
         raise Broken("no rotation is open")
     return state.rotation, state.pending
 
 
-def _cancel_active(case: Case) -> list[Step]:
+def _cancel_active(case: AnyCase) -> list[Step]:
     return [end_rotation(case.state, case.now, Outcome.CANCELED)] if case.state.rotation else []
+
+
+def _cancel_first(case: AnyCase) -> tuple[list[Step], ClientState]:
+    """Return the step that cancels an active rotation, if there is one, and the state after it."""
+    steps = _cancel_active(case)
+    return steps, steps[-1].state if steps else case.state
 
 
 # --- the rotation ----------------------------------------------------------------------------------------------------
 
 
-def open_rotation(case: Case) -> Sequence[Step]:
-    """Take the lock with a new rotation and its pending version; an emergency first cancels what is open."""
-    canceled = _cancel_active(case) if isinstance(case.command, Emergency) else []
-    state = canceled[-1].state if canceled else case.state
+def open_rotation(case: Case[Request]) -> Sequence[Step]:
+    """Take the lock with a new rotation and its pending version; an emergency first cancels the active rotation."""
+    # A plain request got past `no_active_rotation`, so for it there is nothing to cancel.
+    steps, state = _cancel_first(case)
     rotation = _new_rotation(case)
-    opened = (
+    after = (
         state.with_versions(_new_version(case, rotation))
         .with_rotation(rotation)
         .with_client(
@@ -116,11 +132,11 @@ def open_rotation(case: Case) -> Sequence[Step]:
         )
     )
     action = "emergency" if rotation.emergency else "request"
-    return [*canceled, Step(action, opened, rotation.rotation_id, rotation.new_version)]
+    return [*steps, Step(action, after, rotation.rotation_id, rotation.new_version)]
 
 
-def _new_rotation(case: Case) -> Rotation:
-    command: Request = case.command
+def _new_rotation(case: Case[Request]) -> Rotation:
+    command = case.command
     not_before = guards.start(case)
     grace = command.grace if command.grace is not None else timedelta(seconds=case.policy.grace_seconds)
     return Rotation(
@@ -139,17 +155,17 @@ def _new_rotation(case: Case) -> Rotation:
         request_digest=command.digest,
         created_at=case.now,
         emergency=isinstance(command, Emergency),
-        canaries_required=_canaries(case),
+        canaries_required=_required_canaries(case),
     )
 
 
-def _canaries(case: Case) -> int:
-    """Return how many canaries to wait for: none where nothing works yet, or where what leaked is to be replaced."""
+def _required_canaries(case: Case[Request]) -> int:
+    """Return how many canaries the promotion waits for: none for a first issue or an emergency."""
     urgent = isinstance(case.command, Emergency) or case.state.client.current_version is None
     return 0 if urgent else case.policy.canaries
 
 
-def _new_version(case: Case, rotation: Rotation) -> Version:
+def _new_version(case: Case[Request], rotation: Rotation) -> Version:
     return Version(
         client_id=rotation.client_id,
         version_id=rotation.new_version,
@@ -161,133 +177,137 @@ def _new_version(case: Case, rotation: Rotation) -> Version:
     )
 
 
-def store_distribution(case: Case) -> Sequence[Step]:
-    """Store what was sent; from now on the ack deadline runs, longer for a rotation that is scheduled."""
-    command: Distribute = case.command
-    rotation, pending = _open(case.state)
-    soon = case.now + timedelta(seconds=case.policy.ack_deadline_seconds)
-    later = case.now + timedelta(seconds=case.policy.scheduled_ack_deadline_seconds)
-    sent = replace(
-        rotation,
-        phase=Phase.DISTRIBUTED,
-        distributed_at=case.now,
-        ack_deadline=later if rotation.not_before > soon else soon,
-        recipients=command.recipients,
-        distribution_message_id=command.message_id,
+def store_distribution(case: Case[Distribute]) -> Sequence[Step]:
+    """Store the secret's hash and recipients; from now on the deadline for acknowledgements runs."""
+    command = case.command
+    rotation, pending = _require_open(case.state)
+    # A rotation that is scheduled for later than the normal deadline has the longer one.
+    normal = case.now + timedelta(seconds=case.policy.ack_deadline_seconds)
+    scheduled = case.now + timedelta(seconds=case.policy.scheduled_ack_deadline_seconds)
+    after = case.state.with_rotation(
+        replace(
+            rotation,
+            phase=Phase.DISTRIBUTED,
+            distributed_at=case.now,
+            ack_deadline=scheduled if rotation.not_before > normal else normal,
+            recipients=command.recipients,
+            distribution_message_id=command.message_id,
+        )
+    ).with_versions(
+        replace(
+            pending,
+            secret_hash=command.secret_hash,
+            mac_key_ref=command.mac_key_ref,
+            receipt_key=command.receipt_key,
+        )
     )
-    hashed = replace(
-        pending,
-        secret_hash=command.secret_hash,
-        mac_key_ref=command.mac_key_ref,
-        receipt_key=command.receipt_key,
-    )
-    after = case.state.with_versions(hashed).with_rotation(sent)
     return [Step("distribute", after, rotation.rotation_id, pending.version_id)]
 
 
-def add_ack(case: Case) -> Sequence[Step]:
-    """Add one person's ack; the one that makes the quorum makes the rotation acknowledged."""
-    command: Acknowledge = case.command
-    rotation, pending = _open(case.state)
+def add_ack(case: Case[Acknowledge]) -> Sequence[Step]:
+    """Add one person's acknowledgement; with the one that completes the quorum, the rotation is acknowledged."""
+    command = case.command
+    rotation, pending = _require_open(case.state)
     ack = Ack(command.actor.user, command.actor.npub, command.ack_at, command.receipt)
-    acked = replace(rotation, acks=(*rotation.acks, ack))
-    if acked.phase is Phase.DISTRIBUTED and acked.counted_acks(command.people) >= acked.quorum:
-        acked = replace(acked, phase=Phase.ACKNOWLEDGED, acknowledged_at=case.now)
-    return [Step("acknowledge", case.state.with_rotation(acked), rotation.rotation_id, pending.version_id)]
+    rotation = replace(rotation, acks=(*rotation.acks, ack))
+    if rotation.phase is Phase.DISTRIBUTED and rotation.count_acks(command.people) >= rotation.quorum:
+        rotation = replace(rotation, phase=Phase.ACKNOWLEDGED, acknowledged_at=case.now)
+    return [Step("acknowledge", case.state.with_rotation(rotation), rotation.rotation_id, pending.version_id)]
 
 
-def count_canaries(case: Case) -> Sequence[Step]:
-    """Keep the count; the one that makes as many as are required opens the way to promotion."""
-    command: CountCanaries = case.command
-    rotation, pending = _open(case.state)
-    counted = replace(rotation, canaries=command.count)
-    if rotation.awaits_canaries and not counted.awaits_canaries:
-        counted = replace(counted, canaried_at=case.now)
-    return [Step("count_canaries", case.state.with_rotation(counted), rotation.rotation_id, pending.version_id)]
+def count_canaries(case: Case[CountCanaries]) -> Sequence[Step]:
+    """Store the count, and the time at which the required number was reached."""
+    before, pending = _require_open(case.state)
+    after = replace(before, canaries=case.command.count)
+    if before.awaits_canaries and not after.awaits_canaries:
+        after = replace(after, canaried_at=case.now)
+    return [Step("count_canaries", case.state.with_rotation(after), after.rotation_id, pending.version_id)]
 
 
-def cancel(case: Case) -> Sequence[Step]:
+def cancel(case: AnyCase) -> Sequence[Step]:
     """End the active rotation."""
     return _cancel_active(case)
 
 
-# --- going back and ending early -------------------------------------------------------------------------------------
+# --- rollback, early retirement, revocation --------------------------------------------------------------------------
 
 
-def roll_back(case: Case) -> Sequence[Step]:
-    """Swap: the version in grace becomes current, the one left goes into its grace, or dies compromised."""
-    command: Rollback = case.command
-    return [_swap(case, "rollback", Outcome.ROLLED_BACK, compromised=command.compromised)]
+def roll_back(case: Case[Rollback]) -> Sequence[Step]:
+    """Swap the two live versions; the newer one goes into grace, or is retired as compromised."""
+    return [_swap(case, "rollback", Outcome.ROLLED_BACK, compromised=case.command.compromised)]
 
 
-def restore(case: Case) -> Sequence[Step]:
-    """Swap back."""
+def restore(case: AnyCase) -> Sequence[Step]:
+    """Swap the two live versions back."""
     return [_swap(case, "restore", Outcome.PROMOTED, compromised=False)]
 
 
-def _swap(case: Case, action: str, outcome: Outcome, *, compromised: bool) -> Step:
-    back, left, last = case.state.previous, case.state.current, case.state.last
-    if back is None or left is None or last is None or back.not_after is None:
+def _swap(case: AnyCase, action: str, outcome: Outcome, *, compromised: bool) -> Step:
+    previous, current, last = case.state.previous, case.state.current, case.state.last
+    if previous is None or current is None or last is None or previous.not_after is None:
         raise Broken("a version is in grace without a rotation that put it there")
-    leaving = left.retired(RetiredBecause.COMPROMISED) if compromised else left.in_grace(back.not_after)
-    swapped = case.state.with_versions(back.current(), leaving).with_rotation(replace(last, outcome=outcome))
-    after = swapped.with_client(
-        current_version=back.version_id,
-        previous_version=None if compromised else left.version_id,
+    # The window keeps its end whichever version is in it: a swap can neither extend nor shorten a grace period.
+    leaving = current.retire(RetiredBecause.COMPROMISED) if compromised else current.put_in_grace(previous.not_after)
+    after = (
+        case.state.with_versions(previous.make_current(), leaving)
+        .with_rotation(replace(last, outcome=outcome))
+        .with_client(
+            current_version=previous.version_id,
+            previous_version=None if compromised else current.version_id,
+        )
     )
-    return Step(action, after, last.rotation_id, back.version_id)
+    return Step(action, after, last.rotation_id, previous.version_id)
 
 
-def retire_early(case: Case) -> Sequence[Step]:
-    """Retire the version in grace before its time: superseded, so that its tokens die too."""
+def retire_early(case: AnyCase) -> Sequence[Step]:
+    """Retire the version in grace before its time.
+
+    The reason is `superseded` and not `grace_elapsed`, so that the version's access tokens end as well.
+    """
     return [_retire_previous(case.state, RetiredBecause.SUPERSEDED)]
 
 
-def revoke_version(case: Case) -> Sequence[Step]:
-    """Kill one version: pending by canceling, in grace by retiring, current by falling back or suspending."""
-    command: RevokeVersion = case.command
+def revoke_version(case: Case[RevokeVersion]) -> Sequence[Step]:
+    """Retire one version at once: the current one, the one in grace, or the pending one by canceling its rotation."""
     client = case.state.client
-    if command.version_id == client.current_version:
+    if case.command.version_id == client.current_version:
         return _revoke_current(case)
-    if command.version_id == client.previous_version:
-        retired = _retire_previous(case.state, RetiredBecause.REVOKED)
-        return [replace(retired, action="revoke")]
+    if case.command.version_id == client.previous_version:
+        return [replace(_retire_previous(case.state, RetiredBecause.REVOKED), action="revoke")]
     return _cancel_active(case)
 
 
-def _revoke_current(case: Case) -> Sequence[Step]:
-    canceled = _cancel_active(case)
-    state = canceled[-1].state if canceled else case.state
-    current, heir = state.current, state.previous
+def _revoke_current(case: Case[RevokeVersion]) -> Sequence[Step]:
+    """Retire the current version; a version in grace becomes current again, else the client is suspended."""
+    steps, state = _cancel_first(case)
+    current, successor = state.current, state.previous
     if current is None:
         raise Broken("no version is current")
-    dead = current.retired(RetiredBecause.REVOKED)
-    after = state.with_versions(dead, *([heir.current()] if heir else [])).with_client(
-        current_version=heir.version_id if heir else None,
+    versions = [current.retire(RetiredBecause.REVOKED), *([successor.make_current()] if successor else [])]
+    after = state.with_versions(*versions).with_client(
+        current_version=successor.version_id if successor else None,
         previous_version=None,
-        status=state.client.status if heir else ClientStatus.SUSPENDED,
+        status=state.client.status if successor else ClientStatus.SUSPENDED,
     )
-    return [*canceled, Step("revoke", after, current.rotation_id, current.version_id)]
+    return [*steps, Step("revoke", after, current.rotation_id, current.version_id)]
 
 
-def revoke_client(case: Case) -> Sequence[Step]:
-    """Kill all versions and the client, for good."""
-    canceled = _cancel_active(case)
-    state = canceled[-1].state if canceled else case.state
-    dead = [version.retired(RetiredBecause.REVOKED) for version in state.live]
-    after = state.with_versions(*dead).with_client(
+def revoke_client(case: AnyCase) -> Sequence[Step]:
+    """Retire all versions and revoke the client, for good."""
+    steps, state = _cancel_first(case)
+    versions = [version.retire(RetiredBecause.REVOKED) for version in state.live]
+    after = state.with_versions(*versions).with_client(
         status=ClientStatus.REVOKED, current_version=None, previous_version=None
     )
-    return [*canceled, Step("revoke_client", after)]
+    return [*steps, Step("revoke_client", after)]
 
 
-def suspend(case: Case) -> Sequence[Step]:
-    """Let nothing verify; what is open is canceled."""
-    canceled = _cancel_active(case)
-    state = canceled[-1].state if canceled else case.state
-    return [*canceled, Step("suspend", state.with_client(status=ClientStatus.SUSPENDED))]
+def suspend(case: AnyCase) -> Sequence[Step]:
+    """Suspend the client and cancel its active rotation."""
+    steps, state = _cancel_first(case)
+    return [*steps, Step("suspend", state.with_client(status=ClientStatus.SUSPENDED))]
 
 
-def resume(case: Case) -> Sequence[Step]:
-    """Let live versions verify again."""
+def resume(case: AnyCase) -> Sequence[Step]:
+    """Make the client active again."""
     return [Step("resume", case.state.with_client(status=ClientStatus.ACTIVE))]

@@ -121,6 +121,4 @@ def _promotions(state: ClientState) -> Iterator[str]:
 
 def _ratified(rotation: Rotation) -> bool:
     recipients = {(item.user, item.npub) for item in rotation.recipients}
-    return rotation.counted_acks() >= rotation.quorum and all(
-        (ack.user, ack.npub) in recipients for ack in rotation.acks
-    )
+    return rotation.count_acks() >= rotation.quorum and all((ack.user, ack.npub) in recipients for ack in rotation.acks)

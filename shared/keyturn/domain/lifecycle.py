@@ -1,4 +1,4 @@
-"""The lifecycle of a client's secrets, on one page (protocol.md §4).
+"""The lifecycle of a client's secrets, on one page (docs/protocol.md §4).
 
     rotation                                                      version            client
     ────────                                                      ───────            ──────
@@ -18,23 +18,25 @@
 
 Rules:
 
-1. A decision is pure: (state, command, policy, now) → steps and the state they lead to, or a typed refusal.
-2. What time alone brings is `settle`. It is applied before every guard and after every effect, by the verifier to what
-   it reads, and by the sweeper to what nobody touches: so no lateness of any process changes what is accepted.
-3. `due` says what time brings next and when it took effect. `settle` carries out, in order, what is due, as of the
-   instant at which it became due: settling once late equals settling often (test: path independence).
-4. A row of TABLE is a command: its guards in order, its effect, and when it needs a second person.
-5. Every step becomes one audit entry.
+1. A decision is a pure function: (state, command, policy, now) → the state after it and its transitions, or a refusal.
+2. `settle` applies what time alone brings: a promotion, an expiry, the end of a grace period. Every command settles the
+   state before its guards and after its effect; the verifier settles what it reads; the sweeper writes the result down
+   for clients without commands. So a process that is late never changes which secret is accepted.
+3. `due` returns the next such step and the instant at which it takes effect. `settle` carries the steps out in order,
+   each as of its own instant, so settling once and late equals settling often (a test holds this).
+4. A row of TABLE describes a command: its guards in order, its effect, and whether a second admin must approve it.
+5. Every step becomes exactly one audit entry.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from keyturn.domain import commands, effects, guards
 from keyturn.domain.audit_chain import Transition
+from keyturn.domain.commands import AdminCommand
 from keyturn.domain.effects import Step
 from keyturn.domain.guards import Case
 from keyturn.domain.model import Approval, ClientStatus, Phase
@@ -49,23 +51,26 @@ if TYPE_CHECKING:
 
 APPROVAL_LASTS = timedelta(hours=1)
 SECOND_PERSON_FROM = 3
-"""A group of at least so many people needs two of them for what cannot be undone."""
+"""From this many people on, a group needs two of them for a command that cannot be undone (docs/protocol.md §7)."""
+
+C = TypeVar("C", bound="Command")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One command: what refuses it, what it does, and whether two people must want it."""
+class Row(Generic[C]):
+    """One command: the guards that can refuse it, its effect, and whether a second admin must approve it."""
 
-    guards: tuple[Callable[[Case], None], ...]
-    effect: Callable[[Case], Iterator[Step] | Any]
-    second_person: Callable[[Any], bool] = lambda _command: False
+    command: type[C]
+    guards: tuple[Callable[[Case[C]], None], ...]
+    effect: Callable[[Case[C]], Sequence[Step]]
+    second_person: Callable[[C], bool] = lambda _command: False
 
 
 def _always(_command: object) -> bool:
     return True
 
 
-_ASK = (
+_REQUEST_GUARDS = (
     guards.authorised,
     guards.through_own_group,
     guards.unused_names,
@@ -73,52 +78,69 @@ _ASK = (
     guards.quorum_reachable,
 )
 
-TABLE: Mapping[type, Row] = {
-    commands.Request: Row(
-        (*_ASK, guards.active, guards.no_active_rotation, guards.no_grace_in_progress, guards.interval_kept,
+_ROWS: tuple[Row[Any], ...] = (
+    Row(
+        commands.Request,
+        (*_REQUEST_GUARDS, guards.active, guards.no_active_rotation, guards.no_grace_in_progress, guards.interval_kept,
          guards.within_rates),
         effects.open_rotation,
     ),
-    commands.Emergency: Row((*_ASK, guards.not_revoked, guards.within_rates), effects.open_rotation),
-    commands.Distribute: Row((guards.rotation_open, guards.undistributed), effects.store_distribution),
-    commands.Acknowledge: Row(
+    Row(
+        commands.Emergency,
+        (*_REQUEST_GUARDS, guards.not_revoked, guards.within_rates),
+        effects.open_rotation,
+    ),
+    Row(commands.Distribute, (guards.rotation_open, guards.undistributed), effects.store_distribution),
+    Row(
+        commands.Acknowledge,
         (guards.rotation_open, guards.distributed, guards.in_time, guards.recipient, guards.same_secret,
          guards.receipt_valid, guards.first_ack),
         effects.add_ack,
     ),
-    commands.CountCanaries: Row(
-        (guards.rotation_open, guards.distributed, guards.more_canaries), effects.count_canaries
+    Row(
+        commands.CountCanaries,
+        (guards.rotation_open, guards.distributed, guards.more_canaries),
+        effects.count_canaries,
     ),
-    commands.Cancel: Row((guards.authorised, guards.rotation_open), effects.cancel),
-    commands.Rollback: Row(
+    Row(commands.Cancel, (guards.authorised, guards.rotation_open), effects.cancel),
+    Row(
+        commands.Rollback,
         (guards.authorised, guards.active, guards.no_active_rotation, guards.not_rolled_back, guards.time_to_go_back),
         effects.roll_back,
     ),
-    commands.Restore: Row(
+    Row(
+        commands.Restore,
         (guards.authorised, guards.active, guards.no_active_rotation, guards.rolled_back, guards.time_to_go_back),
         effects.restore,
     ),
-    commands.Retire: Row((guards.authorised, guards.not_revoked, guards.in_grace), effects.retire_early, _always),
-    commands.RetireSilent: Row(
-        (guards.active, guards.in_grace, guards.not_rolled_back, guards.long_silent), effects.retire_early
+    Row(commands.Retire, (guards.authorised, guards.not_revoked, guards.in_grace), effects.retire_early, _always),
+    Row(
+        commands.RetireSilent,
+        (guards.active, guards.in_grace, guards.not_rolled_back, guards.long_silent),
+        effects.retire_early,
     ),
-    commands.RevokeVersion: Row(
+    Row(
+        commands.RevokeVersion,
         (guards.authorised, guards.not_revoked, guards.live_or_pending),
         effects.revoke_version,
         lambda command: command.force,
     ),
-    commands.RevokeSighted: Row(
-        (guards.authorised, guards.not_revoked, guards.live_or_pending, guards.sighted), effects.revoke_version
+    Row(
+        commands.RevokeSighted,
+        (guards.authorised, guards.not_revoked, guards.live_or_pending, guards.sighted),
+        effects.revoke_version,
     ),
-    commands.RevokeClient: Row((guards.authorised, guards.not_revoked), effects.revoke_client, _always),
-    commands.Suspend: Row((guards.authorised, guards.active), effects.suspend),
-    commands.Resume: Row((guards.authorised, guards.suspended), effects.resume),
-}  # fmt: skip
+    Row(commands.RevokeClient, (guards.authorised, guards.not_revoked), effects.revoke_client, _always),
+    Row(commands.Suspend, (guards.authorised, guards.active), effects.suspend),
+    Row(commands.Resume, (guards.authorised, guards.suspended), effects.resume),
+)  # fmt: skip
+
+TABLE: Mapping[type, Row[Any]] = {row.command: row for row in _ROWS}
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What time brings next: since when, and the step."""
+    """The next step that time alone takes, and the instant at which it takes effect."""
 
     at: datetime
     step: Callable[[ClientState, datetime, Policy], Step]
@@ -126,7 +148,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a command comes to: the state after, its transitions in order, and whether a second person is awaited."""
+    """The state after a command, its transitions in order, and whether it still needs a second admin's approval."""
 
     state: ClientState
     transitions: tuple[Transition, ...]
@@ -134,7 +156,8 @@ class Decision:
 
 
 def due(state: ClientState, policy: Policy) -> Due | None:
-    """Return what time alone brings next, or None. Retiring comes before promoting at the same instant."""
+    """Return the next step that time alone takes, or None."""
+    # `min` returns the first of equals: at the same instant the version in grace is retired before the promotion.
     return min((*_grace_due(state), *_rotation_due(state, policy)), key=lambda item: item.at, default=None)
 
 
@@ -152,19 +175,19 @@ def _rotation_due(state: ClientState, policy: Policy) -> Iterator[Due]:
     elif rotation.phase is Phase.DISTRIBUTED and rotation.ack_deadline:
         yield Due(rotation.ack_deadline, effects.expire)
     elif rotation.acknowledged_at:
-        since = max(rotation.acknowledged_at, rotation.not_before)
-        may = state.client.status is ClientStatus.ACTIVE or rotation.emergency
-        late = since + timedelta(seconds=policy.promote_deadline_seconds)
-        if may and not rotation.awaits_canaries:
-            yield Due(max(since, rotation.canaried_at or since), effects.promote)
+        ready_at = max(rotation.acknowledged_at, rotation.not_before)
+        promotable = state.client.status is ClientStatus.ACTIVE or rotation.emergency
+        if promotable and not rotation.awaits_canaries:
+            yield Due(max(ready_at, rotation.canaried_at or ready_at), effects.promote)
         else:
-            yield Due(late, effects.expire)
+            yield Due(ready_at + timedelta(seconds=policy.promote_deadline_seconds), effects.expire)
 
 
 def next_due_at(state: ClientState, policy: Policy) -> datetime | None:
-    """Return when the sweeper must look at this client next.
+    """Return when the sweeper must next look at this client; None if there is nothing to wait for.
 
-    Meanwhile a rotation that is not sent yet is published again, and for one that awaits canaries they are counted.
+    Earlier than the next step in two cases: a rotation that was not distributed is published again, and canaries are
+    counted while a rotation waits for them.
     """
     upcoming = due(state, policy)
     rotation = state.rotation
@@ -176,7 +199,7 @@ def next_due_at(state: ClientState, policy: Policy) -> datetime | None:
 
 
 def settle(state: ClientState, policy: Policy, now: datetime) -> Decision:
-    """Carry out what time alone has brought by `now`, oldest first."""
+    """Return the state after everything that time alone has brought by `now`, oldest first."""
     transitions: list[Transition] = []
     while (item := due(state, policy)) and item.at <= now:
         step = item.step(state, item.at, policy)
@@ -186,33 +209,38 @@ def settle(state: ClientState, policy: Policy, now: datetime) -> Decision:
 
 
 def decide(state: ClientState, command: Command, policy: Policy, now: datetime) -> Decision:
-    """Return what `command` comes to at `now` (the store's read time), or raise its `Refusal`."""
+    """Return the decision on `command` at `now` (the store's read time), or raise its `Refusal`."""
     settled = settle(state, policy, now)
     row = TABLE[type(command)]
     case = Case(settled.state, command, policy, now)
     for guard in row.guards:
         guard(case)
-    if row.second_person(command):
-        if not _seconded(case):
-            return _approved(case, settled)
-        case = replace(case, state=case.state.with_client(approvals=_approvals_besides(case)))
-    done = _carried_out(case, row, settled)
-    after = settle(done.state, policy, now)
-    return Decision(after.state, (*done.transitions, *after.transitions))
+    if isinstance(command, AdminCommand) and row.second_person(command):
+        if not _has_second_person(case.state, command, now):
+            return _approve(settled, command, now)
+        # The approvals are used up: the same command needs two people again.
+        approvals = _other_approvals(case.state, command, now)
+        case = replace(case, state=case.state.with_client(approvals=approvals))
+    decision = _apply(row, case, settled.transitions)
+    after = settle(decision.state, policy, now)
+    return Decision(after.state, (*decision.transitions, *after.transitions))
 
 
-def decide_together(state: ClientState, wanted: Sequence[Command], policy: Policy, now: datetime) -> Decision:
-    """Return what several commands come to, each resting on the one before, as one decision; none if one is refused."""
+def decide_all(state: ClientState, sequence: Sequence[Command], policy: Policy, now: datetime) -> Decision:
+    """Return one decision on several commands, each decided on the state after the one before.
+
+    If one is refused, its `Refusal` is raised and there is no decision.
+    """
     decision = Decision(state, ())
-    for command in wanted:
-        done = decide(decision.state, command, policy, now)
-        awaits = decision.awaits_second_person or done.awaits_second_person
-        decision = Decision(done.state, (*decision.transitions, *done.transitions), awaits)
+    for command in sequence:
+        latest = decide(decision.state, command, policy, now)
+        awaits = decision.awaits_second_person or latest.awaits_second_person
+        decision = Decision(latest.state, (*decision.transitions, *latest.transitions), awaits)
     return decision
 
 
-def _carried_out(case: Case, row: Row, settled: Decision) -> Decision:
-    transitions = list(settled.transitions)
+def _apply(row: Row[Any], case: Case[Command], earlier: Sequence[Transition]) -> Decision:
+    transitions = list(earlier)
     state = case.state
     for step in row.effect(case):
         transitions.append(_transition(state, step, command=case.command))
@@ -220,32 +248,45 @@ def _carried_out(case: Case, row: Row, settled: Decision) -> Decision:
     return Decision(state, tuple(transitions))
 
 
-def _act(command: commands.AdminCommand) -> str:
+# --- the second person -----------------------------------------------------------------------------------------------
+
+
+def _act(command: AdminCommand) -> str:
+    """Return the text that identifies a command for approvals: two people must want exactly the same."""
     return f"{type(command).__name__}:{getattr(command, 'version_id', '')}:{getattr(command, 'force', '')}"
 
 
-def _seconded(case: Case) -> bool:
-    act, since = _act(case.command), case.now - APPROVAL_LASTS
-    earlier = {item.user for item in case.state.client.approvals if item.act == act and item.at > since}
-    others = case.command.people - {case.command.actor.user}
-    return len(case.command.people) < SECOND_PERSON_FROM or bool(earlier & others)
+def _has_second_person(state: ClientState, command: AdminCommand, now: datetime) -> bool:
+    if len(command.people) < SECOND_PERSON_FROM:
+        return True
+    act, since = _act(command), now - APPROVAL_LASTS
+    approvers = {item.user for item in state.client.approvals if item.act == act and item.at > since}
+    # Only people who are still members count, and never the actor.
+    return bool(approvers & (command.people - {command.actor.user}))
 
 
-def _approvals_besides(case: Case, user: str | None = None) -> tuple[Approval, ...]:
-    """Return the approvals that last, but for this act's (only `user`'s, when given)."""
-    act, since = _act(case.command), case.now - APPROVAL_LASTS
-    lasting = (item for item in case.state.client.approvals if item.at > since)
-    return tuple(item for item in lasting if item.act != act or item.user != (user or item.user))
+def _other_approvals(
+    state: ClientState, command: AdminCommand, now: datetime, user: str | None = None
+) -> tuple[Approval, ...]:
+    """Return the unexpired approvals without those for this command; with `user`, without that user's only."""
+    act, since = _act(command), now - APPROVAL_LASTS
+    unexpired = (item for item in state.client.approvals if item.at > since)
+    return tuple(item for item in unexpired if item.act != act or (user is not None and item.user != user))
 
 
-def _approved(case: Case, settled: Decision) -> Decision:
-    mine = Approval(_act(case.command), case.command.actor.user, case.now)
-    step = Step("approve", case.state.with_client(approvals=(*_approvals_besides(case, mine.user), mine)))
-    entry = _transition(case.state, step, command=case.command)
-    return Decision(step.state, (*settled.transitions, entry), awaits_second_person=True)
+def _approve(settled: Decision, command: AdminCommand, now: datetime) -> Decision:
+    """Return the decision that only adds the actor's approval."""
+    state, user = settled.state, command.actor.user
+    approvals = (*_other_approvals(state, command, now, user), Approval(_act(command), user, now))
+    step = Step("approve", state.with_client(approvals=approvals))
+    transition = _transition(state, step, command=command)
+    return Decision(step.state, (*settled.transitions, transition), awaits_second_person=True)
 
 
-def _transition(before: ClientState, step: Step, *, actor: str = "", command: Any = None) -> Transition:  # noqa: ANN401 - any row's command
+# --- the audit -------------------------------------------------------------------------------------------------------
+
+
+def _transition(before: ClientState, step: Step, *, actor: str = "", command: object = None) -> Transition:
     person = getattr(command, "actor", None)
     ids = {
         "client_id": before.client.client_id,

@@ -1,4 +1,7 @@
-"""The values that a lifecycle decision rests on: client, version, rotation, and the state that holds them together."""
+"""The data of the lifecycle: client, version, rotation, and the state of one client (docs/protocol.md §3).
+
+Field names are the names in the stored documents.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class ClientKind(StrEnum):
 
 
 class ClientStatus(StrEnum):
-    """Whether a client's live versions verify."""
+    """Whether a client's live versions verify: only while it is active. `revoked` is final."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -29,7 +32,7 @@ class ClientStatus(StrEnum):
 
 
 class VersionState(StrEnum):
-    """Where a version is in its life; `current` and `grace` are live."""
+    """The state of a version. `current` and `grace` are live: they verify."""
 
     PENDING = "pending"
     CURRENT = "current"
@@ -49,7 +52,7 @@ class RetiredBecause(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far a rotation is."""
+    """How far a rotation has come."""
 
     REQUESTED = "requested"
     DISTRIBUTED = "distributed"
@@ -76,7 +79,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Who could open a notice: a leaf of a group at the notice's epoch."""
+    """A device that could open a notice: a leaf of a group at the notice's epoch."""
 
     user: str
     npub: str
@@ -86,7 +89,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """One person's proof to hold the secret; `receipt` is public (an Ed25519 signature), None where policy allows."""
+    """One person's proof of possessing the secret. `receipt` is a signature (Ed25519); None where policy allows."""
 
     user: str
     npub: str
@@ -96,7 +99,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One secret of a client; the secret itself is nowhere in it."""
+    """One secret of a client, by its hash. The secret itself is stored nowhere."""
 
     client_id: str
     version_id: str
@@ -113,22 +116,22 @@ class Version:
     not_after: datetime | None = None
     retired_because: RetiredBecause | None = None
 
-    def retired(self, because: RetiredBecause) -> Version:
-        """Return this version dead."""
+    def retire(self, because: RetiredBecause) -> Version:
+        """Return this version as retired; nothing brings it back."""
         return replace(self, state=VersionState.RETIRED, retired_because=because)
 
-    def current(self) -> Version:
-        """Return this version as the one that has no end."""
+    def make_current(self) -> Version:
+        """Return this version as the current one, which has no end."""
         return replace(self, state=VersionState.CURRENT, not_after=None)
 
-    def in_grace(self, not_after: datetime) -> Version:
-        """Return this version as the one that still verifies until `not_after`."""
+    def put_in_grace(self, not_after: datetime) -> Version:
+        """Return this version as the previous one, which verifies until `not_after`."""
         return replace(self, state=VersionState.GRACE, not_after=not_after)
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """One run of the lifecycle."""
+    """One run of the lifecycle, from its request to its outcome."""
 
     rotation_id: str
     client_id: str
@@ -156,37 +159,37 @@ class Rotation:
     acks: tuple[Ack, ...] = ()
     canaries_required: int = 0
     canaries: int = 0
-    """How many of the integrator's own instances are known to have proved that they hold the secret."""
+    """How many of the integrator's own instances have proved that they hold the secret."""
     canaried_at: datetime | None = None
-    """When they were as many as required."""
+    """When the required number was reached."""
 
     @property
     def awaits_canaries(self) -> bool:
-        """Whether more of them have to come before the promotion, and may: the secret is out."""
+        """Whether the promotion still needs canaries, and the secret is distributed, so that they can come."""
         return self.canaries < self.canaries_required and self.phase in {Phase.DISTRIBUTED, Phase.ACKNOWLEDGED}
 
     @property
     def grace(self) -> timedelta:
-        """How long the old version goes on verifying after promotion."""
+        """How long the old version keeps verifying after the promotion."""
         return timedelta(milliseconds=self.grace_duration_ms)
 
-    def counts(self, user: str) -> bool:
-        """Return whether that person's ack counts: with quorum ≥ 2 the requester's own does not."""
+    def ack_counts(self, user: str) -> bool:
+        """Return whether that person's ack counts: from a quorum of 2 on, the requester's own does not (§6)."""
         return self.quorum == 1 or user != self.requested_by.user
 
-    def counted_acks(self, people: frozenset[str] | None = None) -> int:
-        """Return how many people's acks count towards the quorum; of `people` only, if they are given."""
-        users = {ack.user for ack in self.acks if self.counts(ack.user)}
+    def count_acks(self, people: frozenset[str] | None = None) -> int:
+        """Return how many people's acks count towards the quorum; with `people`, only theirs."""
+        users = {ack.user for ack in self.acks if self.ack_counts(ack.user)}
         return len(users if people is None else users & people)
 
-    def ended(self, outcome: Outcome, at: datetime) -> Rotation:
-        """Return this rotation completed."""
+    def end(self, outcome: Outcome, at: datetime) -> Rotation:
+        """Return this rotation as completed."""
         return replace(self, phase=Phase.COMPLETED, outcome=outcome, completed_at=at)
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One person's consent to an act that needs a second one; `act` says exactly which."""
+    """One person's approval of a command that two people must want; `act` identifies the command exactly."""
 
     act: str
     user: str
@@ -195,7 +198,10 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An external integrator. Every command on a client writes this document: it is where races are decided."""
+    """An external integrator.
+
+    Every command on a client writes its document, so of two commands at once only one commits; the other reads again.
+    """
 
     client_id: str
     kind: ClientKind
@@ -206,14 +212,14 @@ class Client:
     previous_version: str | None = None
     active_rotation: str | None = None
     last_rotation: str | None = None
-    """The rotation that brought the current version and its predecessor together: what rollback and restore undo."""
+    """The rotation that made one live version succeed the other: the one that rollback and restore act on."""
     last_promoted_at: datetime | None = None
     policy: Mapping[str, int | bool] = field(default_factory=dict)
     tokens: TokenTerms = DEFAULT_TERMS
     recent_requests: tuple[datetime, ...] = ()
     approvals: tuple[Approval, ...] = ()
     recently_retired: tuple[str, ...] = ()
-    """The last versions that were retired, oldest first: whoever presents one of theirs has an old copy or a leak."""
+    """The last versions that were retired, oldest first. Use of such a secret is a sign of an old copy or of a leak."""
     audit_head: Head = field(default_factory=Head)
     revision: int = 0
 
@@ -222,7 +228,7 @@ class Client:
 class ClientState:
     """Everything that a decision about one client rests on, read at one instant.
 
-    `versions` holds at least current, previous and pending, `rotations` the active and the last one, each by its id.
+    `versions` has at least the current, previous and pending one by id, `rotations` the active and the last one.
     """
 
     client: Client
@@ -231,18 +237,18 @@ class ClientState:
 
     @property
     def current(self) -> Version | None:
-        """The version that verifies without an end."""
-        return _named(self.versions, self.client.current_version)
+        """The version that verifies until it is replaced."""
+        return _look_up(self.versions, self.client.current_version)
 
     @property
     def previous(self) -> Version | None:
         """The version in grace."""
-        return _named(self.versions, self.client.previous_version)
+        return _look_up(self.versions, self.client.previous_version)
 
     @property
     def pending(self) -> Version | None:
-        """The version that the active rotation brings."""
-        return _named(self.versions, self.rotation.new_version) if self.rotation else None
+        """The version that the active rotation created."""
+        return _look_up(self.versions, self.rotation.new_version) if self.rotation else None
 
     @property
     def live(self) -> tuple[Version, ...]:
@@ -252,12 +258,12 @@ class ClientState:
     @property
     def rotation(self) -> Rotation | None:
         """The rotation that holds the client's lock."""
-        return _named(self.rotations, self.client.active_rotation)
+        return _look_up(self.rotations, self.client.active_rotation)
 
     @property
     def last(self) -> Rotation | None:
-        """The rotation that rollback and restore undo and redo."""
-        return _named(self.rotations, self.client.last_rotation)
+        """The rotation that rollback and restore act on."""
+        return _look_up(self.rotations, self.client.last_rotation)
 
     def with_client(self, **changes: object) -> ClientState:
         """Return this state with changed fields of its client."""
@@ -275,7 +281,7 @@ class ClientState:
 _T = TypeVar("_T")
 
 
-def _named(loaded: Mapping[str, _T], name: str | None) -> _T | None:
-    if name is not None and name not in loaded:
-        raise Broken("a client names a document that is not there")
-    return None if name is None else loaded[name]
+def _look_up(documents: Mapping[str, _T], name: str | None) -> _T | None:
+    if name is not None and name not in documents:
+        raise Broken("a client refers to a document that does not exist")
+    return None if name is None else documents[name]

@@ -26,7 +26,7 @@ AGAIN: dict[str, tuple[Exception, int]] = {
 }
 NEVER: dict[str, Exception] = {
     "there is no such thing": NotFound("unknown_client", "There is no such client."),
-    "the state does not allow it": Conflict("rotation_not_open", "The rotation is not open any more."),
+    "the state does not allow it": Conflict("rotation_not_open", "The rotation is no longer open."),
 }
 
 

@@ -150,7 +150,7 @@ class Leak:
             return lifecycle.decide(state, revoke, policy, now), ""
         try:
             both: list[Command] = [revoke, self._emergency(sighting, revoke, reading)]
-            return lifecycle.decide_together(state, both, policy, now), ""
+            return lifecycle.decide_all(state, both, policy, now), ""
         except (PolicyViolation, RateLimited) as refusal:  # only the request can meet with these
             return lifecycle.decide(state, revoke, policy, now), refusal.reason
 

@@ -49,7 +49,7 @@ def _ack_answer(rotation: Rotation) -> dict[str, Value]:
         "rotation_id": rotation.rotation_id,
         "client_id": rotation.client_id,
         "version_id": rotation.new_version,
-        "acks": rotation.counted_acks(),
+        "acks": rotation.count_acks(),
         "quorum": rotation.quorum,
         "phase": rotation.phase.value,
         "outcome": rotation.outcome.value if rotation.outcome else None,
