@@ -1,69 +1,75 @@
-# A handful of verbs to work by. Each sets up .venv with what it needs, pinned by hash, and uses it.
+# The commands to work with. Each one sets up .venv with what it needs, pinned by hash, and uses it.
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-emit-index-url --no-emit-find-links --no-annotate
+	--no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml
 
-.PHONY: demo test lint format bench coverage soak mutants package lock clean
+.PHONY: demo test lint format bench coverage soak mutants package wheel lock clean
 
-demo: .venv/.local  ## the main job from nothing to retired, on this machine
+demo: .venv/.local  ## run a whole rotation on this machine, from an empty folder to a retired secret
 	@$(BIN)/keyturn demo
 
-test: .venv/.dev  ## all tests; tiers whose real parts are missing are named (REQUIRE_EMULATORS=1: they fail)
+test: .venv/.dev  ## run all tests; without the emulators some are skipped (REQUIRE_EMULATORS=1: they fail)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: .venv/.dev  ## what must pass before every commit
+lint: .venv/.dev  ## run every check that a commit must pass
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@if command -v terraform >/dev/null; then terraform fmt -check -recursive terraform; \
-	else echo "terraform fmt: not run (no terraform on this machine)"; test -z "$(REQUIRE_EMULATORS)"; fi
+	else echo "terraform fmt: skipped, because terraform is not installed"; test -z "$(REQUIRE_EMULATORS)"; fi
 
-format: .venv/.dev
+format: .venv/.dev  ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev  ## ratios in one run; writes build/bench.json
+bench: .venv/.dev  ## measure all ratios in one run and write build/bench.json
 	@$(BIN)/python -m bench
 
-coverage: .venv/.dev  ## branch coverage of the MLS library, at least 95 %
+coverage: .venv/.dev  ## require 95 % branch coverage of the MLS library
 	@$(BIN)/coverage run --source shared/keyturn/mls -m pytest -q tests/mls -p no:cacheprovider --ignore tests/mls/test_machine.py
 	@$(BIN)/coverage report --fail-under 95
 
-soak: .venv/.dev  ## what takes a while: MLS sequences; verifiers' histories, in processes and by the million
+soak: .venv/.dev  ## run the long tests: MLS sequences, verifiers in several processes, ten million checks
 	MLS_SEQUENCES=10000 $(BIN)/python -m pytest tests/mls/test_machine.py
 	VERIFIER_HISTORIES=100000 $(BIN)/python -m pytest -n 2 tests/verifier/test_histories.py
 	VERIFIER_SECONDS=600 $(BIN)/python -m pytest -s tests/verifier/test_processes.py
 	VERIFIER_CHECKS=10000000 $(BIN)/python -m pytest -s tests/verifier/test_soak.py
 
-mutants: .venv/.dev  ## mutation score of the MLS library's validating parts
+mutants: .venv/.dev  ## compute the mutation score of the MLS library's validating parts
 	$(BIN)/mutmut run && $(BIN)/mutmut results
 
-package: .venv/.local  ## the one archive of all doors; prints where it is
-	@$(BIN)/python -m keyturn.local.package
+package:  ## write the archive that all functions are deployed from, and print its path; installs nothing
+	@test -n "$(PYTHON)" || { echo "keyturn requires Python 3.11 or later." >&2; exit 1; }
+	@PYTHONPATH=shared $(PYTHON) -m keyturn.local.package
 
-lock: .venv/.dev  ## resolve the pins anew
-	$(COMPILE) --group doors --output-file requirements.txt
-	$(COMPILE) pyproject.toml --output-file requirements/local.txt
-	$(COMPILE) pyproject.toml --group dev --extra bench --output-file requirements/dev.txt
+wheel: .venv/.dev  ## build the wheel and the source distribution into dist/, and print their paths
+	@rm -f dist/keyturn-*
+	@$(BIN)/uv build --quiet --out-dir dist >&2
+	@ls dist/keyturn-*
 
-clean:
-	rm -rf .venv build
+lock: .venv/.dev  ## resolve the pinned versions again
+	$(COMPILE) --extra server --extra gcp --output-file requirements.txt
+	$(COMPILE) --extra cli --extra server --output-file requirements/local.txt
+	$(COMPILE) --all-extras --group dev --output-file requirements/dev.txt
+
+clean:  ## delete everything that these commands created
+	rm -rf .venv build dist
 
 .venv/pyvenv.cfg:
-	@test -n "$(PYTHON)" || { echo "keyturn needs Python 3.11 or later, with venv (Debian: python3-venv)."; exit 1; }
-	@echo "setting up .venv with $(PYTHON), once …"
-	@$(PYTHON) -m venv .venv
+	@test -n "$(PYTHON)" || { echo "keyturn requires Python 3.11 or later, with venv (Debian: python3-venv)." >&2; exit 1; }
+	@echo "Creating .venv with $(PYTHON) …" >&2
+	@$(PYTHON) -m venv .venv >&2
 
 .venv/.local: .venv/pyvenv.cfg requirements/local.txt pyproject.toml
-	@$(INSTALL) --require-hashes -r requirements/local.txt
-	@$(INSTALL) --no-deps --editable .
+	@$(INSTALL) --require-hashes -r requirements/local.txt >&2
+	@$(INSTALL) --no-deps --editable . >&2
 	@touch $@
 
 .venv/.dev: .venv/.local requirements/dev.txt
-	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@$(INSTALL) --require-hashes -r requirements/dev.txt >&2
 	@touch $@

@@ -1,21 +1,31 @@
+"""The deployment archive: reproducible bytes, and exactly the modules that the functions import."""
+
+from __future__ import annotations
+
 import hashlib
 import io
 import shutil
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+import grimp
 import pytest
-from keyturn.local.package import FILES, FOLDERS, ROOT, archive, contents, write
+from keyturn.local.package import FILES, ROOT, archive, contents, imported_modules, write
 
 from main import DOORS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENTRIES = ("functions", "keyturn.entry.handlers", "keyturn.entry.openapi")
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     for name in FILES:
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("functions", "shared"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
 
@@ -39,12 +49,50 @@ def test_the_names_are_sorted_and_the_times_are_one() -> None:
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
 
 
-def test_it_holds_every_door_and_nothing_but_modules_and_requirements(tree: Path) -> None:
-    (tree / "shared" / ".env").write_text("something that somebody left here")
+def test_it_holds_every_function_and_no_file_that_somebody_left_in_the_tree(tree: Path) -> None:
+    (tree / "shared" / ".env").write_text("a secret")
     (tree / "functions" / "keys.json").write_text("{}")
     names = set(contents(tree))
     assert {f"functions/{door}/main.py" for door in DOORS} <= names
-    assert {name for name in names if not name.endswith(".py")} == {"requirements.txt"}
+    assert {name for name in names if not name.endswith((".py", ".sql"))} == {"requirements.txt"}
+
+
+def test_it_holds_exactly_the_modules_that_another_tool_finds_imported() -> None:
+    graph = grimp.build_graph("functions", "keyturn", exclude_type_checking_imports=True, cache_dir=None)
+    entries = {name for name in graph.modules if name.startswith(ENTRIES)}
+    found = entries.union(*(graph.find_upstream_modules(name) for name in entries))
+    packages = {name.rsplit(".", count)[0] for name in found for count in range(1, name.count(".") + 1)}
+    assert set(imported_modules(ROOT)) == found | packages
+
+
+@pytest.mark.parametrize("room", ["agent", "cli", "console", "device", "local", "proxy", "witness"])
+def test_it_holds_no_room_that_functions_must_not_import(room: str) -> None:
+    assert [name for name in contents(ROOT) if name.startswith(f"shared/keyturn/{room}/")] == []
+
+
+def test_an_import_that_only_runs_inside_a_function_is_followed_and_one_for_types_is_not(tree: Path) -> None:
+    source = tree / "shared" / "keyturn"
+    for name in ("late", "typed", "relative"):
+        (source / f"{name}.py").write_text("")
+    (tree / "functions" / "status" / "main.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import keyturn.typed\n"
+        "def status(request):\n    from keyturn.late import nothing\n"
+    )
+    (source / "late.py").write_text("from . import relative\n")
+    modules = imported_modules(tree)
+    assert {"keyturn.late", "keyturn.relative"} <= set(modules)
+    assert "keyturn.typed" not in modules
+
+
+def test_a_data_file_is_included_if_a_module_beside_it_names_it(tree: Path) -> None:
+    folder = tree / "functions" / "status"
+    (folder / "query.sql").write_text("SELECT 1")
+    (folder / "other.sql").write_text("SELECT 2")
+    (folder / "main.py").write_text('QUERY = "query.sql"\n')
+    assert [name for name in contents(tree) if name.startswith("functions/status/") and name.endswith(".sql")] == [
+        "functions/status/query.sql"
+    ]
 
 
 def test_a_deployments_own_certificates_go_along(tree: Path) -> None:
@@ -54,11 +102,6 @@ def test_a_deployments_own_certificates_go_along(tree: Path) -> None:
     (tree / "trust" / "private.key").write_text("something that somebody left here")
     added = set(contents(tree)) - set(contents(ROOT))
     assert added == {"trust/apple.pem", "trust/webauthn/packed.pem"}
-
-
-def test_no_door_needs_a_file_that_is_left_out() -> None:
-    here = {path.suffix or path.name for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()}
-    assert here <= {".py", ".pyc", ".md", ".typed"}
 
 
 def test_the_name_is_the_hash_and_earlier_archives_go(tree: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn import __version__
 from keyturn.entry.openapi.integrators import CLIENT_TOKEN
 from keyturn.entry.openapi.members import ADMIN_PROOF, ENROL, ROTATE_REQUEST, STATUS
 from keyturn.entry.openapi.operations import CLIENT, NIP98, OPERATOR, paths_of
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from keyturn.entry.openapi.operations import Operations
 
-VERSION: Final = "0.1.0"
+VERSION: Final = __version__
 
 DOORS: Final[Mapping[str, Operations]] = {
     "admin_proof": ADMIN_PROOF,
