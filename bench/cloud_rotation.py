@@ -16,12 +16,12 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING
 
-from keyturn.local.emulators import require_all
 from keyturn.local.errors import LocalError
 
 from bench.rotation_parts import commit_again
 from bench.rows import Measured, NotRunError
 from bench.timing import milliseconds
+from tests.tiers import require_emulators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ WARM_UP = 4
 def emulator_rotation_vs_floor(folder: Path) -> Measured:
     """Return the time of a rotation over that of its parts, each reported. Raises `NotRunError` without emulators."""
     try:
-        require_all()
+        require_emulators()
     except LocalError as missing:
         raise NotRunError(str(missing)) from None
     from bench.cloud_stage import raised  # noqa: PLC0415 - Google's clients: only this row needs them

@@ -22,9 +22,9 @@ from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
 from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.cli.operator_token import read_token
 from keyturn.device.api.client import Server
-from keyturn.local.cloud_machine import EmulatorGround
+from keyturn.local.emulator_backend import EmulatorBackend
 from keyturn.local.firestore_control import register_trigger
-from keyturn.local.machine import standing_on
+from keyturn.local.machine import run_suite
 from keyturn.ports.store import Create, Databases
 from keyturn.records import paths
 from werkzeug.wrappers import Response
@@ -77,7 +77,7 @@ class EmptyDoor:
 
 
 @dataclass(frozen=True)
-class BenchGround(EmulatorGround):
+class BenchBackend(EmulatorBackend):
     """Emulators, and an empty door in front of everything else."""
 
     empty: EmptyDoor = field(default_factory=EmptyDoor)
@@ -157,8 +157,8 @@ class CloudStage:
 @contextmanager
 def raised(folder: Path) -> Iterator[CloudStage]:
     """Run the suite on emulators of its own, with three devices in one group, while the context lasts."""
-    ground = BenchGround(folder / "data", POLICY, {}, UNSAFE)
-    with own_environment(folder / "state"), standing_on(ground, 0, NEVER_SECONDS) as suite:
+    backend = BenchBackend(folder / "data", POLICY, {}, UNSAFE)
+    with own_environment(folder / "state"), run_suite(backend, 0, NEVER_SECONDS) as suite:
         cloud, url, calls = suite.settings.cloud, suite.settings.base_url, list[CloudCall]()
         if cloud is None:
             raise TooLateError
@@ -169,7 +169,7 @@ def raised(folder: Path) -> Iterator[CloudStage]:
         channel = FirestoreChannel(emulator_host=cloud.firestore_emulator)
         _connect_empty(cloud, url)
         store = FirestoreStore(channel, project=cloud.project, database="bench")
-        yield CloudStage(suite, calls, devices[0], token, ground.empty, store)
+        yield CloudStage(suite, calls, devices[0], token, backend.empty, store)
         channel.close()
 
 

@@ -17,7 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, cast
 
 from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
-from keyturn.adapters.sqlite.outbox import Outbox, Patience
+from keyturn.adapters.sqlite.outbox import DeliveryPolicy, Outbox
 from keyturn.domain.model import ClientKind
 from keyturn.domain.policy import Policy
 from keyturn.entry.composition.suite import Suite
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 GROUP = "ops"
 PEOPLE = ("alice", "bob", "carol")
-PATIENCE = Patience(lease_seconds=4.0, longest_delay_seconds=1.0)
+PATIENCE = DeliveryPolicy(lease_seconds=4.0, longest_delay_seconds=1.0)
 POLICY = Policy(minimum_not_before_seconds=0, requests_per_hour_per_client=1000, requests_per_hour_per_requester=1000)
 WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.01

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from keyturn.adapters.sqlite.outbox import Event
+    from keyturn.adapters.sqlite.outbox import OutboxEvent
     from keyturn.adapters.sqlite.store import SqliteStore
     from keyturn.ports.store import Write
 
@@ -53,15 +53,15 @@ def main(folder: Path, counts_file: Path) -> None:
     _ = suite.bus  # it stands on the store itself
     counting = CountingStore(control, counts_file)
     vars(suite)["databases"] = Databases(counting, suite.databases.auth, suite.databases.usage)
-    outbox = Outbox(control.file, patience=PATIENCE)
-    with outbox.attended():
+    outbox = Outbox(control.file, policy=PATIENCE)
+    with outbox.hold_delivery_lock():
         while True:
             for event in outbox.claim(1):
                 _deliver(suite, outbox, event)
             time.sleep(IDLE_SECONDS)
 
 
-def _deliver(suite: Suite, outbox: Outbox, event: Event) -> None:
+def _deliver(suite: Suite, outbox: Outbox, event: OutboxEvent) -> None:
     try:
         if event.door == "on_secret_version":
             _, client_id, _, version_id = event.subject.split("/")
@@ -69,9 +69,9 @@ def _deliver(suite: Suite, outbox: Outbox, event: Event) -> None:
         else:
             suite.distribute(event.attributes["client_id"], event.attributes["rotation_id"])
     except Exception as error:  # noqa: BLE001 - as a door does: whatever failed is delivered again
-        outbox.failed(event, type(error).__name__)
+        outbox.mark_failed(event, type(error).__name__)
     else:
-        outbox.done(event)
+        outbox.mark_delivered(event)
 
 
 if __name__ == "__main__":

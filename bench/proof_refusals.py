@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any, cast
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from keyturn.adapters.attestation.dev_attest import DevAttestation
 from keyturn.adapters.document_values import utc_now
-from keyturn.adapters.memory_store import MemoryStore
 from keyturn.domain.encodings import base64url_encode
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.composition.suite import Suite
@@ -46,6 +45,7 @@ from werkzeug.test import Client
 
 from bench.alike import largest_t
 from bench.rows import Measured
+from tests.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from pathlib import Path

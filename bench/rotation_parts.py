@@ -17,7 +17,7 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from keyturn.adapters.sqlite.outbox import Event, Outbox
+from keyturn.adapters.sqlite.outbox import Outbox, OutboxEvent
 from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.local.cloud_events import request_of
 from keyturn.local.server import Server
@@ -67,15 +67,15 @@ class Parts:
         outbox = Outbox(self.store.file)
         self._drain(outbox)
         publish = milliseconds(lambda: self.store.publish([("distribute", "secret-distribution", _MESSAGE)]))
-        claims: list[Sequence[Event]] = []
+        claims: list[Sequence[OutboxEvent]] = []
         claim = milliseconds(lambda: claims.append(outbox.claim(4)))
-        done_ms = milliseconds(lambda: outbox.done(claims[0][0]))
+        done_ms = milliseconds(lambda: outbox.mark_delivered(claims[0][0]))
         return {"publish": PUBLISHES * publish, "claims": CLAIMS * claim, "done": DONE * done_ms}
 
     def _drain(self, outbox: Outbox) -> None:
         while events := outbox.claim(100):
             for event in events:
-                outbox.done(event)
+                outbox.mark_delivered(event)
 
     def _hop(self) -> None:
         headers, body = request_of(_EVENT)
@@ -103,7 +103,7 @@ class Parts:
 _MESSAGE = {"client_id": "client-000", "rotation_id": "01" + "A" * 24}
 _MACED = b"m" * 128
 """About what the MAC of a secret is over (protocol.md §2)."""
-_EVENT = Event("0" * 32, "distribute", "topic", "secret-distribution", _MESSAGE, datetime.now(UTC), 1)
+_EVENT = OutboxEvent("0" * 32, "distribute", "topic", "secret-distribution", _MESSAGE, datetime.now(UTC), 1)
 
 
 @contextmanager

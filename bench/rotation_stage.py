@@ -21,7 +21,7 @@ from keyturn.device.home.sealing import ScryptCost
 from keyturn.domain.policy import Policy
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.config.settings import Settings, Stage
-from keyturn.local.machine import running
+from keyturn.local.machine import FolderBackend, run_suite
 from keyturn.ports.store import Databases
 from keyturn.records import paths
 
@@ -123,7 +123,8 @@ class RotationStage:
 @contextmanager
 def raised(folder: Path) -> Iterator[RotationStage]:
     """Run the suite in `folder`, with three devices in one group, while the context lasts."""
-    with own_environment(folder / "state"), running(0, NEVER_SECONDS, lambda url: _settings(folder, url)) as suite:
+    backend = FolderBackend(lambda url: _settings(folder, url), NEVER_SECONDS)
+    with own_environment(folder / "state"), run_suite(backend, 0, NEVER_SECONDS) as suite:
         databases = suite.databases
         watched = WatchedStore(cast("SqliteStore", databases.control).file.path)
         # No use case is wired before the first request: all of them get the watched store.

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.memory_store import MemoryStore
 from keyturn.domain.encodings import base64url_encode, canonical_input
 from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
 from keyturn.domain.policy import Policy
@@ -28,6 +27,7 @@ from keyturn.verifier.verifier import Caching, Observer, Verifier
 
 from bench.rows import Measured
 from bench.timing import milliseconds, samples
+from tests.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

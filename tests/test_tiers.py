@@ -30,7 +30,7 @@ def test_a_tier_that_is_required_fails(tier: str, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("tier", PROGRAMS)
 def test_a_tier_whose_programs_are_there_runs(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr("tests.tiers.require_all", lambda: None)
+    monkeypatch.setattr("tests.tiers.require_emulators", lambda: None)
     require(tier)
 
 

@@ -9,7 +9,7 @@ import shutil
 from typing import NoReturn
 
 import pytest
-from keyturn.local.emulators import require_all
+from keyturn.local.emulators import firestore_jar, java_program, pubsub_jar
 from keyturn.local.errors import LocalError
 
 PROGRAMS = {"node": ("node", "npm"), "java": ("java",), "curl": ("curl",)}
@@ -24,9 +24,16 @@ def require(tier: str) -> None:
         _require_emulators()
 
 
+def require_emulators() -> None:
+    """Return if everything that Google's emulators need is on this machine; `LocalError` names what is missing."""
+    java_program()
+    firestore_jar()
+    pubsub_jar()
+
+
 def _require_emulators() -> None:
     try:
-        require_all()
+        require_emulators()
     except LocalError as error:
         not_run("java", str(error).rstrip("."))
 

@@ -21,8 +21,7 @@ from keyturn.adapters.authorisation.attested import NAME as PROOFS
 from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
 from keyturn.adapters.document_values import matches
 from keyturn.adapters.key_file.keys import LocalKeys
-from keyturn.adapters.memory_store import MemoryStore
-from keyturn.adapters.sqlite.outbox import Event as Delivery
+from keyturn.adapters.sqlite.outbox import OutboxEvent as Delivery
 from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.device.api.transport import Answer, Call
 from keyturn.device.core.signed_events import RotationRequest, Signer, ack_event, rotation_event, service_event
@@ -42,6 +41,8 @@ from keyturn.ports.triggers import SUBSCRIPTIONS, TRIGGERS
 from keyturn.verifier.honeytoken import Honeytoken
 from keyturn.verifier.telemetry import Telemetry
 from werkzeug.test import Client as HttpClient
+
+from tests.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

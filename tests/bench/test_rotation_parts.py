@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from keyturn.adapters.sqlite.outbox import Event
+    from keyturn.adapters.sqlite.outbox import OutboxEvent
 
     from bench.rotation_stage import Way
 
@@ -53,7 +53,7 @@ class Counts:
         monkeypatch.setattr(keyturn.local.machine, "open_gateway", self.gateway)
         monkeypatch.setattr(SqliteFile, "writing", self._writing(SqliteFile.writing))
         monkeypatch.setattr(Outbox, "claim", self._claim(Outbox.claim))
-        monkeypatch.setattr(Outbox, "done", self._done(Outbox.done))
+        monkeypatch.setattr(Outbox, "mark_delivered", self._done(Outbox.mark_delivered))
 
     def _writing(self, inner: Callable[..., object]) -> object:
         @contextmanager
@@ -64,16 +64,16 @@ class Counts:
 
         return counted
 
-    def _claim(self, inner: Callable[[Outbox, int], Sequence[Event]]) -> object:
-        def counted(outbox: Outbox, limit: int) -> Sequence[Event]:
+    def _claim(self, inner: Callable[[Outbox, int], Sequence[OutboxEvent]]) -> object:
+        def counted(outbox: Outbox, limit: int) -> Sequence[OutboxEvent]:
             events = inner(outbox, limit)
             self.outbox["claims"] += bool(events)
             return events
 
         return counted
 
-    def _done(self, inner: Callable[[Outbox, Event], None]) -> object:
-        def counted(outbox: Outbox, event: Event) -> None:
+    def _done(self, inner: Callable[[Outbox, OutboxEvent], None]) -> object:
+        def counted(outbox: Outbox, event: OutboxEvent) -> None:
             inner(outbox, event)
             self.outbox["done"] += 1
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from keyturn.adapters.sqlite.outbox import Event
+    from keyturn.adapters.sqlite.outbox import OutboxEvent
 
     from tests.cloud.world_on_firestore import FirestoreWorld
 
@@ -45,7 +45,7 @@ def rotation_ids(world: FirestoreWorld) -> list[str]:
     return [name for name in (client["active_rotation"], client["last_rotation"]) if name]
 
 
-def asked(world: FirestoreWorld) -> tuple[str, Event]:
+def asked(world: FirestoreWorld) -> tuple[str, OutboxEvent]:
     """Request a rotation; its id, and the event that this woke, which nobody delivered yet."""
     answer = world.send(world.admins["alice"].rotation())
     (event,) = world.queue
@@ -53,7 +53,7 @@ def asked(world: FirestoreWorld) -> tuple[str, Event]:
     return str((answer.json or {})["rotation_id"]), event
 
 
-def message_of(world: FirestoreWorld, rotation_id: str) -> Event:
+def message_of(world: FirestoreWorld, rotation_id: str) -> OutboxEvent:
     topic = SUBSCRIPTIONS[0]
     fields = {"client_id": CLIENT, "rotation_id": rotation_id}
     return delivery(topic.door, "topic", topic.topic, fields, world.clock.now)

@@ -12,7 +12,7 @@ from keyturn.cli.main import CalmGroup
 from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
 from keyturn.domain.policy import Policy
 from keyturn.local import keys_commands
-from keyturn.local.kms_stand_in import KmsStandIn
+from keyturn.local.kms_emulator import KmsEmulator
 from keyturn.ports.store import Create
 from keyturn.records.client_document import client_data
 from typer.testing import CliRunner
@@ -34,13 +34,13 @@ keys_commands.register(app)
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path) -> Iterator[KmsStandIn]:
-    with KmsStandIn(tmp_path / "kms.json") as stand_in:
+def stand_in(tmp_path: Path) -> Iterator[KmsEmulator]:
+    with KmsEmulator(tmp_path / "kms.json") as stand_in:
         yield stand_in
 
 
 @pytest.fixture(autouse=True)
-def variables(monkeypatch: pytest.MonkeyPatch, stand_in: KmsStandIn, firestore_host: str, project: str) -> None:
+def variables(monkeypatch: pytest.MonkeyPatch, stand_in: KmsEmulator, firestore_host: str, project: str) -> None:
     """Have the environment be a project's; the store under test is its `control`."""
     names = CloudKeyNames.of_ring(stand_in.ring)
     keys = {"MAC_KEY": names.mac, "SEAL_KEY": names.seal, "SIGN_KEY": names.sign}
@@ -68,7 +68,7 @@ def client_named(ref: str) -> Create:
 
 
 def test_a_version_that_a_live_secret_names_is_not_disabled(
-    firestore_store: FirestoreStore, stand_in: KmsStandIn
+    firestore_store: FirestoreStore, stand_in: KmsEmulator
 ) -> None:
     first = f"{CloudKeyNames.of_ring(stand_in.ring).mac}/cryptoKeyVersions/1"
     firestore_store.commit([client_named(first)])
@@ -80,7 +80,7 @@ def test_a_version_that_a_live_secret_names_is_not_disabled(
     assert first in {key["version"] for key in listed().values()}
 
 
-def test_a_version_that_nobody_needs_is_disabled(firestore_store: FirestoreStore, stand_in: KmsStandIn) -> None:
+def test_a_version_that_nobody_needs_is_disabled(firestore_store: FirestoreStore, stand_in: KmsEmulator) -> None:
     first = f"{CloudKeyNames.of_ring(stand_in.ring).mac}/cryptoKeyVersions/1"
     assert run("roll", "mac").exit_code == 0
     firestore_store.commit([client_named(first.replace("Versions/1", "Versions/2"))])

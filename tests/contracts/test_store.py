@@ -9,7 +9,6 @@ from threading import Barrier, Thread
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from keyturn.adapters.memory_store import MemoryStore
 from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.ports.store import (
     Amend,
@@ -29,6 +28,7 @@ from keyturn.ports.store import (
 )
 
 from tests.emulators import FIRESTORE
+from tests.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

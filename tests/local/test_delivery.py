@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from keyturn.adapters.document_values import utc_now
 from keyturn.adapters.sqlite.bus import LocalBus
-from keyturn.adapters.sqlite.outbox import Outbox, Patience
+from keyturn.adapters.sqlite.outbox import DeliveryPolicy, Outbox
 from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.local.cloud_events import request_of
 from keyturn.local.delivery import Delivery
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SECRET = "oauth2_clients/a/secrets/1"
-QUICK = Patience(lease_seconds=30, first_delay_seconds=0.02, longest_delay_seconds=0.05, attempts=3)
+QUICK = DeliveryPolicy(lease_seconds=30, first_delay_seconds=0.02, longest_delay_seconds=0.05, attempts=3)
 
 
 class Doors:
@@ -102,7 +102,7 @@ def store(tmp_path: Path) -> SqliteStore:
 
 @pytest.fixture
 def outbox(store: SqliteStore) -> Outbox:
-    return Outbox(store.file, patience=QUICK)
+    return Outbox(store.file, policy=QUICK)
 
 
 @contextmanager
@@ -211,7 +211,7 @@ def test_back_off_then_dead_letter_then_replay(store: SqliteStore, outbox: Outbo
 
 
 def test_no_call_before_its_back_off_is_over(store: SqliteStore, doors: Doors) -> None:
-    slow = Outbox(store.file, patience=Patience(first_delay_seconds=0.4, attempts=3), jitter=lambda: 0.0)
+    slow = Outbox(store.file, policy=DeliveryPolicy(first_delay_seconds=0.4, attempts=3), jitter=lambda: 0.0)
     doors.answers.append(500)
     store.commit([Create(SECRET, {})])
     with delivering(slow, doors.base_url):
@@ -223,7 +223,9 @@ def test_no_call_before_its_back_off_is_over(store: SqliteStore, doors: Doors) -
 
 
 def test_doors_that_nobody_serves_lose_nothing(store: SqliteStore, doors: Doors) -> None:
-    patient = Outbox(store.file, patience=Patience(first_delay_seconds=0.02, longest_delay_seconds=0.05, attempts=500))
+    patient = Outbox(
+        store.file, policy=DeliveryPolicy(first_delay_seconds=0.02, longest_delay_seconds=0.05, attempts=500)
+    )
     store.commit([Create(SECRET, {})])
     with delivering(patient, "http://127.0.0.1:1"):
         until(lambda: attempts(store) >= 2)
@@ -267,7 +269,7 @@ def test_connections_are_kept(store: SqliteStore, outbox: Outbox, doors: Doors) 
 
 
 def test_many_rows_are_each_delivered_once_by_two_deliveries(store: SqliteStore, outbox: Outbox, doors: Doors) -> None:
-    with delivering(outbox, doors.base_url), delivering(Outbox(store.file, patience=QUICK), doors.base_url):
+    with delivering(outbox, doors.base_url), delivering(Outbox(store.file, policy=QUICK), doors.base_url):
         for batch in range(5):
             store.commit([Create(f"oauth2_clients/{batch}/secrets/{number}", {}) for number in range(20)])
         until(lambda: is_empty(outbox))
@@ -286,10 +288,10 @@ DYING = """
 import sys, pathlib, os, threading, time
 from keyturn.local.cloud_events import request_of
 from keyturn.local.delivery import Delivery
-from keyturn.adapters.sqlite.outbox import Outbox, Patience
+from keyturn.adapters.sqlite.outbox import Outbox, DeliveryPolicy
 from keyturn.adapters.sqlite.store import SqliteStore
-patience = Patience(lease_seconds=0.5)
-outbox = Outbox(SqliteStore(pathlib.Path(sys.argv[1])).file, patience=patience)
+policy = DeliveryPolicy(lease_seconds=0.5)
+outbox = Outbox(SqliteStore(pathlib.Path(sys.argv[1])).file, policy=policy)
 Delivery(outbox, sys.argv[2], timeout_seconds=0.4).run(threading.Event())
 """
 
@@ -305,7 +307,7 @@ def test_row_that_another_process_wrote_is_delivered(store: SqliteStore, outbox:
 
 
 def test_row_of_a_delivery_that_was_killed_is_delivered_by_the_next(store: SqliteStore, doors: Doors) -> None:
-    outbox = Outbox(store.file, patience=QUICK)
+    outbox = Outbox(store.file, policy=QUICK)
     doors.delay_seconds = 0.2
     store.commit([Create(SECRET, {})])
     dying = spawn(DYING, str(store.file.path), doors.base_url)
@@ -344,10 +346,10 @@ def test_store_that_fails_for_a_while_stops_no_delivery(
 def test_delivery_that_cannot_be_noted_is_repeated_when_its_lease_runs_out(
     store: SqliteStore, doors: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outbox = Outbox(store.file, patience=Patience(lease_seconds=0.3))
+    outbox = Outbox(store.file, policy=DeliveryPolicy(lease_seconds=0.3))
     failures = [StoreUnavailable("away")]
-    done = outbox.done
-    monkeypatch.setattr(outbox, "done", lambda event: raise_(failures.pop()) if failures else done(event))
+    done = outbox.mark_delivered
+    monkeypatch.setattr(outbox, "mark_delivered", lambda event: raise_(failures.pop()) if failures else done(event))
     store.commit([Create(SECRET, {})])
     with delivering(outbox, doors.base_url, timeout_seconds=0.2):
         until(lambda: is_empty(outbox))

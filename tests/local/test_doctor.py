@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.sqlite.outbox import Outbox, Patience
+from keyturn.adapters.sqlite.outbox import DeliveryPolicy, Outbox
 from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.cli.main import app, register_local
 from keyturn.local.delivery import Delivery
@@ -205,12 +205,12 @@ def test_dead_letters_are_noted_and_no_breach(ill: Patient) -> None:
 def bury(folder: Path) -> list[str]:
     """Give up two events that nobody took; return their ids."""
     store = SqliteStore(folder / "control.db", triggers=TRIGGERS)
-    hasty = Outbox(store.file, patience=Patience(attempts=1))
+    hasty = Outbox(store.file, policy=DeliveryPolicy(attempts=1))
     for name in ("one", "two"):
         store.publish([("distribute", "secret-distribution", {"client_id": name, "rotation_id": OTHER_ID})])
     events = hasty.claim(10)
     for event in events:
-        hasty.failed(event, "HTTP 500")
+        hasty.mark_failed(event, "HTTP 500")
     store.close()
     return [event.event_id for event in events]
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.local.emulators import firestore_jar, require_all, start_firestore, start_pubsub
+from keyturn.local.emulators import firestore_jar, start_firestore, start_pubsub
 from keyturn.local.errors import LocalError
+
+from tests.tiers import require_emulators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +51,7 @@ def test_machine_without_them_is_told_what_to_install(
 ) -> None:
     on_path(monkeypatch, **{present: program(tmp_path / present, "")})
     with pytest.raises(LocalError, match="on this machine") as caught:
-        require_all()
+        require_emulators()
     assert "Install" in caught.value.hint
 
 

@@ -12,10 +12,11 @@ import pytest
 from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.local.emulators import start_firestore
 from keyturn.local.errors import LocalError
-from keyturn.local.firestore_control import register_trigger, release_rules, wipe
+from keyturn.local.firestore_control import register_trigger
 from keyturn.ports.store import Create
 
 from tests.emulators import FIRESTORE
+from tests.firestore_admin import release_rules, wipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

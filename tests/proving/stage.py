@@ -16,7 +16,6 @@ from keyturn.adapters.authorisation.attested import ProofAuthoriser
 from keyturn.adapters.authorisation.jwks import TrustedKeys
 from keyturn.adapters.identity.local_identity import LocalIdentity
 from keyturn.adapters.key_file.keys import LocalKeys
-from keyturn.adapters.memory_store import MemoryStore
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.model import Client, ClientKind, ClientState
 from keyturn.domain.policy import Policy
@@ -38,6 +37,8 @@ from keyturn.use_cases.client_repository import Clients
 from keyturn.use_cases.commands.execute import AcceptEvent
 from keyturn.use_cases.commands.parse import read_intent
 from keyturn.use_cases.refusal_log import Refusals
+
+from tests.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

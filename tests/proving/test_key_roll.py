@@ -26,7 +26,6 @@ from keyturn.adapters.authorisation.jwks import FRESH_SECONDS, TrustedKeys
 from keyturn.adapters.google_kms.key_versions import CloudKey
 from keyturn.adapters.google_kms.keys import LAG_SECONDS, PUBLISHED_SECONDS, CloudSigner
 from keyturn.adapters.key_file.keys import LocalKeys
-from keyturn.adapters.memory_store import MemoryStore
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.errors import Unavailable
 from keyturn.domain.proofs_policy import LIFETIME_SECONDS, Missing, ProofRefused, admin_rule
@@ -35,6 +34,8 @@ from keyturn.ports.keys import KeyRefused
 from keyturn.proofs.jws import read_unverified
 from keyturn.use_cases.admin_proof.proof_token import ProofIssuer
 from keyturn.use_cases.refusal_log import Refusals
+
+from tests.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from keyturn.adapters.firestore.store import FirestoreStore
 from keyturn.local.errors import LocalError
-from keyturn.local.firestore_control import release_rules, rule_coverage
 from keyturn.ports.store import Create
 from keyturn.records.schema import KINDS
 
 from tests.emulators import FIRESTORE
+from tests.firestore_admin import release_rules, rule_coverage
 from tests.rules.client import Rest, unsigned_token
 
 if TYPE_CHECKING:

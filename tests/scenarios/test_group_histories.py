@@ -43,11 +43,12 @@ from tests.world import CLIENT, GROUP, World, running
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from keyturn.adapters.memory_store import MemoryStore
     from keyturn.adapters.mls.groups import MlsGroups
     from keyturn.mls import Group
     from keyturn.ports.store import Data, Document
     from keyturn.use_cases.doctor.examination import Examination
+
+    from tests.memory_store import MemoryStore
 
 USERS = ("alice", "bob", "carol")
 CLIENTS = (CLIENT, "second-client")

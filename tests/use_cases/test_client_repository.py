@@ -18,10 +18,10 @@ from tests.world import CLIENT, GROUP
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyturn.adapters.memory_store import MemoryStore
     from keyturn.ports.store import Data
     from keyturn.proofs.nostr import Event
 
+    from tests.memory_store import MemoryStore
     from tests.world import World
 
 OTHER = "second-line-team"

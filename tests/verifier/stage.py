@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.adapters.document_values import utc_now
-from keyturn.adapters.memory_store import MemoryStore
 from keyturn.domain.encodings import base64url_decode, base64url_encode, canonical_input, new_secret, ulid
 from keyturn.domain.lifecycle import settle
 from keyturn.domain.model import (
@@ -28,6 +27,8 @@ from keyturn.proofs.receipts import receipt_key
 from keyturn.records import paths
 from keyturn.records.client_document import CHANGED_AT, client_data, live_state
 from keyturn.verifier.verifier import Caching, Verifier
+
+from tests.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

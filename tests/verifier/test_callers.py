@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.memory_store import MemoryStore
 from keyturn.ports.store import Create, StoreUnavailable
 from keyturn.records import paths
 from keyturn.verifier import callers as module
 from keyturn.verifier.callers import RETRY_SECONDS, Callers, Salt, network_of, product_of, tag_of
+
+from tests.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

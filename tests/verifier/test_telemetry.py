@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.memory_store import MemoryStore
 from keyturn.domain.usage_silence import HOUR, hour_of
 from keyturn.ports.effects import Environment
 from keyturn.ports.store import LostRace, StoreUnavailable, Update
@@ -33,6 +32,8 @@ from keyturn.records.usage import (
 from keyturn.verifier import telemetry as module
 from keyturn.verifier.telemetry import Telemetry
 from keyturn.verifier.verdict import Reason, Verdict
+
+from tests.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

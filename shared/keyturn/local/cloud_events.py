@@ -13,12 +13,12 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.adapters.sqlite.outbox import Event
+    from keyturn.adapters.sqlite.outbox import OutboxEvent
 
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 
 
-def request_of(event: Event) -> tuple[Mapping[str, str], bytes]:
+def request_of(event: OutboxEvent) -> tuple[Mapping[str, str], bytes]:
     """Return headers and body of the call that delivers `event`."""
     attributes, data = _topic(event) if event.kind == "topic" else _document(event)
     time = event.published_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -27,7 +27,7 @@ def request_of(event: Event) -> tuple[Mapping[str, str], bytes]:
     return headers | {"content-type": "application/json"}, json.dumps(data).encode()
 
 
-def _document(event: Event) -> tuple[Mapping[str, str], Mapping[str, object]]:
+def _document(event: OutboxEvent) -> tuple[Mapping[str, str], Mapping[str, object]]:
     attributes = {
         "type": "google.cloud.firestore.document.v1.written",
         "source": "//firestore.googleapis.com/projects/local/databases/(default)",
@@ -37,7 +37,7 @@ def _document(event: Event) -> tuple[Mapping[str, str], Mapping[str, object]]:
     return attributes, {}
 
 
-def _topic(event: Event) -> tuple[Mapping[str, str], Mapping[str, object]]:
+def _topic(event: OutboxEvent) -> tuple[Mapping[str, str], Mapping[str, object]]:
     attributes = {
         "type": "google.cloud.pubsub.topic.v1.messagePublished",
         "source": f"//pubsub.googleapis.com/projects/local/topics/{event.subject}",

@@ -20,14 +20,14 @@ from keyturn.domain.policy import Policy
 from keyturn.entry.config.settings import PREFIX, Settings, SettingsError, Stage
 from keyturn.local import keys_commands
 from keyturn.local.errors import LocalError
+from keyturn.local.options import Data, default_data
 
 if TYPE_CHECKING:
     from keyturn.entry.config.settings import Cloud
-    from keyturn.local.machine import Ground
+    from keyturn.local.machine import Backend
 
 Duration = Annotated[timedelta | None, typer.Option(parser=parse_duration, metavar="10m")]
 Emulators = Annotated[bool, typer.Option("--emulators", help="On Google's emulators instead of a data folder.")]
-Data = Annotated[Path | None, typer.Option(help="The data folder (default: the user's).", metavar="DIR")]
 
 _AUTHORISER = f"{PREFIX}AUTHORISER"
 
@@ -53,11 +53,6 @@ def register(root: typer.Typer) -> None:
     keys_commands.register(root)
 
 
-def default_data() -> Path:
-    """Return the user's data folder."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "keyturn"
-
-
 def up(
     *,
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8787,
@@ -75,7 +70,7 @@ def up(
     its own, with a stand-in for Cloud KMS. A given Firestore emulator must have been started with
     `--functions_emulator 127.0.0.1:PORT` of this suite. All but the keys is in the emulators' memory.
     """
-    from keyturn.local.machine import standing_on  # noqa: PLC0415 - the other commands need no server
+    from keyturn.local.machine import run_suite  # noqa: PLC0415 - the other commands need no server
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     policy = _policy(min_not_before, min_interval, quick=quick)
@@ -83,18 +78,18 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     every = (sweep_every or timedelta(seconds=1 if quick else 60)).total_seconds()
-    ground = _emulated(data, policy) if emulators else _folder(data, policy, every)
-    with standing_on(ground, port, every) as suite:
+    backend = _emulated(data, policy) if emulators else _folder(data, policy, every)
+    with run_suite(backend, port, every) as suite:
         _announce(suite.settings, suite.freeze.frozen_because(), json=json)
         stopped.wait()
 
 
-def _folder(data: Path | None, policy: Policy, sweep_every_seconds: float) -> Ground:
-    from keyturn.local.machine import FolderGround  # noqa: PLC0415 - the other commands need no server
+def _folder(data: Path | None, policy: Policy, sweep_every_seconds: float) -> Backend:
+    from keyturn.local.machine import FolderBackend  # noqa: PLC0415 - the other commands need no server
 
     folder = data or default_data()
     authoriser = _authoriser()
-    return FolderGround(
+    return FolderBackend(
         lambda url: Settings(Stage.LOCAL, folder, url, policy=policy, authoriser=authoriser), sweep_every_seconds
     )
 
@@ -107,12 +102,12 @@ def _authoriser() -> str:
         raise LocalError(f"{error}.", f"Leave {_AUTHORISER} out.") from None
 
 
-def _emulated(data: Path | None, policy: Policy) -> Ground:
+def _emulated(data: Path | None, policy: Policy) -> Backend:
     try:
-        from keyturn.local.cloud_machine import EmulatorGround  # noqa: PLC0415 - Google's clients, which one machine needs not
+        from keyturn.local.emulator_backend import EmulatorBackend  # noqa: PLC0415 - Google's clients, which one machine needs not
     except ModuleNotFoundError:
         raise LocalError("Google's clients are not installed.", "`make test` sets up all that is needed.") from None
-    return EmulatorGround(data or default_data() / "emulators", policy, dict(os.environ), _authoriser())
+    return EmulatorBackend(data or default_data() / "emulators", policy, dict(os.environ), _authoriser())
 
 
 def _policy(min_not_before: timedelta | None, min_interval: timedelta | None, *, quick: bool) -> Policy:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from keyturn.adapters.sqlite.outbox import Event
+    from keyturn.adapters.sqlite.outbox import OutboxEvent
 
 SHOWN = 1000
 _COLUMNS = ("EVENT", "DOOR", "ABOUT", "SINCE", "ATTEMPTS", "LAST REASON")
 
 
-def listed(folder: Path) -> Sequence[Event]:
+def listed(folder: Path) -> Sequence[OutboxEvent]:
     """Return the oldest dead letters of a data folder, at most SHOWN; `LocalError` if it cannot be used."""
     return outbox_of(open_folder(folder)).dead_letters(SHOWN)
 
@@ -38,7 +38,7 @@ def replay(folder: Path, event_id: str | None, *, every: bool) -> int:
     return count
 
 
-def show(events: Sequence[Event], *, json: bool) -> None:
+def show(events: Sequence[OutboxEvent], *, json: bool) -> None:
     """Print dead letters: identifiers and reasons, nothing of what was delivered."""
     if json:
         print_json({"dead_letters": [_fields(event) for event in events]})
@@ -47,7 +47,7 @@ def show(events: Sequence[Event], *, json: bool) -> None:
     print_table(_COLUMNS, rows, empty="No dead letters: everything was delivered, or still is tried.")
 
 
-def _fields(event: Event) -> dict[str, object]:
+def _fields(event: OutboxEvent) -> dict[str, object]:
     return {
         "event_id": event.event_id,
         "door": event.door,
@@ -58,6 +58,6 @@ def _fields(event: Event) -> dict[str, object]:
     }
 
 
-def _shown(event: Event) -> dict[str, object]:
+def _shown(event: OutboxEvent) -> dict[str, object]:
     fields = _fields(event)
     return {**fields, "published_at": moment(fields["published_at"])}

@@ -11,12 +11,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from logging import getLogger
-from threading import Event as Flag
-from threading import Semaphore
+from threading import Event, Semaphore
 from typing import TYPE_CHECKING
 
 from keyturn.local.cloud_events import request_of
-from keyturn.local.doors import Doors
+from keyturn.local.function_client import FunctionClient
 from keyturn.ports.store import StoreError
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from keyturn.adapters.sqlite.outbox import Event, Outbox
+    from keyturn.adapters.sqlite.outbox import Outbox, OutboxEvent
 
 POLL_SECONDS = 0.015
 STORE_PAUSE_SECONDS = 1.0
@@ -46,39 +45,39 @@ class Delivery:
         timeout_seconds: float = 30.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        if timeout_seconds >= outbox.patience.lease_seconds:
+        if timeout_seconds >= outbox.policy.lease_seconds:
             raise ValueError("a call ends before its lease does")
         self._outbox = outbox
-        self._doors = Doors(base_url, timeout_seconds, headers or {})
+        self._doors = FunctionClient(base_url, timeout_seconds, headers or {})
         self._workers = workers
         self._free = Semaphore(workers)
 
-    def run(self, stop: Flag) -> None:
+    def run(self, stop: Event) -> None:
         """Deliver until `stop` is set, then finish the calls that are under way."""
         while not stop.is_set():
             # Leases are ours until the last call is over, so the pool ends before the attendance does.
             with (
                 self._patience(stop),
-                self._outbox.attended(),
+                self._outbox.hold_delivery_lock(),
                 closing(self._doors),
                 ThreadPoolExecutor(self._workers, thread_name_prefix="delivery") as pool,
             ):
                 self._deliver_until(stop, pool)
 
-    def _deliver_until(self, stop: Flag, pool: ThreadPoolExecutor) -> None:
+    def _deliver_until(self, stop: Event, pool: ThreadPoolExecutor) -> None:
         while not stop.is_set():
             with self._patience(stop):
                 self._watch(stop, pool)
 
     @contextmanager
-    def _patience(self, stop: Flag) -> Iterator[None]:
+    def _patience(self, stop: Event) -> Iterator[None]:
         try:
             yield
         except StoreError as error:
             _LOG.warning("delivery waits for its store: %s", type(error).__name__)
             stop.wait(STORE_PAUSE_SECONDS)
 
-    def _watch(self, stop: Flag, pool: ThreadPoolExecutor) -> None:
+    def _watch(self, stop: Event, pool: ThreadPoolExecutor) -> None:
         with closing(self._outbox.file.connect()) as connection:
             while not stop.is_set():
                 # The order matters: what is written after this look at the version is noticed by the next one.
@@ -87,7 +86,7 @@ class Delivery:
                 self._deliver_due(stop, pool)
                 self._wait(stop, connection, seen)
 
-    def _deliver_due(self, stop: Flag, pool: ThreadPoolExecutor) -> None:
+    def _deliver_due(self, stop: Event, pool: ThreadPoolExecutor) -> None:
         while not stop.is_set():
             free = self._take_free(stop)
             try:
@@ -102,7 +101,7 @@ class Delivery:
             if not events:
                 return
 
-    def _take_free(self, stop: Flag) -> int:
+    def _take_free(self, stop: Event) -> int:
         """Wait for a free worker and take all that are free; 0 when it is time to stop."""
         while not self._free.acquire(timeout=POLL_SECONDS):
             if stop.is_set():
@@ -112,7 +111,7 @@ class Delivery:
             taken += 1
         return taken
 
-    def _wait(self, stop: Flag, connection: sqlite3.Connection, seen: int) -> None:
+    def _wait(self, stop: Event, connection: sqlite3.Connection, seen: int) -> None:
         due = self._outbox.next_due()
         while not stop.is_set() and not self._is_due(due):
             if self._outbox.file.wake.wait(POLL_SECONDS) or self._outbox.file.data_version(connection) != seen:
@@ -121,13 +120,13 @@ class Delivery:
     def _is_due(self, due: datetime | None) -> bool:
         return due is not None and due <= self._outbox.clock()
 
-    def _deliver(self, event: Event) -> None:
+    def _deliver(self, event: OutboxEvent) -> None:
         try:
             problem = self._doors.call(event.door, *request_of(event))
             if problem is None:
-                self._outbox.done(event)
+                self._outbox.mark_delivered(event)
             else:
-                self._outbox.failed(event, problem)
+                self._outbox.mark_failed(event, problem)
         except StoreError as error:
             _LOG.warning("delivery of %s is left to its lease: %s", event.event_id, type(error).__name__)
         finally:

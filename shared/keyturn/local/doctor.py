@@ -17,7 +17,7 @@ from keyturn.adapters.sqlite.outbox import Depth, Outbox
 from keyturn.domain.policy import Policy
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Settings, Stage
-from keyturn.local.cloud_addresses import known_cloud
+from keyturn.local.emulator_addresses import read_addresses
 from keyturn.local.errors import LocalError
 from keyturn.local.firestore_control import all_documents
 from keyturn.ports.keys import KeyUnavailable
@@ -56,7 +56,7 @@ class Diagnosis:
 
 def open_folder(folder: Path) -> Suite:
     """Return the suite over a data folder that is there; `LocalError` if it is none, or cannot be used."""
-    cloud = known_cloud(folder)
+    cloud = read_addresses(folder)
     if cloud is not None:
         return reached(Suite(Settings(Stage.LOCAL, policy=Policy(), cloud=cloud)))
     missing = [name for name in (*(f"{name}.db" for name in _NAMES), "keys.json") if not (folder / name).is_file()]

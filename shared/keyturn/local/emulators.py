@@ -62,7 +62,7 @@ def start_firestore(*, functions: str | None = None, rules: Path | None = None) 
     `functions` (`address:port`) is where it posts the events of registered triggers, `rules` the rules that it starts
     with; without any, whoever sends no token may do everything.
     """
-    command = [_java(), "-XX:+UseSerialGC", "-cp", str(firestore_jar()), _FIRESTORE_MAIN]
+    command = [java_program(), "-XX:+UseSerialGC", "-cp", str(firestore_jar()), _FIRESTORE_MAIN]
     options = [*(("--functions_emulator", functions) if functions else ())]
     options += [*(("--rules", str(rules)) if rules else ())]
     return _started("Firestore", command, options)
@@ -70,7 +70,7 @@ def start_firestore(*, functions: str | None = None, rules: Path | None = None) 
 
 def start_pubsub() -> Emulator:
     """Start the Pub/Sub emulator; it is ready when this returns. `LocalError` when it is not on this machine."""
-    return _started("Pub/Sub", [_java(), "-XX:+UseSerialGC", "-jar", str(pubsub_jar())], [])
+    return _started("Pub/Sub", [java_program(), "-XX:+UseSerialGC", "-jar", str(pubsub_jar())], [])
 
 
 def firestore_jar() -> Path:
@@ -83,14 +83,8 @@ def pubsub_jar() -> Path:
     return _jar(_PUBSUB_JAR, "pubsub-emulator")
 
 
-def require_all() -> None:
-    """Return if everything that the emulators need is on this machine; `LocalError` says what is not."""
-    _java()
-    firestore_jar()
-    pubsub_jar()
-
-
-def _java() -> str:
+def java_program() -> str:
+    """Return the path of `java`; `LocalError` when it is not on this machine."""
     found = shutil.which("java")
     if found is None:
         raise LocalError("There is no java on this machine.", _HINT.format("cloud-firestore-emulator, pubsub-emulator"))

@@ -30,44 +30,20 @@ def register_trigger(host: str, project: str, trigger: str, pattern: str, *, dat
         "document": {"value": pattern, "matchType": "PATH_PATTERN"},
     }
     path = f"/emulator/v1/projects/{project}/eventarcTrigger?eventarcTriggerId={quote(trigger, safe='')}"
-    _told(host, "POST", path, wanted)
-
-
-def wipe(host: str, project: str, *, database: str = "(default)") -> None:
-    """Delete all documents of one database of a project."""
-    _told(host, "DELETE", f"{_database(project, database)}/documents")
-
-
-def release_rules(host: str, project: str, source: str, *, database: str = "(default)") -> None:
-    """Put security rules in force for one database of a project; `LocalError` also for rules that do not compile."""
-    rules = {"rules": {"files": [{"name": "firestore.rules", "content": source}]}}
-    answer = _told(host, "PUT", f"{_database(project, database)}:securityRules", rules)
-    if answer.get("issues"):  # a broken ruleset may be answered 200, too
-        raise LocalError("The security rules have faults; they are not in force.", "Mend firestore.rules.")
-
-
-def rule_coverage(host: str, project: str, *, database: str = "(default)") -> dict[str, Any]:
-    """Return the rules in force and `report`: which of their expressions were evaluated, to what, how often.
-
-    The emulator reports expressions only: a literal `false` is none.
-    """
-    return cast("dict[str, Any]", _told(host, "GET", f"{_database(project, database)}:ruleCoverage"))
+    call_emulator(host, "POST", path, wanted)
 
 
 def all_documents(host: str, project: str, *, database: str = "(default)") -> dict[str, dict[str, Any]]:
     """Return every document of one database by its path, its fields as Firestore's REST interface says them."""
     query = {"structuredQuery": {"from": [{"allDescendants": True}]}}
     root = f"projects/{project}/databases/{database}/documents"
-    told = cast("list[dict[str, Any]]", _told(host, "POST", f"/v1/{root}:runQuery", query))
+    told = cast("list[dict[str, Any]]", call_emulator(host, "POST", f"/v1/{root}:runQuery", query))
     found = (item["document"] for item in told if "document" in item)
     return {item["name"].removeprefix(f"{root}/"): item.get("fields", {}) for item in found}
 
 
-def _database(project: str, database: str) -> str:
-    return f"/emulator/v1/projects/{project}/databases/{database}"
-
-
-def _told(host: str, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - what json.loads gives
+def call_emulator(host: str, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - what json.loads gives
+    """Send one request to the emulator's own interface and return its JSON answer."""
     text = None if body is None else json.dumps(body)
     connection = http.client.HTTPConnection(host, timeout=_TIMEOUT_SECONDS)
     try:

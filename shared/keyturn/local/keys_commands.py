@@ -15,12 +15,12 @@ import typer
 
 from keyturn.cli.options import Json
 from keyturn.cli.output import print_json, print_note, print_table, waiting
+from keyturn.local.options import Data, default_data
 
 if TYPE_CHECKING:
     from keyturn.entry.composition.suite import Suite
     from keyturn.ports.keys import KeyRing
 
-Data = Annotated[Path | None, typer.Option(help="The data folder (default: the user's).", metavar="DIR")]
 Cloud = Annotated[bool, typer.Option("--cloud", help="The project that KEYTURN_ variables name, instead of a folder.")]
 LAG_SECONDS = 2.0
 """How long a rotation under way may take from asking for the current key version to its commit, on one machine."""
@@ -114,7 +114,6 @@ def disable(
 
 
 def _opened(data: Path | None, *, cloud: bool) -> Suite:
-    from keyturn.local.commands import default_data  # noqa: PLC0415 - it registers these commands
     from keyturn.local.doctor import open_folder  # noqa: PLC0415 - `--help` needs no store
 
     if cloud:

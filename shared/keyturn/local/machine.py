@@ -3,7 +3,7 @@
 Order at start: bind the port, open what the suite stands on, then answer; so that a port in use, or data that cannot be
 read, changes nothing. Nothing that must survive lives in this process: kill it at any line.
 
-What the suite stands on is a `Ground`: a data folder (here) or Google's emulators (cloud_machine.py).
+What the suite stands on is a `Backend`: a data folder (here) or Google's emulators (emulator_backend.py).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from keyturn.adapters.sqlite.outbox import Outbox
 from keyturn.cli.operator_token import token_path
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.config.settings import SettingsError, to_environment
+from keyturn.local.copy_detection import Placement, place
 from keyturn.local.delivery import Delivery
 from keyturn.local.errors import LocalError
 from keyturn.local.gateway import open_gateway
-from keyturn.local.placement import Placement, place
 from keyturn.local.server import Server
 from keyturn.ports.keys import KeyUnavailable
 from keyturn.ports.store import StoreUnavailable
@@ -57,7 +57,7 @@ class Opened:
     workers: Sequence[Worker]
 
 
-class Ground(Protocol):
+class Backend(Protocol):
     """What a suite on this machine stands on, and how events come back to its doors."""
 
     def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
@@ -70,7 +70,7 @@ class Ground(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FolderGround:
+class FolderBackend:
     """A data folder: embedded store, key file, outbox; `settings_at` gives the settings at an address."""
 
     settings_at: Callable[[str], Settings]
@@ -94,19 +94,12 @@ class FolderGround:
 
 
 @contextmanager
-def running(port: int, sweep_every_seconds: float, settings_at: Callable[[str], Settings]) -> Iterator[Suite]:
-    """Run a suite over a data folder while the context lasts; else as `standing_on`."""
-    with standing_on(FolderGround(settings_at, sweep_every_seconds), port, sweep_every_seconds) as suite:
-        yield suite
-
-
-@contextmanager
-def standing_on(ground: Ground, port: int, sweep_every_seconds: float) -> Iterator[Suite]:
+def run_suite(backend: Backend, port: int, sweep_every_seconds: float) -> Iterator[Suite]:
     """Run the suite while the context lasts; 0 takes a free port. `LocalError` says why not."""
     token = secrets.token_urlsafe(32)
-    server = Server(port, ground.entrance(open_gateway(token), token))
+    server = Server(port, backend.entrance(open_gateway(token), token))
     try:
-        with ground.opened(server.url, token) as opened, _token_file(server.url, token):
+        with backend.opened(server.url, token) as opened, _token_file(server.url, token):
             sweeping = partial(_sweep, server.url, token, sweep_every_seconds)
             try:
                 with _at_work(server, [*opened.workers, sweeping]):

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.google_kms.circuit_breaker import Patience
 from keyturn.adapters.google_kms.keys import CloudKeyNames, CloudKeys
+from keyturn.adapters.google_kms.retry import KmsRetryPolicy
+from keyturn.local.kms_emulator import KmsEmulator, Tap
 from keyturn.local.kms_names import KmsFault
-from keyturn.local.kms_stand_in import KmsStandIn, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,13 +64,13 @@ class Scene:
     def __init__(self, folder: Path, lag_seconds: float = 0.0) -> None:
         self.tap = ScriptedTap()
         self.time = Time()
-        self.stand_in = KmsStandIn(folder / "kms.json", tap=self.tap)
-        self.patience = Patience(clock=lambda: self.time.now, sleep=self.time.sleep)
+        self.stand_in = KmsEmulator(folder / "kms.json", tap=self.tap)
+        self.retry_policy = KmsRetryPolicy(clock=lambda: self.time.now, sleep=self.time.sleep)
         self.keys = CloudKeys(
             CloudKeyNames.of_ring(self.stand_in.ring),
             os.urandom,
             emulator_host=self.stand_in.host,
-            patience=self.patience,
+            retry_policy=self.retry_policy,
             lag_seconds=lag_seconds,
         )
 

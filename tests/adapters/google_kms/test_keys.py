@@ -89,7 +89,7 @@ def test_what_will_not_change_is_said_at_once(kms: Scene, code: grpc.StatusCode)
 
 
 def test_quota_is_waited_for_longer_than_a_hiccup(kms: Scene) -> None:
-    assert kms.patience.quota_seconds >= 10 * kms.patience.soon_seconds
+    assert kms.retry_policy.quota_seconds >= 10 * kms.retry_policy.soon_seconds
 
 
 def test_total_time_is_bounded_and_no_pause_passes_its_end(kms: Scene) -> None:
@@ -102,7 +102,7 @@ def test_total_time_is_bounded_and_no_pause_passes_its_end(kms: Scene) -> None:
     with pytest.raises(KeyUnavailable):
         kms.keys.mac.sign(ref, SECRET)
     assert kms.tap.calls["MacSign"] <= 3
-    assert kms.time.now - started <= kms.patience.total_seconds + 3.0
+    assert kms.time.now - started <= kms.retry_policy.total_seconds + 3.0
 
 
 def test_nobody_there_is_unavailable(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_damaged_unwrapped_key_counts_as_no_answer(kms: Scene) -> None:
 
 def opened_breaker(kms: Scene) -> str:
     ref = kms.keys.mac.current()
-    kms.tap.failures = [Code.UNAVAILABLE] * kms.patience.failures
+    kms.tap.failures = [Code.UNAVAILABLE] * kms.retry_policy.failures
     with pytest.raises(KeyUnavailable):
         kms.keys.mac.sign(ref, SECRET)
     kms.tap.calls.clear()
@@ -232,7 +232,7 @@ def test_open_breaker_asks_nobody(kms: Scene) -> None:
 
 def test_after_a_while_one_probe_closes_it(kms: Scene) -> None:
     ref = opened_breaker(kms)
-    kms.time.pass_by(kms.patience.open_seconds)
+    kms.time.pass_by(kms.retry_policy.open_seconds)
     assert len(kms.keys.mac.sign(ref, SECRET)) == 32
     assert len(kms.keys.mac.sign(ref, SECRET)) == 32
     assert kms.tap.calls["MacSign"] == 2
@@ -240,7 +240,7 @@ def test_after_a_while_one_probe_closes_it(kms: Scene) -> None:
 
 def test_failed_probe_opens_it_again(kms: Scene) -> None:
     ref = opened_breaker(kms)
-    kms.time.pass_by(kms.patience.open_seconds)
+    kms.time.pass_by(kms.retry_policy.open_seconds)
     kms.tap.failures = [Code.UNAVAILABLE]
     with pytest.raises(KeyUnavailable):
         kms.keys.mac.sign(ref, SECRET)
@@ -249,7 +249,7 @@ def test_failed_probe_opens_it_again(kms: Scene) -> None:
 
 def test_refusals_never_open_it(kms: Scene) -> None:
     unknown = f"{kms.keys.mac.current().rpartition('/')[0]}/77"
-    for _ in range(2 * kms.patience.failures):
+    for _ in range(2 * kms.retry_policy.failures):
         with pytest.raises(KeyRefused):
             kms.keys.mac.sign(unknown, SECRET)
     assert len(kms.keys.mac.sign(kms.keys.mac.current(), SECRET)) == 32
@@ -365,7 +365,7 @@ def test_a_signature_is_one_call_once_the_versions_are_known(kms: Scene) -> None
 
 def test_key_that_is_not_there_is_a_fault_of_the_deployment(kms: Scene) -> None:
     names = CloudKeyNames.of_ring(kms.stand_in.ring.replace("keyturn", "another"))
-    keys = CloudKeys(names, os.urandom, emulator_host=kms.stand_in.host, patience=kms.patience)
+    keys = CloudKeys(names, os.urandom, emulator_host=kms.stand_in.host, retry_policy=kms.retry_policy)
     for attempt in (keys.mac.current, keys.signer.public_keys, lambda: keys.sealer.seal(b"", b"")):
         with pytest.raises(KeyUnavailable):
             attempt()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.adapters.sqlite.delivery_lock import attending
+from keyturn.adapters.sqlite.delivery_lock import hold_delivery_lock
 from keyturn.adapters.sqlite.outbox import Outbox
 from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.local.delivery import Delivery
@@ -28,7 +28,7 @@ import pathlib, sys, time
 from keyturn.adapters.sqlite.outbox import Outbox
 from keyturn.adapters.sqlite.store import SqliteStore
 outbox = Outbox(SqliteStore(pathlib.Path(sys.argv[1])).file)
-with outbox.attended():
+with outbox.hold_delivery_lock():
     outbox.claim(10)
     print("claimed", flush=True)
     time.sleep(60)
@@ -63,7 +63,7 @@ def test_lease_of_a_killed_process_ends_when_the_next_one_attends(store: SqliteS
     process.kill()
     process.wait(10)
     assert outbox.claim(1) == ()
-    with outbox.attended():
+    with outbox.hold_delivery_lock():
         (event,) = outbox.claim(1)
     assert (event.subject, event.attempts) == (SECRET, 1)
 
@@ -71,8 +71,8 @@ def test_lease_of_a_killed_process_ends_when_the_next_one_attends(store: SqliteS
 def test_row_is_not_given_up_however_often_its_process_dies(store: SqliteStore) -> None:
     store.commit([Create(SECRET, {})])
     outbox = Outbox(store.file)
-    for _ in range(2 * outbox.patience.attempts):
-        with outbox.attended():
+    for _ in range(2 * outbox.policy.attempts):
+        with outbox.hold_delivery_lock():
             (event,) = outbox.claim(1)  # and neither done nor failed: who claimed it is gone
         assert event.attempts == 1
 
@@ -82,7 +82,7 @@ def test_lease_of_a_living_process_is_left_to_it(store: SqliteStore) -> None:
     outbox = Outbox(store.file)
     process = claimed_by_another_process(store)
     try:
-        with outbox.attended():
+        with outbox.hold_delivery_lock():
             assert outbox.claim(1) == ()
     finally:
         process.kill()
@@ -105,11 +105,11 @@ def test_delivery_attends_while_it_runs(store: SqliteStore) -> None:
 
 def _alone(lock: Path) -> bool:
     found: list[bool] = []
-    with attending(lock, lambda: found.append(True)):
+    with hold_delivery_lock(lock, lambda: found.append(True)):
         return bool(found)
 
 
 def test_lock_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StoreUnavailable), attending(tmp_path / "lock", lambda: None):
+    with pytest.raises(StoreUnavailable), hold_delivery_lock(tmp_path / "lock", lambda: None):
         pass

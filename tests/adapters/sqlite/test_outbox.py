@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.adapters.sqlite.bus import LocalBus
-from keyturn.adapters.sqlite.outbox import Depth, Event, Outbox, Patience
+from keyturn.adapters.sqlite.outbox import DeliveryPolicy, Depth, Outbox, OutboxEvent
 from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.ports.bus import BusUnavailable
 from keyturn.ports.store import Check, Create, Delete, LostRace, put
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = "oauth2_clients/a/secrets/1"
-PATIENCE = Patience(lease_seconds=60, first_delay_seconds=1, longest_delay_seconds=5, attempts=4)
+PATIENCE = DeliveryPolicy(lease_seconds=60, first_delay_seconds=1, longest_delay_seconds=5, attempts=4)
 
 
 class SetClock:
@@ -42,10 +42,10 @@ def store(tmp_path: Path, clock: SetClock) -> SqliteStore:
 
 @pytest.fixture
 def outbox(store: SqliteStore, clock: SetClock) -> Outbox:
-    return Outbox(store.file, patience=PATIENCE, clock=clock, jitter=lambda: 0.0)
+    return Outbox(store.file, policy=PATIENCE, clock=clock, jitter=lambda: 0.0)
 
 
-def claim_one(outbox: Outbox) -> Event:
+def claim_one(outbox: Outbox) -> OutboxEvent:
     (event,) = outbox.claim(10)
     return event
 
@@ -54,7 +54,7 @@ def give_up(outbox: Outbox, clock: SetClock) -> None:
     for _ in range(PATIENCE.attempts):
         clock.pass_seconds(10)
         for event in outbox.claim(10):
-            outbox.failed(event, "HTTP 500")
+            outbox.mark_failed(event, "HTTP 500")
 
 
 def test_written_document_that_a_trigger_means_wakes_its_door(store: SqliteStore, outbox: Outbox) -> None:
@@ -142,7 +142,7 @@ def test_claim_takes_no_more_than_asked_and_the_longest_due_first(
 
 def test_done_row_is_gone_for_good(store: SqliteStore, outbox: Outbox, clock: SetClock) -> None:
     store.commit([Create(SECRET, {})])
-    outbox.done(claim_one(outbox))
+    outbox.mark_delivered(claim_one(outbox))
     clock.pass_seconds(3600)
     assert outbox.claim(10) == ()
     assert outbox.depth() == Depth(0, 0, 0, None)
@@ -156,7 +156,7 @@ def test_failed_row_comes_back_later_each_time_up_to_the_cap(
     for delay in (1, 2, 4):
         event = claim_one(outbox)
         ids.add(event.event_id)
-        outbox.failed(event, "HTTP 500")
+        outbox.mark_failed(event, "HTTP 500")
         assert outbox.next_due() == clock.now + timedelta(seconds=delay)
         clock.pass_seconds(delay - 0.001)
         assert outbox.claim(10) == ()
@@ -202,7 +202,7 @@ def test_failure_reported_after_the_lease_ran_out_changes_nothing(
     clock.pass_seconds(60)
     claim_one(outbox)
     due = outbox.next_due()
-    outbox.failed(late, "too late")
+    outbox.mark_failed(late, "too late")
     assert outbox.next_due() == due
     assert outbox.depth().leased == 1
 
@@ -212,8 +212,8 @@ def test_delivery_after_the_lease_ran_out_counts(store: SqliteStore, outbox: Out
     late = claim_one(outbox)
     clock.pass_seconds(60)
     again = claim_one(outbox)
-    outbox.done(late)
-    outbox.failed(again, "HTTP 500")
+    outbox.mark_delivered(late)
+    outbox.mark_failed(again, "HTTP 500")
     assert outbox.depth().waiting == 0
 
 
@@ -251,7 +251,7 @@ def test_rows_survive_closing_and_opening(store: SqliteStore, tmp_path: Path, cl
 
 def test_two_deliverers_never_hold_the_same_row(store: SqliteStore, outbox: Outbox, clock: SetClock) -> None:
     store.commit([Create(f"oauth2_clients/a/secrets/{number}", {}) for number in range(10)])
-    other = Outbox(SqliteStore(store.file.path, clock=clock).file, patience=PATIENCE, clock=clock)
+    other = Outbox(SqliteStore(store.file.path, clock=clock).file, policy=PATIENCE, clock=clock)
     mine, theirs = outbox.claim(6), other.claim(6)
     assert (len(mine), len(theirs)) == (6, 4)
     assert {event.event_id for event in mine}.isdisjoint(event.event_id for event in theirs)

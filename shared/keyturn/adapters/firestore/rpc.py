@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from secrets import SystemRandom
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
 from google.api_core.exceptions import GoogleAPICallError
@@ -29,7 +29,6 @@ from keyturn.ports.store import LostRace, StoreError, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from keyturn.adapters.firestore.store import Interceptor
     from keyturn.adapters.firestore.values import Message
 
 ADDRESS = "firestore.googleapis.com"
@@ -43,6 +42,7 @@ _CHANNEL_OPTIONS = (
 )
 LISTEN_SECONDS = 3600.0
 """How long a stream of changes lasts at most: then another one is opened."""
+Interceptor: TypeAlias = grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor
 _T = TypeVar("_T")
 _Code = grpc.StatusCode
 _LOST = frozenset({_Code.ABORTED, _Code.ALREADY_EXISTS, _Code.FAILED_PRECONDITION, _Code.NOT_FOUND})

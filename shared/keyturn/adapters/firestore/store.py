@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from keyturn.adapters.document_values import declared, distinct_paths, document_path, prepared
 from keyturn.ports.indexes import INDEXES
@@ -22,13 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    import grpc
-
-    from keyturn.adapters.firestore.rpc import FirestoreRpc
+    from keyturn.adapters.firestore.rpc import FirestoreRpc, Interceptor
     from keyturn.ports.indexes import Index
     from keyturn.ports.store import Document, Query, Write
 
-Interceptor: TypeAlias = "grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor"
 MOST_WRITES = 500
 DEADLINE_SECONDS = 10.0
 _ANY = "service/identity"

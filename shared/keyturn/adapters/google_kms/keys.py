@@ -19,8 +19,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.adapters.document_values import utc_now
-from keyturn.adapters.google_kms.circuit_breaker import Patience
 from keyturn.adapters.google_kms.key_versions import CloudKey
+from keyturn.adapters.google_kms.retry import KmsRetryPolicy
 from keyturn.ports.keys import KeyRefused, KeyUnavailable, PublicKey
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ LAG_SECONDS = 60.0
 """How long a superseded or disabled version may still be taken for an enabled one, or for the newest."""
 PUBLISHED_SECONDS = 600.0
 """Twice as long as verifiers keep a key set (300 s is what JWKS libraries and ours do), and our own lag within it."""
-DEFAULT_PATIENCE = Patience()
+DEFAULT_RETRY_POLICY = KmsRetryPolicy()
 COORDINATE_BYTES = 32
 TAG_BYTES = 32
 SEALED_FORMAT = 2
@@ -77,15 +77,15 @@ class CloudKeys:
         random: Callable[[int], bytes],
         *,
         emulator_host: str | None = None,
-        patience: Patience = DEFAULT_PATIENCE,
+        retry_policy: KmsRetryPolicy = DEFAULT_RETRY_POLICY,
         lag_seconds: float = LAG_SECONDS,
         published_seconds: float = PUBLISHED_SECONDS,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._emulator_host = emulator_host
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._keys = {
-            purpose: CloudKey(lambda: self.rpc, getattr(names, purpose), patience.clock, lag_seconds)
+            purpose: CloudKey(lambda: self.rpc, getattr(names, purpose), retry_policy.clock, lag_seconds)
             for purpose in ("mac", "seal", "sign")
         }
         self.mac = CloudMacKey(self._keys["mac"])
@@ -97,7 +97,7 @@ class CloudKeys:
         """The connection; `KeyUnavailable` without credentials."""
         from keyturn.adapters.google_kms.rpc import KmsRpc  # noqa: PLC0415 - the vendor's client, half a second
 
-        return KmsRpc(self._emulator_host, self._patience)
+        return KmsRpc(self._emulator_host, self._retry_policy)
 
     def enabled(self, purpose: str) -> Sequence[CloudKeyVersion]:
         """Return the enabled key versions of a purpose, newest first, as they are now."""

@@ -21,13 +21,13 @@ from google.cloud.kms_v1.services.key_management_service.transports import KeyMa
 from google.cloud.kms_v1.types import resources, service
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from keyturn.adapters.google_kms.retry import Damaged, PatientCalls
+from keyturn.adapters.google_kms.retry import CorruptedResponse, RetryingCalls
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.adapters.google_kms.circuit_breaker import Patience
+    from keyturn.adapters.google_kms.retry import KmsRetryPolicy
 
 ADDRESS = "cloudkms.googleapis.com"
 _CHANNEL_OPTIONS = (
@@ -40,12 +40,12 @@ _DISABLED = resources.CryptoKeyVersion.CryptoKeyVersionState.DISABLED
 
 
 class KmsRpc:
-    """Cloud KMS over one channel; any number of threads may share it. All calls raise as `PatientCalls` says."""
+    """Cloud KMS over one channel; any number of threads may share it. All calls raise as `RetryingCalls` says."""
 
-    def __init__(self, emulator_host: str | None, patience: Patience) -> None:
+    def __init__(self, emulator_host: str | None, retry_policy: KmsRetryPolicy) -> None:
         self._channel = _emulator(emulator_host) if emulator_host else _cloud()
         self._client = KeyManagementServiceClient(transport=KeyManagementServiceGrpcTransport(channel=self._channel))
-        self._calls = PatientCalls(patience)
+        self._calls = RetryingCalls(retry_policy)
 
     def mac_sign(self, name: str, data: bytes) -> bytes:
         """Return the tag of `data` under the key version `name`."""
@@ -183,7 +183,7 @@ class KmsRpc:
         try:
             return method(request=request, retry=None, timeout=seconds)
         except InvalidArgument:
-            raise Damaged from None
+            raise CorruptedResponse from None
 
 
 def crc32c(data: bytes) -> int:
@@ -206,7 +206,7 @@ def _made_at(version: resources.CryptoKeyVersion) -> datetime:
 
 def _require(*conditions: bool) -> None:
     if not all(conditions):
-        raise Damaged
+        raise CorruptedResponse
 
 
 def _emulator(host: str) -> grpc.Channel:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def attending(path: Path, when_alone: Callable[[], object]) -> Iterator[None]:
+def hold_delivery_lock(path: Path, when_alone: Callable[[], object]) -> Iterator[None]:
     """Attend to the lock file at `path` (made 0600) while the context lasts; first `when_alone()` if nobody else does.
 
     `StoreUnavailable` if the file can't be opened.

@@ -18,7 +18,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from keyturn.adapters.document_values import from_micros, micros, utc_now
-from keyturn.adapters.sqlite.delivery_lock import attending
+from keyturn.adapters.sqlite.delivery_lock import hold_delivery_lock
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,7 +43,7 @@ _DEPTH = """SELECT count(*) FILTER (WHERE due_at IS NOT NULL AND NOT leased), co
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class DeliveryPolicy:
     """How long a delivery may take and how often it is tried; jitter takes up to half of a delay away."""
 
     lease_seconds: float = 60.0
@@ -58,7 +58,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class OutboxEvent:
     """One row: `kind` is "document" (then `subject` is its path) or "topic" (then its name); identifiers only."""
 
     event_id: str
@@ -88,30 +88,30 @@ class Outbox:
         self,
         file: SqliteFile,
         *,
-        patience: Patience | None = None,
+        policy: DeliveryPolicy | None = None,
         clock: Callable[[], datetime] = utc_now,
         jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self.file = file
-        self.patience = patience or Patience()
+        self.policy = policy or DeliveryPolicy()
         self.clock = clock
         self._jitter = jitter
 
     @contextmanager
-    def attended(self) -> Iterator[None]:
+    def hold_delivery_lock(self) -> Iterator[None]:
         """Say that this process delivers while the context lasts; if no other does, leases of the dead end at once.
 
         Their attempts don't count: a process that was killed says nothing about the rows that it held.
         `StoreUnavailable` if that can't be said.
         """
-        with attending(self.file.path.with_name(f"{self.file.path.name}.delivery"), self._release_orphans):
+        with hold_delivery_lock(self.file.path.with_name(f"{self.file.path.name}.delivery"), self._release_orphans):
             yield
 
     def _release_orphans(self) -> None:
         with self.file.writing(durable=False) as connection:
             connection.execute(_ORPHANED, (micros(self.clock()),))
 
-    def claim(self, limit: int) -> Sequence[Event]:
+    def claim(self, limit: int) -> Sequence[OutboxEvent]:
         """Lease up to `limit` due rows, longest due first; rows that nobody survived become dead letters instead."""
         now = micros(self.clock())
         with self.file.reading() as connection:
@@ -121,15 +121,15 @@ class Outbox:
             events = [_event(row) for row in connection.execute(_DUE, (now, limit)).fetchall()]
             return tuple(leased for event in events if (leased := self._lease(connection, event)) is not None)
 
-    def done(self, event: Event) -> None:
+    def mark_delivered(self, event: OutboxEvent) -> None:
         """Forget a delivered row, whoever holds its lease by now."""
         with self.file.writing(durable=False) as connection:
             connection.execute("DELETE FROM outbox WHERE event_id = ?", (event.event_id,))
 
-    def failed(self, event: Event, reason: str) -> None:
+    def mark_failed(self, event: OutboxEvent, reason: str) -> None:
         """Put a claimed row back for later, or among the dead letters after its last attempt."""
-        due = self.clock() + self.patience.delay(event.attempts, self._jitter())
-        last = event.attempts >= self.patience.attempts
+        due = self.clock() + self.policy.delay(event.attempts, self._jitter())
+        last = event.attempts >= self.policy.attempts
         with self.file.writing(durable=False) as connection:
             if last:
                 connection.execute(_BURY, (reason, event.event_id, event.attempts))
@@ -142,7 +142,7 @@ class Outbox:
             (due,) = connection.execute("SELECT min(due_at) FROM outbox WHERE due_at IS NOT NULL").fetchone()
         return None if due is None else from_micros(due)
 
-    def dead_letters(self, limit: int = 100) -> Sequence[Event]:
+    def dead_letters(self, limit: int = 100) -> Sequence[OutboxEvent]:
         """Return what was given up, oldest first."""
         with self.file.reading() as connection:
             return tuple(_event(row) for row in connection.execute(_DEAD, (limit,)).fetchall())
@@ -160,15 +160,17 @@ class Outbox:
             waiting, leased, dead, oldest = connection.execute(_DEPTH).fetchone()
         return Depth(waiting, leased, dead, None if oldest is None else from_micros(oldest))
 
-    def _lease(self, connection: sqlite3.Connection, event: Event) -> Event | None:
-        if event.attempts >= self.patience.attempts:
+    def _lease(self, connection: sqlite3.Connection, event: OutboxEvent) -> OutboxEvent | None:
+        if event.attempts >= self.policy.attempts:
             connection.execute(_BURY, ("lease ran out", event.event_id, event.attempts))
             return None
-        until = self.clock() + timedelta(seconds=self.patience.lease_seconds)
+        until = self.clock() + timedelta(seconds=self.policy.lease_seconds)
         connection.execute(_LEASE, (micros(until), event.event_id))
         return replace(event, attempts=event.attempts + 1)
 
 
-def _event(row: tuple[str, str, str, str, str, int, int, str | None]) -> Event:
+def _event(row: tuple[str, str, str, str, str, int, int, str | None]) -> OutboxEvent:
     event_id, door, kind, subject, attributes, published_at, attempts, reason = row
-    return Event(event_id, door, kind, subject, json.loads(attributes), from_micros(published_at), attempts, reason)
+    return OutboxEvent(
+        event_id, door, kind, subject, json.loads(attributes), from_micros(published_at), attempts, reason
+    )

@@ -15,8 +15,8 @@ from keyturn.adapters.authorisation.attested import NAME as PROOF_AUTHORISER
 from keyturn.cli.operator_token import read_token
 from keyturn.device.api import response_fields as answers
 from keyturn.device.api.client import Server
-from keyturn.local.cloud_addresses import known_cloud
 from keyturn.local.demo.people import person
+from keyturn.local.emulator_addresses import read_addresses
 from keyturn.local.errors import LocalError
 from keyturn.local.firestore_control import all_documents
 
@@ -63,7 +63,7 @@ class Stage:
 
     def keep_documents(self) -> None:
         """Write what emulators hold beside the rest of the folder, so that it is searched like any file."""
-        cloud = known_cloud(self.data)
+        cloud = read_addresses(self.data)
         if cloud is None:
             return
         for database in (cloud.control, cloud.auth, cloud.usage):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from keyturn.device.api.client import Server
 from keyturn.device.core.errors import DeviceError, ServerRefusedError
 from keyturn.device.rotation_plan import Wish
-from keyturn.local.demo.attempts import attempts
+from keyturn.local.demo.forged_requests import attempts
 from keyturn.local.demo.stage import LEAD_SECONDS
 from keyturn.local.demo.timeline import Timeline
 from keyturn.local.errors import LocalError

@@ -11,8 +11,8 @@ from google.api_core.exceptions import FailedPrecondition, InvalidArgument, Meth
 from google.cloud.kms_v1.services.key_management_service import KeyManagementServiceClient
 from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcTransport
 from google.cloud.kms_v1.types import resources, service
+from keyturn.local.kms_emulator import RING, KmsEmulator
 from keyturn.local.kms_operations import LARGEST_BYTES
-from keyturn.local.kms_stand_in import RING, KmsStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,22 +25,22 @@ State = resources.CryptoKeyVersion.CryptoKeyVersionState
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path) -> Iterator[KmsStandIn]:
-    with KmsStandIn(tmp_path / "kms.json") as started:
+def stand_in(tmp_path: Path) -> Iterator[KmsEmulator]:
+    with KmsEmulator(tmp_path / "kms.json") as started:
         yield started
 
 
 @pytest.fixture
-def client(stand_in: KmsStandIn) -> Iterator[KeyManagementServiceClient]:
+def client(stand_in: KmsEmulator) -> Iterator[KeyManagementServiceClient]:
     with grpc.insecure_channel(stand_in.host) as channel:
         yield KeyManagementServiceClient(transport=KeyManagementServiceGrpcTransport(channel=channel))
 
 
 def test_keys_are_on_disk_for_their_owner_alone_and_outlive_it(tmp_path: Path) -> None:
     path = tmp_path / "kms.json"
-    first = KmsStandIn(path).keys.current("mac").secret
+    first = KmsEmulator(path).keys.current("mac").secret
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert KmsStandIn(path).keys.current("mac").secret == first
+    assert KmsEmulator(path).keys.current("mac").secret == first
 
 
 def test_checksum_that_nobody_sent_is_not_said_to_be_verified(client: KeyManagementServiceClient) -> None:
@@ -84,7 +84,7 @@ def test_digest_of_another_length_is_refused(client: KeyManagementServiceClient)
         client.asymmetric_sign(request=service.AsymmetricSignRequest(name=SIGN))
 
 
-def test_versions_are_listed_a_page_at_a_time(client: KeyManagementServiceClient, stand_in: KmsStandIn) -> None:
+def test_versions_are_listed_a_page_at_a_time(client: KeyManagementServiceClient, stand_in: KmsEmulator) -> None:
     for _ in range(4):
         stand_in.keys.add_version("seal")
     stand_in.keys.disable("local/seal/2")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _SUCCESS = range(200, 300)
 
 
-class Doors:
+class FunctionClient:
     """Calls `base_url`/<door>/; `headers` go with every call. A connection is kept and serves one at a time.
 
     `timeout_seconds` bounds one call. ValueError for anything but an http address: delivery stays on one machine.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Settings, Stage
-from keyturn.local.placement import place
+from keyturn.local.copy_detection import place
 from keyturn.records import paths
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.entry.http.cloud_events import Delivered
-from keyturn.local.cloud_entrance import LARGEST_EVENT_BYTES, CloudEntrance
+from keyturn.local.emulator_webhooks import LARGEST_EVENT_BYTES, EmulatorWebhooks
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
@@ -16,7 +16,7 @@ from tests.local.document_event import event
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-    from keyturn.local.cloud_redelivery import Call
+    from keyturn.local.redelivery import Call
 
 TOKEN = "the-operators-own-token"
 SECRET = "0123abcd"
@@ -38,7 +38,7 @@ class Gateway:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str | None]] = []
         self.taken: list[Call] = []
-        self.client = Client(CloudEntrance(self.application, self.taken.append, TOKEN, lambda: SECRET))
+        self.client = Client(EmulatorWebhooks(self.application, self.taken.append, TOKEN, lambda: SECRET))
 
     @property
     def application(self) -> WSGIApplication:
@@ -117,6 +117,6 @@ def test_everything_else_is_the_gateways(gateway: Gateway) -> None:
 
 
 def test_no_secret_is_in_what_it_says_of_itself(gateway: Gateway) -> None:
-    said = repr(CloudEntrance(gateway.application, gateway.taken.append, TOKEN, lambda: SECRET))
+    said = repr(EmulatorWebhooks(gateway.application, gateway.taken.append, TOKEN, lambda: SECRET))
     assert TOKEN not in said
     assert SECRET not in said

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from logging import getLogger
 from typing import TYPE_CHECKING
 
-from keyturn.local.cloud_entrance import PROBE
+from keyturn.local.emulator_webhooks import PROBE
 from keyturn.local.firestore_control import register_trigger
 from keyturn.ports.store import Create, Delete, StoreError
 
@@ -29,7 +29,7 @@ _LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class TriggerProbe:
     """Asks once, when the suite at `address` (`address:port`) is up; `heard` is set when an event has arrived."""
 
     store: Store

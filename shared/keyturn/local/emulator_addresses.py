@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ADDRESSES = "emulators.json"
 
 
-def known_cloud(folder: Path) -> Cloud | None:
+def read_addresses(folder: Path) -> Cloud | None:
     """Return the project that runs over a folder's keys, None if none does; `LocalError` if the file is damaged."""
     try:
         return Cloud(**json.loads((folder / ADDRESSES).read_bytes()))
@@ -28,7 +28,7 @@ def known_cloud(folder: Path) -> Cloud | None:
 
 
 @contextmanager
-def told(folder: Path, cloud: Cloud) -> Iterator[None]:
+def published_addresses(folder: Path, cloud: Cloud) -> Iterator[None]:
     """Say in `folder` where a project's parts are, while the context lasts. No secret is in it."""
     path = folder / ADDRESSES
     path.write_text(json.dumps(asdict(cloud), indent=2) + "\n", encoding="ascii")

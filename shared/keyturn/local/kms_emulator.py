@@ -43,7 +43,7 @@ class Tap:
         return message
 
 
-class KmsStandIn:
+class KmsEmulator:
     """A server over the key file at `path`, which is made if there is none; it answers within the context.
 
     `host` is `address:port`, as KEYTURN_KMS_EMULATOR_HOST wants it; `keys` are the keys behind it.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.domain.policy import Policy
-from keyturn.local.cloud_addresses import known_cloud, told
-from keyturn.local.cloud_emulators import entrance_secret, local_cloud
-from keyturn.local.cloud_machine import EmulatorGround
+from keyturn.local.emulator_addresses import published_addresses, read_addresses
+from keyturn.local.emulator_backend import EmulatorBackend
+from keyturn.local.emulator_project import entrance_secret, local_cloud
 from keyturn.local.errors import LocalError
-from keyturn.local.machine import standing_on
+from keyturn.local.machine import run_suite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def refusal(folder: Path, port: int = 0) -> LocalError:
     with (
         pytest.raises(LocalError) as refused,
-        standing_on(EmulatorGround(folder, Policy(), NOBODY), port, 60),
+        run_suite(EmulatorBackend(folder, Policy(), NOBODY), port, 60),
     ):
         pass
     return refused.value
@@ -70,14 +70,14 @@ def test_the_secret_of_the_way_in_stays_and_is_its_owners(tmp_path: Path) -> Non
 
 def test_addresses_are_told_while_they_hold(tmp_path: Path) -> None:
     cloud = local_cloud("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
-    assert known_cloud(tmp_path) is None
-    with told(tmp_path, cloud):
-        assert known_cloud(tmp_path) == cloud
-    assert known_cloud(tmp_path) is None
+    assert read_addresses(tmp_path) is None
+    with published_addresses(tmp_path, cloud):
+        assert read_addresses(tmp_path) == cloud
+    assert read_addresses(tmp_path) is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"project": "p", "surprise": 1}', "{"])
 def test_damaged_addresses_are_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "emulators.json").write_text(content, encoding="ascii")
     with pytest.raises(LocalError, match="damaged"):
-        known_cloud(tmp_path)
+        read_addresses(tmp_path)

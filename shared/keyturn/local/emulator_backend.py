@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from keyturn.entry.config.settings import Settings, Stage
-from keyturn.local.cloud_emulators import FIRESTORE_VARIABLE, emulators, entrance_secret
-from keyturn.local.cloud_entrance import PUSHED_PATH, CloudEntrance
-from keyturn.local.cloud_probe import Probe, register_probe
-from keyturn.local.cloud_redelivery import Redelivery
-from keyturn.local.cloud_topics import CloudTopics
-from keyturn.local.doors import Doors
+from keyturn.local.emulator_project import FIRESTORE_VARIABLE, emulators, entrance_secret
+from keyturn.local.emulator_topics import CloudTopics
+from keyturn.local.emulator_webhooks import PUSHED_PATH, EmulatorWebhooks
 from keyturn.local.errors import LocalError
 from keyturn.local.firestore_control import register_trigger
+from keyturn.local.function_client import FunctionClient
 from keyturn.local.machine import Opened, Worker, open_suite
+from keyturn.local.redelivery import Redelivery
+from keyturn.local.trigger_probe import TriggerProbe, register_probe
 from keyturn.ports.triggers import TRIGGERS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ CALL_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class EmulatorGround:
+class EmulatorBackend:
     """Emulators, started or given by `environment`; keys and the way in are kept in `folder`."""
 
     folder: Path
@@ -53,7 +53,7 @@ class EmulatorGround:
 
     def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
         """Return the gateway with the emulators' way in before it."""
-        return CloudEntrance(gateway, self.redelivery.take, token, lambda: self._secret, self.heard)
+        return EmulatorWebhooks(gateway, self.redelivery.take, token, lambda: self._secret, self.heard)
 
     @contextmanager
     def opened(self, url: str, token: str) -> Iterator[Opened]:
@@ -65,14 +65,14 @@ class EmulatorGround:
             # The folder is for the test authority's key only: store and keys are the cloud's.
             settings = Settings(Stage.LOCAL, self.folder, url, policy=policy, cloud=cloud, authoriser=self.authoriser)
             suite = open_suite(settings, "The project")
-            doors = Doors(url, CALL_SECONDS, {"Authorization": f"Bearer {token}"})
+            doors = FunctionClient(url, CALL_SECONDS, {"Authorization": f"Bearer {token}"})
             yield Opened(suite, [partial(self.redelivery.run, doors), *self._probes(suite, url, secret)])
 
     def _probes(self, suite: Suite, url: str, secret: str) -> Iterator[Worker]:
         cloud = suite.settings.cloud
         if cloud is not None and self.environment.get(FIRESTORE_VARIABLE):  # one that is started here has our address
             register_probe(cloud, secret)
-            yield Probe(suite.databases.control, self.heard, urlsplit(url).netloc).run
+            yield TriggerProbe(suite.databases.control, self.heard, urlsplit(url).netloc).run
 
     @cached_property
     def _secret(self) -> str:

@@ -4,7 +4,7 @@
     /pushed/SECRET/DOOR/                               the Pub/Sub emulator: a message was published
 
 Whoever knows no secret finds nothing there, and the doors behind keep wanting the token. `PROBE` is no door: what comes
-for it tells only that the emulator's events arrive (cloud_probe.py).
+for it tells only that the emulator's events arrive (trigger_probe.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from werkzeug.wrappers import Request, Response
 
 from keyturn.domain.errors import InvalidRequest, NotFound
 from keyturn.entry.http.routing import problem_answer
-from keyturn.local.cloud_redelivery import Call
+from keyturn.local.redelivery import Call
 from keyturn.ports.triggers import SUBSCRIPTIONS, TRIGGERS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _PUBLISHED = frozenset(item.door for item in SUBSCRIPTIONS)
 
 
 @dataclass(frozen=True, slots=True)
-class CloudEntrance:
+class EmulatorWebhooks:
     """A WSGI application; `taken` gets every call of a trigger, which is answered at once: the emulator asks once."""
 
     gateway: WSGIApplication

@@ -1,8 +1,8 @@
 """What `--emulators` stands on: Firestore, Pub/Sub and a stand-in for Cloud KMS, and what of them stays in a folder.
 
-    DIR/keys.json        the keys behind the stand-in: they stay
-    DIR/entrance.secret  what the emulators' way in is called (cloud_entrance.py): it stays, as given emulators know it
-    DIR/emulators.json   where the emulators listen, while they are used (cloud_addresses.py)
+    DIR/keys.json        the keys behind the KMS emulator. Permanent.
+    DIR/entrance.secret  the secret in the webhooks' URLs (emulator_webhooks.py). Permanent: running emulators know it.
+    DIR/emulators.json   the emulators' addresses while they are in use (emulator_addresses.py)
 
 The data is in the emulators' memory: it is gone when they stop. A given emulator (`*_EMULATOR_HOST`) stops when
 whoever started it says so.
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Self
 
 from keyturn.adapters.google_kms.keys import CloudKeyNames
 from keyturn.entry.config.settings import Cloud
-from keyturn.local.cloud_addresses import told
+from keyturn.local.emulator_addresses import published_addresses
 from keyturn.local.emulators import start_firestore, start_pubsub
 from keyturn.local.errors import LocalError
-from keyturn.local.kms_stand_in import RING, KmsStandIn
+from keyturn.local.kms_emulator import RING, KmsEmulator
 from keyturn.local.machine import write_secret
 from keyturn.ports.keys import KeyUnavailable
 
@@ -50,7 +50,7 @@ def emulators(folder: Path, functions: str, environment: Mapping[str, str]) -> I
         _given(environment.get(FIRESTORE_VARIABLE)) or start_firestore(functions=functions) as firestore,
     ):
         cloud = local_cloud(firestore.host, pubsub.host, kms.host)
-        with told(folder, cloud):
+        with published_addresses(folder, cloud):
             yield cloud
 
 
@@ -86,9 +86,9 @@ def _given(host: str | None) -> _Given | Emulator | None:
 
 
 @contextmanager
-def _stand_in(folder: Path) -> Iterator[KmsStandIn]:
+def _stand_in(folder: Path) -> Iterator[KmsEmulator]:
     try:
-        stand_in = KmsStandIn(folder / KEYS)
+        stand_in = KmsEmulator(folder / KEYS)
     except KeyUnavailable as error:
         raise LocalError(
             f"The keys cannot be used: {error}.", "Nothing was changed. Choose another --data, or restore it."

@@ -6,9 +6,9 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.sqlite.outbox import Patience
-from keyturn.local.cloud_redelivery import Call, Redelivery
-from keyturn.local.doors import Doors
+from keyturn.adapters.sqlite.outbox import DeliveryPolicy
+from keyturn.local.function_client import FunctionClient
+from keyturn.local.redelivery import Call, Redelivery
 from keyturn.local.server import Server
 from werkzeug.wrappers import Request, Response
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-QUICK = Patience(first_delay_seconds=0.01, longest_delay_seconds=0.02, attempts=4)
+QUICK = DeliveryPolicy(first_delay_seconds=0.01, longest_delay_seconds=0.02, attempts=4)
 CALL = Call("on_secret_version", {"ce-id": "one", "content-type": "application/protobuf"}, b"body")
 
 
@@ -44,7 +44,7 @@ class Door:
     def delivering(self, redelivery: Redelivery) -> Iterator[None]:
         self.server.start()
         stop = threading.Event()
-        thread = threading.Thread(target=redelivery.run, args=(Doors(self.server.url, 5, {}), stop))
+        thread = threading.Thread(target=redelivery.run, args=(FunctionClient(self.server.url, 5, {}), stop))
         thread.start()
         yield
         stop.set()
@@ -53,7 +53,7 @@ class Door:
 
 
 def test_refused_call_comes_again_as_it_was() -> None:
-    door, redelivery = Door(503, 500), Redelivery(patience=QUICK)
+    door, redelivery = Door(503, 500), Redelivery(policy=QUICK)
     with door.delivering(redelivery):
         redelivery.take(CALL)
         until(lambda: len(door.calls) == 3)
@@ -61,7 +61,7 @@ def test_refused_call_comes_again_as_it_was() -> None:
 
 
 def test_call_that_is_always_refused_is_given_up_and_named_without_its_body(caplog: pytest.LogCaptureFixture) -> None:
-    door, redelivery = Door(*[503] * 10), Redelivery(patience=QUICK)
+    door, redelivery = Door(*[503] * 10), Redelivery(policy=QUICK)
     with door.delivering(redelivery):
         redelivery.take(CALL)
         until(lambda: "given up" in caplog.text)
@@ -71,7 +71,7 @@ def test_call_that_is_always_refused_is_given_up_and_named_without_its_body(capl
 
 
 def test_one_that_fails_holds_up_no_other() -> None:
-    door, redelivery = Door(503), Redelivery(patience=Patience(first_delay_seconds=30), workers=1)
+    door, redelivery = Door(503), Redelivery(policy=DeliveryPolicy(first_delay_seconds=30), workers=1)
     with door.delivering(redelivery):
         redelivery.take(CALL)
         until(lambda: door.calls)

@@ -18,13 +18,13 @@ from random import SystemRandom
 from threading import Condition
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.sqlite.outbox import Patience
+from keyturn.adapters.sqlite.outbox import DeliveryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from threading import Event as Flag
 
-    from keyturn.local.doors import Doors
+    from keyturn.local.function_client import FunctionClient
 
 _LOG = getLogger(__name__)
 _RANDOM = SystemRandom()
@@ -44,8 +44,8 @@ class Call:
 class Redelivery:
     """Calls by when they are due; `take` adds one that is due at once, from any thread."""
 
-    def __init__(self, *, patience: Patience | None = None, workers: int = 4) -> None:
-        self._patience = patience or Patience()
+    def __init__(self, *, policy: DeliveryPolicy | None = None, workers: int = 4) -> None:
+        self._policy = policy or DeliveryPolicy()
         self._workers = workers
         self._order = itertools.count()
         self._waiting: list[tuple[float, int, Call]] = []
@@ -55,7 +55,7 @@ class Redelivery:
         """Have a call delivered as soon as a worker is free."""
         self._put(call, 0.0)
 
-    def run(self, doors: Doors, stop: Flag) -> None:
+    def run(self, doors: FunctionClient, stop: Flag) -> None:
         """Deliver until `stop` is set, then finish the calls that are under way."""
         with closing(doors), ThreadPoolExecutor(self._workers, thread_name_prefix="redelivery") as pool:
             while not stop.is_set():
@@ -77,12 +77,12 @@ class Redelivery:
                 return None
             return heapq.heappop(self._waiting)[2]
 
-    def _deliver(self, doors: Doors, call: Call) -> None:
+    def _deliver(self, doors: FunctionClient, call: Call) -> None:
         problem = doors.call(call.door, call.headers, call.body)
         if problem is None:
             return
         tried = replace(call, attempts=call.attempts + 1)
-        if tried.attempts < self._patience.attempts:
-            self._put(tried, self._patience.delay(tried.attempts, _RANDOM.random()).total_seconds())
+        if tried.attempts < self._policy.attempts:
+            self._put(tried, self._policy.delay(tried.attempts, _RANDOM.random()).total_seconds())
         else:
             _LOG.error("an event for %s was given up after %d attempts: %s", call.door, tried.attempts, problem)

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
-from keyturn.adapters.memory_store import MemoryStore
 from keyturn.entry.config.settings import Cloud
-from keyturn.local.cloud_entrance import CloudEntrance
-from keyturn.local.cloud_probe import PATH, Probe, register_probe
+from keyturn.local.emulator_webhooks import EmulatorWebhooks
 from keyturn.local.emulators import start_firestore
+from keyturn.local.trigger_probe import PATH, TriggerProbe, register_probe
 from keyturn.ports.store import Create, StoreUnavailable
 from werkzeug.serving import make_server
 
+from tests.memory_store import MemoryStore
 from tests.world import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from keyturn.local.cloud_redelivery import Call
+    from keyturn.local.redelivery import Call
     from keyturn.ports.store import Snapshot
 
 SECRET = "0123abcd"
@@ -33,8 +33,8 @@ def nothing(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
     return []
 
 
-def entrance(taken: list[Call]) -> CloudEntrance:
-    return CloudEntrance(nothing, taken.append, "the-operators-own-token", lambda: SECRET)
+def entrance(taken: list[Call]) -> EmulatorWebhooks:
+    return EmulatorWebhooks(nothing, taken.append, "the-operators-own-token", lambda: SECRET)
 
 
 @pytest.mark.parametrize("left_behind", [False, True])
@@ -44,7 +44,7 @@ def test_silence_is_told_with_the_address_and_leaves_nothing(
     store = MemoryStore(Clock())
     if left_behind:  # by one that was killed in between
         store.commit([Create(PATH, {})])
-    Probe(store, threading.Event(), ADDRESS, patience_seconds=0.2).run(threading.Event())
+    TriggerProbe(store, threading.Event(), ADDRESS, patience_seconds=0.2).run(threading.Event())
     (told,) = caplog.records
     assert (told.levelname, ADDRESS in told.getMessage()) == ("ERROR", True)
     assert not store.get([PATH])[PATH].exists
@@ -53,8 +53,8 @@ def test_silence_is_told_with_the_address_and_leaves_nothing(
 def test_who_is_stopped_or_has_heard_is_silent(caplog: pytest.LogCaptureFixture) -> None:
     happened = threading.Event()
     happened.set()
-    Probe(MemoryStore(Clock()), happened, ADDRESS).run(threading.Event())
-    Probe(MemoryStore(Clock()), threading.Event(), ADDRESS).run(happened)
+    TriggerProbe(MemoryStore(Clock()), happened, ADDRESS).run(threading.Event())
+    TriggerProbe(MemoryStore(Clock()), threading.Event(), ADDRESS).run(happened)
     assert caplog.messages == []
 
 
@@ -63,12 +63,12 @@ def test_a_store_that_does_not_answer_is_told(caplog: pytest.LogCaptureFixture) 
         def get(self, paths: Iterable[str]) -> Snapshot:
             raise StoreUnavailable(next(iter(paths)))
 
-    Probe(Down(Clock()), threading.Event(), ADDRESS).run(threading.Event())
+    TriggerProbe(Down(Clock()), threading.Event(), ADDRESS).run(threading.Event())
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 @pytest.fixture
-def listening() -> Iterator[tuple[str, CloudEntrance, list[Call]]]:
+def listening() -> Iterator[tuple[str, EmulatorWebhooks, list[Call]]]:
     taken: list[Call] = []
     way_in = entrance(taken)
     server = make_server("127.0.0.1", 0, way_in, threaded=True)
@@ -83,7 +83,7 @@ def listening() -> Iterator[tuple[str, CloudEntrance, list[Call]]]:
 @pytest.mark.tier("java")
 @pytest.mark.parametrize("knows_us", [True, False])
 def test_an_emulator_that_posts_here_is_heard_and_another_is_not(
-    listening: tuple[str, CloudEntrance, list[Call]], caplog: pytest.LogCaptureFixture, *, knows_us: bool
+    listening: tuple[str, EmulatorWebhooks, list[Call]], caplog: pytest.LogCaptureFixture, *, knows_us: bool
 ) -> None:
     address, way_in, taken = listening
     with start_firestore(functions=address if knows_us else None) as emulator:
@@ -91,8 +91,8 @@ def test_an_emulator_that_posts_here_is_heard_and_another_is_not(
         register_probe(cloud, SECRET)
         channel = FirestoreChannel(emulator_host=emulator.host)
         store = FirestoreStore(channel, project=cloud.project, database=cloud.control)
-        Probe(store, way_in.heard, address, patience_seconds=20.0 if knows_us else 1.0).run(threading.Event())
+        TriggerProbe(store, way_in.heard, address, patience_seconds=20.0 if knows_us else 1.0).run(threading.Event())
         channel.close()
     assert (way_in.heard.is_set(), taken) == (knows_us, [])
-    told = [line for line in caplog.records if line.name == "keyturn.local.cloud_probe"]
+    told = [line for line in caplog.records if line.name == "keyturn.local.trigger_probe"]
     assert len(told) == (0 if knows_us else 1)

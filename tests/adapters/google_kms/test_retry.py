@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from keyturn.adapters.google_kms.circuit_breaker import Breaker, Patience
+from keyturn.adapters.google_kms.retry import CircuitBreaker, KmsRetryPolicy
 from keyturn.ports.keys import KeyUnavailable
 
 from tests.adapters.google_kms.kms_scene import Time
 
 
-def opened(time: Time) -> Breaker:
-    breaker = Breaker(Patience(failures=3, open_seconds=5.0, clock=lambda: time.now))
+def opened(time: Time) -> CircuitBreaker:
+    breaker = CircuitBreaker(KmsRetryPolicy(failures=3, open_seconds=5.0, clock=lambda: time.now))
     for _ in range(3):
-        breaker.ask()
-        breaker.failed()
+        breaker.admit()
+        breaker.record_failure()
     return breaker
 
 
-def refuses(breaker: Breaker) -> bool:
+def refuses(breaker: CircuitBreaker) -> bool:
     try:
-        breaker.ask()
+        breaker.admit()
     except KeyUnavailable:
         return True
     return False
@@ -30,10 +30,10 @@ def test_opens_after_so_many_failures_in_a_row() -> None:
 
 
 def test_an_answer_between_failures_keeps_it_closed() -> None:
-    breaker = Breaker(Patience(failures=2))
+    breaker = CircuitBreaker(KmsRetryPolicy(failures=2))
     for _ in range(5):
-        breaker.failed()
-        breaker.answered()
+        breaker.record_failure()
+        breaker.record_success()
     assert not refuses(breaker)
 
 
@@ -48,7 +48,7 @@ def test_probe_that_never_reports_back_blocks_nobody_for_ever() -> None:
     time = Time()
     breaker = opened(time)
     time.pass_by(5.0)
-    breaker.ask()
+    breaker.admit()
     time.pass_by(5.0)
     assert not refuses(breaker)
 
@@ -58,9 +58,9 @@ def test_what_the_probe_finds_decides(answered: bool, refused: bool) -> None:  #
     time = Time()
     breaker = opened(time)
     time.pass_by(5.0)
-    breaker.ask()
+    breaker.admit()
     if answered:
-        breaker.answered()
+        breaker.record_success()
     else:
-        breaker.failed()
+        breaker.record_failure()
     assert refuses(breaker) is refused

@@ -1,0 +1,14 @@
+"""Options that the commands of one machine share, and the default data folder."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[Path | None, typer.Option(help="The data folder (default: ~/.local/share/keyturn).", metavar="DIR")]
+
+
+def default_data() -> Path:
+    """Return the user's data folder (XDG Base Directory Specification: `$XDG_DATA_HOME/keyturn`)."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "keyturn"
