@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import grpc
@@ -22,6 +22,8 @@ from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
 from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.cli.operator_token import read_token
 from keyturn.device.api.client import Server
+from keyturn.entry.composition import suite as wiring
+from keyturn.entry.composition.foundation import Overrides
 from keyturn.local.emulator_backend import EmulatorBackend
 from keyturn.local.firestore_control import register_trigger
 from keyturn.local.machine import run_suite
@@ -134,7 +136,7 @@ class CloudStage:
     def published(self) -> float:
         """Publish a message, and return how long that took until the empty door was called, in milliseconds."""
         began = time.perf_counter()
-        self.suite.parts.bus.publish(EMPTY, {"client_id": "client-000", "rotation_id": "01" + "A" * 24})
+        self.suite.backends.bus.publish(EMPTY, {"client_id": "client-000", "rotation_id": "01" + "A" * 24})
         return (self.empty.wait() - began) * 1000
 
     def _readable(self) -> int:
@@ -158,11 +160,11 @@ class CloudStage:
 def raised(folder: Path) -> Iterator[CloudStage]:
     """Run the suite on emulators of its own, with three devices in one group, while the context lasts."""
     backend = BenchBackend(folder / "data", POLICY, {}, UNSAFE)
-    with own_environment(folder / "state"), run_suite(backend, 0, NEVER_SECONDS) as suite:
-        cloud, url, calls = suite.settings.cloud, suite.settings.base_url, list[CloudCall]()
+    with own_environment(folder / "state"), run_suite(backend, 0, NEVER_SECONDS) as started:
+        cloud, url, calls = started.settings.cloud, started.settings.base_url, list[CloudCall]()
         if cloud is None:
             raise TooLateError
-        _note(suite, calls)
+        suite = _noted(started, calls)
         token = read_token(url, os.environ)
         Server(url).operator("POST", "/groups", token, {"group_id": GROUP})
         devices = [enrolled(folder / "devices" / user, user, url, token) for user in ADMINS]
@@ -173,13 +175,14 @@ def raised(folder: Path) -> Iterator[CloudStage]:
         channel.close()
 
 
-def _note(suite: Suite, calls: list[CloudCall]) -> None:
-    # No use case is wired before the first request: all of them get what notes.
+def _noted(suite: Suite, calls: list[CloudCall]) -> Suite:
+    """Serve the functions by a suite over the same backends whose calls are noted."""
     databases = suite.databases
     noted = Databases(Noted(databases.control, calls), databases.auth, databases.usage)
-    vars(suite)["databases"] = noted
-    vars(suite)["bus"] = Noted(suite.bus, calls)
-    vars(suite.keys)["rpc"] = Noted(suite.keys.rpc, calls)  # type: ignore[union-attr]  # the cloud's keys
+    vars(suite.keys)["rpc"] = Noted(suite.keys.rpc, calls)  # type: ignore[attr-defined]  # the cloud's keys
+    noted_suite = replace(suite, overrides=Overrides(databases=noted, bus=Noted(suite.bus, calls), keys=suite.keys))
+    wiring.use(noted_suite)
+    return noted_suite
 
 
 def _connect_empty(cloud: Cloud, url: str) -> None:

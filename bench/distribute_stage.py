@@ -132,7 +132,7 @@ def send(folder: Path, *, rotations: int, workers: int, kills: int, seed: int) -
     devices = _founded(suite)
     clients = [f"client-{number:05d}" for number in range(rotations)]
     for client_id in clients:
-        suite.operate.add_client(client_id, ClientKind.X_API_KEY, [GROUP], {})
+        suite.operator.administration.add_client(client_id, ClientKind.X_API_KEY, [GROUP], {})
     before = suite.databases.control.get([paths.group(GROUP)])[paths.group(GROUP)].data or {}
     killing = Random(seed).sample(range(rotations), kills)  # noqa: S311 - which worker dies when, repeatably
     with at_work(folder / "data", folder / "counted", workers) as running:
@@ -152,7 +152,7 @@ def send(folder: Path, *, rotations: int, workers: int, kills: int, seed: int) -
 
 
 def _founded(suite: Suite) -> list[LightDevice]:
-    suite.operate.create_group(GROUP)
+    suite.operator.administration.create_group(GROUP)
     devices = [LightDevice(GROUP) for _ in PEOPLE]
     for user, device in zip(PEOPLE, devices, strict=True):
         device.join(suite, user)
@@ -166,7 +166,7 @@ def _asked(
     requested_ids = []
     for number, (client_id, device) in enumerate(zip(clients, cycle(devices), strict=False)):
         rotation_id, event = device.request(client_id)
-        suite.accept_event(event)
+        suite.commands.accept_event(event)
         requested_ids.append(rotation_id)
         if number in killing:
             workers.kill(number % len(workers.running))

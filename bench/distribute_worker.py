@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from keyturn.adapters.sqlite.outbox import Outbox
+from keyturn.entry.composition.foundation import Overrides
 from keyturn.entry.composition.suite import Suite
 from keyturn.ports.store import Databases, Update
 from keyturn.records import paths
@@ -48,11 +50,11 @@ class CountingStore:
 
 def main(folder: Path, counts_file: Path) -> None:
     """Work until killed."""
-    suite = Suite(settings(folder))
-    control = cast("SqliteStore", suite.databases.control)
-    _ = suite.bus  # it stands on the store itself
+    bare = Suite(settings(folder))
+    control = cast("SqliteStore", bare.databases.control)
     counting = CountingStore(control, counts_file)
-    vars(suite)["databases"] = Databases(counting, suite.databases.auth, suite.databases.usage)
+    databases = Databases(counting, bare.databases.auth, bare.databases.usage)
+    suite = replace(bare, overrides=Overrides(databases=databases, bus=bare.bus, keys=bare.keys))
     outbox = Outbox(control.file, policy=PATIENCE)
     with outbox.hold_delivery_lock():
         while True:
@@ -65,9 +67,9 @@ def _deliver(suite: Suite, outbox: Outbox, event: OutboxEvent) -> None:
     try:
         if event.door == "on_secret_version":
             _, client_id, _, version_id = event.subject.split("/")
-            suite.publish(client_id, version_id)
+            suite.distribution.publish(client_id, version_id)
         else:
-            suite.distribute(event.attributes["client_id"], event.attributes["rotation_id"])
+            suite.distribution.distribute(event.attributes["client_id"], event.attributes["rotation_id"])
     except Exception as error:  # noqa: BLE001 - as a door does: whatever failed is delivered again
         outbox.mark_failed(event, type(error).__name__)
     else:

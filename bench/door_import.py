@@ -32,8 +32,8 @@ KMS = "google.cloud.kms_v1.services.key_management_service"
 PUBSUB = "google.pubsub_v1.services.publisher"
 FIREBASE = "firebase_admin.auth"
 _ALL = (FIRESTORE, KMS, PUBSUB, FIREBASE, "google.cloud.storage", "google.cloud.secretmanager")
-_READ = "suite().databases.control._channel.rpc"
-_KEYS = "suite().keys.rpc"
+_READ = "suite.databases.control._channel.rpc"
+_KEYS = "suite.keys.rpc"
 _AUTH = "import firebase_admin.auth"  # what the first ID token loads
 
 
@@ -50,15 +50,20 @@ class Ready:
 
 
 CLIENTS: Mapping[str, Ready] = {
-    "admin_proof": Ready((FIRESTORE, KMS, FIREBASE), f"{_READ}; {_KEYS}; suite().proofs.prove_admin; {_AUTH}"),
-    "client_token": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().verifier; suite().tokens"),
-    "distribute": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().distribute"),
-    "enrol": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().enrol; suite().approvals"),
-    "grace_sweeper": Ready((FIRESTORE, KMS, PUBSUB), f"{_READ}; {_KEYS}; suite().bus._client; suite().sweep"),
-    "on_secret_version": Ready((FIRESTORE, PUBSUB), f"{_READ}; suite().bus._client; suite().publish"),
-    "operator": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().operate; suite().standing; suite().status"),
-    "rotate_request": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite().accept"),
-    "status": Ready((FIRESTORE,), f"{_READ}; suite().status"),
+    "admin_proof": Ready((FIRESTORE, KMS, FIREBASE), f"{_READ}; {_KEYS}; suite.proofs.prove_admin; {_AUTH}"),
+    "client_token": Ready(
+        (FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite.verification.verifier; suite.verification.tokens"
+    ),
+    "distribute": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite.distribution.distribute"),
+    "enrol": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite.enrolment.join; suite.enrolment.approvals"),
+    "grace_sweeper": Ready((FIRESTORE, KMS, PUBSUB), f"{_READ}; {_KEYS}; suite.bus._client; suite.distribution.sweep"),
+    "on_secret_version": Ready((FIRESTORE, PUBSUB), f"{_READ}; suite.bus._client; suite.distribution.publish"),
+    "operator": Ready(
+        (FIRESTORE, KMS),
+        f"{_READ}; {_KEYS}; suite.operator.administration; suite.operator.suspension; suite.status",
+    ),
+    "rotate_request": Ready((FIRESTORE, KMS), f"{_READ}; {_KEYS}; suite.commands.accept"),
+    "status": Ready((FIRESTORE,), f"{_READ}; suite.status"),
 }
 """By door. Identities are Firebase's, as in a deployment: `admin_proof` asks it for every proof. `enrol` asks it for
 registrations only, and is held to the smaller floor of its other requests."""
@@ -70,7 +75,8 @@ import functions_framework
 marks.append(time.process_time())
 import functions.{door}.main
 marks.append(time.process_time())
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
+suite = current()
 {wiring}
 marks.append(time.process_time())
 print(json.dumps([marks, [name for name in {vendor_modules} if name in sys.modules]]))

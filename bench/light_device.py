@@ -41,13 +41,13 @@ class LightDevice:
 
     def join(self, suite: Suite, user: str) -> None:
         """Enrol by an invite of this suite."""
-        code = cast("str", suite.invites(user, self.group_id)["code"])
+        code = cast("str", suite.operator.invites(user, self.group_id)["code"])
         now, seed = utc_now(), os.urandom(32)
         identity = bytes.fromhex(self.signer.public_key)
         offered = mls.create_key_package(
             identity, seed, not_before=now - _LEAF_LASTS, not_after=now + _LEAF_LASTS, random=os.urandom
         )
-        answer = suite.enrol(code, key_package_event(self.signer, offered.key_package).to_dict())
+        answer = suite.enrolment.join(code, key_package_event(self.signer, offered.key_package).to_dict())
         welcome = parse_event(cast("str", answer["event"]))
         self.group = mls.Group.join(base64url_decode(welcome.content), offered, now=now)
         self.cursor = int(welcome.tag("after") or 0)

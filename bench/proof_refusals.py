@@ -29,6 +29,7 @@ from keyturn.adapters.attestation.dev_attest import DevAttestation
 from keyturn.adapters.document_values import utc_now
 from keyturn.domain.encodings import base64url_encode
 from keyturn.entry.composition import suite as wiring
+from keyturn.entry.composition.foundation import Overrides
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.gateway import open_gateway
@@ -148,9 +149,9 @@ class Waits:
 def proof_refusals_alike(folder: Path) -> Measured:
     """Return the largest |t| between two kinds of refusals."""
     waits = Waits()
-    suite = Suite(Settings(Stage.LOCAL, folder, _URL), Environment(os.urandom, waits))
-    # A cached property does not rebuild a value that is already set.
-    vars(suite)["databases"] = Databases(*(MemoryStore(utc_now) for _ in range(3)))
+    stores = Databases(*(MemoryStore(utc_now) for _ in range(3)))
+    overrides = Overrides(environment=Environment(os.urandom, waits), databases=stores)
+    suite = Suite(Settings(Stage.LOCAL, folder, _URL), overrides)
     door = Client(open_gateway("no operator"))
     askers = [Asker(suite, door, f"admin-{number}") for number in range(WORKERS)]
     for asker in askers:

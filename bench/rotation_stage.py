@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
@@ -20,6 +20,7 @@ from keyturn.device.home.home import Home
 from keyturn.device.home.sealing import ScryptCost
 from keyturn.domain.policy import Policy
 from keyturn.entry.composition import suite as wiring
+from keyturn.entry.composition.foundation import Overrides
 from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.machine import FolderBackend, run_suite
 from keyturn.ports.store import Databases
@@ -124,12 +125,14 @@ class RotationStage:
 def raised(folder: Path) -> Iterator[RotationStage]:
     """Run the suite in `folder`, with three devices in one group, while the context lasts."""
     backend = FolderBackend(lambda url: _settings(folder, url), NEVER_SECONDS)
-    with own_environment(folder / "state"), run_suite(backend, 0, NEVER_SECONDS) as suite:
-        databases = suite.databases
+    with own_environment(folder / "state"), run_suite(backend, 0, NEVER_SECONDS) as started:
+        databases = started.databases
         watched = WatchedStore(cast("SqliteStore", databases.control).file.path)
-        # No use case is wired before the first request: all of them get the watched store.
-        vars(suite)["databases"] = Databases(watched, databases.auth, databases.usage)
-        vars(suite)["bus"] = LocalBus(watched)
+        overrides = Overrides(
+            databases=Databases(watched, databases.auth, databases.usage), bus=LocalBus(watched), keys=started.keys
+        )
+        suite = replace(started, overrides=overrides)
+        wiring.use(suite)
         token = read_token(suite.settings.base_url, os.environ)
         Server(suite.settings.base_url).operator("POST", "/groups", token, {"group_id": GROUP})
         devices = [enrolled(folder / "devices" / user, user, suite.settings.base_url, token) for user in ADMINS]
@@ -164,7 +167,7 @@ def own_environment(state: Path) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-        wiring.suite.cache_clear()
+        wiring.use(None)
 
 
 def enrolled(folder: Path, user: str, url: str, token: str) -> Device:

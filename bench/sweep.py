@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, cast
 
+from keyturn.entry.composition.foundation import Overrides
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Settings, Stage
 from keyturn.ports.store import Databases
@@ -48,12 +49,13 @@ class Swept:
     @classmethod
     def of(cls, folder: Path, clients: int, due: int) -> Swept:
         """Fill a fresh store in `folder`. The due clients are spread evenly over the first 1 000."""
-        suite = Suite(Settings(Stage.LOCAL, folder))
-        control = cast("SqliteStore", suite.databases.control)
+        bare = Suite(Settings(Stage.LOCAL, folder))
+        control = cast("SqliteStore", bare.databases.control)
         fill(control, clients)
         control.checkpoint()
         watched = WatchedStore(control.file.path)
-        vars(suite)["databases"] = Databases(watched, suite.databases.auth, suite.databases.usage)
+        databases = Databases(watched, bare.databases.auth, bare.databases.usage)
+        suite = replace(bare, overrides=Overrides(databases=databases, bus=bare.bus, keys=bare.keys))
         return cls(suite, watched, tuple(client_ids(min(clients, FEW))[:: min(clients, FEW) // due][:due]))
 
     def sweep(self) -> float:
@@ -63,7 +65,7 @@ class Swept:
         return milliseconds(self._sweep)
 
     def _sweep(self) -> None:
-        swept = self.suite.sweep()
+        swept = self.suite.distribution.sweep()
         if (swept.settled, swept.republished, swept.failed) != (len(self.due), 0, 0):
             raise NotSweptError
 

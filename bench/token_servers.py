@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from keyturn.domain.encodings import base64url_encode, canonical_input
 from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
 from keyturn.entry.composition import suite as wiring
+from keyturn.entry.composition.foundation import Overrides
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Settings, Stage
 from keyturn.ports.store import Create, put
@@ -42,9 +43,7 @@ _ROOT = Path(__file__).parent.parent
 
 def suite(folder: Path) -> Suite:
     """Return a suite over the folder, with a verifier that caches verdicts as in the cloud."""
-    new_suite = Suite(Settings(stage=Stage.LOCAL, data=folder))
-    vars(new_suite)["caching"] = Caching()
-    return new_suite
+    return Suite(Settings(stage=Stage.LOCAL, data=folder), Overrides(caching=Caching()))
 
 
 def furnish(folder: Path) -> None:

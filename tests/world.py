@@ -13,7 +13,6 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -31,6 +30,7 @@ from keyturn.device.home.sealing import ScryptCost
 from keyturn.domain.encodings import to_milliseconds, ulid
 from keyturn.domain.policy import Policy
 from keyturn.entry.composition import suite as wiring
+from keyturn.entry.composition.foundation import Overrides
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.cloud_events import request_of
@@ -38,8 +38,6 @@ from keyturn.local.gateway import open_gateway
 from keyturn.ports.effects import Environment
 from keyturn.ports.store import Check, Databases
 from keyturn.ports.triggers import SUBSCRIPTIONS, TRIGGERS
-from keyturn.verifier.honeytoken import Honeytoken
-from keyturn.verifier.telemetry import Telemetry
 from werkzeug.test import Client as HttpClient
 
 from tests.memory_store import MemoryStore
@@ -184,6 +182,8 @@ class World:
     denied: frozenset[str] = frozenset()
     attested: bool = False
     """Whether admins prove who they are; else, and by name, a signature and a leaf must do."""
+    overrides: dict[str, object] = field(default_factory=dict)
+    """Further fields of the suite's `Overrides`."""
     clock: Clock = field(default_factory=Clock)
     queue: deque[Delivery] = field(default_factory=deque)
     admins: dict[str, Admin] = field(default_factory=dict)
@@ -200,9 +200,10 @@ class World:
             store = SqliteStore(self.folder / f"{name}.db", clock=self.clock)
         return WatchedStore(store, self.queue)
 
-    def serve(self, policy: Policy) -> None:
-        """Have the doors served by a new suite, under this policy."""
-        self.policy = policy
+    def serve(self, policy: Policy | None = None, **overrides: object) -> None:
+        """Have the functions served by a new suite, under this policy and with these overrides."""
+        self.policy = policy or self.policy
+        self.overrides |= overrides
         self.suite = self.new_suite()
         wiring.use(self.suite)
 
@@ -216,17 +217,17 @@ class World:
             policy=self.policy,
             denied=self.denied,
         )
-        suite = Suite(settings, Environment(os.urandom, lambda seconds: time.sleep(min(seconds, 0.002))))
         stores = {"control": self.control, "auth": self.auth, "usage": self.usage, **stores}
-        parts = {"databases": Databases(**stores), "bus": self.bus, "keys": self.keys}
-        # What is there already, a cached property does not build.
-        vars(suite).update(parts=SimpleNamespace(**parts), **parts)
-        # What was counted is written when a test says so: `suite.telemetry.flush()`.
-        pace = (time.monotonic, lambda _run: None, suite.callers.resolved)
-        vars(suite)["telemetry"] = Telemetry(stores["usage"], suite.environment, *pace)
-        # Refused values are tried when a test says so: `suite.honeytoken.turn()`.
-        vars(suite)["honeytoken"] = Honeytoken(stores["control"], stores["usage"], *pace[:2])
-        return suite
+        overrides = {
+            "databases": Databases(**stores),
+            "bus": self.bus,
+            "keys": self.keys,
+            "environment": Environment(os.urandom, lambda seconds: time.sleep(min(seconds, 0.002))),
+            # A test says when counts are written (`telemetry.flush()`) and refused values tried (`honeytoken.turn()`).
+            "background": lambda _run: None,
+            **self.overrides,
+        }
+        return Suite(settings, Overrides(**cast("Any", overrides)))
 
     # --- the doors ---------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
 from keyturn.entry.http.oauth import caller, introspection_answer, metadata, source, token_answer
 from keyturn.entry.http.routing import Routes, json_answer, later
 from keyturn.entry.http.views import verdict_view
@@ -17,20 +17,31 @@ if TYPE_CHECKING:
 def _check(request: flask.Request) -> flask.Response:
     presented = request.headers.get("X-Client-Id", ""), request.headers.get("X-API-Key", "")
     asking = source(request)
-    verdict = suite().verifier.check(*presented, source=asking, caller=caller(request, asking))
+    verdict = current().verification.verifier.check(*presented, source=asking, caller=caller(request, asking))
     return json_answer(verdict_view(verdict), 200 if verdict.accepted else 401)
 
 
 canaries = later("keyturn.entry.handlers.canaries")
 
+
+def _token(request: flask.Request) -> flask.Response:
+    suite = current().verification
+    return token_answer(request, suite.verifier, suite.tokens)
+
+
+def _introspect(request: flask.Request) -> flask.Response:
+    suite = current().verification
+    return introspection_answer(request, suite.verifier, suite.token_checker)
+
+
 ROUTES = Routes({
-    ("POST", "/token"): lambda request: token_answer(request, suite().verifier, suite().tokens),
+    ("POST", "/token"): _token,
     ("POST", "/check"): _check,
     ("POST", "/canary/challenge"): canaries("challenge"),
     ("POST", "/canary"): canaries("prove"),
-    ("POST", "/introspect"): lambda request: introspection_answer(request, suite().verifier, suite().token_checker),
-    ("GET", "/.well-known/oauth-authorization-server"): lambda _request: metadata(suite().tokens.issuer),
-    ("GET", "/.well-known/jwks.json"): lambda _request: suite().tokens.jwks(),
+    ("POST", "/introspect"): _introspect,
+    ("GET", "/.well-known/oauth-authorization-server"): lambda _request: metadata(current().verification.tokens.issuer),
+    ("GET", "/.well-known/jwks.json"): lambda _request: current().verification.tokens.jwks(),
 })  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import functions_framework
 from keyturn.domain.encodings import identifier, rotation_identifier
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
 from keyturn.entry.http.cloud_events import Delivered, woken
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def _asked(delivered: Delivered) -> Mapping[str, object]:
     message = delivered.message()
     client_id, rotation_id = identifier(message.text("client_id")), rotation_identifier(message.text("rotation_id"))
-    return {"sent": suite().distribute(client_id, rotation_id)}
+    return {"sent": current().distribution.distribute(client_id, rotation_id)}
 
 
 ROUTES = woken(_asked)

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
 from keyturn.entry.http.routing import Routes
 
 if TYPE_CHECKING:
     import flask
 
-ROUTES = Routes({("POST", "/"): lambda _request: asdict(suite().sweep())})
+ROUTES = Routes({("POST", "/"): lambda _request: asdict(current().distribution.sweep())})
 
 
 @functions_framework.http

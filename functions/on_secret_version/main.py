@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
 from keyturn.entry.http.cloud_events import Delivered, woken
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _written(delivered: Delivered) -> Mapping[str, object]:
-    return {"published": suite().publish(*delivered.document("oauth2_clients", "secrets"))}
+    return {"published": current().distribution.publish(*delivered.document("oauth2_clients", "secrets"))}
 
 
 ROUTES = woken(_written)

@@ -46,7 +46,7 @@ def test_a_sighted_secret_is_found_by_its_hint_and_ended_in_two_reads_and_a_comm
     assert Counter(calls) == Counter(BatchGetDocuments=2, Commit=1)
     assert not world.check(secret)["accepted"]
     assert world.operator("/leak/revoke", request).json == answer.json
-    world.suite.honeytoken.turn()
+    world.suite.verification.honeytoken.turn()
     path = retired_use_path(found["version_id"])
     assert cast("Any", world.usage.get([path])[path].data)["times"] == 1
 

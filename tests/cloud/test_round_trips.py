@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -201,7 +200,7 @@ def test_a_sweep_costs_what_is_due(world: FirestoreWorld) -> None:
         world.add_client(client_id, [GROUP])
         for _ in range(2):
             world.issue("alice", "bob", client_id=client_id, supersede=True, grace_milliseconds=1_800_000)
-    vars(world.suite)["sweep"] = replace(world.suite.sweep, expiry=None)  # as on any Firestore (wiring.py)
+    world.serve(store_expires_documents=True)  # as on any Firestore (wiring.py)
     world.sweep()  # which keeps the house, as the first one of each hour does
     idle, calls = swept(world)
     assert (idle["settled"], calls) == (0, Counter(RunQuery=DUE_SHARDS, BatchGetDocuments=1))
@@ -213,7 +212,7 @@ def test_a_sweep_costs_what_is_due(world: FirestoreWorld) -> None:
 
 
 def test_keeping_house_is_once_an_hour(world: FirestoreWorld) -> None:
-    vars(world.suite)["sweep"] = replace(world.suite.sweep, expiry=None)
+    world.serve(store_expires_documents=True)
     costs = []
     for _ in range(3):
         costs += [swept(world)[1], swept(world)[1]]

@@ -37,13 +37,13 @@ def test_uses_are_added_up_and_told(world: FirestoreWorld) -> None:
     for _ in range(2):
         for secret in (old, new, new, "A" * 43):
             world.check(secret)
-        world.suite.telemetry.flush()
+        world.suite.verification.telemetry.flush()
     told = world.operator(f"/clients/{CLIENT}/cutover").json or {}
     assert (told["old"]["uses"], told["new"]["uses"], told["failures"]["count"]) == (2, 4, 2)
     assert (told["telemetry"]["verifiers"], told["callers"][0]["lags"]) == (1, False)
     assert len(told["callers"][0]["caller"]) == 8
-    world.suite.telemetry.start()
-    world.suite.telemetry.close()
+    world.suite.verification.telemetry.start()
+    world.suite.verification.telemetry.close()
     assert (world.operator(f"/clients/{CLIENT}/cutover").json or {})["telemetry"]["complete_since"] is None
 
 

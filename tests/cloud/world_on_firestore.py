@@ -80,9 +80,8 @@ class FirestoreWorld(World):
 
     def new_suite(self, **stores: Store) -> Suite:
         """Return a suite that waits between lost races as long as it does in earnest."""
-        suite = super().new_suite(**stores)
-        vars(suite)["environment"] = Environment(os.urandom, time.sleep)
-        return suite
+        self.overrides["environment"] = Environment(os.urandom, time.sleep)
+        return super().new_suite(**stores)
 
     @contextmanager
     def counting(self) -> Iterator[list[str]]:

@@ -7,12 +7,11 @@ import json
 import os
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import functions_framework
 from keyturn.domain.encodings import base64url_encode
-from keyturn.entry.composition.proof_suite import ProofSuite
+from keyturn.entry.composition.foundation import Overrides
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.proof_settings import ProofSettings
 from keyturn.entry.config.settings import Settings, Stage
@@ -37,11 +36,10 @@ class Door:
 
     def __init__(self, folder: Path, people: People) -> None:
         self.people = people
-        suite = Suite(Settings(stage=Stage.LOCAL, data=folder, base_url=URL))
-        vars(suite)["parts"] = SimpleNamespace(databases=people.databases, keys=people.keys)  # built already
-        self.proofs = ProofSuite(suite, ProofSettings(identity="local_identity", attestations=("dev_attest",)))
-        vars(suite)["proofs"] = self.proofs
-        self.suite = suite
+        settings = ProofSettings(identity="local_identity", attestations=("dev_attest",))
+        overrides = Overrides(databases=people.databases, keys=people.keys, proof_settings=settings)
+        self.suite = Suite(Settings(stage=Stage.LOCAL, data=folder, base_url=URL), overrides)
+        self.proofs = self.suite.proofs
         self.client = Client(functions_framework.create_app(target="admin_proof", source=str(SOURCE)))  # type: ignore[no-untyped-call]  # the framework has no types
 
     def post(self, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> TestResponse:

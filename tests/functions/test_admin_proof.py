@@ -41,7 +41,10 @@ def test_a_proof_is_had_by_whoever_proves_everything(door: Door) -> None:
     )
     assert claims["sub"] == "alice"
     event = door.people.event(proof=proof)
-    assert door.people.door(authoriser=door.proofs.authoriser)(event.to_json().encode())["client_id"] == "acme"
+    assert (
+        door.people.door(authoriser=door.proofs.authoriser("rotate_request"))(event.to_json().encode())["client_id"]
+        == "acme"
+    )
 
 
 def test_possession_is_of_the_very_request(door: Door) -> None:

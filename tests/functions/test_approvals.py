@@ -190,7 +190,7 @@ def test_an_approval_that_was_cut_short_is_not_completed_for_who_was_stopped_mea
     event = bob.approval(made["invite"], "carol")
     calls = Wire(at=1)
     with pytest.raises(Died):
-        world.new_suite(auth=calls.port(world.auth)).approvals(event.to_dict())
+        world.new_suite(auth=calls.port(world.auth)).enrolment.approvals(event.to_dict())
     assert world.operator("/admins/bob/suspend", {}).status_code == 200
     assert refusal(bob.send_approval(event)) == (403, "not_active")
 
@@ -215,7 +215,7 @@ def test_cut_short_around_a_commit_the_same_event_goes_on(
     suite = world.new_suite(**{database: calls.port(getattr(world, database))})
     calls.at, calls.after = 1, after
     with pytest.raises(Died):
-        suite.approvals(event.to_dict())
+        suite.enrolment.approvals(event.to_dict())
     assert body(alice.send_approval(event))["approvals"] == 1
     assert len(of_the_system(world, "approve")) == 1
 

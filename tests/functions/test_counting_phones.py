@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from keyturn.domain.encodings import base64url_encode, invite_id
-from keyturn.entry.composition.proof_suite import ProofSuite
 from keyturn.entry.config.proof_settings import ProofSettings
 from keyturn.proofs.statement import RegistrationStatement, Statement
 from keyturn.records.admin import Admin
@@ -56,9 +55,8 @@ class OnAPhone(Person):
 def world(tmp_path: Path) -> Iterator[World]:
     """Run a world in which phones count as devices, and nothing else does."""
     with running(tmp_path, attested=True) as world:
-        proofs = ProofSuite(world.suite, ProofSettings(identity="local_identity", attestations=("app_attest",)))
-        vars(proofs)["attestations"] = {"app_attest": KIND}  # built already, with the test's own root
-        vars(world.suite)["proofs"] = proofs
+        settings = ProofSettings(identity="local_identity", attestations=("app_attest",))
+        world.serve(proof_settings=settings, attestations={"app_attest": KIND})  # with the test's own root
         yield world.found()
 
 

@@ -119,7 +119,7 @@ def test_killed_around_each_commit_the_same_device_gets_in_and_no_other(
     calls.calls.clear()
     calls.at, calls.after = 1, after  # each database: one read, then one commit
     with pytest.raises(Died):
-        suite.enrol(code, event.to_dict())
+        suite.enrolment.join(code, event.to_dict())
     assert calls.calls == ["WatchedStore.get", "WatchedStore.commit"]
 
     other = enrol(world, code, offer(world))

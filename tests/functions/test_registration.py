@@ -350,7 +350,7 @@ def test_cut_short_around_a_commit_the_same_confirmation_goes_on(
     alice.register(made["code"])
     calls = Wire()
     suite = world.new_suite(**{database: calls.port(getattr(world, database))})
-    register = suite.proofs.register
+    register = suite.enrolment.register
     calls.calls.clear()
     calls.at, calls.after = {"control": 1, "auth": 2}[database], after
     with pytest.raises(Died):

@@ -178,7 +178,7 @@ def test_a_leaf_that_is_being_given_is_refused_if_its_admin_is_stopped_meanwhile
     stop_at_the_commit = _Between(world.control, lambda: stop(world, "bob"))
     suite = world.new_suite(control=stop_at_the_commit)
     with pytest.raises(Exception, match="not active"):
-        suite.enrol(made["code"], bob.offer().to_dict())
+        suite.enrolment.join(made["code"], bob.offer().to_dict())
     assert members(world) == ["alice"]
 
 
@@ -215,7 +215,7 @@ def test_cut_short_at_a_commit_the_same_again_ends_in_the_same_place(
     calls.calls.clear()
     calls.at, calls.after = at, after
     with pytest.raises(Died):
-        getattr(suite.standing, how)("bob")
+        getattr(suite.operator.suspension, how)("bob")
     stop(world, "bob", how)
     assert refusal(bob.prove("A" * 43)) == (401, "proof_refused")
     assert members(world) == ["alice"]

@@ -44,7 +44,7 @@ def state(tmp_path: Path) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, state: Path) -> Path:
     suite = placed(tmp_path / "data", state)
-    suite.operate.create_group("ops")
+    suite.operator.administration.create_group("ops")
     return tmp_path / "data"
 
 
@@ -65,7 +65,7 @@ def test_a_store_put_back_in_place_is_noticed(folder: Path, state: Path, tmp_pat
         closing(sqlite3.connect(tmp_path / "old.db")) as old,
     ):
         source.backup(old)
-    placed(folder, state).operate.create_group("later")
+    placed(folder, state).operator.administration.create_group("later")
     placed(folder, state)  # the outside is told
     with (
         closing(sqlite3.connect(tmp_path / "old.db")) as old,

@@ -92,7 +92,7 @@ def test_json_holds_everything_and_no_secret(ill: Patient) -> None:
 
 
 def test_a_stop_that_stands_is_told_and_no_breach(ill: Patient) -> None:
-    ill.suite.deny.stop("a leak")
+    ill.suite.operator.denylist.stop("a leak")
     result = run("doctor", "--data", str(ill.folder))
     assert result.exit_code == 0
     assert "Everything is stopped since" in result.stderr

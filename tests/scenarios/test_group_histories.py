@@ -35,7 +35,6 @@ from keyturn.ports.store import Query, scan
 from keyturn.proofs.nostr import parse_event
 from keyturn.records import paths
 from keyturn.use_cases.doctor.examination import Examine
-from keyturn.use_cases.groups.relay_outbox import PublishLog
 
 from tests.scenarios.people import Person
 from tests.world import CLIENT, GROUP, World, running
@@ -43,7 +42,6 @@ from tests.world import CLIENT, GROUP, World, running
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from keyturn.adapters.mls.groups import MlsGroups
     from keyturn.mls import Group
     from keyturn.ports.store import Data, Document
     from keyturn.use_cases.doctor.examination import Examination
@@ -130,9 +128,7 @@ class Histories(RuleBasedStateMachine):
 
     @initialize()
     def found(self) -> None:
-        suite = self.world.suite
-        cast("MlsGroups", suite.groups).relayed = True
-        vars(suite)["publish_log"] = PublishLog(self.world.control, self.relay)
+        self.world.serve(relays=self.relay)
         self.world.found()
         self.world.add_client(CLIENTS[1])
         self.people = {user: Person(self.world, user).join() for user in USERS}

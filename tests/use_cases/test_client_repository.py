@@ -128,7 +128,7 @@ def left_by(world: World, event: Event, roster: Roster | None) -> tuple[dict[str
     """Return the documents that a command leaves, and the calls that it cost; the store is as before then."""
     store = cast("MemoryStore", world.control.inner)
     before = dict(store._documents)
-    accept = replace(world.suite.accept_event, environment=Environment(bytes, lambda _seconds: None))
+    accept = replace(world.suite.commands.accept_event, environment=Environment(bytes, lambda _seconds: None))
     world.control.calls.clear()
     accept.accept(event, roster=roster)
     after, calls = {path: item.data for path, item in store._documents.items()}, list(world.control.calls)
@@ -150,7 +150,7 @@ def test_who_was_sent_what_and_who_acknowledged_is_kept(world: World) -> None:
     rotation_id = opened(world, hours=9)
     world.send(world.admins["bob"].ack(rotation_id))
     before = world.document(paths.rotation(rotation_id))
-    world.suite.accept_event.accept(act(world, "carol", "suspend"), roster=told(world, OTHER))
+    world.suite.commands.accept_event.accept(act(world, "carol", "suspend"), roster=told(world, OTHER))
     after = world.document(paths.rotation(rotation_id))
     assert (after["outcome"], after["recipients"], after["acks"]) == ("canceled", before["recipients"], before["acks"])
 
@@ -199,7 +199,7 @@ def test_a_client_written_before_it_told_its_last_rotation_costs_a_second_read(w
 def test_rosters_of_groups_that_are_not_the_clients_are_not_rested_on(world: World) -> None:
     issued(world)
     assert world.operator("/groups", {"group_id": "third"}).status_code == 200
-    accept, event = world.suite.accept_event, act(world, "bob", "suspend")
+    accept, event = world.suite.commands.accept_event, act(world, "bob", "suspend")
     reading = accept.clients.read_at_once(CLIENT, groups=[*GROUPS, "third"])
     assert paths.roster("third") not in reading.snapshot.documents
     assert accept.accept(event, roster=told(world, OTHER, "third"))["status"] == "suspended"
@@ -208,7 +208,7 @@ def test_rosters_of_groups_that_are_not_the_clients_are_not_rested_on(world: Wor
 def test_a_rotation_that_is_gone_is_not_made_up(world: World) -> None:
     path = paths.rotation(opened(world))
     world.control.inner.commit([Delete(path, world.control.inner.get([path])[path].version or "")])
-    accept = world.suite.accept_event
+    accept = world.suite.commands.accept_event
     before = world.documents()
     with pytest.raises(LostRace):
         accept.accept(act(world, "carol", "suspend"), roster=told(world, OTHER))

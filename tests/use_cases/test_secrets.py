@@ -168,7 +168,16 @@ def test_the_objects_that_hold_secrets_do_not_show_them(world: World) -> None:
     secret = world.issue("alice", "bob")
     suite, alice = world.suite, world.admins["alice"]
     notice = alice.device.inbox()[0]
-    shown = [suite, suite.groups, suite.keys, suite.verifier, suite.tokens, suite.distribute, alice, notice]
+    shown = [
+        suite,
+        suite.groups,
+        suite.keys,
+        suite.verification.verifier,
+        suite.verification.tokens,
+        suite.distribution.distribute,
+        alice,
+        notice,
+    ]
     texts = {str(number): f"{item!r} {item}".encode() for number, item in enumerate(shown)}
     assert found(secret, texts) == []
     private = alice.signer.private_key

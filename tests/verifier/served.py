@@ -67,10 +67,13 @@ def _at(world: World, url: str) -> TokenChecker:
     """Have the doors know their address, and return what a service checks their tokens with."""
     before = world.suite
     world.suite = replace(before, settings=replace(before.settings, base_url=url))
-    vars(world.suite).update(parts=before.parts, databases=before.databases, bus=before.bus, keys=before.keys)
     wiring.use(world.suite)
+    suite = world.suite.verification
     return TokenChecker(
-        world.suite.verifier, lambda: world.suite.tokens.jwks()["keys"], world.suite.tokens.issuer, AUDIENCE
+        suite.verifier,
+        lambda: suite.tokens.jwks()["keys"],
+        suite.tokens.issuer,
+        AUDIENCE,
     )
 
 

@@ -137,14 +137,14 @@ def suite_of(**changes: object) -> Suite:
 
 
 def test_our_own_door_listens_where_it_keeps_unless_told_otherwise() -> None:
-    caching = suite_of().caching
+    caching = suite_of().verification.caching
     assert caching is not None
     assert isinstance(caching.feed, FirestoreFeed)
-    silent = suite_of(listen=False).caching
+    silent = suite_of(listen=False).verification.caching
     assert silent is not None
     assert silent.feed is None
-    assert suite_of(policy=Policy(max_stale_seconds=0)).caching is None
-    assert suite_of(stage=Stages.LOCAL).caching is None
+    assert suite_of(policy=Policy(max_stale_seconds=0)).verification.caching is None
+    assert suite_of(stage=Stages.LOCAL).verification.caching is None
 
 
 def test_whether_it_listens_is_a_setting() -> None:

@@ -47,7 +47,7 @@ class CountedMac:
 @pytest.fixture
 def mac(world: World) -> CountedMac:
     counted = CountedMac(world.keys.mac)
-    vars(world.suite)["verifier"] = Verifier(world.control, counted, world.policy)
+    world.serve(verifier=Verifier(world.control, counted, world.policy))
     return counted
 
 

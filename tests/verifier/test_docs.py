@@ -31,7 +31,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 def test_every_example_runs(world: World) -> None:
     secret = world.issue("alice", "bob")
-    token, _ = world.suite.tokens.issue(world.suite.verifier.check(CLIENT, secret))
+    token, _ = world.suite.verification.tokens.issue(world.suite.verification.verifier.check(CLIENT, secret))
     given: dict[str, Any] = {
         "store": world.control,
         "usage": world.usage,

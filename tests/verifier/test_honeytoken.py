@@ -46,7 +46,7 @@ def use(world: World, version_id: str) -> dict[str, Any]:
 def test_a_retired_secret_raises_an_alarm_with_its_id(world: World, caplog: pytest.LogCaptureFixture) -> None:
     first, version_id, second = turned(world)
     assert [world.check(secret)["accepted"] for secret in (first, second)] == [False, True]
-    world.suite.honeytoken.turn()
+    world.suite.verification.honeytoken.turn()
     assert alarms(caplog) == [f"{honeytoken.PRESENTED}: version {version_id} of client {CLIENT} (superseded)"]
     assert use(world, version_id)["times"] == 1
     assert first.encode() not in world.dump()
@@ -65,14 +65,14 @@ def test_the_caller_is_answered_as_any_other_and_before_anything_was_tried(world
 def test_what_was_never_a_secret_raises_none(world: World, caplog: pytest.LogCaptureFixture, secret: str) -> None:
     turned(world)
     world.check(secret)
-    world.suite.honeytoken.turn()
+    world.suite.verification.honeytoken.turn()
     assert alarms(caplog) == []
 
 
 def test_what_verifies_and_what_is_in_grace_raises_none(world: World, caplog: pytest.LogCaptureFixture) -> None:
     first, _version_id, second = turned(world, grace_milliseconds=3_600_000)
     assert [world.check(secret)["accepted"] for secret in (first, second)] == [True, True]
-    world.suite.honeytoken.turn()
+    world.suite.verification.honeytoken.turn()
     assert alarms(caplog) == []
 
 
@@ -81,11 +81,11 @@ def test_it_is_said_once_in_a_while_and_counted_each_time(world: World, caplog: 
     first, version_id, _second = turned(world)
     observer = Honeytoken(world.control, world.usage, lambda: now[0], lambda _run: None)
     for _ in range(3):
-        observer(world.suite.verifier.check(CLIENT, first), CLIENT, first, "")
+        observer(world.suite.verification.verifier.check(CLIENT, first), CLIENT, first, "")
         observer.turn()
     assert (len(alarms(caplog)), use(world, version_id)["times"]) == (1, 3)
     now[0] += honeytoken.QUIET_SECONDS
-    observer(world.suite.verifier.check(CLIENT, first), CLIENT, first, "")
+    observer(world.suite.verification.verifier.check(CLIENT, first), CLIENT, first, "")
     observer.turn()
     assert (len(alarms(caplog)), use(world, version_id)["times"]) == (2, 4)
 
@@ -97,7 +97,7 @@ def test_the_last_five_are_tried_and_no_more(world: World, caplog: pytest.LogCap
         secrets.append(world.issue("alice", "bob", grace_milliseconds=0))
     for secret in secrets:
         world.check(secret)
-        world.suite.honeytoken.turn()
+        world.suite.verification.honeytoken.turn()
     assert len(alarms(caplog)) == 5
 
 
@@ -105,7 +105,7 @@ def test_a_scannable_secret_is_a_honeytoken_too(world: World, caplog: pytest.Log
     world.operator(f"/clients/{CLIENT}/policy", {"policy": {"scannable_secrets": True}})
     first, version_id, _second = turned(world)
     world.check(first)
-    world.suite.honeytoken.turn()
+    world.suite.verification.honeytoken.turn()
     assert [version_id in line for line in alarms(caplog)] == [True]
 
 
@@ -123,14 +123,14 @@ def test_an_unknown_client_costs_the_same_derivations(
     monkeypatch.setattr(honeytoken, "resembles", resembles)
     for name in (CLIENT, client_id):
         counted.clear()
-        world.suite.verifier.check(name, WRONG)
-        world.suite.honeytoken.turn()
+        world.suite.verification.verifier.check(name, WRONG)
+        world.suite.verification.honeytoken.turn()
         assert len(counted) == honeytoken.TRIED
 
 
 def test_a_flood_is_bounded_and_every_client_has_its_turn(world: World) -> None:
-    observer = world.suite.honeytoken
-    verdict = world.suite.verifier.check("nobody", "x")
+    observer = world.suite.verification.honeytoken
+    verdict = world.suite.verification.verifier.check("nobody", "x")
     for number in range(honeytoken.MOST_CLIENTS + 10):
         for _ in range(honeytoken.MOST_OF_CLIENT + 10):
             observer(verdict, f"client-{number}", WRONG, "")
@@ -147,7 +147,7 @@ def test_a_store_out_of_reach_costs_the_attempt_and_nothing_else(
     first, _version_id, _second = turned(world)
     world.check(first)
     monkeypatch.setattr(world.control, "get", _down)
-    world.suite.honeytoken.turn()
+    world.suite.verification.honeytoken.turn()
     assert alarms(caplog) == []
     assert first not in caplog.text
 
@@ -164,7 +164,7 @@ def test_a_lost_race_for_the_count_is_run_again(world: World, monkeypatch: pytes
 
     world.check(first)
     monkeypatch.setattr(world.usage, "commit", racing)
-    world.suite.honeytoken.turn()
+    world.suite.verification.honeytoken.turn()
     assert use(world, version_id)["times"] == 1
 
 
@@ -177,7 +177,7 @@ def test_one_thread_works_off_what_there_is_and_ends(world: World, caplog: pytes
         started[-1].start()
 
     observer = Honeytoken(world.control, world.usage, time.monotonic, start, lambda _seconds: time.sleep(0.01))
-    verdict = world.suite.verifier.check(CLIENT, first)
+    verdict = world.suite.verification.verifier.check(CLIENT, first)
     for _ in range(3):
         observer(verdict, CLIENT, first, "")
     started[0].join(10)
@@ -188,7 +188,7 @@ def test_one_thread_works_off_what_there_is_and_ends(world: World, caplog: pytes
 
 
 def test_the_suite_serves_its_verifier_with_it(world: World) -> None:
-    assert world.suite.honeytoken in world.suite.verifier._observers
+    assert world.suite.verification.honeytoken in world.suite.verification.verifier._observers
     caught = logging.getLogger("keyturn")
     assert caught.isEnabledFor(logging.ERROR)
 
@@ -207,7 +207,7 @@ def test_where_no_thread_is_to_be_had_the_next_refusal_asks_again(world: World) 
             raise RuntimeError("can't start new thread")
 
     watching = Honeytoken(world.control, world.usage, time.monotonic, background, lambda _seconds: None)
-    refused = world.suite.verifier.check(CLIENT, WRONG)
+    refused = world.suite.verification.verifier.check(CLIENT, WRONG)
     with pytest.raises(RuntimeError):
         watching(refused, CLIENT, WRONG, "")
     watching(refused, CLIENT, first, "")

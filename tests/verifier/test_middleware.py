@@ -191,12 +191,12 @@ def test_a_guesser_waits_and_an_outage_is_no_refusal(way: str, monkeypatch: pyte
 def test_bearer_tokens_are_taken_where_they_are_checked(way: str, world: World) -> None:
     secret = world.issue("alice", "bob")
     suite = world.suite
-    tokens: Tokens = suite.tokens
-    verdict = suite.verifier.check("acme-integrations", secret)
+    tokens: Tokens = suite.verification.tokens
+    verdict = suite.verification.verifier.check("acme-integrations", secret)
     assert verdict.kind is ClientKind.OAUTH2_CLIENT_SECRET
     token, _ = tokens.issue(verdict)
-    checker = TokenChecker(suite.verifier, lambda: tokens.jwks()["keys"], tokens.issuer, tokens.audience)
-    call = WAYS[way](Guard(suite.verifier, checker))
+    checker = TokenChecker(suite.verification.verifier, lambda: tokens.jwks()["keys"], tokens.issuer, tokens.audience)
+    call = WAYS[way](Guard(suite.verification.verifier, checker))
     assert call({"Authorization": f"Bearer {token}"}).status == 200
     refused = call({"Authorization": f"Bearer {token}x"})
     assert refused.status == 401
@@ -210,8 +210,10 @@ def test_who_makes_tokens_up_waits_and_who_has_a_kept_one_does_not(way: str, wor
     caching = Caching(background=lambda _poll: None)
     budgets = Budgets(monotonic, burst=2)
     verifier = Verifier(world.control, world.keys.mac, world.policy, caching=caching, budgets=budgets)
-    token, _ = world.suite.tokens.issue(verifier.check("acme-integrations", secret))
-    checker = TokenChecker(verifier, lambda: world.suite.tokens.jwks()["keys"], f"{URL}/client_token", "keyturn")
+    token, _ = world.suite.verification.tokens.issue(verifier.check("acme-integrations", secret))
+    checker = TokenChecker(
+        verifier, lambda: world.suite.verification.tokens.jwks()["keys"], f"{URL}/client_token", "keyturn"
+    )
     call = WAYS[way](Guard(verifier, checker))
     good, made_up = ({"Authorization": f"Bearer {each}"} for each in (token, token + "x"))
     assert [call(each).status for each in (good, made_up, made_up, made_up)] == [200, 401, 401, 429]
@@ -222,10 +224,15 @@ def test_who_makes_tokens_up_waits_and_who_has_a_kept_one_does_not(way: str, wor
 def test_who_is_not_for_what_is_wanted_is_told_so(way: str, world: World) -> None:
     world.add_client("reader", scopes=["orders.read", "orders.write"])
     secret, other = (world.issue("alice", "bob", client_id=name) for name in ("reader", "acme-integrations"))
-    suite = world.suite
+    suite = world.suite.verification
     verdict = suite.verifier.check("reader", secret)
     wide, narrow = (suite.tokens.issue(verdict, scopes)[0] for scopes in (verdict.terms.scopes, ("orders.read",)))
-    checker = TokenChecker(suite.verifier, suite.token_checker.keys, suite.tokens.issuer, suite.tokens.audience)
+    checker = TokenChecker(
+        suite.verifier,
+        suite.token_checker.keys,
+        suite.tokens.issuer,
+        suite.tokens.audience,
+    )
     call = WAYS[way](Guard(suite.verifier, checker, scopes=("orders.write",)))
     for headers, status in (
         ({"Authorization": f"Bearer {wide}"}, 200),

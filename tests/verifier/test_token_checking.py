@@ -40,7 +40,7 @@ def introspected(world: World, fields: Mapping[str, str], basic: tuple[str, str]
 
 def active(world: World, token: str) -> bool:
     """Return what the service's own checker says; nothing is kept on one machine."""
-    return world.suite.token_checker.check(token).verdict.accepted
+    return world.suite.verification.token_checker.check(token).verdict.accepted
 
 
 def resource_server(world: World, *audiences: str, client_id: str = "orders-api") -> tuple[str, str]:
@@ -120,7 +120,7 @@ def test_what_nobody_of_us_signed_is_not_active(world: World) -> None:
     flipped = base64url_encode(bytes([base64url_decode(signature)[0] ^ 1]) + base64url_decode(signature)[1:])
     none = base64url_encode(b'{"alg":"none","kid":"x","typ":"at+jwt"}')
     for bad in (f"{head}.{claims}.{flipped}", f"{none}.{claims}.", "", "a.b.c", "é.é.é", token + "A" * 5000):
-        checked = world.suite.token_checker.check(bad)
+        checked = world.suite.verification.token_checker.check(bad)
         assert (checked.verdict.accepted, checked.verdict.reason) == (False, Reason.BAD_TOKEN)
 
 

@@ -25,7 +25,6 @@ def secret(world: World, tmp_path: Path) -> str:
     secret = world.issue("alice", "bob")
     before = world.suite
     world.suite = replace(before, settings=replace(before.settings, sign_key_file=tmp_path / "own" / "sign.json"))
-    vars(world.suite).update(parts=before.parts, databases=before.databases, bus=before.bus, keys=before.keys)
     wiring.use(world.suite)
     return secret
 
@@ -36,7 +35,7 @@ def test_a_file_that_settings_name_signs_the_tokens(world: World, secret: str, t
     assert claims_of(world, answer)["client_id"] == CLIENT
     (key,) = cast("Any", world.call("GET", "/client_token/.well-known/jwks.json").json)["keys"]
     assert key["x"] not in {item.x for item in world.keys.signer.public_keys()}
-    assert world.suite.token_checker.check(cast("Any", answer.json)["access_token"]).verdict.accepted
+    assert world.suite.verification.token_checker.check(cast("Any", answer.json)["access_token"]).verdict.accepted
     own.add_version("sign")
     assert claims_of(world, post(world, GRANT, (CLIENT, secret)))["client_id"] == CLIENT
 

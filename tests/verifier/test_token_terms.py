@@ -30,7 +30,9 @@ def secret(world: World) -> str:
 
 
 def checker(world: World, audience: str = ORDERS) -> TokenChecker:
-    return TokenChecker(world.suite.verifier, world.suite.token_checker.keys, f"{URL}/client_token", audience)
+    return TokenChecker(
+        world.suite.verification.verifier, world.suite.verification.token_checker.keys, f"{URL}/client_token", audience
+    )
 
 
 def token(world: World, secret: str, **fields: str) -> str:

@@ -96,7 +96,11 @@ def diagnose(suite: Suite) -> Diagnosis:
             strangers &= _strangers(suite, examination)
         met = [breach for path, store in sorted(strangers) for breach in _met(path, getattr(suite.databases, store))]
         depth = None if suite.settings.cloud else outbox_of(suite).depth()
-        frozen, stop, agree = suite.freeze.frozen_because(), suite.deny.stopped(), suite.deny.everywhere()
+        frozen, stop, agree = (
+            suite.freeze.frozen_because(),
+            suite.operator.denylist.stopped(),
+            suite.operator.denylist.everywhere(),
+        )
     except (StoreUnavailable, KeyUnavailable) as error:
         raise _unusable(error) from None
     return Diagnosis((*examination.breaches, *met), examination, depth, frozen, stop, agree)

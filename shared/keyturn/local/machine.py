@@ -129,9 +129,9 @@ def _at_work(server: Server, workers: Sequence[Worker]) -> Iterator[None]:
 def open_suite(settings: Settings, what: str) -> Suite:
     """Return this process's suite, its store and keys reached; `LocalError` names `what` cannot be used."""
     os.environ.update(to_environment(settings))  # what the doors read; nothing in it is a secret
-    wiring.suite.cache_clear()
+    wiring.use(None)
     try:
-        suite = wiring.suite()
+        suite = wiring.current()
         _ = suite.databases, suite.keys
     except SettingsError as error:
         raise LocalError(str(error), "Change the setting that it names.") from None

@@ -54,7 +54,7 @@ def keyturn(world: World, tmp_path: Path) -> Callable[..., Result]:
 def use(world: World, secret: str, agent: str) -> None:
     headers = {"X-Client-Id": CLIENT, "X-API-Key": secret, "User-Agent": agent}
     gateway().open("/client_token/check", method="POST", headers=headers)
-    world.suite.telemetry.flush()
+    world.suite.verification.telemetry.flush()
 
 
 def test_a_client_with_one_secret(world: World, keyturn: Callable[..., Result]) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import firebase_admin  # type: ignore[import-untyped]  # the SDK has no types
 import pytest
 from keyturn.adapters.attestation.app_attest import DEVELOPMENT
 from keyturn.entry.composition import suite as wiring
-from keyturn.entry.composition.proof_suite import ProofSuite, proofs
-from keyturn.entry.composition.suite import Suite
+from keyturn.entry.composition.foundation import Overrides
+from keyturn.entry.composition.suite import Suite, current
 from keyturn.entry.config.proof_settings import AMR, ProofSettings
 from keyturn.entry.config.settings import Settings, SettingsError, Stage
 
@@ -20,12 +19,13 @@ from tests.proving.stage import Stage as People
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from keyturn.entry.composition.proof_suite import ProofSuite
+
 
 def proof_suite(folder: Path, **settings: Any) -> ProofSuite:  # noqa: ANN401 - the fields of ProofSettings
-    suite = Suite(Settings(stage=Stage.LOCAL, data=folder, base_url="https://keyturn.example"))
     people = People(folder)
-    vars(suite)["parts"] = SimpleNamespace(databases=people.databases, keys=people.keys)
-    return ProofSuite(suite, ProofSettings(**settings))
+    overrides = Overrides(databases=people.databases, keys=people.keys, proof_settings=ProofSettings(**settings))
+    return Suite(Settings(stage=Stage.LOCAL, data=folder, base_url="https://keyturn.example"), overrides).proofs
 
 
 def test_every_kind_of_device_is_built_from_its_settings(tmp_path: Path) -> None:
@@ -57,29 +57,33 @@ def test_firebase_says_who_where_settings_name_its_project(tmp_path: Path) -> No
 
 def test_the_local_authority_has_a_key_of_its_own_that_stays(tmp_path: Path) -> None:
     first, second = (proof_suite(tmp_path, identity="local_identity") for _ in range(2))
-    now = first.suite.databases.control.get([]).read_time
+    now = first.base.databases.control.get([]).read_time
     assert second.identity.subject(first.local_authority.issue("alice", now), now) == "alice"
-    assert first.suite.keys.signer.public_keys()[0].x != first.local_authority.signer.public_keys()[0].x
+    assert first.base.keys.signer.public_keys()[0].x != first.local_authority.signer.public_keys()[0].x
 
 
 def test_the_local_authority_is_for_one_machine(tmp_path: Path) -> None:
     whole = proof_suite(tmp_path, identity="local_identity")
-    elsewhere = ProofSuite(Suite(Settings(stage=Stage.TRIAL)), whole.settings)
+    elsewhere = Suite(Settings(stage=Stage.TRIAL), Overrides(proof_settings=whole.settings)).proofs
     with pytest.raises(SettingsError, match="local_identity"):
         _ = elsewhere.identity
 
 
 def test_keys_elsewhere_are_fetched_over_https_only(tmp_path: Path) -> None:
-    assert proof_suite(tmp_path, proof_jwks="https://proofs.example/jwks").authoriser.name == "attested_admin"
+    assert (
+        proof_suite(tmp_path, proof_jwks="https://proofs.example/jwks").authoriser("rotate_request").name
+        == "attested_admin"
+    )
     with pytest.raises(ValueError, match="https"):
-        _ = proof_suite(tmp_path, proof_jwks="http://proofs.example/jwks").authoriser
+        _ = proof_suite(tmp_path, proof_jwks="http://proofs.example/jwks").authoriser("rotate_request")
 
 
 def test_proofs_are_kept_with_their_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEYTURN_IDENTITY", "local_identity")
-    wiring.use(proof_suite(tmp_path).suite)
-    first = proofs()
-    assert (first, first.settings.identity) == (proofs(), "local_identity")
-    wiring.use(proof_suite(tmp_path).suite)
-    assert proofs() is not first
+    settings = Settings(stage=Stage.LOCAL, data=tmp_path)
+    wiring.use(Suite(settings))
+    first = current().proofs
+    assert (first, first.settings.identity) == (current().proofs, "local_identity")
+    wiring.use(Suite(settings))
+    assert current().proofs is not first
     wiring.use(None)

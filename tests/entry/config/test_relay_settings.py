@@ -16,7 +16,7 @@ NEAR, FAR = "ws://127.0.0.1:7000", "wss://relay.example/nostr"
 def test_without_relays_nothing_is_published() -> None:
     settings = from_environment(LOCAL)
     assert settings.relays == ()
-    assert Suite(settings).publish_log is None
+    assert Suite(settings).distribution.publish_log is None
     assert "KEYTURN_RELAYS" not in to_environment(settings)
 
 

@@ -158,24 +158,24 @@ class Dies:
 def test_an_act_that_dies_half_way_allows_nothing_and_the_same_act_again_completes_it(world: World) -> None:
     alice, nobody = Denied(users=("alice",)), Denied()
     stored = {"users": ["alice"], "npubs": [], "clients": []}
-    dying = world.new_suite(control=Dies(world.control)).deny
+    dying = world.new_suite(control=Dies(world.control)).operator.denylist
     with pytest.raises(StoreUnavailable):
         dying.change(alice, nobody, "")
     assert copies(world, paths.DENIED) == (stored, None)  # no proof any more, and no entry yet
     assert (world.operator("/denied").json or {})["everywhere"] is False
-    world.suite.deny.change(alice, nobody, "")
+    world.suite.operator.denylist.change(alice, nobody, "")
     assert copies(world, paths.DENIED) == (stored, stored)
     with pytest.raises(StoreUnavailable):
         dying.change(nobody, alice, "")
     assert copies(world, paths.DENIED) == (None, stored)  # no command yet
     assert (world.operator("/stop").json or {})["everywhere"] is False
-    world.suite.deny.change(nobody, alice, "")
+    world.suite.operator.denylist.change(nobody, alice, "")
     assert copies(world, paths.DENIED) == (None, None)
     assert [action for action, _, _ in chain(world)] == ["deny", "allow"]
 
 
 def test_an_act_that_dies_first_leaves_all_as_it_was(world: World) -> None:
-    dying = world.new_suite(auth=Dies(world.auth)).deny
+    dying = world.new_suite(auth=Dies(world.auth)).operator.denylist
     with pytest.raises(StoreUnavailable):
         dying.stop("a test")
     assert copies(world, paths.STOPPED) == (None, None)
@@ -193,21 +193,23 @@ def test_whoever_dies_at_any_call_and_comes_again_has_done_it_once(world: World,
     ]
     for act in acts:
         wire = Wire(at, after)
-        dying = world.new_suite(auth=wire.port(world.auth), control=wire.port(world.control)).deny
+        dying = world.new_suite(auth=wire.port(world.auth), control=wire.port(world.control)).operator.denylist
         with pytest.raises(Died):
             act(dying)
-        act(world.suite.deny)
-        assert world.suite.deny.everywhere() is True
+        act(world.suite.operator.denylist)
+        assert world.suite.operator.denylist.everywhere() is True
     assert [action for action, _, _ in chain(world)] == ["deny", "stop", "allow", "start"]
 
 
 @EACH_STORE
 def test_operators_at_once_lose_nothing_of_each_others_and_both_databases_agree(world: World) -> None:
     operators = 6
-    world.suite.deny.change(Denied(users=tuple(f"old-{number}" for number in range(operators))), Denied(), "")
+    world.suite.operator.denylist.change(
+        Denied(users=tuple(f"old-{number}" for number in range(operators))), Denied(), ""
+    )
 
     def act(number: int) -> None:
-        deny = world.new_suite().deny
+        deny = world.new_suite().operator.denylist
         deny.change(Denied(users=(f"new-{number}",)), Denied(users=(f"old-{number}",)), "")
         if number % 2:
             deny.stop("at once")
@@ -216,8 +218,8 @@ def test_operators_at_once_lose_nothing_of_each_others_and_both_databases_agree(
 
     with ThreadPoolExecutor(operators) as pool:
         list(pool.map(act, range(operators)))
-    assert world.suite.deny.denied().users == tuple(f"new-{number}" for number in range(operators))
-    assert world.suite.deny.everywhere() is True
+    assert world.suite.operator.denylist.denied().users == tuple(f"new-{number}" for number in range(operators))
+    assert world.suite.operator.denylist.everywhere() is True
     acts = [action for action, _, _ in chain(world)]
     assert (acts.count("deny"), acts.count("allow")) == (2 * operators, operators)
     # Each start ends a stop, and each stop follows a start.
@@ -332,13 +334,13 @@ def test_no_secret_goes_out_that_was_decided_before_the_stop(world: World, monke
     commit = type(clients).commit_together
 
     def late(self: object, decided: Any, also: Any = ()) -> None:  # noqa: ANN401 - as the original
-        if world.suite.deny.stopped() is None:
-            world.suite.deny.stop("just now")
+        if world.suite.operator.denylist.stopped() is None:
+            world.suite.operator.denylist.stop("just now")
         commit(self, decided, also)  # type: ignore[arg-type]  # the very object
 
     monkeypatch.setattr(type(clients), "commit_together", late)
     with pytest.raises(Unavailable) as caught:
-        world.suite.distribute(CLIENT, rotation_id)
+        world.suite.distribution.distribute(CLIENT, rotation_id)
     assert caught.value.reason == "stopped"
     assert world.document(f"oauth2_rotations/{rotation_id}")["phase"] == "requested"
 

@@ -126,8 +126,8 @@ def test_one_commit_ends_the_version_and_its_tokens_and_asks_for_a_successor(
 ) -> None:
     world.found("alice", "bob", policy={"scannable_secrets": True})
     secret = world.issue("alice", "bob")
-    token, _ = world.suite.tokens.issue(world.suite.verifier.check(CLIENT, secret))
-    assert world.suite.token_checker.check(token).verdict.accepted
+    token, _ = world.suite.verification.tokens.issue(world.suite.verification.verifier.check(CLIENT, secret))
+    assert world.suite.verification.token_checker.check(token).verdict.accepted
     version = the_version_of(world, secret, f"client_id={CLIENT}")
     world.control.calls.clear()
     with caplog.at_level(logging.ERROR, "keyturn"):
@@ -137,7 +137,7 @@ def test_one_commit_ends_the_version_and_its_tokens_and_asks_for_a_successor(
     burnt = cast("Any", answer.json)
     assert (burnt["status"], burnt["refused"], burnt["quorum"]) == ("suspended", None, 2)
     assert not world.check(secret)["accepted"]
-    assert not world.suite.token_checker.check(token).verdict.accepted
+    assert not world.suite.verification.token_checker.check(token).verdict.accepted
     assert [record.getMessage() for record in caplog.records if leak.REVOKED in record.getMessage()] == [
         f"{leak.REVOKED}: version {version['version_id']} of client {CLIENT}"
     ]

@@ -211,7 +211,7 @@ def accepted_together(world: World, events: Sequence[Event]) -> list[str]:
 
     def accept(event: Event) -> str:
         try:
-            suite.accept(event.to_json().encode())
+            suite.commands.accept(event.to_json().encode())
         except RateLimited as refusal:
             return refusal.reason
         return "accepted"

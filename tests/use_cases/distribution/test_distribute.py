@@ -123,9 +123,9 @@ def test_killed_at_any_call_and_delivered_again_it_sends_one_secret_once(
 
         committed = after and wire.calls[-1] == "WatchedStore.commit"
         assert sent_state(world, client_id, rotation_id) == (SENT if committed else UNSENT)
-        assert world.suite.distribute(client_id, rotation_id) is not committed
+        assert world.suite.distribution.distribute(client_id, rotation_id) is not committed
         assert sent_state(world, client_id, rotation_id) == SENT
-        assert not world.suite.distribute(client_id, rotation_id)
+        assert not world.suite.distribution.distribute(client_id, rotation_id)
         rotations[client_id] = rotation_id
     assert_one_secret_each(world, rotations)
     used = Counter((key, nonce) for key, nonce, _ in sealed)
@@ -202,7 +202,7 @@ def test_delivered_twice_at_once_one_sends_and_one_does_not(world: World) -> Non
         client_id = f"client-{number}"
         rotation_id = asked_for(world, client_id)
         with ThreadPoolExecutor(2) as pool:
-            sent = list(pool.map(lambda suite: suite.distribute(client_id, rotation_id), workers))  # noqa: B023 - run at once
+            sent = list(pool.map(lambda suite: suite.distribution.distribute(client_id, rotation_id), workers))  # noqa: B023 - run at once
         assert sorted(sent) == [False, True]
         assert_one_good_secret(world, client_id, rotation_id)
 
@@ -212,7 +212,7 @@ def test_what_waits_for_one_group_goes_out_in_one_commit(world: World) -> None:
     rotations = {f"client-{number}": asked_for(world, f"client-{number}", [GROUP]) for number in range(5)}
     before = world.document(f"mls_groups/{GROUP}")
 
-    sent = [world.suite.distribute(client_id, rotation_id) for client_id, rotation_id in rotations.items()]
+    sent = [world.suite.distribution.distribute(client_id, rotation_id) for client_id, rotation_id in rotations.items()]
 
     after = world.document(f"mls_groups/{GROUP}")
     assert sent == [True, False, False, False, False]
@@ -231,7 +231,7 @@ def test_a_damaged_client_does_not_hold_up_the_others_of_its_group(world: World)
     damaged = {**(document.data or {}), "active_rotation": world.new_id()}
     world.control.inner.commit([Update(path, damaged, document.version or "")])
 
-    assert world.suite.distribute("client-sound", sound)
+    assert world.suite.distribution.distribute("client-sound", sound)
 
     assert_one_good_secret(world, "client-sound", sound)
     assert log_of(world, broken) == []
@@ -243,7 +243,7 @@ def test_a_rotation_that_ended_meanwhile_is_not_sent(world: World) -> None:
     canceled = world.admins["bob"].action("cancel", {"rotation_id": rotation_id}, client_id="client-one")
     assert world.send(canceled).status_code == 200
 
-    assert not world.suite.distribute("client-one", rotation_id)
+    assert not world.suite.distribution.distribute("client-one", rotation_id)
 
     assert log_of(world, rotation_id) == []
 
@@ -253,7 +253,7 @@ def test_a_rotation_past_its_deadline_is_not_sent(world: World) -> None:
     rotation_id = asked_for(world, "client-one", [GROUP])
     world.clock.advance(minutes=30)
 
-    assert not world.suite.distribute("client-one", rotation_id)
+    assert not world.suite.distribution.distribute("client-one", rotation_id)
 
     assert log_of(world, rotation_id) == []
 
@@ -262,5 +262,5 @@ def test_what_was_redelivered_late_and_of_another_rotation_changes_nothing(world
     world.found("alice", "bob")
     rotation_id = asked_for(world, "client-one", [GROUP])
 
-    assert not world.suite.distribute("client-one", world.new_id())
+    assert not world.suite.distribution.distribute("client-one", world.new_id())
     assert sent_state(world, "client-one", rotation_id) == UNSENT

@@ -88,7 +88,7 @@ def test_progress_of_others_starts_the_wait_anew_and_being_sent_along_ends_it(wo
     first, second = waiting_rotations(world.found("alice"), 2)
 
     def meanwhile(_seconds: float) -> None:
-        world.suite.distribute(first.client_id, first.rotation_id)
+        world.suite.distribution.distribute(first.client_id, first.rotation_id)
 
     assert WaitingRoom(world.control, Environment(bytes, meanwhile)).led(second) == []
 

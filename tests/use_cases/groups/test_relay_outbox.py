@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from keyturn.adapters.mls.groups import MlsGroups
     from keyturn.ports.relay import Relays
 
     from tests.world import World
@@ -55,12 +54,9 @@ def relay(tmp_path: Path) -> Iterator[RelayProcess]:
 
 def relayed(world: World, relays: Relays) -> PublishLog:
     """Have the world's suite publish at these relays, as settings would."""
-    suite = world.suite
-    cast("MlsGroups", suite.groups).relayed = True
-    publish_log = PublishLog(world.control, relays)
-    vars(suite)["publish_log"] = publish_log
-    for built in ("distribute", "sweep"):
-        vars(suite).pop(built, None)
+    world.serve(relays=relays)
+    publish_log = world.suite.distribution.publish_log
+    assert publish_log is not None
     return publish_log
 
 
@@ -91,7 +87,7 @@ def test_all_that_is_said_arrives_once_at_each_relay(world: World) -> None:
 
 def test_without_relays_there_is_no_outbox(world: World) -> None:
     world.found("alice")
-    assert world.suite.publish_log is None
+    assert world.suite.distribution.publish_log is None
     assert waiting(world) == {}
 
 

@@ -281,7 +281,7 @@ def test_a_document_that_lives_again_stays_and_holds_up_no_other(world: World) -
 
 def test_a_store_that_forgets_by_itself_is_not_asked_what_has_expired(world: World) -> None:
     world.found("alice")
-    vars(world.suite)["sweep"] = replace(world.suite.sweep, expiry=None)
+    world.serve(store_expires_documents=True)
     world.auth.calls.clear()
     world.sweep()
     assert "query" not in world.auth.calls

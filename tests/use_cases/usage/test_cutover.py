@@ -26,7 +26,7 @@ def use(world: World, secret: str, address: str = "203.0.113.7", agent: str = "w
         gateway().open(
             "/client_token/check", method="POST", headers=headers, environ_overrides={"REMOTE_ADDR": address}
         )
-    world.suite.telemetry.flush()
+    world.suite.verification.telemetry.flush()
 
 
 def cutover(world: World, client_id: str = CLIENT) -> dict[str, Any]:

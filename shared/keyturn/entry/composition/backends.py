@@ -1,4 +1,4 @@
-"""Parts: what a deployment stands on (databases, keys, bus), in one of two kinds; settings choose, nothing above knows.
+"""Backends of a deployment: databases, keys and bus, of one of two kinds. The settings choose; no other module knows.
 
 data folder                     cloud
 SQLite, one file a database     Firestore, one database each
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FolderParts:
+class FolderBackends:
     """One machine: everything in one data folder."""
 
     folder: Path
@@ -57,7 +57,7 @@ class FolderParts:
 
         path = self.folder / "keys.json"
         if not path.exists() and self.databases.control.get([SERVICE])[SERVICE].exists:
-            # New keys would verify nothing that was issued, and open no group: that is for somebody to decide.
+            # New keys would verify no issued credential and open no group: an operator has to decide.
             raise KeyUnavailable("keys.json is missing beside a store that was written with it")
         return LocalKeys.open_or_create(path, self.random)
 
@@ -70,12 +70,12 @@ class FolderParts:
 
     @property
     def feed(self) -> None:
-        """None: a verifier on one machine keeps nothing that it would have to hear of."""
+        """None: a verifier on one machine keeps no verdicts, so it needs no news of changes."""
 
 
 @dataclass(frozen=True)
-class CloudParts:
-    """Past one machine: Google Cloud, or its emulators where settings name them."""
+class CloudBackends:
+    """Google Cloud, or its emulators where the settings name them."""
 
     cloud: Cloud
     random: Random
@@ -91,7 +91,7 @@ class CloudParts:
 
     @functools.cached_property
     def feed(self) -> Feed:
-        """What changes in the control database, as Firestore tells it."""
+        """The changes in the control database, as Firestore reports them."""
         from keyturn.adapters.firestore.change_feed import FirestoreFeed
 
         return FirestoreFeed(self._channel, project=self.cloud.project, database=self.cloud.control)

@@ -85,6 +85,13 @@ class ProofSettings:
         return self
 
 
+def required_path(path: Path | None) -> Path:
+    """Return a path that `checked` found in the settings; `SettingsError` if it is absent after all."""
+    if path is None:
+        raise SettingsError("a setting that names a file or folder is missing")
+    return path
+
+
 def proofs_from_environment(environment: Mapping[str, str], stage: Stage) -> ProofSettings:
     """Return the settings that the variables give; `SettingsError` for a missing or unsafe one."""
     found = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import InvalidRequest
 from keyturn.domain.request_fields import Fields
-from keyturn.entry.composition.proof_suite import proofs
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
 from keyturn.entry.http.routing import body_of
 from keyturn.ports.authorisation import Act
 from keyturn.proofs.jws import MAX_TOKEN
@@ -28,24 +27,24 @@ _SHORT = 256
 def challenge(request: flask.Request) -> Mapping[str, Any]:
     """Return a challenge, and whether this deployment's acts need proofs at all."""
     _charge(request)
-    issued = proofs().challenges.issue(suite().databases.auth.get([]).read_time)
-    return {**issued, "required": suite().settings.attested}
+    issued = current().proofs.challenges.issue(current().databases.auth.get([]).read_time)
+    return {**issued, "required": current().settings.attested}
 
 
 def prove(request: flask.Request) -> Mapping[str, Any]:
     """Return a proof for what the body asks; the npub that proves its possession signed this very request (NIP-98)."""
     _charge(request)
     body = body_of(request)
-    url = f"{suite().settings.base_url}{request.root_path}{request.path}"
-    now = suite().databases.auth.get([]).read_time
+    url = f"{current().settings.base_url}{request.root_path}{request.path}"
+    now = current().databases.auth.get([]).read_time
     header = request.headers.get("Authorization", "")
     signer = check_authorization(header, url=url, method="POST", body=body, now=now).pubkey
-    return proofs().prove_admin(_asked(signer, Fields(load_object(body))))
+    return current().proofs.prove_admin(_asked(signer, Fields(load_object(body))))
 
 
 def jwks(_request: flask.Request) -> Mapping[str, Any]:
     """Return the keys that proofs verify with."""
-    return proofs().issuer.jwks()
+    return current().proofs.issuer.jwks()
 
 
 def _charge(request: flask.Request) -> None:
@@ -53,8 +52,8 @@ def _charge(request: flask.Request) -> None:
     from keyturn.entry.http.oauth import source  # noqa: PLC0415 - a door imports little before it is asked
 
     asking = source(request)
-    proofs().budgets.admit(asking)
-    proofs().budgets.failed(asking)
+    current().proofs.budgets.admit(asking)
+    current().proofs.budgets.failed(asking)
 
 
 def _optional_identifier(fields: Fields, name: str) -> str:

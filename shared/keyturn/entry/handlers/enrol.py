@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from keyturn.domain.request_fields import Fields
-from keyturn.entry.composition.proof_suite import proofs
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
 from keyturn.entry.http.routing import body_of
 from keyturn.entry.http.views import event_view
 from keyturn.proofs.jws import MAX_TOKEN
@@ -26,7 +25,9 @@ def join(request: flask.Request) -> Mapping[str, Any]:
     fields = Fields(load_object(body_of(request)))
     event = fields.fields("event").values
     code = fields.optional_text("code")
-    joined = suite().enrol(code, event) if code else suite().enrol.again(fields.text("group"), event)
+    joined = (
+        current().enrolment.join(code, event) if code else current().enrolment.join.again(fields.text("group"), event)
+    )
     return {**joined, "event": event_view(joined["event"])}
 
 
@@ -45,25 +46,25 @@ def register(request: flask.Request) -> Mapping[str, Any]:
         device_id=device.optional_text("device_id"),
         evidence=device.values,
     )
-    return proofs().register(offered)
+    return current().enrolment.register(offered)
 
 
 def confirm(request: flask.Request) -> Mapping[str, Any]:
     """Confirm a registration by a one-time code."""
     npub, fields = _signed(request)
     code, totp = (fields.text(name, limit=_SHORT) for name in ("code", "totp"))
-    return proofs().register.confirm(code, npub, totp)
+    return current().enrolment.register.confirm(code, npub, totp)
 
 
 def approve(request: flask.Request) -> Mapping[str, Any]:
     """Take an admin's consent to an invite."""
-    return suite().approvals(Fields(load_object(body_of(request))).fields("event").values)
+    return current().enrolment.approvals(Fields(load_object(body_of(request))).fields("event").values)
 
 
 def _signed(request: flask.Request) -> tuple[str, Fields]:
     body = body_of(request)  # read once: what was signed is what is parsed
-    url = f"{suite().settings.base_url}{request.root_path}{request.path}"
-    now = suite().databases.auth.get([]).read_time
+    url = f"{current().settings.base_url}{request.root_path}{request.path}"
+    now = current().databases.auth.get([]).read_time
     header = request.headers.get("Authorization", "")
     npub = check_authorization(header, url=url, method="POST", body=body, now=now).pubkey
     return npub, Fields(load_object(body))

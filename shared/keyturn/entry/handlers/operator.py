@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from keyturn.domain.errors import InvalidRequest
 from keyturn.domain.model import ClientKind
 from keyturn.domain.token_terms import DEFAULT_TERMS
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
 from keyturn.entry.http import views
 from keyturn.entry.http.routing import argument, fields_of
 from keyturn.records.invite import Purpose
@@ -29,13 +29,13 @@ def add_client(request: flask.Request) -> Mapping[str, Any]:
     policy = fields.fields("policy").values if "policy" in fields.values else {}
     terms = _terms(fields)(DEFAULT_TERMS)
     given = cast("Mapping[str, int | bool]", policy)
-    suite().operate.add_client(client_id, _kind(fields), _groups(fields), given, terms)
+    current().operator.administration.add_client(client_id, _kind(fields), _groups(fields), given, terms)
     return show_client(request, client_id)
 
 
 def set_token_terms(request: flask.Request, client_id: str) -> Mapping[str, Any]:
     """Change what a client's access tokens say; what is not named stays."""
-    suite().set_token_terms(client_id, _terms(fields_of(request)))
+    current().operator.set_token_terms(client_id, _terms(fields_of(request)))
     return show_client(request, client_id)
 
 
@@ -64,25 +64,25 @@ def _groups(fields: Fields) -> Sequence[str]:
 
 def list_clients(request: flask.Request) -> Mapping[str, Any]:
     """List a page of clients."""
-    clients, following = suite().operate.list_clients(argument(request, "after"))
+    clients, following = current().operator.administration.list_clients(argument(request, "after"))
     return {"clients": [views.client_line(client) for client in clients], "next": following}
 
 
 def show_client(_request: flask.Request, client_id: str) -> Mapping[str, Any]:
     """Show a client."""
-    return views.client_view(suite().status.client(None, client_id))
+    return views.client_view(current().status.client(None, client_id))
 
 
 def create_group(request: flask.Request) -> Mapping[str, Any]:
     """Create a group."""
     group_id = fields_of(request).text("group_id")
-    suite().operate.create_group(group_id)
+    current().operator.administration.create_group(group_id)
     return show_group(request, group_id)
 
 
 def show_group(_request: flask.Request, group_id: str) -> Mapping[str, Any]:
     """Show a group."""
-    return views.group_view(*suite().status.group_seen(group_id))
+    return views.group_view(*current().status.group_seen(group_id))
 
 
 def invite(request: flask.Request) -> Mapping[str, Any]:
@@ -94,11 +94,11 @@ def invite(request: flask.Request) -> Mapping[str, Any]:
     revoked = fields.texts("revoke")
     if revoked and purpose != Purpose.DEVICE:
         raise InvalidRequest("bad_field", "Devices are revoked by an invite for another device.")
-    gone = {"revoked": asdict(suite().standing.revoke(user, revoked))} if revoked else {}
-    made = suite().invites(user, fields.text("group_id"), Purpose(purpose), fields.optional_text("subject"))
+    gone = {"revoked": asdict(current().operator.suspension.revoke(user, revoked))} if revoked else {}
+    made = current().operator.invites(user, fields.text("group_id"), Purpose(purpose), fields.optional_text("subject"))
     return {**made, **gone}
 
 
 def remove_user(request: flask.Request, group_id: str) -> Mapping[str, Any]:
     """Remove a person from a group."""
-    return asdict(suite().remove_user(group_id, fields_of(request).text("user")))
+    return asdict(current().operator.remove_user(group_id, fields_of(request).text("user")))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.errors import InvalidRequest
 from keyturn.domain.secret_format import HINT_LENGTH
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
 from keyturn.entry.http.routing import argument, fields_of
 from keyturn.entry.http.views import plain
 from keyturn.proofs.receipts import Sighting
@@ -34,13 +34,13 @@ def versions(request: flask.Request) -> Mapping[str, Any]:
 
 def _candidates(asked: Mapping[str, str]) -> Candidates:
     if "client_id" in asked:
-        return suite().leak.of_client(asked["client_id"])
+        return current().operator.leak.of_client(asked["client_id"])
     if "hint" in asked:
         hint = asked["hint"]
         if len(hint) != HINT_LENGTH or not (hint.isascii() and hint.isalnum()):
             raise InvalidRequest("bad_hint", "A hint is 8 letters and digits.")
-        return suite().leak.of_hint(hint)
-    return suite().leak.of_all(asked.get("after"))
+        return current().operator.leak.of_hint(hint)
+    return current().operator.leak.of_all(asked.get("after"))
 
 
 def _view(version: Version) -> Mapping[str, Any]:
@@ -57,4 +57,4 @@ def revoke(request: flask.Request) -> Mapping[str, Any]:
         replaced_by=fields.text("rotation_id"),
         sighted_at=fields.integer("sighted_at"),
     )
-    return suite().leak.revoke(sighting, fields.optional_text("signature"))
+    return current().operator.leak.revoke(sighting, fields.optional_text("signature"))

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from keyturn.domain.errors import InvalidRequest, RateLimited
 from keyturn.domain.model import ClientKind
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
 from keyturn.entry.http.problems import UNAVAILABLE
 from keyturn.entry.http.routing import body_of, json_answer
 from keyturn.verifier.failure_limits import source_of
@@ -112,7 +112,7 @@ def _introspection(
 
 def source(request: flask.Request) -> str:
     """Return whose failure budget a request is charged to: the address that it came from."""
-    if suite().settings.cloud is None:
+    if current().settings.cloud is None:
         return source_of(request.remote_addr)
     # Google's front end appends the caller's address; whatever stands before it the caller wrote.
     return source_of(request.headers.get("X-Forwarded-For", "").rpartition(",")[2])
@@ -120,7 +120,7 @@ def source(request: flask.Request) -> str:
 
 def caller(request: flask.Request, source: str) -> str:
     """Return the tag under which telemetry knows whoever asks: a keyed hash of network and product."""
-    return suite().callers.tag(source, request.environ.get("HTTP_USER_AGENT", ""))
+    return current().verification.callers.tag(source, request.environ.get("HTTP_USER_AGENT", ""))
 
 
 def _authenticated(request: flask.Request, form: Mapping[str, str], verifier: Verifier) -> Verdict:

@@ -16,7 +16,7 @@ from werkzeug.routing import Map, RequestRedirect, Rule
 from keyturn.domain.encodings import flat_json
 from keyturn.domain.errors import BadMethod, InvalidRequest, NotFound, TooLarge, Unauthenticated
 from keyturn.domain.request_fields import Fields
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
 from keyturn.entry.config.settings import SettingsError
 from keyturn.entry.http.problems import problem
 from keyturn.entry.http.views import plain
@@ -129,7 +129,7 @@ def _finished(answer: flask.Response) -> flask.Response:
 
 def _banner() -> str:
     try:
-        return suite().settings.banner
+        return current().settings.banner
     except SettingsError:  # then this is the answer that says so
         return ""
 
@@ -177,7 +177,7 @@ def caller_of(request: flask.Request) -> str:
     header = request.headers.get("Authorization", "")
     if not header:
         raise Unauthenticated("not_signed", "This request must be signed (NIP-98).")
-    now = suite().databases.control.get([]).read_time
+    now = current().databases.control.get([]).read_time
     query = request.query_string.decode("ascii", "replace")
-    url = f"{suite().settings.base_url}{request.root_path}{request.path}" + (f"?{query}" if query else "")
+    url = f"{current().settings.base_url}{request.root_path}{request.path}" + (f"?{query}" if query else "")
     return check_authorization(header, url=url, method=request.method, body=body_of(request), now=now).pubkey

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keyturn.entry.composition.suite import suite
+from keyturn.entry.composition.suite import current
 from keyturn.entry.openapi.document import document
 
 if TYPE_CHECKING:
@@ -15,4 +15,4 @@ if TYPE_CHECKING:
 
 def described(_request: flask.Request) -> Mapping[str, Any]:
     """Return the description of all doors of this deployment (OpenAPI)."""
-    return document(suite().settings.base_url)
+    return document(current().settings.base_url)

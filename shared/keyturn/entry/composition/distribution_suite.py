@@ -1,0 +1,73 @@
+"""Composition for `on_secret_version`, `distribute` and `grace_sweeper`: what moves rotations on without a caller."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyturn.use_cases.distribution.distribute import Distribute
+from keyturn.use_cases.distribution.publish_pending import Publish
+from keyturn.use_cases.groups.maintenance import Upkeep
+from keyturn.use_cases.groups.relay_outbox import PublishLog
+from keyturn.use_cases.sweep.expiry import Expiry
+from keyturn.use_cases.sweep.sweep import Sweep
+from keyturn.use_cases.usage.canaries import CarryOver
+from keyturn.use_cases.usage.early_retirement import WatchTransitions
+
+if TYPE_CHECKING:
+    from keyturn.entry.composition.foundation import Foundation
+
+
+@dataclass(frozen=True)
+class DistributionSuite:
+    """What distributes secrets, and what the scheduler runs."""
+
+    base: Foundation
+
+    @functools.cached_property
+    def publish(self) -> Publish:
+        """Behind `on_secret_version`: asks for the distribution of pending secrets."""
+        return Publish(self.base.databases.control, self.base.bus)
+
+    @functools.cached_property
+    def distribute(self) -> Distribute:
+        """Behind `distribute`: creates a secret and sends it, encrypted, to the client's admins."""
+        base = self.base
+        return Distribute(base.clients, base.groups, base.keys.mac, base.environment, self.publish_log)
+
+    @functools.cached_property
+    def publish_log(self) -> PublishLog | None:
+        """Publishes the groups' logs to outside relays; None where settings name none."""
+        relays = self.base.relays
+        return PublishLog(self.base.databases.control, relays) if relays is not None else None
+
+    @functools.cached_property
+    def sweep(self) -> Sweep:
+        """Behind `grace_sweeper`: everything that becomes due with time."""
+        base = self.base
+        usage = base.databases.usage
+        return Sweep(
+            base.clients,
+            base.bus,
+            base.environment,
+            self.maintenance,
+            self.publish_log,
+            self._expiry,
+            CarryOver(base.clients, usage),
+            WatchTransitions(base.clients, usage, base.environment),
+        )
+
+    @functools.cached_property
+    def maintenance(self) -> Upkeep:
+        """Maintains the MLS groups: key updates, expired members, deletion of old messages."""
+        base = self.base
+        return Upkeep(base.databases, base.groups, base.environment, base.settings.banner)
+
+    @property
+    def _expiry(self) -> Expiry | None:
+        # Firestore deletes expired documents by its own TTL policies; no other store does.
+        by_itself = self.base.overrides.store_expires_documents
+        if by_itself is None:
+            by_itself = self.base.settings.cloud is not None
+        return None if by_itself else Expiry(self.base.databases)
