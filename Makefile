@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml
 
-.PHONY: demo test lint format bench coverage soak mutants package wheel lock clean
+.PHONY: demo test lint format bench coverage soak mutants package wheel docs lock clean
 
 demo: .venv/.local  ## run a whole rotation on this machine, from an empty folder to a retired secret
 	@$(BIN)/keyturn demo
@@ -51,6 +51,9 @@ wheel: .venv/.dev  ## build the wheel and the source distribution into dist/, an
 	@rm -f dist/keyturn-*
 	@$(BIN)/uv build --quiet --out-dir dist >&2
 	@ls dist/keyturn-*
+
+docs: .venv/.dev  ## write docs/settings.md from the code
+	@$(BIN)/python -m keyturn.entry.config.reference > docs/settings.md
 
 lock: .venv/.dev  ## resolve the pinned versions again
 	$(COMPILE) --extra server --extra gcp --output-file requirements.txt

@@ -15,6 +15,7 @@ CROSS_CUTTING = {
     "bench": "the benchmarks in bench/",
     "cloud": "whole deployments on Google's emulators",
     "contracts": "one contract for every implementation of a port",
+    "docs": "the pages in docs/ and beside the README",
     "functions": "the entry points in functions/, over HTTP",
     "interop": "implementations by other people",
     "packaging": "the deployment archive, the wheel and the requirements",
