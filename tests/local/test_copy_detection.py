@@ -49,14 +49,14 @@ def folder(tmp_path: Path, state: Path) -> Path:
 
 
 def test_a_folder_in_its_place_is_not_frozen(folder: Path, state: Path) -> None:
-    assert placed(folder, state).freeze.frozen_because() == ""
+    assert placed(folder, state).freeze.freeze_reason() == ""
 
 
 def test_a_copied_folder_is_noticed_and_stays_frozen(folder: Path, state: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "copy")
-    assert placed(tmp_path / "copy", state).freeze.frozen_because() == "copied"
-    assert placed(tmp_path / "copy", state).freeze.frozen_because() == "copied"
-    assert placed(folder, state).freeze.frozen_because() == ""
+    assert placed(tmp_path / "copy", state).freeze.freeze_reason() == "copied"
+    assert placed(tmp_path / "copy", state).freeze.freeze_reason() == "copied"
+    assert placed(folder, state).freeze.freeze_reason() == ""
 
 
 def test_a_store_put_back_in_place_is_noticed(folder: Path, state: Path, tmp_path: Path) -> None:
@@ -72,12 +72,12 @@ def test_a_store_put_back_in_place_is_noticed(folder: Path, state: Path, tmp_pat
         closing(sqlite3.connect(folder / "control.db")) as target,
     ):
         old.backup(target)
-    assert placed(folder, state).freeze.frozen_because() == "restored"
+    assert placed(folder, state).freeze.freeze_reason() == "restored"
 
 
 def test_a_store_without_its_placement_is_taken_for_restored(folder: Path, state: Path) -> None:
     (folder / "placement.json").unlink()
-    assert placed(folder, state).freeze.frozen_because() == "restored"
+    assert placed(folder, state).freeze.freeze_reason() == "restored"
 
 
 def test_both_files_are_private(folder: Path, state: Path) -> None:
@@ -91,7 +91,7 @@ def test_thawing_founds_every_group_anew_and_lets_things_be_sent(folder: Path, s
     before = suite.databases.control.get([paths.group("ops")])[paths.group("ops")].data
     assert list(suite.freeze.thaw()) == ["ops"]
     after = suite.databases.control.get([paths.group("ops")])[paths.group("ops")].data
-    assert suite.freeze.frozen_because() == ""
+    assert suite.freeze.freeze_reason() == ""
     assert before is not None
     assert after is not None
     assert (after["epoch"], after["next_index"]) == (0, 1)

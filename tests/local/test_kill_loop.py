@@ -59,7 +59,7 @@ def test_no_rotation_is_lost_and_no_client_locked_out(tmp_path: Path) -> None:
     assert prober.verdicts > ROTATIONS
     diagnosis = diagnose(open_folder(machine.data))
     assert diagnosis.breaches == ()
-    assert (diagnosis.examination.counts["rotations"], diagnosis.examination.restless) == (ROTATIONS, ())
+    assert (diagnosis.examination.counts["rotations"], diagnosis.examination.unstable) == (ROTATIONS, ())
 
 
 def is_quiet(data: Path) -> bool:

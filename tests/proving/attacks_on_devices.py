@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from keyturn.adapters.attestation.app_check import AppCheckAttestation
 from keyturn.adapters.authorisation.jwks import TrustedKeys
 from keyturn.records.admin import AdminDevice
-from keyturn.use_cases.admin_proof.factors import Factors
+from keyturn.use_cases.admin_proof.factors import CheckFactors
 
 from tests.adapters.attestation import app_check_tokens as app_check
 from tests.adapters.attestation import apple_phone as app_attest
@@ -55,7 +55,7 @@ class Scene:
             "webauthn": webauthn.KIND,
             "app_check": AppCheckAttestation(keys, app_check.PROJECT, frozenset({app_check.APP})),
         }
-        return self.stage.prover(factors=Factors(self.stage.authority, kinds, URL))
+        return self.stage.prover(factors=CheckFactors(self.stage.authority, kinds, URL))
 
     def prove(self, kind: str, forge: Forge) -> Mapping[str, Any]:
         asked = self.stage.asked()

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.adapters.identity.local_identity import LocalIdentity
-    from keyturn.use_cases.admin_proof.factors import Asked
+    from keyturn.use_cases.admin_proof.factors import ProofRequest
 
-    Make: TypeAlias = "Callable[[Stage], Asked]"
+    Make: TypeAlias = "Callable[[Stage], ProofRequest]"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def id_token(forge: Callable[[Stage, str], str]) -> Make:
 def later(seconds: float, **changes: Any) -> Make:  # noqa: ANN401 - the fields of Asked
     """Return a request whose parts lie so far back; its challenge is a fresh one."""
 
-    def make(stage: Stage) -> Asked:
+    def make(stage: Stage) -> ProofRequest:
         old = stage.asked(**changes)
         stage.now += timedelta(seconds=seconds)
         fresh = stage.asked()
@@ -54,7 +54,7 @@ def about(**changes: str) -> Make:
 
 
 def changed(**changes: Any) -> Make:  # noqa: ANN401 - the fields of Admin
-    def make(stage: Stage) -> Asked:
+    def make(stage: Stage) -> ProofRequest:
         stage.change_admin(**changes)
         return stage.asked()
 
@@ -77,12 +77,12 @@ def issued_ahead(stage: Stage, _token: str) -> str:
     return stage.authority.issue("subject-alice", stage.now + timedelta(minutes=5))
 
 
-def used_step(stage: Stage) -> Asked:
+def used_step(stage: Stage) -> ProofRequest:
     stage.prover()(stage.asked())
     return stage.asked()
 
 
-def step_before(stage: Stage) -> Asked:
+def step_before(stage: Stage) -> ProofRequest:
     """Return a request with the code before the one that was used: the window alone would take it."""
     stage.prover()(stage.asked())
     return stage.asked(totp=stage.people["alice"].code(stage.now - timedelta(seconds=30)))
@@ -92,18 +92,18 @@ def code(shift: float = 0, user: str = "alice") -> Make:
     return lambda stage: stage.asked(totp=stage.people[user].code(stage.now + timedelta(seconds=shift)))
 
 
-def full_width(stage: Stage) -> Asked:
+def full_width(stage: Stage) -> ProofRequest:
     digits = stage.people["alice"].code(stage.now)
     return stage.asked(totp="".join(chr(ord(digit) - ord("0") + 0xFF10) for digit in digits))
 
 
-def old_assertion(stage: Stage) -> Asked:
+def old_assertion(stage: Stage) -> ProofRequest:
     return replace(stage.asked(), evidence=stage.asked().evidence)
 
 
-def bobs_device(stage: Stage) -> Asked:
+def bobs_device(stage: Stage) -> ProofRequest:
     bob = stage.people["bob"].registered().device_id
-    return replace(stage.asserted(stage.asked(), by="bob"), device_id=bob)
+    return replace(stage.with_counter(stage.asked(), by="bob"), device_id=bob)
 
 
 IDENTITY, DEVICE, PRESENCE = (Missing.IDENTITY,), (Missing.DEVICE,), (Missing.PRESENCE,)
@@ -127,7 +127,7 @@ ATTACKS = [
     Attack("junk for an assertion", lambda stage: replace(stage.asked(), evidence={"signature": "!"}), DEVICE),
     Attack("device that is not registered", lambda stage: replace(stage.asked(), device_id="A" * 43), DEVICE),
     Attack("another admin's device", bobs_device, DEVICE),
-    Attack("another device's signature", lambda stage: stage.asserted(stage.asked(), by="mallory"), DEVICE),
+    Attack("another device's signature", lambda stage: stage.with_counter(stage.asked(), by="mallory"), DEVICE),
     Attack("device of another kind", lambda stage: replace(stage.asked(), device_kind="app_attest"), DEVICE),
     Attack("assertion over another request", about(digest="A" * 43), DEVICE),
     Attack("assertion over another client", about(client_id="globex"), DEVICE),

@@ -29,8 +29,8 @@ from keyturn.records.admin import Admin, AdminDevice, AdminStatus, admin_path, s
 from keyturn.records.client_document import client_data
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.roster import Roster, RosterMember
-from keyturn.use_cases.admin_proof.challenge import Challenges
-from keyturn.use_cases.admin_proof.factors import Asked, Factors
+from keyturn.use_cases.admin_proof.challenge import ChallengeIssuer
+from keyturn.use_cases.admin_proof.factors import CheckFactors, ProofRequest
 from keyturn.use_cases.admin_proof.proof_token import ProofIssuer
 from keyturn.use_cases.admin_proof.prove import ProveAdmin
 from keyturn.use_cases.client_repository import Clients
@@ -126,14 +126,14 @@ class Stage:
     def environment(self) -> Environment:
         return Environment(os.urandom, self.slept.append)
 
-    def challenges(self, service: str = URL) -> Challenges:
-        return Challenges(self.keys.mac, os.urandom, service)
+    def challenges(self, service: str = URL) -> ChallengeIssuer:
+        return ChallengeIssuer(self.keys.mac, os.urandom, service)
 
     def prover(self, **changes: Any) -> ProveAdmin:  # noqa: ANN401 - the fields of ProveAdmin
         parts: dict[str, Any] = {
             "databases": self.databases,
             "challenges": self.challenges(),
-            "factors": Factors(self.authority, {"dev_attest": DevAttestation()}, URL),
+            "factors": CheckFactors(self.authority, {"dev_attest": DevAttestation()}, URL),
             "sealer": self.keys.sealer,
             "issuer": self.issuer,
             "refusals": Refusals(self.databases.usage, "admin_proof"),
@@ -162,11 +162,11 @@ class Stage:
         digest = read_intent(self.event(user)).digest
         return replace(Act(person.npub, "ops", "acme", digest), **changes)
 
-    def asked(self, user: str = "alice", act: Act | None = None, **changes: Any) -> Asked:  # noqa: ANN401 - the fields of Asked
+    def asked(self, user: str = "alice", act: Act | None = None, **changes: Any) -> ProofRequest:  # noqa: ANN401 - the fields of Asked
         """Return an honest request; then `changes` are made to it."""
         person = self.people[user]
         challenge = changes.pop("challenge", None) or str(self.challenges().issue(self.now)["challenge"])
-        asked = Asked(
+        asked = ProofRequest(
             act=act or self.act(user),
             challenge=challenge,
             id_token=self.authority.issue(f"subject-{user}", self.now),
@@ -175,9 +175,9 @@ class Stage:
             evidence={},
             totp=person.code(self.now),
         )
-        return replace(self.asserted(asked, user), **changes)
+        return replace(self.with_counter(asked, user), **changes)
 
-    def asserted(self, asked: Asked, by: str) -> Asked:
+    def with_counter(self, asked: ProofRequest, by: str) -> ProofRequest:
         """Return the request with the assertion of somebody's device over it."""
         signature = self.people[by].device_key.sign(asked.statement(URL))
         return replace(asked, evidence={"signature": base64url_encode(signature)})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 from keyturn.domain.errors import Unauthenticated
 from keyturn.domain.proofs_policy import ProofRefused
-from keyturn.use_cases.admin_proof.factors import Factors
+from keyturn.use_cases.admin_proof.factors import CheckFactors
 
 from tests.proving.attacks_on_factors import ATTACKS, CHALLENGES, DEVICE, POLICY, Attack
 from tests.proving.stage import URL, Stage
@@ -15,9 +15,9 @@ from tests.proving.stage import URL, Stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyturn.use_cases.admin_proof.factors import Asked
+    from keyturn.use_cases.admin_proof.factors import ProofRequest
 
-    Make: TypeAlias = "Callable[[Stage], Asked]"
+    Make: TypeAlias = "Callable[[Stage], ProofRequest]"
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
@@ -42,7 +42,7 @@ def test_who_is_denied_gets_no_proof_whatever_they_present(stage: Stage, denied:
 
 def test_a_kind_of_device_that_does_not_count_here_is_no_device(stage: Stage) -> None:
     with pytest.raises(ProofRefused) as refusal:
-        stage.prover(factors=Factors(stage.authority, {}, URL))(stage.asked())
+        stage.prover(factors=CheckFactors(stage.authority, {}, URL))(stage.asked())
     assert refusal.value.missing == DEVICE
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from keyturn.domain.proofs_policy import Missing, ProofRefused
 from keyturn.records.admin import AdminDevice
-from keyturn.use_cases.admin_proof.factors import Asked, Factors
+from keyturn.use_cases.admin_proof.factors import CheckFactors, ProofRequest
 
 from tests.adapters.attestation.apple_phone import KIND, Phone, registered
 from tests.proving.stage import URL
@@ -24,10 +24,10 @@ def with_phone(stage: Stage) -> tuple[Phone, ProveAdmin]:
     """Give Alice a telephone in place of her device."""
     phone = Phone()
     stage.change_admin(devices=(AdminDevice(stage.people["alice"].npub, registered(phone)),))
-    return phone, stage.prover(factors=Factors(stage.authority, {"app_attest": KIND}, URL))
+    return phone, stage.prover(factors=CheckFactors(stage.authority, {"app_attest": KIND}, URL))
 
 
-def asserted(stage: Stage, phone: Phone, **changes: Any) -> Asked:  # noqa: ANN401 - the fields of Asked
+def asserted(stage: Stage, phone: Phone, **changes: Any) -> ProofRequest:  # noqa: ANN401 - the fields of Asked
     asked = stage.asked(**changes)
     evidence = phone.assertion(asked.statement(URL))
     return replace(asked, device_kind="app_attest", device_id=registered(phone).device_id, evidence=evidence)

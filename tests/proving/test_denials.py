@@ -11,7 +11,7 @@ from keyturn.domain.proofs_policy import ProofRefused
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records import paths
 from keyturn.records.codec import to_data
-from keyturn.records.denylist import TAKEN_WHILE_STOPPED, Denied
+from keyturn.records.denylist import ALLOWED_WHILE_STOPPED, Denylists
 
 if TYPE_CHECKING:
     from tests.proving.stage import Stage
@@ -27,7 +27,7 @@ class Unreadable:
 
 
 def denying(stage: Stage, **lists: tuple[str, ...]) -> None:
-    stage.change(stage.databases.auth, paths.DENIED, to_data(Denied(**lists)))
+    stage.change(stage.databases.auth, paths.DENIED, to_data(Denylists(**lists)))
 
 
 def stopping(stage: Stage) -> None:
@@ -51,7 +51,7 @@ def test_while_all_is_stopped_proofs_are_for_what_takes_away(stage: Stage) -> No
         with pytest.raises(Unavailable) as caught:
             stage.prover()(replace(stage.asked(), action=action))
         assert (caught.value.reason, caught.value.retry_after_seconds) == ("stopped", 60)
-    for user, action in zip(("alice", "bob", "alice"), sorted(TAKEN_WHILE_STOPPED), strict=True):
+    for user, action in zip(("alice", "bob", "alice"), sorted(ALLOWED_WHILE_STOPPED), strict=True):
         proof = stage.prover()(replace(stage.asked(user), action=action))
         assert proof["jwt_proof"]
         stage.now = stage.now.replace(minute=stage.now.minute + 1)

@@ -133,7 +133,7 @@ def test_while_locked_no_code_is_looked_at_and_the_answer_says_how_long(stage: S
 def test_nobody_locks_out_somebody_else(stage: Stage) -> None:
     for _ in range(5):
         with pytest.raises(ProofRefused):
-            stage.prover()(stage.asserted(stage.asked(totp="000000"), by="mallory"))
+            stage.prover()(stage.with_counter(stage.asked(totp="000000"), by="mallory"))
     assert stage.admin().failures == 0
 
 
@@ -149,7 +149,7 @@ def test_a_wrong_code_uses_up_its_challenge(stage: Stage) -> None:
 def test_every_refusal_leaves_at_a_multiple_of_the_same_time(stage: Stage, took: float) -> None:
     refused = [
         stage.asked(totp="000000"),
-        stage.asserted(stage.asked(), by="mallory"),
+        stage.with_counter(stage.asked(), by="mallory"),
         replace(stage.asked(), act=stage.act(npub="ab" * 32)),
     ]
     for asked in refused:

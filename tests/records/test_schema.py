@@ -74,4 +74,4 @@ def test_head_of_the_system_chain_is_no_client() -> None:
 
 def test_no_path_is_of_two_kinds() -> None:
     for kind in KINDS:
-        assert [other for other in KINDS if other.lives_at(kind.pattern)] == [kind]
+        assert [other for other in KINDS if other.matches(kind.pattern)] == [kind]

@@ -106,7 +106,7 @@ class Histories(RuleBasedStateMachine):
         if self.went(person.prove("A" * 43)):
             admin = self.admin(person.user)
             assert admin is not None
-            assert admin.holds(person.npub)
+            assert admin.may_act_with(person.npub)
 
     @rule(user=st.sampled_from(USERS), how=st.sampled_from(["suspend", "resume", "resume", "remove"]))
     def stop_or_resume(self, user: str, how: str) -> None:
@@ -129,7 +129,7 @@ class Histories(RuleBasedStateMachine):
         for member in self.world.document(f"mls_groups/{GROUP}/roster/members")["members"]:
             admin = self.admin(member["user"])
             assert admin is not None
-            assert admin.holds(member["npub"])
+            assert admin.may_act_with(member["npub"])
 
     @invariant()
     def register_records_and_keys_say_the_same(self) -> None:

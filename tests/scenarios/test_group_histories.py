@@ -34,7 +34,7 @@ from keyturn.ports.relay import Outcome
 from keyturn.ports.store import Query, scan
 from keyturn.proofs.nostr import parse_event
 from keyturn.records import paths
-from keyturn.use_cases.doctor.examination import Examine
+from keyturn.use_cases.doctor.run_checks import RunChecks
 
 from tests.scenarios.people import Person
 from tests.world import CLIENT, GROUP, World, running
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from keyturn.mls import Group
     from keyturn.ports.store import Data, Document
-    from keyturn.use_cases.doctor.examination import Examination
+    from keyturn.use_cases.doctor.run_checks import CheckResult
 
     from tests.memory_store import MemoryStore
 
@@ -258,7 +258,7 @@ class Histories(RuleBasedStateMachine):
             return
         found = examined(self.world)
         assert found.breaches == ()
-        assert found.restless == ()
+        assert found.unstable == ()
 
     @invariant()
     def no_key_encrypts_twice(self) -> None:
@@ -337,9 +337,9 @@ class Histories(RuleBasedStateMachine):
         self.the_doctor_finds_nothing()
 
 
-def examined(world: World) -> Examination:
+def examined(world: World) -> CheckResult:
     suite = world.suite
-    return Examine(
+    return RunChecks(
         databases=suite.databases,
         policy=suite.settings.policy,
         groups=suite.groups,

@@ -15,14 +15,14 @@ from keyturn.ports.effects import Environment
 from keyturn.ports.store import LostRace, StoreUnavailable, Update
 from keyturn.records.codec import from_data
 from keyturn.records.usage import (
-    KEPT,
-    MOST_CALLERS,
-    SHARDS,
-    Failures,
+    MAX_CALLERS,
+    USAGE_SHARDS,
+    USE_RETENTION,
+    ClientFailures,
     VerifierLife,
     VersionUse,
-    added,
     failures_path,
+    merge_uses,
     pack,
     pack_hours,
     unpack,
@@ -102,12 +102,12 @@ class Scene:
 
     def uses(self, version_id: str = VERSION) -> VersionUse | None:
         total: VersionUse | None = None
-        for shard in range(SHARDS):
+        for shard in range(USAGE_SHARDS):
             path = version_path(version_id, shard)
             data = self.store.get([path])[path].data
             if data is not None:
                 use = from_data(VersionUse, data)
-                total = use if total is None else added(total, use)
+                total = use if total is None else merge_uses(total, use)
         return total
 
     def lives(self) -> list[VerifierLife]:
@@ -137,7 +137,7 @@ def test_uses_are_counted_by_version_hour_and_caller(scene: Scene) -> None:
         "web": (2, NOW),
         "job": (1, NOW + HOUR),
     }
-    assert use.expires_at == use.last_at + KEPT
+    assert use.expires_at == use.last_at + USE_RETENTION
     other = scene.uses(OTHER)
     assert other is not None
     assert other.count == 1
@@ -150,7 +150,7 @@ def test_refusals_count_for_clients_in_transition_and_junk_is_not_stored(scene: 
     process(JUNK, "nobody", "junk", "web")
     process.flush()
     (data,) = scene.documents("client_failures/")
-    failures = from_data(Failures, data)  # type: ignore[arg-type]  # store values
+    failures = from_data(ClientFailures, data)  # type: ignore[arg-type]  # store values
     assert (failures.client_id, failures.count, unpack(failures.hours)) == ("acme", 3, {hour_of(NOW): 3})
     assert process.junk == 1
     assert b"nobody" not in repr(scene.store.inner._documents).encode()
@@ -301,13 +301,13 @@ def test_callers_are_bounded_and_the_rest_are_counted_together(scene: Scene) -> 
     for _ in range(2):
         process = scene.process()
         process._shard = 0
-        for number in range(MOST_CALLERS + 10):
+        for number in range(MAX_CALLERS + 10):
             process(GOOD, "acme", "", f"caller-{os.urandom(4).hex()}-{number}")
         process.flush()
     use = scene.uses()
     assert use is not None
-    assert use.count == sum(item.count for item in use.callers) == 2 * (MOST_CALLERS + 10)
-    assert len(use.callers) <= MOST_CALLERS + 1
+    assert use.count == sum(item.count for item in use.callers) == 2 * (MAX_CALLERS + 10)
+    assert len(use.callers) <= MAX_CALLERS + 1
 
 
 def test_a_damaged_count_stops_nobody_and_is_owned_up_to(scene: Scene) -> None:
@@ -330,12 +330,12 @@ def test_uses_of_long_ago_are_forgotten(scene: Scene) -> None:
     process = scene.process()
     process(GOOD, "acme", "", "old")
     process.flush()
-    process(replace(GOOD, now=NOW + KEPT + 2 * HOUR), "acme", "", "new")
+    process(replace(GOOD, now=NOW + USE_RETENTION + 2 * HOUR), "acme", "", "new")
     process.flush()
     use = scene.uses()
     assert use is not None
     assert (use.count, [item.caller for item in use.callers]) == (2, ["new"])
-    assert list(unpack(use.hours)) == [hour_of(NOW + KEPT) + 2]
+    assert list(unpack(use.hours)) == [hour_of(NOW + USE_RETENTION) + 2]
 
 
 @pytest.mark.parametrize("hours", [[], [5], [5, 6, 7], [1, 2, 4, 9, 10], list(range(480_000, 480_840))])

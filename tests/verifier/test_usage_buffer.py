@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.records.usage import KEPT, Failures, VersionUse, failures_path, version_path
+from keyturn.records.usage import USE_RETENTION, ClientFailures, VersionUse, failures_path, version_path
 from keyturn.verifier import usage_buffer as module
 from keyturn.verifier.usage_buffer import Tally
 from keyturn.verifier.verdict import Verdict
@@ -29,17 +29,17 @@ def test_versions_and_clients_beyond_the_bound_are_not_taken(monkeypatch: pytest
     ]
     for client_id in ("a", "b", "c", "a"):
         tally.fail(client_id, NOW)
-    taken = tally.taken(10, 0, KEPT)
+    taken = tally.taken(10, 0, USE_RETENTION)
     assert set(taken) == {version_path("V1", 0), version_path("V2", 0), failures_path("a", 0), failures_path("b", 0)}
     assert taken[version_path("V1", 0)].count == taken[failures_path("a", 0)].count == 2
 
 
 def test_callers_beyond_the_bound_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_CALLERS", 2)
+    monkeypatch.setattr(module, "MAX_CALLERS", 2)
     tally = Tally()
     for tag in ("a", "b", "c", "d", "a"):
         tally.use(USED, tag, 1)
-    (use,) = tally.taken(10, 0, KEPT).values()
+    (use,) = tally.taken(10, 0, USE_RETENTION).values()
     assert isinstance(use, VersionUse)
     assert {item.caller: item.count for item in use.callers} == {"a": 2, "b": 1, "": 2}
 
@@ -52,7 +52,7 @@ def test_what_does_not_fit_waits_for_the_next_commit() -> None:
     assert tally.events == 6
     sizes = []
     while tally:
-        sizes.append(len(tally.taken(2, 1, KEPT)))
+        sizes.append(len(tally.taken(2, 1, USE_RETENTION)))
     assert sizes == [2, 2, 2]
     assert tally.events == 0
 
@@ -62,10 +62,10 @@ def test_first_and_last_and_end() -> None:
     for hours in (1, 0, 2):
         tally.use(replace(USED, now=NOW + timedelta(hours=hours)), "web", 1)
         tally.fail("acme", NOW + timedelta(hours=hours))
-    use, failures = tally.taken(2, 0, KEPT).values()
+    use, failures = tally.taken(2, 0, USE_RETENTION).values()
     last_at = NOW + timedelta(hours=2)
     assert isinstance(use, VersionUse)
-    assert isinstance(failures, Failures)
-    assert (use.first_at, use.last_at, use.expires_at) == (NOW, last_at, last_at + KEPT)
+    assert isinstance(failures, ClientFailures)
+    assert (use.first_at, use.last_at, use.expires_at) == (NOW, last_at, last_at + USE_RETENTION)
     assert (use.callers[0].first_at, use.callers[0].last_at) == (NOW, last_at)
-    assert (failures.count, failures.last_at, failures.expires_at) == (3, last_at, last_at + KEPT)
+    assert (failures.count, failures.last_at, failures.expires_at) == (3, last_at, last_at + USE_RETENTION)

@@ -80,7 +80,7 @@ def up(
     every = (sweep_every or timedelta(seconds=1 if quick else 60)).total_seconds()
     backend = _emulated(data, policy) if emulators else _folder(data, policy, every)
     with run_suite(backend, port, every) as suite:
-        _announce(suite.settings, suite.freeze.frozen_because(), json=json)
+        _announce(suite.settings, suite.freeze.freeze_reason(), json=json)
         stopped.wait()
 
 
@@ -119,17 +119,17 @@ def _policy(min_not_before: timedelta | None, min_interval: timedelta | None, *,
     return policy
 
 
-def _announce(settings: Settings, frozen_because: str, *, json: bool) -> None:
+def _announce(settings: Settings, freeze_reason: str, *, json: bool) -> None:
     facts: dict[str, Any] = {
         "url": settings.base_url,
         "stage": settings.stage.value,
         **({"data": str(settings.data)} if settings.data else {}),
         **(_emulator_facts(settings.cloud) if settings.cloud else {}),
         "authoriser": settings.authoriser,
-        **({"frozen": frozen_because} if frozen_because else {}),
+        **({"frozen": freeze_reason} if freeze_reason else {}),
     }
-    if frozen_because:
-        print_warning(f"This data folder was {frozen_because}: nothing is sent until `keyturn thaw`; see its --help.")
+    if freeze_reason:
+        print_warning(f"This data folder was {freeze_reason}: nothing is sent until `keyturn thaw`; see its --help.")
     if json:
         print_json(facts)
         return

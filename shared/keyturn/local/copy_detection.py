@@ -76,7 +76,7 @@ def place(suite: Suite, environment: Mapping[str, str]) -> Placement:
 
 
 def _has_groups(suite: Suite) -> bool:
-    return bool(suite.databases.control.query(Query(paths.UPKEEP, order_by="due_at", limit=1)))
+    return bool(suite.databases.control.query(Query(paths.MAINTENANCE, order_by="due_at", limit=1)))
 
 
 def _state_folder(environment: Mapping[str, str]) -> Path:

@@ -23,8 +23,8 @@ from keyturn.local.firestore_control import all_documents
 from keyturn.ports.keys import KeyUnavailable
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records.schema import kind_of
-from keyturn.use_cases.doctor.examination import Examination, Examine
 from keyturn.use_cases.doctor.findings import Breach
+from keyturn.use_cases.doctor.run_checks import CheckResult, RunChecks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from keyturn.adapters.sqlite.file import SqliteFile
     from keyturn.adapters.sqlite.store import SqliteStore
     from keyturn.ports.store import Store
-    from keyturn.use_cases.admins.edit_denylist import Stop
+    from keyturn.use_cases.admins.edit_denylist import OperatorStop
 
 _NAMES = ("control", "auth", "usage")
 _PATHS = "SELECT path FROM documents"
@@ -44,11 +44,11 @@ class Diagnosis:
     """What an examination of a data folder came to; `depth` is the outbox's, None where the store has none."""
 
     breaches: tuple[Breach, ...]
-    examination: Examination
+    examination: CheckResult
     depth: Depth | None
-    frozen_because: str = ""
+    freeze_reason: str = ""
     """`copied` or `restored` while nothing may be sent, else nothing."""
-    stop: Stop | None = None
+    stop: OperatorStop | None = None
     """The operator's stop of everything, while it stands."""
     denials_agree: bool = True
     """Whether denylists and stop are the same in both databases that they are read in."""
@@ -97,7 +97,7 @@ def diagnose(suite: Suite) -> Diagnosis:
         met = [breach for path, store in sorted(strangers) for breach in _met(path, getattr(suite.databases, store))]
         depth = None if suite.settings.cloud else outbox_of(suite).depth()
         frozen, stop, agree = (
-            suite.freeze.frozen_because(),
+            suite.freeze.freeze_reason(),
             suite.operator.denylist.stopped(),
             suite.operator.denylist.everywhere(),
         )
@@ -106,8 +106,8 @@ def diagnose(suite: Suite) -> Diagnosis:
     return Diagnosis((*examination.breaches, *met), examination, depth, frozen, stop, agree)
 
 
-def _examine(suite: Suite) -> Examine:
-    return Examine(
+def _examine(suite: Suite) -> RunChecks:
+    return RunChecks(
         databases=suite.databases,
         policy=suite.settings.policy,
         groups=suite.groups,
@@ -125,14 +125,14 @@ def _file(suite: Suite, name: str) -> SqliteFile:
     return cast("SqliteStore", getattr(suite.databases, name)).file
 
 
-def _strangers(suite: Suite, examination: Examination) -> set[tuple[str, str]]:
+def _strangers(suite: Suite, examination: CheckResult) -> set[tuple[str, str]]:
     """Return path and database of what nothing examined leads to, but for what was not examined for lack of rest."""
     found: set[tuple[str, str]] = set()
     for name in _NAMES:
         found |= {(path, name) for path in _paths(suite, name)}
-    restless = {subject.partition(" ")[2] for subject in examination.restless}
+    unstable = {subject.partition(" ")[2] for subject in examination.unstable}
     return {
-        (path, name) for path, name in found if path not in examination.seen and not restless & set(path.split("/"))
+        (path, name) for path, name in found if path not in examination.seen and not unstable & set(path.split("/"))
     }
 
 
@@ -146,7 +146,7 @@ def _paths(suite: Suite, name: str) -> set[str]:
 
 def _is_stray(path: str) -> bool:
     kind = kind_of(path)
-    return kind is None or not kind.alone
+    return kind is None or not kind.standalone
 
 
 def _met(path: str, store: Store) -> Iterator[Breach]:
@@ -156,6 +156,6 @@ def _met(path: str, store: Store) -> Iterator[Breach]:
     if kind is None:
         yield Breach("store", "a document stands where none may be", path)
         return
-    if not kind.alone:
+    if not kind.standalone:
         yield Breach("store", f"one of the {kind.noun} belongs to nothing", path)
     yield from (Breach("store", f"a document {problem}", path) for problem in kind.shape.problems(document.data))

@@ -10,7 +10,7 @@ from keyturn.domain.encodings import to_milliseconds
 if TYPE_CHECKING:
     from keyturn.adapters.sqlite.outbox import Depth
     from keyturn.local.doctor import Diagnosis
-    from keyturn.use_cases.admins.edit_denylist import Stop
+    from keyturn.use_cases.admins.edit_denylist import OperatorStop
 
 _HINT = (
     "Stop `keyturn up`, keep a copy of the data folder as it is, and look at what stands there; nothing was mended. "
@@ -44,15 +44,15 @@ def fields(diagnosis: Diagnosis) -> dict[str, object]:
             for breach in diagnosis.breaches
         ],
         "checked": {noun.replace(" ", "_"): count for noun, count in diagnosis.examination.counts.items()},
-        "not_checked": list(diagnosis.examination.restless),
-        "frozen": diagnosis.frozen_because or None,
+        "not_checked": list(diagnosis.examination.unstable),
+        "frozen": diagnosis.freeze_reason or None,
         "stopped": _stop_fields(diagnosis.stop) if diagnosis.stop else None,
         "denials_agree": diagnosis.denials_agree,
         "outbox": _outbox_fields(depth) if depth else None,
     }
 
 
-def _stop_fields(stop: Stop) -> dict[str, object]:
+def _stop_fields(stop: OperatorStop) -> dict[str, object]:
     return {"since": to_milliseconds(stop.since), "reason": stop.reason}
 
 
@@ -70,9 +70,9 @@ def _print_notes(diagnosis: Diagnosis) -> None:
     print_note("checked: " + ", ".join(f"{count} {noun}" for noun, count in counts.items()))
     if depth:
         print_note(f"outbox: {depth.waiting} waiting, {depth.leased} in delivery, {depth.dead} dead letters")
-    if diagnosis.frozen_because:
+    if diagnosis.freeze_reason:
         print_warning(
-            f"This folder was {diagnosis.frozen_because}: nothing is sent until `keyturn thaw` (see its --help)."
+            f"This folder was {diagnosis.freeze_reason}: nothing is sent until `keyturn thaw` (see its --help)."
         )
     if diagnosis.stop:
         since = moment(to_milliseconds(diagnosis.stop.since))
@@ -81,5 +81,5 @@ def _print_notes(diagnosis: Diagnosis) -> None:
         print_warning("A denial or stop has reached one database of two: give `keyturn deny`, `stop` or `start` again.")
     if depth and depth.dead:
         print_warning("There are dead letters: see `keyturn dead-letters list`.")
-    for subject in diagnosis.examination.restless:
+    for subject in diagnosis.examination.unstable:
         print_warning(f"Not checked, it changed all the time: {subject}.")

@@ -14,7 +14,7 @@ from keyturn.ports.attestation import DeviceKey  # noqa: TC001 - the document co
 if TYPE_CHECKING:
     from keyturn.ports.keys import Sealer
 
-NOBODY = "_nobody"
+UNKNOWN_USER = "_nobody"
 """Where the record of somebody unknown is looked for, and never is: no user id starts with an underscore."""
 
 
@@ -52,7 +52,7 @@ class Admin:
         wanted = (npub, kind, device_id)
         return next((d for d in self.devices if (d.npub, d.key.kind, d.key.device_id) == wanted), None)
 
-    def asserted(self, device: AdminDevice, counter: int) -> Admin:
+    def with_counter(self, device: AdminDevice, counter: int) -> Admin:
         """Return the admin once a device's counter has risen."""
         risen = replace(device, key=replace(device.key, counter=counter))
         return replace(self, devices=tuple(risen if found == device else found for found in self.devices))
@@ -62,7 +62,7 @@ class Admin:
         others = tuple(found for found in self.devices if found.npub != device.npub)
         return replace(self, devices=(*others, device))
 
-    def holds(self, npub: str) -> bool:
+    def may_act_with(self, npub: str) -> bool:
         """Return whether that key is one of this admin's devices, and the admin may prove anything at all."""
         return self.status is AdminStatus.ACTIVE and npub in {device.npub for device in self.devices}
 
@@ -70,7 +70,7 @@ class Admin:
         """Return the admin once a code was accepted."""
         return replace(self, last_step=step, failures=0, locked_until=None)
 
-    def failed(self, now: datetime) -> Admin:
+    def with_wrong_code(self, now: datetime) -> Admin:
         """Return the admin after a wrong code."""
         delay = delay_after(self.failures + 1)
         return replace(self, failures=self.failures + 1, locked_until=now + delay if delay else None)

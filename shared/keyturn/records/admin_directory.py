@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class AdminEntry:
     """An admin as the register has them."""
 
     user: str
@@ -30,12 +30,12 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Register:
+class AdminDirectory:
     """All admins of a deployment; `first` was registered before anybody could approve, at `first_at`."""
 
     first: str
     first_at: datetime
-    admins: tuple[Listed, ...] = ()
+    admins: tuple[AdminEntry, ...] = ()
 
     @property
     def active(self) -> frozenset[str]:
@@ -51,15 +51,15 @@ class Register:
         kept = (found for found in self.admins if found.status is not AdminStatus.REMOVED)
         return next((found.user for found in kept if found.subject == subject), None)
 
-    def with_admin(self, admin: Admin) -> Register:
+    def with_admin(self, admin: Admin) -> AdminDirectory:
         """Return the register once an admin's record says this."""
         others = tuple(found for found in self.admins if found.user != admin.user)
-        return replace(self, admins=(*others, Listed(admin.user, admin.subject, admin.status)))
+        return replace(self, admins=(*others, AdminEntry(admin.user, admin.subject, admin.status)))
 
 
-def read_register(document: Document) -> Register | None:
+def read_directory(document: Document) -> AdminDirectory | None:
     """Return the register; None until somebody was ever registered."""
-    return from_data(Register, document.data) if document.data is not None else None
+    return from_data(AdminDirectory, document.data) if document.data is not None else None
 
 
 def read_admin(document: Document) -> Admin | None:
@@ -67,7 +67,7 @@ def read_admin(document: Document) -> Admin | None:
     return from_data(Admin, document.data) if document.data is not None else None
 
 
-def removal_of(document: Document) -> str | None:
+def removal_version(document: Document) -> str | None:
     """Return what names an admin's removal, exactly: the version of their record; None of who is not removed."""
     admin = read_admin(document)
     return str(document.version) if admin is not None and admin.status is AdminStatus.REMOVED else None
@@ -76,14 +76,14 @@ def removal_of(document: Document) -> str | None:
 def admin_writes(snapshot: Snapshot, admin: Admin) -> list[Write]:
     """Return the writes of an admin's record and of the register, both of which were read."""
     document = snapshot[paths.ADMINS]
-    register = read_register(document) or Register(admin.user, snapshot.read_time)
+    register = read_directory(document) or AdminDirectory(admin.user, snapshot.read_time)
     return [
         put(snapshot[admin_path(admin.user)], to_data(admin)),
         put(document, to_data(register.with_admin(admin))),
     ]
 
 
-def approvals_needed(register: Register | None, user: str, quorum: int) -> int:
+def approvals_needed(register: AdminDirectory | None, user: str, quorum: int) -> int:
     """Return how many admins approve an invite of `user`: as many as there are besides, at most the quorum.
 
     Nobody approves a deployment's first admin: nobody is there. It is never first again: once somebody was registered,

@@ -58,7 +58,7 @@ def live_data(state: ClientState) -> dict[str, Value]:
     }
 
 
-def told_state(data: Data) -> ClientState | None:
+def embedded_state(data: Data) -> ClientState | None:
     """Return a client's state without the people of its rotations; None for a document that does not tell `last`."""
     state, client = live_state(data), from_data(Client, data)
     last = cast("Mapping[str, Data | None]", data["live"]).get("last")

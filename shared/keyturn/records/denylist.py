@@ -21,15 +21,15 @@ from keyturn.records.codec import from_data
 if TYPE_CHECKING:
     from keyturn.ports.store import Snapshot
 
-GLANCES: Final = (paths.DENIED, paths.STOPPED)
+BLOCK_PATHS: Final = (paths.DENIED, paths.STOPPED)
 """What every act reads, and no commit rests on."""
 STOPPED_RETRY_SECONDS = 60
-TAKEN_WHILE_STOPPED = frozenset({"cancel", "revoke", "suspend"})
+ALLOWED_WHILE_STOPPED = frozenset({"cancel", "revoke", "suspend"})
 """Actions that only take away: what leaked in the night must die while nothing new may be born."""
 
 
 @dataclass(frozen=True, slots=True)
-class Denied:
+class Denylists:
     """The store's denylists, each sorted."""
 
     users: tuple[str, ...] = ()
@@ -41,15 +41,15 @@ class Denied:
         return user in self.users or npub in self.npubs or client_id in self.clients
 
 
-def denied_of(snapshot: Snapshot) -> Denied:
+def read_denylists(snapshot: Snapshot) -> Denylists:
     """Return the denylists as they were read (`GLANCES`)."""
     data = snapshot[paths.DENIED].data
-    return from_data(Denied, data) if data else Denied()
+    return from_data(Denylists, data) if data else Denylists()
 
 
 def is_denied(snapshot: Snapshot, settings: frozenset[str], user: str | None, npub: str, client_id: str) -> bool:
     """Return whether the store or the settings deny the person, the key or the client."""
-    return bool(settings & {user, npub, client_id}) or denied_of(snapshot).names(user, npub, client_id)
+    return bool(settings & {user, npub, client_id}) or read_denylists(snapshot).names(user, npub, client_id)
 
 
 def require_allowed(snapshot: Snapshot, settings: frozenset[str], user: str, npub: str, client_id: str = "") -> None:
@@ -65,7 +65,7 @@ def denied() -> Forbidden:
 
 def require_running(snapshot: Snapshot, action: str = "") -> None:
     """Refuse (`Unavailable`, with Retry-After) all but what only takes away while the operator's stop stands."""
-    if snapshot[paths.STOPPED].exists and action not in TAKEN_WHILE_STOPPED:
+    if snapshot[paths.STOPPED].exists and action not in ALLOWED_WHILE_STOPPED:
         raise Unavailable(
             "stopped", "The operator has stopped everything for now.", retry_after_seconds=STOPPED_RETRY_SECONDS
         )

@@ -19,13 +19,13 @@ from keyturn.records.codec import from_data
 
 if TYPE_CHECKING:
     from keyturn.ports.store import Document
-    from keyturn.records.admin_directory import Register
+    from keyturn.records.admin_directory import AdminDirectory
 
-TRIES = 5
+MAX_WRONG_CODES = 5
 """How many wrong codes end an invite."""
 
 
-class Purpose(StrEnum):
+class InvitePurpose(StrEnum):
     """What an invite is for."""
 
     JOIN = "join"
@@ -35,7 +35,7 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Approved:
+class Approval:
     """One admin's consent."""
 
     user: str
@@ -58,13 +58,13 @@ class Invite:
     user: str
     group_id: str
     subject: str
-    purpose: Purpose
+    purpose: InvitePurpose
     needed: int
     created_at: datetime
     expires_at: datetime
     used_by: str | None = None
     tries: int = 0
-    approvals: tuple[Approved, ...] = ()
+    approvals: tuple[Approval, ...] = ()
     registration: Registration | None = None
     removal: str | None = None
     """Which removal this invite brings its user back from (`removal_of`): it was made, and approved, knowing of it."""
@@ -74,15 +74,15 @@ class Invite:
         """Who approved."""
         return frozenset(approval.user for approval in self.approvals)
 
-    def approved(self, user: str, at: datetime) -> Invite:
+    def with_approval(self, user: str, at: datetime) -> Invite:
         """Return the invite with somebody's consent."""
-        return replace(self, approvals=(*self.approvals, Approved(user, at)))
+        return replace(self, approvals=(*self.approvals, Approval(user, at)))
 
-    def missed(self) -> Invite:
+    def with_wrong_code(self) -> Invite:
         """Return the invite after a wrong code."""
         return replace(self, tries=self.tries + 1)
 
-    def still_needed(self, register: Register | None, quorum: int) -> int:
+    def missing_approvals(self, register: AdminDirectory | None, quorum: int) -> int:
         """Return how many approvals are lacking, as of now: of those who approved, who was suspended counts no more."""
         needed = max(self.needed, approvals_needed(register, self.user, quorum))
         given = self.approvers & (register.others(self.user) if register else frozenset())
@@ -92,14 +92,19 @@ class Invite:
 def read_invite(document: Document, now: datetime) -> Invite:
     """Return a living invite that somebody has the code of; `Forbidden` otherwise, whatever is wrong with it."""
     invite = from_data(Invite, document.data) if document.data is not None else None
-    if invite is None or invite.expires_at <= now or invite.tries >= TRIES or invite.purpose is Purpose.RESUME:
+    if (
+        invite is None
+        or invite.expires_at <= now
+        or invite.tries >= MAX_WRONG_CODES
+        or invite.purpose is InvitePurpose.RESUME
+    ):
         raise bad_invite()
     return invite
 
 
-def require_approved(invite: Invite, register: Register | None, quorum: int) -> None:
+def require_approved(invite: Invite, register: AdminDirectory | None, quorum: int) -> None:
     """Refuse an invite that other admins have yet to approve."""
-    if invite.still_needed(register, quorum):
+    if invite.missing_approvals(register, quorum):
         raise Conflict("awaits_approval", "The invite awaits the approval of another admin.")
 
 

@@ -18,9 +18,9 @@ ADMINS: Final = "service/admins"
 """Database auth: every admin's standing, in one document, which is written with each change of it."""
 SALT: Final = "service/salt"
 """A random value under which callers' tags and canaries' nonces are made: it is in control, what they are in is not."""
-HOUSE: Final = "service/house"
+HOUSEKEEPING: Final = "service/house"
 """When the house is to be kept the next time (use_cases/sweep.py)."""
-UPKEEP: Final = "group_upkeep"
+MAINTENANCE: Final = "group_upkeep"
 RELAY_OUTBOX: Final = "relay_outbox"
 
 
@@ -86,12 +86,12 @@ def clients_of_group(group_id: str) -> str:
     return f"{GROUPS}/{group_id}/clients"
 
 
-def upkeep(group_id: str) -> str:
+def maintenance(group_id: str) -> str:
     """Return the path that says when a group's log and leaves are to be looked after."""
-    return f"{UPKEEP}/{group_id}"
+    return f"{MAINTENANCE}/{group_id}"
 
 
-def seen(group_id: str, npub: str) -> str:
+def device_activity(group_id: str, npub: str) -> str:
     """Return the path (database usage) that says when a device last fetched a group's log."""
     return f"group_seen/{group_id}/devices/{npub}"
 
@@ -131,6 +131,6 @@ def npub(npub: str) -> str:
     return f"npubs/{npub}"
 
 
-def standing(user: str) -> str:
+def suspension(user: str) -> str:
     """Return the path (database control) of somebody who is suspended or removed: no leaf for them meanwhile."""
     return f"admin_standing/{user}"

@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 RETENTION = timedelta(days=730)
 
 
-def kept_version(version: Version, now: datetime) -> dict[str, Value]:
+def version_document(version: Version, now: datetime) -> dict[str, Value]:
     """Return a version's whole document, as it is written at `now`."""
     over = version.state is VersionState.RETIRED
     return {**to_data(version), "expires_at": now + RETENTION if over else None}
 
 
-def kept_rotation(rotation: Rotation, state: ClientState, now: datetime) -> dict[str, Value]:
+def rotation_document(rotation: Rotation, state: ClientState, now: datetime) -> dict[str, Value]:
     """Return a rotation's whole document in its client's state; by its end the version that it made is over, too."""
-    ends = now + RETENTION + MAX_GRACE if is_over(rotation, state) else None
+    ends = now + RETENTION + MAX_GRACE if is_finished(rotation, state) else None
     return {**rotation_data(rotation), "expires_at": ends}
 
 
-def is_over(rotation: Rotation, state: ClientState) -> bool:
+def is_finished(rotation: Rotation, state: ClientState) -> bool:
     """Return whether nothing in its client's state is about a rotation any more."""
     return rotation.phase is Phase.COMPLETED and state.client.last_rotation != rotation.rotation_id
 
 
-def forgotten(at: datetime | None, now: datetime) -> bool:
+def may_be_deleted(at: datetime | None, now: datetime) -> bool:
     """Return whether what was over at `at` may be gone by now; not what never was over."""
     return at is not None and at + RETENTION <= now

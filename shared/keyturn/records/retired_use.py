@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-KEPT: Final = timedelta(days=90)
+RETIRED_USE_RETENTION: Final = timedelta(days=90)
 """How long it is remembered after the last time."""
 
 
@@ -23,7 +23,7 @@ class RetiredUse:
 
     def again(self, now: datetime) -> RetiredUse:
         """Return it once more."""
-        return replace(self, times=self.times + 1, last_at=now, expires_at=now + KEPT)
+        return replace(self, times=self.times + 1, last_at=now, expires_at=now + RETIRED_USE_RETENTION)
 
 
 def retired_use_path(version_id: str) -> str:

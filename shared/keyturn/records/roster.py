@@ -47,7 +47,7 @@ class Roster:
         """Return the member or absent device with that key, if there is one."""
         return next((member for member in (*self.members, *self.absent) if member.npub == npub), None)
 
-    def admitted(self, member: RosterMember) -> Roster:
+    def with_member(self, member: RosterMember) -> Roster:
         """Return the roster with this device as a member, in the place of one with its key."""
         return replace(
             self,
@@ -55,7 +55,7 @@ class Roster:
             absent=tuple(item for item in self.absent if item.npub != member.npub),
         )
 
-    def dismissed(self, npub: str, *, for_good: bool) -> Roster:
+    def without_member(self, npub: str, *, for_good: bool) -> Roster:
         """Return the roster without this device among its members; it may come back unless it is gone for good."""
         gone = () if for_good else tuple(item for item in self.members if item.npub == npub)
         return replace(

@@ -16,7 +16,7 @@ from keyturn.domain.audit_chain import Head
 from keyturn.domain.model import Client, Rotation, Version
 from keyturn.domain.policy import BOUNDS, SWITCHES
 from keyturn.records.retired_use import RetiredUse
-from keyturn.records.usage import Canaries, Failures, VerifierLife, VersionUse
+from keyturn.records.usage import Canaries, ClientFailures, VerifierLife, VersionUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class DocumentShape:
     """The fields of an object: those that it must have and those that it may have; None where no object may be."""
 
-    required: Mapping[str, Shape | None] = field(default_factory=dict)
-    optional: Mapping[str, Shape | None] = field(default_factory=dict)
+    required: Mapping[str, DocumentShape | None] = field(default_factory=dict)
+    optional: Mapping[str, DocumentShape | None] = field(default_factory=dict)
 
     def problems(self, data: Data) -> Iterator[str]:
         """Yield a sentence for each way in which an object is not of this shape; none names or quotes a field."""
@@ -42,7 +42,7 @@ class Shape:
             yield from _value_problems(shape, data.get(name))
 
 
-def _value_problems(shape: Shape | None, value: Value) -> Iterator[str]:
+def _value_problems(shape: DocumentShape | None, value: Value) -> Iterator[str]:
     if isinstance(value, Mapping):
         if shape is None:
             yield "has an object where its kind has none"
@@ -53,28 +53,28 @@ def _value_problems(shape: Shape | None, value: Value) -> Iterator[str]:
             yield from _value_problems(shape, item)
 
 
-def _plain(*names: str) -> dict[str, Shape | None]:
+def _plain(*names: str) -> dict[str, DocumentShape | None]:
     return dict.fromkeys(names)
 
 
 @functools.cache
-def shape_of(kind: type) -> Shape:
+def shape_of(kind: type) -> DocumentShape:
     """Return the shape of an entity's document: its fields by name, nested entities within."""
-    return Shape({name: _hinted(hint) for name, hint in get_type_hints(kind).items()})
+    return DocumentShape({name: _hinted(hint) for name, hint in get_type_hints(kind).items()})
 
 
-def _hinted(hint: Any) -> Shape | None:  # noqa: ANN401 - a dataclass's annotation
+def _hinted(hint: Any) -> DocumentShape | None:  # noqa: ANN401 - a dataclass's annotation
     if isinstance(hint, types.UnionType):
         hint = next(option for option in get_args(hint) if option is not types.NoneType)
     if get_origin(hint) is tuple:
         return _hinted(get_args(hint)[0])
     if get_origin(hint) is Mapping:
-        return Shape(optional=_plain(*BOUNDS, *SWITCHES))  # a client's policy: the only map of the model
+        return DocumentShape(optional=_plain(*BOUNDS, *SWITCHES))  # a client's policy: the only map of the model
     return shape_of(hint) if isinstance(hint, type) and is_dataclass(hint) else None
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class DocumentKind:
     """One kind of document: where it lives (`{name}` is any one segment), what people call several, its shape.
 
     One that stands alone is led to by no other document.
@@ -82,36 +82,38 @@ class Kind:
 
     pattern: str
     noun: str
-    shape: Shape
-    alone: bool = False
+    shape: DocumentShape
+    standalone: bool = False
 
-    def lives_at(self, path: str) -> bool:
+    def matches(self, path: str) -> bool:
         """Return whether a path is one of this kind."""
         want, have = self.pattern.split("/"), path.split("/")
         return len(want) == len(have) and all(w.startswith("{") or w == h for w, h in zip(want, have, strict=True))
 
 
-_ROSTER_MEMBER = Shape(_plain("user", "npub", "leaf", "key_package_event", "joined_at", "updated_at"))
-_VERSION = Shape(shape_of(Version).required, _plain("expires_at"))
-_ROTATION = Shape({**shape_of(Rotation).required, "waiting_for": None, "hint": None}, _plain("expires_at"))
-_ROSTER = Shape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_MEMBER}, _plain("beside"))
-_MESSAGE = Shape(_plain("index", "kind", "event", "rotation_id", "at"), _plain("joined"))
-_POST = Shape(_plain("source", "at", "due_at", "attempts", "accepted", "refused", "dead"))
-_LIVE = Shape(
+_ROSTER_MEMBER = DocumentShape(_plain("user", "npub", "leaf", "key_package_event", "joined_at", "updated_at"))
+_VERSION = DocumentShape(shape_of(Version).required, _plain("expires_at"))
+_ROTATION = DocumentShape({**shape_of(Rotation).required, "waiting_for": None, "hint": None}, _plain("expires_at"))
+_ROSTER = DocumentShape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_MEMBER}, _plain("beside"))
+_MESSAGE = DocumentShape(_plain("index", "kind", "event", "rotation_id", "at"), _plain("joined"))
+_POST = DocumentShape(_plain("source", "at", "due_at", "attempts", "accepted", "refused", "dead"))
+_LIVE = DocumentShape(
     {**dict.fromkeys(("current", "previous", "pending"), shape_of(Version)), "rotation": shape_of(Rotation)},
     {"last": shape_of(Rotation)},
 )
-_CLIENT = Shape({**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard", "changed_at")})
-_IDS = Shape(
+_CLIENT = DocumentShape(
+    {**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard", "changed_at")}
+)
+_IDS = DocumentShape(
     optional=_plain("client_id", "rotation_id", "version_id", "npub", "group_id", "user", "event_id", "invite")
 )
-_FACTS = Shape(
+_FACTS = DocumentShape(
     optional=_plain(
         *("status", "current", "previous", "pending", "phase", "epoch", "leaf"),
         *("audience", "scopes", "introspects"),
     )
 )
-_ENTRY = Shape(
+_ENTRY = DocumentShape(
     {
         **_plain("seq", "prev", "at", "actor", "action", "reason", "hash"),
         "ids": _IDS,
@@ -120,68 +122,74 @@ _ENTRY = Shape(
     },
     _plain("banner"),
 )
-_ANSWER = Shape(
+_ANSWER = DocumentShape(
     optional=_plain(
         *("client_id", "rotation_id", "version_id", "not_before", "grace_until", "quorum", "acks", "phase", "outcome"),
         *("action", "status", "current_version", "previous_version", "awaits_second_person"),
         *("effective_within_seconds", "group_id", "epoch", "index", "refused"),
     )
 )
-_DEVICE = Shape({"npub": None, "key": Shape(_plain("kind", "device_id", "public_key", "counter"))})
-_ADMIN = Shape({
+_DEVICE = DocumentShape({"npub": None, "key": DocumentShape(_plain("kind", "device_id", "public_key", "counter"))})
+_ADMIN = DocumentShape({
     **_plain("user", "subject", "status", "totp_sealed", "last_step", "failures", "locked_until"),
     "devices": _DEVICE,
 })  # fmt: skip
-_REGISTER = Shape({**_plain("first", "first_at"), "admins": Shape(_plain("user", "subject", "status"))})
-_INVITE = Shape({
+_REGISTER = DocumentShape({**_plain("first", "first_at"), "admins": DocumentShape(_plain("user", "subject", "status"))})
+_INVITE = DocumentShape({
     **_plain("user", "group_id", "subject", "purpose", "needed", "created_at", "expires_at", "used_by", "tries"),
-    "approvals": Shape(_plain("user", "at")),
-    "registration": Shape({**_plain("totp_sealed", "confirmed_at"), "device": _DEVICE}),
+    "approvals": DocumentShape(_plain("user", "at")),
+    "registration": DocumentShape({**_plain("totp_sealed", "confirmed_at"), "device": _DEVICE}),
 }, _plain("removal"))  # fmt: skip
-_REFUSAL = Shape(_plain("at", "door", "user", "npub", "client_id", "group", "missing"))
-_REFUSALS = Shape({"entries": _REFUSAL, "expires_at": None})
+_REFUSAL = DocumentShape(_plain("at", "door", "user", "npub", "client_id", "group", "missing"))
+_REFUSALS = DocumentShape({"entries": _REFUSAL, "expires_at": None})
 
 KINDS = (
-    Kind("oauth2_clients/{client}", "clients", _CLIENT),
-    Kind("oauth2_clients/{client}/secrets/{version}", "versions", _VERSION),
-    Kind("oauth2_clients/{client}/audit/{seq}", "audit entries", _ENTRY),
-    Kind("audit_heads/{chain}", "chain heads", shape_of(Head)),
-    Kind("audit_heads/{chain}/audit/{seq}", "audit entries", _ENTRY),
-    Kind("oauth2_rotations/{rotation}", "rotations", _ROTATION),
-    Kind("mls_groups/{group}", "groups", Shape(_plain("group_id", "epoch", "generation", "sealed", "next_index"))),
-    Kind("mls_groups/{group}/roster/members", "rosters", _ROSTER),
-    Kind("mls_groups/{group}/messages/{index}", "messages", _MESSAGE),
-    Kind("mls_groups/{group}/clients/{client}", "administrations", Shape(_plain("client_id")), alone=True),
-    Kind("group_upkeep/{group}", "upkeep", Shape(_plain("group_id", "due_at")), alone=True),
-    Kind("group_seen/{group}/devices/{npub}", "sightings", Shape(_plain("seen_at")), alone=True),
-    Kind("relay_outbox/{event}", "relay posts", _POST, alone=True),
-    Kind("service/house", "housekeeping times", Shape(_plain("due_at")), alone=True),
-    Kind("service/frozen", "freezes", Shape(_plain("since", "because")), alone=True),
-    Kind("service/denied", "denylists", Shape(_plain("users", "npubs", "clients")), alone=True),
-    Kind("service/stopped", "stops", Shape(_plain("since", "reason")), alone=True),
-    Kind("key_packages/{reference}", "key packages", Shape(_plain("group_id", "npub", "event", "at"))),
-    Kind("welcomes/{reference}", "welcomes", Shape(_plain("npub", "group_id", "event", "at"))),
-    Kind("events/{event}", "answers", Shape({"answer": _ANSWER, "expires_at": None})),
-    Kind("proofs/{jti}", "used proofs", Shape(_plain("npub", "client_id", "at", "expires_at")), alone=True),
-    Kind("rates/{user_shard}", "rates", Shape(_plain("recent", "expires_at"))),
-    Kind("service/identity", "service identities", Shape(_plain("npub", "sealed"))),
-    Kind("invites/{code}", "invites", _INVITE),
-    Kind("admins/{user}", "admins", _ADMIN),
-    Kind("npubs/{npub}", "registered keys", Shape(_plain("user")), alone=True),
-    Kind("service/admins", "admin registers", _REGISTER),
-    Kind("admin_standing/{user}", "standings", Shape(_plain("user", "status", "at")), alone=True),
-    Kind("challenges/{nonce}", "used challenges", Shape(_plain("user", "expires_at")), alone=True),
-    Kind("refusals/{day_shard}", "refusals", _REFUSALS, alone=True),
-    Kind("service/salt", "salts", Shape(_plain("salt")), alone=True),
-    Kind("honeytokens/{version}", "uses of retired secrets", shape_of(RetiredUse), alone=True),
-    Kind("version_usage/{shard}", "uses of versions", shape_of(VersionUse), alone=True),
-    Kind("client_failures/{shard}", "refusals in transitions", shape_of(Failures), alone=True),
-    Kind("verifiers/{process}", "verifiers", shape_of(VerifierLife), alone=True),
-    Kind("canaries/{rotation}", "canaries", shape_of(Canaries), alone=True),
+    DocumentKind("oauth2_clients/{client}", "clients", _CLIENT),
+    DocumentKind("oauth2_clients/{client}/secrets/{version}", "versions", _VERSION),
+    DocumentKind("oauth2_clients/{client}/audit/{seq}", "audit entries", _ENTRY),
+    DocumentKind("audit_heads/{chain}", "chain heads", shape_of(Head)),
+    DocumentKind("audit_heads/{chain}/audit/{seq}", "audit entries", _ENTRY),
+    DocumentKind("oauth2_rotations/{rotation}", "rotations", _ROTATION),
+    DocumentKind(
+        "mls_groups/{group}", "groups", DocumentShape(_plain("group_id", "epoch", "generation", "sealed", "next_index"))
+    ),
+    DocumentKind("mls_groups/{group}/roster/members", "rosters", _ROSTER),
+    DocumentKind("mls_groups/{group}/messages/{index}", "messages", _MESSAGE),
+    DocumentKind(
+        "mls_groups/{group}/clients/{client}", "administrations", DocumentShape(_plain("client_id")), standalone=True
+    ),
+    DocumentKind("group_upkeep/{group}", "upkeep", DocumentShape(_plain("group_id", "due_at")), standalone=True),
+    DocumentKind("group_seen/{group}/devices/{npub}", "sightings", DocumentShape(_plain("seen_at")), standalone=True),
+    DocumentKind("relay_outbox/{event}", "relay posts", _POST, standalone=True),
+    DocumentKind("service/house", "housekeeping times", DocumentShape(_plain("due_at")), standalone=True),
+    DocumentKind("service/frozen", "freezes", DocumentShape(_plain("since", "because")), standalone=True),
+    DocumentKind("service/denied", "denylists", DocumentShape(_plain("users", "npubs", "clients")), standalone=True),
+    DocumentKind("service/stopped", "stops", DocumentShape(_plain("since", "reason")), standalone=True),
+    DocumentKind("key_packages/{reference}", "key packages", DocumentShape(_plain("group_id", "npub", "event", "at"))),
+    DocumentKind("welcomes/{reference}", "welcomes", DocumentShape(_plain("npub", "group_id", "event", "at"))),
+    DocumentKind("events/{event}", "answers", DocumentShape({"answer": _ANSWER, "expires_at": None})),
+    DocumentKind(
+        "proofs/{jti}", "used proofs", DocumentShape(_plain("npub", "client_id", "at", "expires_at")), standalone=True
+    ),
+    DocumentKind("rates/{user_shard}", "rates", DocumentShape(_plain("recent", "expires_at"))),
+    DocumentKind("service/identity", "service identities", DocumentShape(_plain("npub", "sealed"))),
+    DocumentKind("invites/{code}", "invites", _INVITE),
+    DocumentKind("admins/{user}", "admins", _ADMIN),
+    DocumentKind("npubs/{npub}", "registered keys", DocumentShape(_plain("user")), standalone=True),
+    DocumentKind("service/admins", "admin registers", _REGISTER),
+    DocumentKind("admin_standing/{user}", "standings", DocumentShape(_plain("user", "status", "at")), standalone=True),
+    DocumentKind("challenges/{nonce}", "used challenges", DocumentShape(_plain("user", "expires_at")), standalone=True),
+    DocumentKind("refusals/{day_shard}", "refusals", _REFUSALS, standalone=True),
+    DocumentKind("service/salt", "salts", DocumentShape(_plain("salt")), standalone=True),
+    DocumentKind("honeytokens/{version}", "uses of retired secrets", shape_of(RetiredUse), standalone=True),
+    DocumentKind("version_usage/{shard}", "uses of versions", shape_of(VersionUse), standalone=True),
+    DocumentKind("client_failures/{shard}", "refusals in transitions", shape_of(ClientFailures), standalone=True),
+    DocumentKind("verifiers/{process}", "verifiers", shape_of(VerifierLife), standalone=True),
+    DocumentKind("canaries/{rotation}", "canaries", shape_of(Canaries), standalone=True),
 )
 """Each path matches one kind at most."""
 
 
-def kind_of(path: str) -> Kind | None:
+def kind_of(path: str) -> DocumentKind | None:
     """Return the kind of document that lives at a path, None where none does."""
-    return next((kind for kind in KINDS if kind.lives_at(path)), None)
+    return next((kind for kind in KINDS if kind.matches(path)), None)

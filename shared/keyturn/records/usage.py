@@ -17,13 +17,13 @@ from keyturn.domain.usage_silence import hour_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-SHARDS: Final = 4
+USAGE_SHARDS: Final = 4
 """How many documents the uses of one version are spread over: a process writes to one of them."""
-KEPT: Final = timedelta(days=35)
+USE_RETENTION: Final = timedelta(days=35)
 """How long a use is remembered: longer than any grace window."""
-MOST_CALLERS: Final = 32
+MAX_CALLERS: Final = 32
 """Of one version, in one shard; the rest are counted together as the caller "" that has no tag."""
-MOST_INSTANCES: Final = 200
+MAX_INSTANCES: Final = 200
 """Of one rotation: canaries beyond that are not stored."""
 
 
@@ -37,7 +37,7 @@ def failures_path(client_id: str, shard: int) -> str:
     return f"client_failures/{client_id}-{shard}"
 
 
-def life_path(process: str) -> str:
+def verifier_path(process: str) -> str:
     """Return where a verifier process says how far it has counted."""
     return f"verifiers/{process}"
 
@@ -73,7 +73,7 @@ class VersionUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Failures:
+class ClientFailures:
     """One client's refusals while it had a version in grace, as one shard has them."""
 
     client_id: str
@@ -132,7 +132,7 @@ def unpack_hours(text: str) -> frozenset[int]:
     return frozenset(chain.from_iterable(range(run[0], run[-1] + 1) for run in runs))
 
 
-def added(one: VersionUse, other: VersionUse, most_callers: int = MOST_CALLERS) -> VersionUse:
+def merge_uses(one: VersionUse, other: VersionUse, most_callers: int = MAX_CALLERS) -> VersionUse:
     """Return the uses of both, of the same version; what is older than KEPT before the last use is forgotten."""
     last_at = max(one.last_at, other.last_at)
     return replace(
@@ -146,7 +146,7 @@ def added(one: VersionUse, other: VersionUse, most_callers: int = MOST_CALLERS) 
     )
 
 
-def added_failures(one: Failures, other: Failures) -> Failures:
+def merge_failures(one: ClientFailures, other: ClientFailures) -> ClientFailures:
     """Return the refusals of both, of the same client; as `added`."""
     last_at = max(one.last_at, other.last_at)
     hours = _packed_recent([one.hours, other.hours], last_at)
@@ -158,7 +158,7 @@ def _packed_recent(texts: Iterable[str], last_at: datetime) -> str:
     total: Counter[int] = Counter()
     for text in texts:
         total.update(unpack(text))
-    oldest = hour_of(last_at - KEPT)
+    oldest = hour_of(last_at - USE_RETENTION)
     return pack({hour: count for hour, count in total.items() if hour >= oldest})
 
 
@@ -166,7 +166,7 @@ def _bounded(callers: Iterable[CallerUse], last_at: datetime, most: int) -> tupl
     """Return callers by tag, those of old forgotten, and those that came when there were `most` as the caller ""."""
     found: dict[str, CallerUse] = {}
     for use in callers:
-        if use.last_at < last_at - KEPT:
+        if use.last_at < last_at - USE_RETENTION:
             continue
         tag = use.caller if use.caller in found or len(found) < most else ""
         same = found.get(tag)
@@ -176,7 +176,7 @@ def _bounded(callers: Iterable[CallerUse], last_at: datetime, most: int) -> tupl
 
 def _together(one: CallerUse, other: CallerUse) -> CallerUse:
     last_at = max(one.last_at, other.last_at)
-    oldest = hour_of(last_at - KEPT)
+    oldest = hour_of(last_at - USE_RETENTION)
     hours = unpack_hours(one.hours) | unpack_hours(other.hours)
     return replace(
         one,

@@ -21,9 +21,9 @@ from keyturn.domain.errors import Broken, NotFound
 from keyturn.domain.model import Client, ClientState, Rotation, Version, VersionState
 from keyturn.ports.store import Amend, Check, Create, LostRace, Snapshot, put
 from keyturn.records import paths
-from keyturn.records.client_document import CHANGED_AT, client_data, live_state, told_state
+from keyturn.records.client_document import CHANGED_AT, client_data, embedded_state, live_state
 from keyturn.records.codec import from_data
-from keyturn.records.retention import kept_rotation, kept_version
+from keyturn.records.retention import rotation_document, version_document
 from keyturn.records.roster import Roster, people, read_rosters, user_of
 from keyturn.use_cases.audit_log import entry_writes
 
@@ -222,8 +222,8 @@ def _changes(reading: Reading, state: ClientState) -> list[Write]:
 def _documents(state: ClientState, now: datetime) -> dict[str, Data]:
     """Return the documents of a state's versions and rotations by their paths, as they would be written now."""
     client_id = state.client.client_id
-    versions = {paths.version(client_id, name): kept_version(item, now) for name, item in state.versions.items()}
-    rotations = {paths.rotation(name): kept_rotation(item, state, now) for name, item in state.rotations.items()}
+    versions = {paths.version(client_id, name): version_document(item, now) for name, item in state.versions.items()}
+    rotations = {paths.rotation(name): rotation_document(item, state, now) for name, item in state.rotations.items()}
     return {**versions, **rotations}
 
 
@@ -236,7 +236,7 @@ def _written(snapshot: Snapshot, path: str, before: Data | None, after: Data) ->
 
 
 def _told(data: Data) -> ClientState | None:
-    return told_state(data) if data else None
+    return embedded_state(data) if data else None
 
 
 def _with_people(told: ClientState, snapshot: Snapshot) -> ClientState:

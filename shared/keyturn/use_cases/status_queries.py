@@ -99,7 +99,9 @@ class ReadStatus:
         if group is None or data is None:
             raise NotFound("unknown_group", "There is no such group.")
         roster = from_data(Roster, data)
-        by_path = {paths.seen(group_id, member.npub): member.npub for member in (*roster.members, *roster.absent)}
+        by_path = {
+            paths.device_activity(group_id, member.npub): member.npub for member in (*roster.members, *roster.absent)
+        }
         seen = self.usage.get(by_path).documents.values() if by_path else ()
         last = {by_path[item.path]: cast("datetime", item.data["seen_at"]) for item in seen if item.data}
         return roster, cast("int", group["epoch"]), last
@@ -115,7 +117,7 @@ class ReadStatus:
         return roster
 
     def _saw(self, npub: str, group_id: str) -> None:
-        path = paths.seen(group_id, npub)
+        path = paths.device_activity(group_id, npub)
         snapshot = self.usage.get([path])
         known = snapshot[path].data
         if known is not None and cast("datetime", known["seen_at"]) + SEEN_EVERY > snapshot.read_time:

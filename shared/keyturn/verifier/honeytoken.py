@@ -26,7 +26,7 @@ from keyturn.domain.secret_format import SCANNABLE_LENGTH, well_formed
 from keyturn.ports.store import LostRace, put
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
-from keyturn.records.retired_use import KEPT, RetiredUse, retired_use_path
+from keyturn.records.retired_use import RETIRED_USE_RETENTION, RetiredUse, retired_use_path
 from keyturn.verifier.candidates import DUMMY, NOBODY_ID
 from keyturn.verifier.matching import resembles
 
@@ -189,4 +189,4 @@ def _known_form(client_id: str) -> str:
 
 
 def _first(version: Version, now: datetime) -> RetiredUse:
-    return RetiredUse(version.client_id, version.version_id, 1, now, now, now + KEPT)
+    return RetiredUse(version.client_id, version.version_id, 1, now, now, now + RETIRED_USE_RETENTION)

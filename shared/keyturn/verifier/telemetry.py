@@ -25,14 +25,14 @@ from keyturn.domain.errors import Broken
 from keyturn.ports.store import Delete, LostRace, StoreError, put
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.usage import (
-    KEPT,
-    SHARDS,
-    Failures,
+    USAGE_SHARDS,
+    USE_RETENTION,
+    ClientFailures,
     VerifierLife,
     VersionUse,
-    added,
-    added_failures,
-    life_path,
+    merge_failures,
+    merge_uses,
+    verifier_path,
 )
 from keyturn.verifier.usage_buffer import Tally
 
@@ -73,7 +73,7 @@ class _Batch:
     """What one commit writes: documents by path, under the number of its flush."""
 
     number: int
-    uses: Mapping[str, VersionUse | Failures]
+    uses: Mapping[str, VersionUse | ClientFailures]
 
 
 class Telemetry:
@@ -96,7 +96,7 @@ class Telemetry:
         self._environment = environment
         self._monotonic = monotonic
         self._process = base64url_encode(environment.random(12))
-        self._shard = environment.random(1)[0] % SHARDS
+        self._shard = environment.random(1)[0] % USAGE_SHARDS
         self._used: deque[tuple[Verdict, str]] = deque(maxlen=MOST_QUEUED)
         self._failed: deque[tuple[str, Verdict]] = deque(maxlen=MOST_QUEUED // 10)
         self._tally = Tally()
@@ -163,7 +163,7 @@ class Telemetry:
                 self._write(self._batch, None)
                 self._batch = None
             while True:
-                uses = self._tally.taken(MOST_IN_COMMIT, self._shard, KEPT)
+                uses = self._tally.taken(MOST_IN_COMMIT, self._shard, USE_RETENTION)
                 self._flushes += 1
                 self._batch = _Batch(self._flushes, uses)
                 is_last = not self._tally
@@ -188,7 +188,7 @@ class Telemetry:
 
     def _buried(self) -> None:
         """Let the shard's document speak for this process, too: there is not one for each that ever lived."""
-        own, shared = life_path(self._process), life_path(f"ended-{self._shard}")
+        own, shared = verifier_path(self._process), verifier_path(f"ended-{self._shard}")
         for _ in range(ATTEMPTS):
             snapshot = self._usage.get([own, shared])
             life, version = snapshot[own].data, snapshot[own].version
@@ -219,7 +219,7 @@ class Telemetry:
 
     def _write(self, batch: _Batch, began: float | None, *, ending: bool = False) -> None:
         """Add one batch to what is stored; `began` is when the queue was emptied for the last one of a flush."""
-        life = life_path(self._process)
+        life = verifier_path(self._process)
         for turn in range(ATTEMPTS):
             snapshot = self._usage.get([life, *batch.uses])
             if self._is_written(snapshot, batch.number):
@@ -235,14 +235,14 @@ class Telemetry:
         raise StoreError("telemetry lost too many races")
 
     def _is_written(self, snapshot: Snapshot, number: int) -> bool:
-        data = snapshot[life_path(self._process)].data
+        data = snapshot[verifier_path(self._process)].data
         return data is not None and cast("int", data["flush"]) >= number
 
     def _counted_to(self, snapshot: Snapshot, began: float) -> datetime:
         return snapshot.read_time - timedelta(seconds=self._monotonic() - began) - _MARGIN
 
     def _life(self, snapshot: Snapshot, number: int, counted_to: datetime | None, *, ending: bool) -> Write:
-        document, now = snapshot[life_path(self._process)], snapshot.read_time
+        document, now = snapshot[verifier_path(self._process)], snapshot.read_time
         known = from_data(VerifierLife, document.data) if document.data else None
         life = VerifierLife(
             process=self._process,
@@ -251,14 +251,14 @@ class Telemetry:
             counted_to=counted_to or (known.counted_to if known else now - _MARGIN),
             ended_at=now if ending and counted_to else None,
             lost_to=self._lost_to,
-            expires_at=now + KEPT,
+            expires_at=now + USE_RETENTION,
         )
         return put(document, to_data(life))
 
     def _sums(self, snapshot: Snapshot, batch: _Batch) -> list[Write]:
         return [put(snapshot[path], to_data(self._sum(snapshot, path, use))) for path, use in batch.uses.items()]
 
-    def _sum(self, snapshot: Snapshot, path: str, more: VersionUse | Failures) -> VersionUse | Failures:
+    def _sum(self, snapshot: Snapshot, path: str, more: VersionUse | ClientFailures) -> VersionUse | ClientFailures:
         stored = snapshot[path].data
         try:
             return more if stored is None else _added(stored, more)
@@ -293,7 +293,7 @@ def _counted(used: deque[tuple[Verdict, str]]) -> Iterator[tuple[Verdict, str, i
         yield verdicts[name], caller, count
 
 
-def _added(stored: Data, more: VersionUse | Failures) -> VersionUse | Failures:
-    if isinstance(more, Failures):
-        return added_failures(from_data(Failures, stored), more)
-    return added(from_data(VersionUse, stored), more)
+def _added(stored: Data, more: VersionUse | ClientFailures) -> VersionUse | ClientFailures:
+    if isinstance(more, ClientFailures):
+        return merge_failures(from_data(ClientFailures, stored), more)
+    return merge_uses(from_data(VersionUse, stored), more)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.domain.usage_silence import hour_of
 from keyturn.records.usage import (
-    MOST_CALLERS,
+    MAX_CALLERS,
     CallerUse,
-    Failures,
+    ClientFailures,
     VersionUse,
     failures_path,
     pack,
@@ -68,7 +68,7 @@ class Tally:
                 return False
             known = self._versions[verdict.version_id] = _Version(verdict.client_id, _Count(at, at))
         known.total.at(at, count)
-        tag = caller if caller in known.callers or len(known.callers) < MOST_CALLERS else ""
+        tag = caller if caller in known.callers or len(known.callers) < MAX_CALLERS else ""
         if tag not in known.callers:
             known.callers[tag] = _Count(at, at)
         known.callers[tag].at(at, count)
@@ -83,9 +83,9 @@ class Tally:
         if known is not None:
             known.at(at, 1)
 
-    def taken(self, most: int, shard: int, kept: timedelta) -> dict[str, VersionUse | Failures]:
+    def taken(self, most: int, shard: int, kept: timedelta) -> dict[str, VersionUse | ClientFailures]:
         """Take out at most so many documents' worth, by path."""
-        found: dict[str, VersionUse | Failures] = {}
+        found: dict[str, VersionUse | ClientFailures] = {}
         with self.lock:
             while self._versions and len(found) < most:
                 version_id, version = self._versions.popitem()
@@ -117,5 +117,5 @@ def _caller_use(tag: str, count: _Count) -> CallerUse:
     return CallerUse(tag, count.hours.total(), count.first_at, count.last_at, pack_hours(count.hours))
 
 
-def _failures(client_id: str, count: _Count, kept: timedelta) -> Failures:
-    return Failures(client_id, count.hours.total(), count.last_at, pack(count.hours), count.last_at + kept)
+def _failures(client_id: str, count: _Count, kept: timedelta) -> ClientFailures:
+    return ClientFailures(client_id, count.hours.total(), count.last_at, pack(count.hours), count.last_at + kept)

@@ -11,7 +11,7 @@ from keyturn.domain.errors import Unavailable
 from keyturn.entry.http.views import plain
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records import paths
-from keyturn.records.denylist import TAKEN_WHILE_STOPPED, Denied
+from keyturn.records.denylist import ALLOWED_WHILE_STOPPED, Denylists
 from keyturn.use_cases.admins.edit_denylist import MOST_DENIED
 
 from tests.use_cases.faults import Died, Wire
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from keyturn.ports.store import Document, Query, Snapshot, Write
     from keyturn.proofs.nostr import Event
-    from keyturn.use_cases.admins.edit_denylist import Deny
+    from keyturn.use_cases.admins.edit_denylist import EditDenylists
     from werkzeug.test import TestResponse
 
     from tests.world import Admin, WatchedStore, World
@@ -156,7 +156,7 @@ class Dies:
 
 
 def test_an_act_that_dies_half_way_allows_nothing_and_the_same_act_again_completes_it(world: World) -> None:
-    alice, nobody = Denied(users=("alice",)), Denied()
+    alice, nobody = Denylists(users=("alice",)), Denylists()
     stored = {"users": ["alice"], "npubs": [], "clients": []}
     dying = world.new_suite(control=Dies(world.control)).operator.denylist
     with pytest.raises(StoreUnavailable):
@@ -185,10 +185,10 @@ def test_an_act_that_dies_first_leaves_all_as_it_was(world: World) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(4))
 def test_whoever_dies_at_any_call_and_comes_again_has_done_it_once(world: World, at: int, after: bool) -> None:  # noqa: FBT001 - a test's parameter
-    acts: list[Callable[[Deny], object]] = [
-        lambda deny: deny.change(Denied(clients=(CLIENT,)), Denied(), "x"),
+    acts: list[Callable[[EditDenylists], object]] = [
+        lambda deny: deny.change(Denylists(clients=(CLIENT,)), Denylists(), "x"),
         lambda deny: deny.stop("x"),
-        lambda deny: deny.change(Denied(), Denied(clients=(CLIENT,)), "x"),
+        lambda deny: deny.change(Denylists(), Denylists(clients=(CLIENT,)), "x"),
         lambda deny: deny.start("x"),
     ]
     for act in acts:
@@ -205,12 +205,12 @@ def test_whoever_dies_at_any_call_and_comes_again_has_done_it_once(world: World,
 def test_operators_at_once_lose_nothing_of_each_others_and_both_databases_agree(world: World) -> None:
     operators = 6
     world.suite.operator.denylist.change(
-        Denied(users=tuple(f"old-{number}" for number in range(operators))), Denied(), ""
+        Denylists(users=tuple(f"old-{number}" for number in range(operators))), Denylists(), ""
     )
 
     def act(number: int) -> None:
         deny = world.new_suite().operator.denylist
-        deny.change(Denied(users=(f"new-{number}",)), Denied(users=(f"old-{number}",)), "")
+        deny.change(Denylists(users=(f"new-{number}",)), Denylists(users=(f"old-{number}",)), "")
         if number % 2:
             deny.stop("at once")
         else:
@@ -268,7 +268,7 @@ def test_while_all_is_stopped_only_what_takes_away_is_taken(world: World, action
     stopped(world)
     event = world.admins["alice"].action(action, params_of(world, action))
     answer = world.send(event)
-    assert refused_as_stopped(answer) is (action not in TAKEN_WHILE_STOPPED)
+    assert refused_as_stopped(answer) is (action not in ALLOWED_WHILE_STOPPED)
     started(world)
     assert not refused_as_stopped(world.send(event))
 

@@ -9,7 +9,7 @@ import pytest
 from keyturn.adapters.mls.message_headers import read_head
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records import paths
-from keyturn.use_cases.doctor.examination import Examine
+from keyturn.use_cases.doctor.run_checks import RunChecks
 
 from tests.world import EACH_STORE, GROUP
 
@@ -32,7 +32,7 @@ def imported(world: World, *rows: object) -> dict[str, Any]:
 
 def breaches(world: World) -> list[object]:
     suite = world.suite
-    examine = Examine(
+    examine = RunChecks(
         suite.databases, suite.settings.policy, suite.groups, suite.keys.mac, read_head, suite.environment
     )
     return [item for item in examine().breaches if item.subject == "client old"]

@@ -9,7 +9,7 @@ from keyturn.adapters.mls.message_headers import read_head
 from keyturn.ports.effects import Environment
 from keyturn.ports.store import Delete, put
 from keyturn.records import paths
-from keyturn.use_cases.doctor.examination import Examine
+from keyturn.use_cases.doctor.run_checks import RunChecks
 
 from tests.functions.attested import admitted, body
 from tests.world import running
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from keyturn.use_cases.doctor.examination import Examination
+    from keyturn.use_cases.doctor.run_checks import CheckResult
 
     from tests.world import World
 
@@ -33,9 +33,9 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def examine(world: World) -> Examination:
+def examine(world: World) -> CheckResult:
     suite = world.suite
-    return Examine(
+    return RunChecks(
         databases=suite.databases,
         policy=suite.settings.policy,
         groups=suite.groups,

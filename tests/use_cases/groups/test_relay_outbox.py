@@ -12,7 +12,7 @@ from keyturn.ports.relay import Outcome
 from keyturn.ports.store import Query, StoreUnavailable
 from keyturn.records import paths
 from keyturn.records.schema import kind_of
-from keyturn.use_cases.groups.relay_outbox import NOTE_LASTS, TRIED_FOR, PublishLog
+from keyturn.use_cases.groups.relay_outbox import NOTE_LASTS, TRIED_FOR, PublishOutbox
 
 from tests.adapters.relay_process import RelayProcess
 from tests.use_cases.faults import Died, Wire
@@ -52,7 +52,7 @@ def relay(tmp_path: Path) -> Iterator[RelayProcess]:
     process.kill()
 
 
-def relayed(world: World, relays: Relays) -> PublishLog:
+def relayed(world: World, relays: Relays) -> PublishOutbox:
     """Have the world's suite publish at these relays, as settings would."""
     world.serve(relays=relays)
     publish_log = world.suite.distribution.publish_log
@@ -171,21 +171,21 @@ def test_killed_at_any_call_nothing_is_lost(world: World) -> None:
     relayed(world, relays)
     world.found("alice")
     whole = Wire()
-    assert PublishLog(whole.port(world.control), whole.port(relays))() == 3
+    assert PublishOutbox(whole.port(world.control), whole.port(relays))() == 3
     for at, after in [(at, after) for at in range(len(whole.calls)) for after in (False, True)]:
         world.join(f"user-{at}-{after}")
         wire = Wire(at, after)
         with pytest.raises(Died):
-            PublishLog(wire.port(world.control), wire.port(relays))()
+            PublishOutbox(wire.port(world.control), wire.port(relays))()
         world.clock.advance(minutes=6)
-        PublishLog(world.control, relays)()
+        PublishOutbox(world.control, relays)()
         assert waiting(world) == {}
     assert set(relays.arrived[NEAR]) == said(world)
 
 
 def test_a_store_that_does_not_answer_fails_nothing(world: World) -> None:
     wire = Wire(0, error=StoreUnavailable)
-    assert PublishLog(wire.port(world.control), Answering({NEAR: Outcome.ACCEPTED}))() == 0
+    assert PublishOutbox(wire.port(world.control), Answering({NEAR: Outcome.ACCEPTED}))() == 0
 
 
 def test_two_workers_publish_each_post_once(world: World) -> None:
@@ -198,7 +198,7 @@ def test_two_workers_publish_each_post_once(world: World) -> None:
             assert publish_log() == 0  # another worker, meanwhile: all is taken
             return super().publish(url, events)
 
-    assert PublishLog(world.control, Racing({NEAR: Outcome.ACCEPTED}))() == 3
+    assert PublishOutbox(world.control, Racing({NEAR: Outcome.ACCEPTED}))() == 3
     assert waiting(world) == {}
 
 

@@ -15,8 +15,8 @@ from keyturn.domain.encodings import DUE_SHARDS, due_shard
 from keyturn.domain.policy import Policy
 from keyturn.ports.bus import BusUnavailable
 from keyturn.ports.store import Create, Update, put
-from keyturn.use_cases.doctor.examination import Examine
-from keyturn.use_cases.sweep.expiry import EXPIRING, Expiry
+from keyturn.use_cases.doctor.run_checks import RunChecks
+from keyturn.use_cases.sweep.expiry import EXPIRING, DeleteExpired
 from keyturn.use_cases.sweep.expiry import PAGE as EXPIRED_PAGE
 from keyturn.use_cases.sweep.sweep import PAGE
 
@@ -44,7 +44,7 @@ def clients(world: World, number: int) -> list[str]:
 def breaches(world: World) -> list[str]:
     """Return what the doctor finds."""
     suite = world.suite
-    examine = Examine(
+    examine = RunChecks(
         suite.databases, suite.settings.policy, suite.groups, suite.keys.mac, read_head, suite.environment
     )
     return [f"{breach.subject}: {breach.sentence}" for breach in examine().breaches]
@@ -247,7 +247,7 @@ def test_more_than_a_page_that_expired_goes_at_once(world: World) -> None:
     world.found("alice")
     writes = [Create(f"events/{number:04d}", {"expires_at": world.clock.now}) for number in range(EXPIRED_PAGE + 3)]
     world.control.inner.commit(writes)
-    assert Expiry(world.suite.databases)(world.clock.now) >= len(writes)
+    assert DeleteExpired(world.suite.databases)(world.clock.now) >= len(writes)
     assert not [path for path in world.documents() if path.startswith("events/0")]
 
 
@@ -271,7 +271,7 @@ def test_a_document_that_lives_again_stays_and_holds_up_no_other(world: World) -
 
     first = world.control.inner.get(["events/b"])["events/b"].version
     databases = replace(world.suite.databases, control=cast("Any", Busy()))
-    Expiry(databases)(now)
+    DeleteExpired(databases)(now)
     assert [world.control.inner.get([f"events/{name}"])[f"events/{name}"].exists for name in "abc"] == [
         False,
         True,

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from keyturn.domain.encodings import base64url_encode
 from keyturn.proofs.canaries import Canary
 from keyturn.proofs.receipts import _signer
-from keyturn.records.usage import MOST_INSTANCES
+from keyturn.records.usage import MAX_INSTANCES
 
 from tests.world import CLIENT, EACH_STORE, QUICK
 
@@ -171,11 +171,11 @@ def test_a_challenge_tells_nothing_of_a_client_and_stores_nothing(world: World) 
 def test_instances_are_bounded(world: World) -> None:
     rotation_id, version_id, secret = begun(world)
     fixed = nonce(world)
-    for number in range(MOST_INSTANCES + 3):
+    for number in range(MAX_INSTANCES + 3):
         answer = answered(world, secret, Canary(rotation_id, CLIENT, version_id, f"web-{number}", fixed))
-        assert (answer.json or {})["canaries"] == min(number + 1, MOST_INSTANCES)
+        assert (answer.json or {})["canaries"] == min(number + 1, MAX_INSTANCES)
     data = world.usage.get([f"canaries/{rotation_id}"])[f"canaries/{rotation_id}"].data or {}
-    assert len(data["instances"]) == MOST_INSTANCES  # type: ignore[arg-type]  # a list
+    assert len(data["instances"]) == MAX_INSTANCES  # type: ignore[arg-type]  # a list
     assert "web-" not in repr(data)
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from keyturn.use_cases.distribution.distribute import Distribute
 from keyturn.use_cases.distribution.publish_pending import Publish
-from keyturn.use_cases.groups.maintenance import Upkeep
-from keyturn.use_cases.groups.relay_outbox import PublishLog
-from keyturn.use_cases.sweep.expiry import Expiry
+from keyturn.use_cases.groups.maintenance import GroupMaintenance
+from keyturn.use_cases.groups.relay_outbox import PublishOutbox
+from keyturn.use_cases.sweep.expiry import DeleteExpired
 from keyturn.use_cases.sweep.sweep import Sweep
-from keyturn.use_cases.usage.canaries import CarryOver
+from keyturn.use_cases.usage.canaries import CarryOverCanaries
 from keyturn.use_cases.usage.early_retirement import WatchTransitions
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ class DistributionSuite:
         return Distribute(base.clients, base.groups, base.keys.mac, base.environment, self.publish_log)
 
     @functools.cached_property
-    def publish_log(self) -> PublishLog | None:
+    def publish_log(self) -> PublishOutbox | None:
         """Publishes the groups' logs to outside relays; None where settings name none."""
         relays = self.base.relays
-        return PublishLog(self.base.databases.control, relays) if relays is not None else None
+        return PublishOutbox(self.base.databases.control, relays) if relays is not None else None
 
     @functools.cached_property
     def sweep(self) -> Sweep:
@@ -54,20 +54,20 @@ class DistributionSuite:
             self.maintenance,
             self.publish_log,
             self._expiry,
-            CarryOver(base.clients, usage),
+            CarryOverCanaries(base.clients, usage),
             WatchTransitions(base.clients, usage, base.environment),
         )
 
     @functools.cached_property
-    def maintenance(self) -> Upkeep:
+    def maintenance(self) -> GroupMaintenance:
         """Maintains the MLS groups: key updates, expired members, deletion of old messages."""
         base = self.base
-        return Upkeep(base.databases, base.groups, base.environment, base.settings.banner)
+        return GroupMaintenance(base.databases, base.groups, base.environment, base.settings.banner)
 
     @property
-    def _expiry(self) -> Expiry | None:
+    def _expiry(self) -> DeleteExpired | None:
         # Firestore deletes expired documents by its own TTL policies; no other store does.
         by_itself = self.base.overrides.store_expires_documents
         if by_itself is None:
             by_itself = self.base.settings.cloud is not None
-        return None if by_itself else Expiry(self.base.databases)
+        return None if by_itself else DeleteExpired(self.base.databases)

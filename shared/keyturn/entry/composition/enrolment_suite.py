@@ -6,10 +6,10 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyturn.use_cases.admins.approve import Approvals
-from keyturn.use_cases.enrolment.invite_context import OpenDesk
-from keyturn.use_cases.enrolment.join_group import Enrol
-from keyturn.use_cases.enrolment.register_device import Register
+from keyturn.use_cases.admins.approve import ApproveInvite
+from keyturn.use_cases.enrolment.invite_context import ReadInviteContext
+from keyturn.use_cases.enrolment.join_group import JoinGroup
+from keyturn.use_cases.enrolment.register_device import RegisterDevice
 from keyturn.use_cases.refusal_log import Refusals
 
 if TYPE_CHECKING:
@@ -27,18 +27,18 @@ class EnrolmentSuite:
     proofs: ProofSuite
 
     @functools.cached_property
-    def invite_context(self) -> OpenDesk:
+    def invite_context(self) -> ReadInviteContext:
         """Reads and judges the invite of a code."""
         settings = self.base.settings
-        return OpenDesk(self.base.databases.auth, settings.policy.invite_quorum, settings.denied)
+        return ReadInviteContext(self.base.databases.auth, settings.policy.invite_quorum, settings.denied)
 
     @functools.cached_property
-    def register(self) -> Register:
+    def register(self) -> RegisterDevice:
         """Registers admins and their devices."""
         base, proofs = self.base, self.proofs
-        return Register(
+        return RegisterDevice(
             databases=base.databases,
-            open_desk=self.invite_context,
+            read_context=self.invite_context,
             challenges=proofs.challenges,
             identity=proofs.identity,
             attestations=proofs.attestations,
@@ -50,15 +50,15 @@ class EnrolmentSuite:
         )
 
     @functools.cached_property
-    def approvals(self) -> Approvals:
+    def approvals(self) -> ApproveInvite:
         """Takes admins' approvals of invites."""
         base, settings = self.base, self.base.settings
         authoriser, quorum = self.proofs.authoriser(_FUNCTION), settings.policy.invite_quorum
-        return Approvals(base.databases, authoriser, base.environment, quorum, settings.denied, settings.banner)
+        return ApproveInvite(base.databases, authoriser, base.environment, quorum, settings.denied, settings.banner)
 
     @functools.cached_property
-    def join(self) -> Enrol:
+    def join(self) -> JoinGroup:
         """Lets a device join its group, or join it again."""
         base, settings = self.base, self.base.settings
         context = self.invite_context if settings.attested else None
-        return Enrol(base.databases, base.groups, base.environment, settings.banner, context, settings.denied)
+        return JoinGroup(base.databases, base.groups, base.environment, settings.banner, context, settings.denied)

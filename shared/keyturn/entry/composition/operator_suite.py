@@ -6,9 +6,9 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyturn.use_cases.admins.create_invite import Invites
-from keyturn.use_cases.admins.edit_denylist import Deny
-from keyturn.use_cases.admins.suspension import Standing
+from keyturn.use_cases.admins.create_invite import CreateInvite
+from keyturn.use_cases.admins.edit_denylist import EditDenylists
+from keyturn.use_cases.admins.suspension import ManageAdmins
 from keyturn.use_cases.clients.administration import Operate
 from keyturn.use_cases.clients.import_bcrypt import ImportClients
 from keyturn.use_cases.clients.leak import Leak
@@ -59,20 +59,22 @@ class OperatorSuite:
         return RemoveUser(base.clients, base.groups, base.environment)
 
     @functools.cached_property
-    def invites(self) -> Invites:
+    def invites(self) -> CreateInvite:
         """Creates invites."""
         base, settings = self.base, self.base.settings
         quorum = settings.policy.invite_quorum
-        return Invites(base.databases, base.environment, quorum, attested=settings.attested, banner=settings.banner)
+        return CreateInvite(
+            base.databases, base.environment, quorum, attested=settings.attested, banner=settings.banner
+        )
 
     @functools.cached_property
-    def suspension(self) -> Standing:
+    def suspension(self) -> ManageAdmins:
         """Suspends, resumes and removes admins, and revokes their devices."""
         base, settings = self.base, self.base.settings
         quorum = settings.policy.invite_quorum
-        return Standing(base.databases, self.remove_user, base.environment, quorum, settings.banner)
+        return ManageAdmins(base.databases, self.remove_user, base.environment, quorum, settings.banner)
 
     @functools.cached_property
-    def denylist(self) -> Deny:
+    def denylist(self) -> EditDenylists:
         """Edits the denylists, and stops and restarts the deployment."""
-        return Deny(self.base.databases, self.base.environment, self.base.settings.banner)
+        return EditDenylists(self.base.databases, self.base.environment, self.base.settings.banner)

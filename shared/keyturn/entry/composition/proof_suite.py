@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from keyturn.ports.attestation import Attestation
     from keyturn.ports.authorisation import Authoriser
     from keyturn.ports.identity import Identity
-    from keyturn.use_cases.admin_proof.challenge import Challenges
+    from keyturn.use_cases.admin_proof.challenge import ChallengeIssuer
     from keyturn.use_cases.admin_proof.proof_token import ProofIssuer
     from keyturn.use_cases.admin_proof.prove import ProveAdmin
     from keyturn.verifier.failure_limits import Budgets
@@ -132,23 +132,23 @@ class ProofSuite:
         return Budgets(time.monotonic)
 
     @functools.cached_property
-    def challenges(self) -> Challenges:
+    def challenges(self) -> ChallengeIssuer:
         """Issues and checks challenges."""
-        from keyturn.use_cases.admin_proof.challenge import Challenges
+        from keyturn.use_cases.admin_proof.challenge import ChallengeIssuer
 
-        return Challenges(self.base.keys.mac, self.base.environment.random, self.base.settings.base_url)
+        return ChallengeIssuer(self.base.keys.mac, self.base.environment.random, self.base.settings.base_url)
 
     @functools.cached_property
     def prove_admin(self) -> ProveAdmin:
         """Issues proofs."""
-        from keyturn.use_cases.admin_proof.factors import Factors
+        from keyturn.use_cases.admin_proof.factors import CheckFactors
         from keyturn.use_cases.admin_proof.prove import ProveAdmin
 
         base = self.base
         return ProveAdmin(
             databases=base.databases,
             challenges=self.challenges,
-            factors=Factors(self.identity, self.attestations, base.settings.base_url),
+            factors=CheckFactors(self.identity, self.attestations, base.settings.base_url),
             sealer=base.keys.sealer,
             issuer=self.issuer,
             refusals=Refusals(base.databases.usage, "admin_proof"),

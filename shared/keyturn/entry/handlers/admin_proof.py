@@ -13,7 +13,7 @@ from keyturn.ports.authorisation import Act
 from keyturn.proofs.jws import MAX_TOKEN
 from keyturn.proofs.nip98 import check_authorization
 from keyturn.proofs.strict_json import load_object
-from keyturn.use_cases.admin_proof.factors import Asked
+from keyturn.use_cases.admin_proof.factors import ProofRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,13 +61,13 @@ def _optional_identifier(fields: Fields, name: str) -> str:
     return identifier(given) if given else ""
 
 
-def _asked(npub: str, fields: Fields) -> Asked:
+def _asked(npub: str, fields: Fields) -> ProofRequest:
     device = fields.fields("device")
     group, client_id = (_optional_identifier(fields, name) for name in ("mls_group", "client_id"))
     digest = fields.text("request_digest", limit=_DIGEST_CHARACTERS)
     if len(digest) != _DIGEST_CHARACTERS:
         raise InvalidRequest("bad_digest", "A request's digest is base64url of 32 bytes.")
-    return Asked(
+    return ProofRequest(
         act=Act(npub, group, client_id, digest),
         challenge=fields.text("challenge", limit=_SHORT),
         id_token=fields.text("id_token", limit=MAX_TOKEN),

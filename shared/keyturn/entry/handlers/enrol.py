@@ -26,18 +26,18 @@ def join(request: flask.Request) -> Mapping[str, Any]:
     event = fields.fields("event").values
     code = fields.optional_text("code")
     joined = (
-        current().enrolment.join(code, event) if code else current().enrolment.join.again(fields.text("group"), event)
+        current().enrolment.join(code, event) if code else current().enrolment.join.rejoin(fields.text("group"), event)
     )
     return {**joined, "event": event_view(joined["event"])}
 
 
 def register(request: flask.Request) -> Mapping[str, Any]:
     """Register a device, with a new TOTP where it takes one; the npub signed this very request (NIP-98)."""
-    from keyturn.use_cases.enrolment.register_device import Offered  # noqa: PLC0415 - joining again needs none of it
+    from keyturn.use_cases.enrolment.register_device import RegistrationRequest  # noqa: PLC0415 - joining again needs none of it
 
     npub, fields = _signed(request)
     device = fields.fields("device")
-    offered = Offered(
+    offered = RegistrationRequest(
         npub=npub,
         code=fields.text("code", limit=_SHORT),
         challenge=fields.text("challenge", limit=_SHORT),

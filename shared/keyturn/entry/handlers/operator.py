@@ -11,7 +11,7 @@ from keyturn.domain.token_terms import DEFAULT_TERMS
 from keyturn.entry.composition.suite import current
 from keyturn.entry.http import views
 from keyturn.entry.http.routing import argument, fields_of
-from keyturn.records.invite import Purpose
+from keyturn.records.invite import InvitePurpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -88,14 +88,16 @@ def show_group(_request: flask.Request, group_id: str) -> Mapping[str, Any]:
 def invite(request: flask.Request) -> Mapping[str, Any]:
     """Make an invite; first, devices that it is to replace are revoked."""
     fields = fields_of(request)
-    user, purpose = fields.text("user"), fields.optional_text("purpose") or Purpose.JOIN.value
-    if purpose not in {Purpose.JOIN, Purpose.DEVICE, Purpose.TOTP}:
+    user, purpose = fields.text("user"), fields.optional_text("purpose") or InvitePurpose.JOIN.value
+    if purpose not in {InvitePurpose.JOIN, InvitePurpose.DEVICE, InvitePurpose.TOTP}:
         raise InvalidRequest("unknown_purpose", "There is no such purpose of an invite.")
     revoked = fields.texts("revoke")
-    if revoked and purpose != Purpose.DEVICE:
+    if revoked and purpose != InvitePurpose.DEVICE:
         raise InvalidRequest("bad_field", "Devices are revoked by an invite for another device.")
     gone = {"revoked": asdict(current().operator.suspension.revoke(user, revoked))} if revoked else {}
-    made = current().operator.invites(user, fields.text("group_id"), Purpose(purpose), fields.optional_text("subject"))
+    made = current().operator.invites(
+        user, fields.text("group_id"), InvitePurpose(purpose), fields.optional_text("subject")
+    )
     return {**made, **gone}
 
 

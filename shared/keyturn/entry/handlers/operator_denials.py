@@ -9,14 +9,14 @@ from keyturn.entry.composition.suite import current
 from keyturn.entry.http.routing import fields_of
 from keyturn.entry.http.views import plain
 from keyturn.records.codec import to_data
-from keyturn.records.denylist import Denied
+from keyturn.records.denylist import Denylists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import flask
 
-    from keyturn.use_cases.admins.edit_denylist import Stop
+    from keyturn.use_cases.admins.edit_denylist import OperatorStop
 
 _LISTS = ("users", "npubs", "clients")
 
@@ -49,7 +49,7 @@ def start(request: flask.Request) -> Mapping[str, Any]:
     return _stop(None)
 
 
-def _denied(denied: Denied) -> Mapping[str, Any]:
+def _denied(denied: Denylists) -> Mapping[str, Any]:
     return {
         **to_data(denied),
         "settings": sorted(current().settings.denied),
@@ -57,11 +57,11 @@ def _denied(denied: Denied) -> Mapping[str, Any]:
     }
 
 
-def _stop(stands: Stop | None) -> Mapping[str, Any]:
+def _stop(stands: OperatorStop | None) -> Mapping[str, Any]:
     shown = plain(to_data(stands)) if stands else {"since": None, "reason": None}
     return {"stopped": stands is not None, **shown, "everywhere": current().operator.denylist.everywhere()}
 
 
-def _lists(fields: Fields, name: str) -> Denied:
+def _lists(fields: Fields, name: str) -> Denylists:
     given = fields.fields(name) if name in fields.values else Fields({})
-    return Denied(**{list_: given.texts(list_) for list_ in _LISTS})
+    return Denylists(**{list_: given.texts(list_) for list_ in _LISTS})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from keyturn.domain.model import Version
     from keyturn.records.usage import CallerUse, VersionUse
     from keyturn.use_cases.usage.cutover import CutoverView
-    from keyturn.use_cases.usage.migration_progress import Progress
+    from keyturn.use_cases.usage.migration_progress import MigrationProgress
 
 
 def cutover_view(view: CutoverView) -> Mapping[str, Any]:
@@ -42,7 +42,7 @@ def cutover_view(view: CutoverView) -> Mapping[str, Any]:
     }
 
 
-def _version(progress: Progress, version: Version | None, use: VersionUse | None) -> Mapping[str, Any] | None:
+def _version(progress: MigrationProgress, version: Version | None, use: VersionUse | None) -> Mapping[str, Any] | None:
     if version is None:
         return None
     return {
@@ -54,7 +54,7 @@ def _version(progress: Progress, version: Version | None, use: VersionUse | None
     }
 
 
-def _callers(progress: Progress) -> list[Mapping[str, Any]]:
+def _callers(progress: MigrationProgress) -> list[Mapping[str, Any]]:
     """Return each caller that used either version, who lags first; the one without a tag stands for several."""
     old, new = (_by_tag(use) for use in (progress.old, progress.new))
     lagging = progress.lagging
@@ -76,7 +76,7 @@ def _by_tag(use: VersionUse | None) -> Mapping[str, CallerUse]:
     return {item.caller: item for item in use.callers} if use else {}
 
 
-def _silence(progress: Progress) -> Mapping[str, Any] | None:
+def _silence(progress: MigrationProgress) -> Mapping[str, Any] | None:
     if progress.old_version is None:
         return None
     found = progress.silence
@@ -87,7 +87,7 @@ def _silence(progress: Progress) -> Mapping[str, Any] | None:
     }
 
 
-def _forecast(progress: Progress, old: Version | None) -> Mapping[str, Any] | None:
+def _forecast(progress: MigrationProgress, old: Version | None) -> Mapping[str, Any] | None:
     if old is None or old.not_after is None:
         return None
     found = progress.forecast

@@ -24,7 +24,7 @@ from keyturn.entry.openapi.forms import (
 )
 from keyturn.entry.openapi.operations import NIP98, Operations, at, operation, query
 from keyturn.records.admin import AdminStatus
-from keyturn.records.invite import Purpose
+from keyturn.records.invite import InvitePurpose
 
 ROTATE_REQUEST: Final[Operations] = {
     ("POST", "/"): operation(
@@ -65,7 +65,7 @@ STATUS: Final[Operations] = {
     ),
 }
 
-_PURPOSE: Final = one_of(*(purpose for purpose in Purpose if purpose is not Purpose.RESUME))
+_PURPOSE: Final = one_of(*(purpose for purpose in InvitePurpose if purpose is not InvitePurpose.RESUME))
 
 ENROL: Final[Operations] = {
     ("POST", "/"): operation(

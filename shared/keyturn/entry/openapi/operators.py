@@ -25,9 +25,9 @@ from keyturn.entry.openapi.forms import (
 from keyturn.entry.openapi.operations import OPERATOR as SIGNED
 from keyturn.entry.openapi.operations import Operations, operation
 from keyturn.records.admin import AdminStatus
-from keyturn.records.invite import Purpose
+from keyturn.records.invite import InvitePurpose
 
-_PURPOSE: Final = one_of(*(purpose for purpose in Purpose if purpose is not Purpose.RESUME))
+_PURPOSE: Final = one_of(*(purpose for purpose in InvitePurpose if purpose is not InvitePurpose.RESUME))
 _DEVICE: Final = fields({"npub": NPUB, "kind": TEXT})
 _STOPPED: Final = {"allOf": [fields({"user": ID, "status": one_of(*AdminStatus)}), ref("Removed")]}
 _LISTS: Final = {"users": many(ID), "npubs": many(NPUB), "clients": many(ID)}

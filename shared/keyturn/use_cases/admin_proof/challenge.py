@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from keyturn.ports.keys import MacKey
     from keyturn.ports.store import Data
 
-LIFETIME = timedelta(seconds=120)
+CHALLENGE_LIFETIME = timedelta(seconds=120)
 _NONCE_BYTES = 16
 _DATED_BYTES = 8 + _NONCE_BYTES
 _BYTES = _DATED_BYTES + 32
 
 
 @dataclass(frozen=True, slots=True)
-class Challenges:
+class ChallengeIssuer:
     """Makes and checks the challenges of one service, known by its base URL."""
 
     mac_key: MacKey
@@ -38,7 +38,7 @@ class Challenges:
         """Return a challenge and when it ends."""
         dated = to_milliseconds(now).to_bytes(8, "big") + self.random(_NONCE_BYTES)
         tag = self.mac_key.sign(self.mac_key.current(), self._input(dated))
-        return {"challenge": base64url_encode(dated + tag), "expires_at": to_milliseconds(now + LIFETIME)}
+        return {"challenge": base64url_encode(dated + tag), "expires_at": to_milliseconds(now + CHALLENGE_LIFETIME)}
 
     def nonce(self, challenge: str, now: datetime) -> str:
         """Return the nonce (32 characters, with its time) of a challenge of ours that has not ended.
@@ -47,9 +47,9 @@ class Challenges:
         """
         data = _decoded(challenge)
         age = to_milliseconds(now) - int.from_bytes(data[:8], "big")
-        young = -milliseconds(SKEW) <= age < milliseconds(LIFETIME)
+        young = -milliseconds(SKEW) <= age < milliseconds(CHALLENGE_LIFETIME)
         if len(data) != _BYTES or not young or not self._made(data):
-            raise refused()
+            raise challenge_refused()
         return base64url_encode(data[:_DATED_BYTES])
 
     def _made(self, data: bytes) -> bool:
@@ -64,7 +64,7 @@ SKEW = timedelta(seconds=5)
 """How far ahead a challenge may seem: two processes read the time from two databases."""
 
 
-def refused() -> Unauthenticated:
+def challenge_refused() -> Unauthenticated:
     """Return the refusal of a challenge: it says nothing of anybody, and the way on is another challenge."""
     return Unauthenticated("challenge_refused", "The challenge is not one of ours, was used, or has ended.")
 
@@ -73,4 +73,4 @@ def _decoded(challenge: str) -> bytes:
     try:
         return base64url_decode(challenge)
     except InvalidRequest:
-        raise refused() from None
+        raise challenge_refused() from None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ProofRequest:
     """What somebody asks a proof for, and the evidence that they present."""
 
     act: Act
@@ -53,7 +53,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class FactorResult:
     """What is missing, and the admin with the counter of the device that asserted itself, and its method."""
 
     missing: tuple[Missing, ...]
@@ -62,14 +62,14 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class Factors:
+class CheckFactors:
     """Looks at who and on which device; `service` is the base URL, attestations are by kind."""
 
     identity: Identity
     attestations: Mapping[str, Attestation]
     service: str
 
-    def __call__(self, asked: Asked, admin: Admin | None, now: datetime) -> Findings:
+    def __call__(self, asked: ProofRequest, admin: Admin | None, now: datetime) -> FactorResult:
         """Return what the evidence lacks for this admin; `Unavailable` when a judge cannot be asked."""
         subject = self._subject(asked, now)
         device = self._device(asked, admin)
@@ -81,19 +81,19 @@ class Factors:
         }
         missing = tuple(factor for factor, holds in held.items() if not holds)
         if missing or admin is None or device is None or counter is None:
-            return Findings(missing)
-        return Findings((), admin.asserted(device, counter), self.attestations[device.key.kind].amr)
+            return FactorResult(missing)
+        return FactorResult((), admin.with_counter(device, counter), self.attestations[device.key.kind].amr)
 
-    def _subject(self, asked: Asked, now: datetime) -> str | None:
+    def _subject(self, asked: ProofRequest, now: datetime) -> str | None:
         try:
             return self.identity.subject(asked.id_token, now)
         except IdentityRefused:
             return None
 
-    def _device(self, asked: Asked, admin: Admin | None) -> AdminDevice | None:
+    def _device(self, asked: ProofRequest, admin: Admin | None) -> AdminDevice | None:
         return admin.device(asked.act.npub, asked.device_kind, asked.device_id) if admin else None
 
-    def _counter(self, asked: Asked, device: AdminDevice | None, now: datetime) -> int | None:
+    def _counter(self, asked: ProofRequest, device: AdminDevice | None, now: datetime) -> int | None:
         attestation = self.attestations.get(device.key.kind) if device else None
         if device is None or attestation is None:
             return None

@@ -20,10 +20,10 @@ from keyturn.domain.proofs_policy import Missing, ProofRefused
 from keyturn.ports.store import Create, put
 from keyturn.proofs.totp import matching_step
 from keyturn.records import paths
-from keyturn.records.admin import NOBODY, Admin, admin_path, challenge_path, unseal_seed
+from keyturn.records.admin import UNKNOWN_USER, Admin, admin_path, challenge_path, unseal_seed
 from keyturn.records.codec import from_data, to_data
-from keyturn.records.denylist import GLANCES, is_denied, require_running
-from keyturn.use_cases.admin_proof.challenge import LIFETIME, refused
+from keyturn.records.denylist import BLOCK_PATHS, is_denied, require_running
+from keyturn.use_cases.admin_proof.challenge import CHALLENGE_LIFETIME, challenge_refused
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from keyturn.ports.effects import Environment
     from keyturn.ports.keys import Sealer
     from keyturn.ports.store import Data, Databases, Snapshot
-    from keyturn.use_cases.admin_proof.challenge import Challenges
-    from keyturn.use_cases.admin_proof.factors import Asked, Factors, Findings
+    from keyturn.use_cases.admin_proof.challenge import ChallengeIssuer
+    from keyturn.use_cases.admin_proof.factors import CheckFactors, FactorResult, ProofRequest
     from keyturn.use_cases.admin_proof.proof_token import ProofIssuer
     from keyturn.use_cases.refusal_log import Refusals
 
@@ -47,8 +47,8 @@ class ProveAdmin:
     """The use case behind `admin_proof`; `elapsed` is a monotonic clock in seconds, for pacing and nothing else."""
 
     databases: Databases
-    challenges: Challenges
-    factors: Factors
+    challenges: ChallengeIssuer
+    factors: CheckFactors
     sealer: Sealer = field(repr=False)
     issuer: ProofIssuer
     refusals: Refusals
@@ -57,7 +57,7 @@ class ProveAdmin:
     denied: frozenset[str] = field(default=frozenset())
     """Users, npubs and client ids that may do nothing."""
 
-    def __call__(self, asked: Asked) -> Data:
+    def __call__(self, asked: ProofRequest) -> Data:
         """Return a proof for what is asked; `ProofRefused`, `RateLimited`, or another `Refusal`."""
         began = self.elapsed()
         try:
@@ -66,40 +66,40 @@ class ProveAdmin:
             self.environment.sleep(_until_multiple(self.elapsed() - began))
             raise
 
-    def _attempt(self, asked: Asked) -> Data:
+    def _attempt(self, asked: ProofRequest) -> Data:
         key = paths.npub(asked.act.npub)
         registered = self.databases.auth.get([key])
         user = cast("str", found["user"]) if (found := registered[key].data) else None
         nonce = self.challenges.nonce(asked.challenge, registered.read_time)
-        auth = self.databases.auth.get([admin_path(user or NOBODY), challenge_path(nonce), *GLANCES])
+        auth = self.databases.auth.get([admin_path(user or UNKNOWN_USER), challenge_path(nonce), *BLOCK_PATHS])
         require_running(auth, asked.action)
         if auth[challenge_path(nonce)].exists:
-            raise refused()
-        data = auth[admin_path(user or NOBODY)].data
+            raise challenge_refused()
+        data = auth[admin_path(user or UNKNOWN_USER)].data
         admin = from_data(Admin, data) if data else None
         findings = self._allowed(asked, self.factors(asked, admin, auth.read_time), user, auth)
         if findings.missing or findings.admin is None:
             self._refuse(asked, user, findings.missing, auth.read_time)
         return self._present(asked, findings.admin, findings.method, nonce, auth)
 
-    def _allowed(self, asked: Asked, findings: Findings, user: str | None, auth: Snapshot) -> Findings:
+    def _allowed(self, asked: ProofRequest, findings: FactorResult, user: str | None, auth: Snapshot) -> FactorResult:
         if not is_denied(auth, self.denied, user, asked.act.npub, asked.act.client_id):
             return findings
         return replace(findings, missing=(*findings.missing, Missing.POLICY))
 
-    def _present(self, asked: Asked, admin: Admin, method: str, nonce: str, auth: Snapshot) -> Data:
+    def _present(self, asked: ProofRequest, admin: Admin, method: str, nonce: str, auth: Snapshot) -> Data:
         now = auth.read_time
         require_unlocked(admin, now)
         step = matching_step(unseal_seed(self.sealer, admin), asked.totp, now, admin.last_step)
-        after = admin.failed(now) if step is None else admin.accepted(step)
-        used: Data = {"user": admin.user, "expires_at": now + LIFETIME * 2}
+        after = admin.with_wrong_code(now) if step is None else admin.accepted(step)
+        used: Data = {"user": admin.user, "expires_at": now + CHALLENGE_LIFETIME * 2}
         path = admin_path(admin.user)
         self.databases.auth.commit([put(auth[path], to_data(after)), Create(challenge_path(nonce), used)])
         if step is None:
             self._refuse(asked, admin.user, (Missing.PRESENCE,), now)
         return self.issuer.issue(asked.act, admin.user, nonce, (method, "pop", "totp"), now)
 
-    def _refuse(self, asked: Asked, user: str | None, missing: tuple[Missing, ...], now: datetime) -> NoReturn:
+    def _refuse(self, asked: ProofRequest, user: str | None, missing: tuple[Missing, ...], now: datetime) -> NoReturn:
         self.refusals.keep(asked.act, user, missing, now)
         raise ProofRefused(*missing)
 

@@ -16,10 +16,10 @@ from keyturn.ports.authorisation import Act
 from keyturn.ports.store import Check, Create, put
 from keyturn.proofs.nostr import open_event
 from keyturn.records import paths
-from keyturn.records.admin import NOBODY, admin_path
-from keyturn.records.admin_directory import read_admin, read_register
+from keyturn.records.admin import UNKNOWN_USER, admin_path
+from keyturn.records.admin_directory import read_admin, read_directory
 from keyturn.records.codec import from_data, to_data
-from keyturn.records.denylist import GLANCES, require_allowed, require_running
+from keyturn.records.denylist import BLOCK_PATHS, require_allowed, require_running
 from keyturn.records.invite import Invite, not_active
 from keyturn.records.roster import read_rosters
 from keyturn.use_cases.audit_log import HEAD, system_writes
@@ -40,7 +40,7 @@ _ID_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Approvals:
+class ApproveInvite:
     """The use case behind `enrol`'s approvals; `quorum` is how many approve, where there are so many."""
 
     databases: Databases
@@ -61,23 +61,23 @@ class Approvals:
         control = self._control(event, intent)
         user = _seat(control, event, intent)
         invite_id = _invite_id(intent)
-        auth = self.databases.auth.get([paths.invite(invite_id), paths.ADMINS, admin_path(user or NOBODY)])
+        auth = self.databases.auth.get([paths.invite(invite_id), paths.ADMINS, admin_path(user or UNKNOWN_USER)])
         used_up = [] if control[paths.event(event.id)].exists else self._judged(event, intent, user, control)
         invite = self._approvable(intent, user, event.pubkey, auth)
         if not control[paths.event(event.id)].exists:
             self._consent(event, intent, user, control, used_up)
         if user not in invite.approvers:
-            invite = invite.approved(user, auth.read_time)
+            invite = invite.with_approval(user, auth.read_time)
             self.databases.auth.commit([
                 put(auth[paths.invite(invite_id)], to_data(invite)),
                 Check(admin_path(user), auth[admin_path(user)].version),
             ])  # fmt: skip
-        lacking = invite.still_needed(read_register(auth[paths.ADMINS]), self.quorum)
+        lacking = invite.missing_approvals(read_directory(auth[paths.ADMINS]), self.quorum)
         return {"invite": invite_id, "approvals": len(invite.approvals), "needed": len(invite.approvals) + lacking}
 
     def _control(self, event: Event, intent: Intent) -> Snapshot:
         wanted = [HEAD, paths.event(event.id), paths.roster(intent.group), *self.authoriser.reads(intent.proof)]
-        return self.databases.control.get([*wanted, *GLANCES])
+        return self.databases.control.get([*wanted, *BLOCK_PATHS])
 
     def _judged(self, event: Event, intent: Intent, user: str, control: Snapshot) -> list[Create]:
         require_fresh(event, control.read_time)
@@ -99,8 +99,8 @@ class Approvals:
             raise Conflict("invite_differs", "The invite is for somebody else, or for something else.")
         if user == invite.user:
             raise Forbidden("own_invite", "Nobody approves an invite of their own.")
-        admin = read_admin(auth[admin_path(user or NOBODY)])
-        if admin is None or not admin.holds(npub):
+        admin = read_admin(auth[admin_path(user or UNKNOWN_USER)])
+        if admin is None or not admin.may_act_with(npub):
             raise not_active()
         return invite
 

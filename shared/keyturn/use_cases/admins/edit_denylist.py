@@ -19,7 +19,7 @@ from keyturn.domain.errors import PolicyViolation
 from keyturn.ports.store import Delete, put
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
-from keyturn.records.denylist import Denied
+from keyturn.records.denylist import Denylists
 from keyturn.use_cases.audit_log import HEAD, system_writes
 from keyturn.use_cases.clients.administration import OPERATOR
 from keyturn.use_cases.optimistic import until_won
@@ -37,18 +37,18 @@ _IDS = {"users": "user", "npubs": "npub", "clients": "client_id"}
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class OperatorStop:
     """That everything is stopped: since when, and why."""
 
     since: datetime
     reason: str
 
 
-_T = TypeVar("_T", bound="Denied | Stop")
+_T = TypeVar("_T", bound="Denylists | OperatorStop")
 
 
 @dataclass(frozen=True, slots=True)
-class Deny:
+class EditDenylists:
     """The use cases behind `operator` that forbid and allow."""
 
     databases: Databases
@@ -60,45 +60,48 @@ class Deny:
         auth, control = (
             store.get([paths.DENIED, paths.STOPPED]) for store in (self.databases.auth, self.databases.control)
         )
-        kinds: tuple[tuple[str, type[Denied | Stop]], ...] = ((paths.DENIED, Denied), (paths.STOPPED, Stop))
+        kinds: tuple[tuple[str, type[Denylists | OperatorStop]], ...] = (
+            (paths.DENIED, Denylists),
+            (paths.STOPPED, OperatorStop),
+        )
         return all(_entity(auth[path], kind) == _entity(control[path], kind) for path, kind in kinds)
 
-    def denied(self) -> Denied:
+    def denied(self) -> Denylists:
         """Return the denylists of the store."""
-        return _entity(self.databases.control.get([paths.DENIED])[paths.DENIED], Denied) or Denied()
+        return _entity(self.databases.control.get([paths.DENIED])[paths.DENIED], Denylists) or Denylists()
 
-    def change(self, add: Denied, remove: Denied, reason: str) -> Denied:
+    def change(self, add: Denylists, remove: Denylists, reason: str) -> Denylists:
         """Add to the denylists and remove from them; the lists after. What is so already is no error.
 
         `InvalidRequest` for what is no id or key; `PolicyViolation` when they would be longer than MOST_DENIED.
         """
         wanted, unwanted = _checked(add), _checked(remove)
 
-        def changed(before: Denied | None, _now: datetime) -> tuple[Denied | None, list[Transition]]:
-            after = _changed(before or Denied(), wanted, unwanted)
-            return (after if _length(after) else None), [*_noted(before or Denied(), after, reason)]
+        def changed(before: Denylists | None, _now: datetime) -> tuple[Denylists | None, list[Transition]]:
+            after = _changed(before or Denylists(), wanted, unwanted)
+            return (after if _length(after) else None), [*_noted(before or Denylists(), after, reason)]
 
-        return until_won(lambda: self._write(paths.DENIED, Denied, changed), self.environment) or Denied()
+        return until_won(lambda: self._write(paths.DENIED, Denylists, changed), self.environment) or Denylists()
 
-    def stopped(self) -> Stop | None:
+    def stopped(self) -> OperatorStop | None:
         """Return the stop that stands, None while all runs."""
-        return _entity(self.databases.control.get([paths.STOPPED])[paths.STOPPED], Stop)
+        return _entity(self.databases.control.get([paths.STOPPED])[paths.STOPPED], OperatorStop)
 
-    def stop(self, reason: str) -> Stop | None:
+    def stop(self, reason: str) -> OperatorStop | None:
         """Stop everything (denials.py says what that is); the stop that stands, which may be an earlier one."""
 
-        def stopped(before: Stop | None, now: datetime) -> tuple[Stop | None, list[Transition]]:
-            return before or Stop(now, reason), [Transition("stop", OPERATOR, {}, reason=reason)]
+        def stopped(before: OperatorStop | None, now: datetime) -> tuple[OperatorStop | None, list[Transition]]:
+            return before or OperatorStop(now, reason), [Transition("stop", OPERATOR, {}, reason=reason)]
 
-        return until_won(lambda: self._write(paths.STOPPED, Stop, stopped), self.environment)
+        return until_won(lambda: self._write(paths.STOPPED, OperatorStop, stopped), self.environment)
 
     def start(self, reason: str) -> None:
         """Let everything go on; nothing happens if it does."""
 
-        def started(_before: Stop | None, _now: datetime) -> tuple[Stop | None, list[Transition]]:
+        def started(_before: OperatorStop | None, _now: datetime) -> tuple[OperatorStop | None, list[Transition]]:
             return None, [Transition("start", OPERATOR, {}, reason=reason)]
 
-        until_won(lambda: self._write(paths.STOPPED, Stop, started), self.environment)
+        until_won(lambda: self._write(paths.STOPPED, OperatorStop, started), self.environment)
 
     def _write(
         self, path: str, kind: type[_T], decide: Callable[[_T | None, datetime], tuple[_T | None, list[Transition]]]
@@ -118,34 +121,34 @@ def _entity(document: Document, kind: type[_T]) -> _T | None:
     return from_data(kind, document.data) if document.data else None
 
 
-def _replaced(document: Document, after: Denied | Stop | None) -> list[Write]:
+def _replaced(document: Document, after: Denylists | OperatorStop | None) -> list[Write]:
     if after is not None:
         return [put(document, to_data(after))]
     return [Delete(document.path, document.version)] if document.version else []
 
 
-def _checked(given: Denied) -> Denied:
+def _checked(given: Denylists) -> Denylists:
     users, clients = (tuple(map(identifier, names)) for names in (given.users, given.clients))
-    return Denied(users, tuple(map(npub_identifier, given.npubs)), clients)
+    return Denylists(users, tuple(map(npub_identifier, given.npubs)), clients)
 
 
-def _changed(before: Denied, add: Denied, remove: Denied) -> Denied:
+def _changed(before: Denylists, add: Denylists, remove: Denylists) -> Denylists:
     lists = zip(_lists(before), _lists(add), _lists(remove), strict=True)
-    after = Denied(*(tuple(sorted({*had, *added} - {*removed})) for had, added, removed in lists))
+    after = Denylists(*(tuple(sorted({*had, *added} - {*removed})) for had, added, removed in lists))
     if _length(after) > MOST_DENIED and _length(after) > _length(before):
         raise PolicyViolation("too_many_denied", "The denylists would be too long.")
     return after
 
 
-def _lists(denied: Denied) -> tuple[tuple[str, ...], ...]:
+def _lists(denied: Denylists) -> tuple[tuple[str, ...], ...]:
     return (denied.users, denied.npubs, denied.clients)
 
 
-def _length(denied: Denied) -> int:
+def _length(denied: Denylists) -> int:
     return sum(map(len, _lists(denied)))
 
 
-def _noted(before: Denied, after: Denied, reason: str) -> Iterator[Transition]:
+def _noted(before: Denylists, after: Denylists, reason: str) -> Iterator[Transition]:
     for name, called in _IDS.items():
         old, new = set(getattr(before, name)), set(getattr(after, name))
         changes: Iterable[tuple[str, str]] = [

@@ -20,13 +20,13 @@ from keyturn.domain.errors import Conflict, NotFound
 from keyturn.ports.store import Delete, put
 from keyturn.records import paths
 from keyturn.records.admin import AdminStatus, admin_path
-from keyturn.records.admin_directory import admin_writes, approvals_needed, read_admin, read_register
+from keyturn.records.admin_directory import admin_writes, approvals_needed, read_admin, read_directory
 from keyturn.records.codec import from_data, to_data
-from keyturn.records.invite import Invite, Purpose
-from keyturn.use_cases.admins.create_invite import INVITES_LAST, OPERATOR
+from keyturn.records.invite import Invite, InvitePurpose
+from keyturn.use_cases.admins.create_invite import INVITE_LIFETIME, OPERATOR
 from keyturn.use_cases.audit_log import HEAD, system_writes
 from keyturn.use_cases.audit_log_once import announce_once
-from keyturn.use_cases.groups.remove_user import Leaving
+from keyturn.use_cases.groups.remove_user import Departure
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Data, Databases, Document, Snapshot
     from keyturn.records.admin import Admin
-    from keyturn.use_cases.groups.remove_user import Removed, RemoveUser
+    from keyturn.use_cases.groups.remove_user import RemovalResult, RemoveUser
 
 _ACTIONS = {AdminStatus.SUSPENDED: "suspend_admin", AdminStatus.REMOVED: "remove_admin"}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ManageAdmins:
     """The use cases behind `operator`'s admins; `quorum` is how many approve a return, where there are so many."""
 
     databases: Databases
@@ -52,16 +52,16 @@ class Standing:
 
     def admins(self) -> list[Admin]:
         """Return all admins there ever were, by user."""
-        register = read_register(self.databases.auth.get([paths.ADMINS])[paths.ADMINS])
+        register = read_directory(self.databases.auth.get([paths.ADMINS])[paths.ADMINS])
         wanted = [admin_path(found.user) for found in register.admins] if register else []
         found = self.databases.auth.get(sorted(wanted)).documents.values() if wanted else ()
         return [admin for document in found if (admin := read_admin(document)) is not None]
 
-    def suspend(self, user: str) -> Removed:
+    def suspend(self, user: str) -> RemovalResult:
         """Stop an admin until they are resumed; what it came to. `NotFound`, or `Conflict` for who was removed."""
         return self._stop(identifier(user), AdminStatus.SUSPENDED)
 
-    def remove(self, user: str) -> Removed:
+    def remove(self, user: str) -> RemovalResult:
         """Stop an admin for good; what it came to. `NotFound` for an unknown one."""
         return self._stop(identifier(user), AdminStatus.REMOVED)
 
@@ -69,21 +69,21 @@ class Standing:
         """Let a suspended admin act again; None once it is done, else the id of what another admin has to approve."""
         return until_won(lambda: self._resume(identifier(user)), self.environment)
 
-    def revoke(self, user: str, npubs: Sequence[str]) -> Removed:
+    def revoke(self, user: str, npubs: Sequence[str]) -> RemovalResult:
         """Take devices from an admin, for good; what it came to. `NotFound` for keys that were never theirs."""
         named = frozenset(map(npub_identifier, npubs))
         until_won(lambda: self._unregister(identifier(user), named), self.environment)
-        leaving = Leaving(user, for_good=True, action="revoke_device", npubs=named, because="a device was revoked")
+        leaving = Departure(user, for_good=True, action="revoke_device", npubs=named, because="a device was revoked")
         return self.leave.everywhere(leaving)
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
-    def _stop(self, user: str, status: AdminStatus) -> Removed:
+    def _stop(self, user: str, status: AdminStatus) -> RemovalResult:
         until_won(lambda: self._unprove(user, status), self.environment)
         until_won(lambda: self._bar(user, status), self.environment)
         for_good = status is AdminStatus.REMOVED
         return self.leave.everywhere(
-            Leaving(user, for_good=for_good, action=_ACTIONS[status], because=f"a recipient was {status.value}")
+            Departure(user, for_good=for_good, action=_ACTIONS[status], because=f"a recipient was {status.value}")
         )
 
     def _unprove(self, user: str, status: AdminStatus) -> None:
@@ -94,7 +94,7 @@ class Standing:
             self.databases.auth.commit(admin_writes(snapshot, replace(admin, status=status)))
 
     def _bar(self, user: str, status: AdminStatus) -> None:
-        path = paths.standing(user)
+        path = paths.suspension(user)
         snapshot = self.databases.control.get([HEAD, path])
         known = snapshot[path].data
         if known is not None and known["status"] == status.value:
@@ -139,7 +139,7 @@ class Standing:
         return None
 
     def _reinstate(self, snapshot: Snapshot, admin: Admin) -> str | None:
-        register = read_register(snapshot[paths.ADMINS])
+        register = read_directory(snapshot[paths.ADMINS])
         if register is not None and not register.others(admin.user):
             needed = 0  # nobody is there to approve: else the last two, suspended, would lock everybody out
         else:
@@ -162,10 +162,10 @@ class Standing:
         if known is not None and known.expires_at > snapshot.read_time:
             return known
         now = snapshot.read_time
-        return Invite(user, "", "", Purpose.RESUME, needed, now, now + INVITES_LAST)
+        return Invite(user, "", "", InvitePurpose.RESUME, needed, now, now + INVITE_LIFETIME)
 
     def _unbar(self, user: str) -> None:
-        path = paths.standing(user)
+        path = paths.suspension(user)
         snapshot = self.databases.control.get([HEAD, path])
         version = snapshot[path].version
         if version is None:

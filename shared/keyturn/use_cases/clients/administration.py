@@ -17,7 +17,7 @@ from keyturn.records.codec import from_data, to_data
 from keyturn.records.roster import Roster
 from keyturn.records.salt import salt_writes
 from keyturn.use_cases.audit_log import HEAD, system_writes
-from keyturn.use_cases.groups.maintenance import UPKEEP_EVERY
+from keyturn.use_cases.groups.maintenance import MAINTENANCE_INTERVAL
 from keyturn.use_cases.groups.message_log import GroupLog
 from keyturn.use_cases.optimistic import until_won
 
@@ -106,13 +106,13 @@ class Operate:
         if snapshot[paths.group(group_id)].exists:
             raise Conflict("group_exists", "There is a group of that id.")
         now = snapshot.read_time
-        log = GroupLog.founded(self.groups, snapshot[paths.group(group_id)], now)
+        log = GroupLog.create(self.groups, snapshot[paths.group(group_id)], now)
         created = Transition("create_group", OPERATOR, {"group_id": group_id}, after={"epoch": log.session.epoch})
         self.databases.control.commit(
             [
                 *log.writes(),
                 Create(paths.roster(group_id), to_data(Roster(group_id))),
-                Create(paths.upkeep(group_id), {"group_id": group_id, "due_at": now + UPKEEP_EVERY}),
+                Create(paths.maintenance(group_id), {"group_id": group_id, "due_at": now + MAINTENANCE_INTERVAL}),
                 *system_writes(snapshot, [created], now, self.clients.banner),
             ]
         )

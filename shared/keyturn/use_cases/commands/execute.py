@@ -20,7 +20,7 @@ from keyturn.ports.store import Snapshot, put
 from keyturn.proofs.nostr import open_event
 from keyturn.records import paths
 from keyturn.records.codec import from_data
-from keyturn.records.denylist import GLANCES, denied, is_denied, require_running
+from keyturn.records.denylist import BLOCK_PATHS, denied, is_denied, require_running
 from keyturn.records.roster import read_rosters
 from keyturn.use_cases.commands import requester_limits as limits
 from keyturn.use_cases.commands.acknowledgement import acknowledgement
@@ -84,7 +84,7 @@ class AcceptEvent:
         return self._carry_out(event, intent, actor, reading, lambda answer, now: [*carried(answer, now), *used_up])
 
     def _read(self, event: Event, intent: Intent, roster: Roster | None) -> Reading:
-        also = [*_also(event, intent), *self.authoriser.reads(intent.proof), *GLANCES]
+        also = [*_also(event, intent), *self.authoriser.reads(intent.proof), *BLOCK_PATHS]
         if roster is not None:
             shards = limits.shards(roster, event.pubkey) if intent.action in ROTATIONS else []
             groups = (roster.group_id, *roster.beside)
@@ -178,7 +178,7 @@ def _requester(event: Event, intent: Intent, reading: Reading) -> str | None:
 
 def _rested_on(event: Event, intent: Intent, reading: Reading) -> Reading:
     """Return the reading without what was only glanced at: no commit rests on it (denials.py, limits.py)."""
-    glanced = {*GLANCES, *limits.only_glanced_at(_requester(event, intent, reading), event.id)}
+    glanced = {*BLOCK_PATHS, *limits.only_glanced_at(_requester(event, intent, reading), event.id)}
     documents = {path: item for path, item in reading.snapshot.documents.items() if path not in glanced}
     return replace(reading, snapshot=Snapshot(documents, reading.now))
 

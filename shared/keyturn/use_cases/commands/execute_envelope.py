@@ -21,7 +21,7 @@ from keyturn.proofs.strict_json import load_object
 from keyturn.records import paths
 from keyturn.use_cases.audit_log import system_writes
 from keyturn.use_cases.commands.token_bucket import Buckets
-from keyturn.use_cases.groups.membership import Membership, wanted
+from keyturn.use_cases.groups.membership import Membership, membership_paths
 from keyturn.use_cases.groups.message_log import ENVELOPE
 from keyturn.use_cases.optimistic import until_won
 from keyturn.use_cases.signed_events import ANSWERS_LAST
@@ -56,12 +56,12 @@ class AcceptEnvelope:
         return until_won(lambda: self._attempt(event, group_id, message), self.accept_event.environment)
 
     def _attempt(self, event: Event, group_id: str, message: bytes) -> Data:
-        snapshot = self._store.get([*wanted(group_id), paths.event(event.id)])
+        snapshot = self._store.get([*membership_paths(group_id), paths.event(event.id)])
         answered = snapshot[paths.event(event.id)].data
         if answered is not None:
             return cast("Data", answered["answer"])
         self.buckets.take(group_id, snapshot.read_time)
-        membership = Membership.opened(self.groups, group_id, snapshot)
+        membership = Membership.open(self.groups, group_id, snapshot)
         received = self._received(membership, message)
         if received.plaintext is None:
             return self._updated(membership, event, message, received.npub)
@@ -87,8 +87,8 @@ class AcceptEnvelope:
 
     def _updated(self, membership: Membership, event: Event, message: bytes, npub: str) -> Data:
         log = membership.log
-        log.say("commit", message)
-        membership.renewed(npub)
+        log.append("commit", message)
+        membership.note_key_update(npub)
         answer: Data = {"group_id": log.group_id, "epoch": log.session.epoch, "index": log.next_index - 1}
         stored: Data = {"answer": answer, "expires_at": log.now + ANSWERS_LAST}
         membership.also.append(put(membership.snapshot[paths.event(event.id)], stored))

@@ -24,7 +24,7 @@ from keyturn.records import paths
 from keyturn.records.client_document import group_key
 from keyturn.records.denylist import require_running
 from keyturn.use_cases.distribution.batch_leader import WaitingRoom
-from keyturn.use_cases.groups.membership import require_thawed
+from keyturn.use_cases.groups.membership import require_not_frozen
 from keyturn.use_cases.groups.message_log import GroupLog
 from keyturn.use_cases.optimistic import until_won
 from keyturn.verifier.matching import matches
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Document, Snapshot
     from keyturn.use_cases.client_repository import Clients, Reading
     from keyturn.use_cases.distribution.batch_leader import Waiting
-    from keyturn.use_cases.groups.relay_outbox import PublishLog
+    from keyturn.use_cases.groups.relay_outbox import PublishOutbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Distribute:
     groups: Groups
     mac_key: MacKey
     environment: Environment
-    publish_log: PublishLog | None = None
+    publish_log: PublishOutbox | None = None
     """What is sent goes to relays, too, once its commit is won; None where settings name none."""
 
     def __call__(self, client_id: str, rotation_id: str) -> bool:
@@ -91,13 +91,13 @@ class Distribute:
 
     def _send(self, sending: Sequence[Sending]) -> None:
         snapshot = sending[0].reading.snapshot
-        require_thawed(snapshot)
+        require_not_frozen(snapshot)
         require_running(snapshot)
         documents = _documents(snapshot, sending[0].rotation)
-        logs = [GroupLog.opened(self.groups, document, snapshot.read_time) for document in documents]
+        logs = [GroupLog.open(self.groups, document, snapshot.read_time) for document in documents]
         for log in logs:
             # The notices' epoch comes from a commit secret that exists in memory only (mls.md, "Stores remember").
-            log.say("commit", log.session.update())
+            log.append("commit", log.session.update())
         decided = [(item.reading, self._decided(item, logs)) for item in sending]
         self.clients.commit_together(decided, also=[write for log in logs for write in log.writes()])
         if self.publish_log is not None:
@@ -142,7 +142,7 @@ def _tell(item: Sending, version: Version, secret: str, logs: Sequence[GroupLog]
     for log in logs:
         message_id = log.next_id if log.group_id == item.rotation.mls_group else message_id
         notice = _notice(item.reading.now, item.rotation, version, secret, log)
-        log.say("notice", log.session.encrypt(json.dumps(notice).encode("utf-8")), item.rotation.rotation_id)
+        log.append("notice", log.session.encrypt(json.dumps(notice).encode("utf-8")), item.rotation.rotation_id)
     return message_id
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.records import paths
 from keyturn.records.admin import admin_path
-from keyturn.records.admin_directory import read_admin, read_register
+from keyturn.records.admin_directory import read_admin, read_directory
 from keyturn.use_cases.doctor.findings import Finding
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from keyturn.ports.store import Document, Snapshot, Store
     from keyturn.records.admin import Admin
-    from keyturn.records.admin_directory import Listed
+    from keyturn.records.admin_directory import AdminEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class AdminDocuments:
 
 def read_admin_documents(auth: Store, register: Document) -> AdminDocuments:
     """Return what the register leads to."""
-    known = read_register(register)
+    known = read_directory(register)
     records = auth.get([admin_path(found.user) for found in known.admins] if known else [])
     admins = [admin for document in records.documents.values() if (admin := read_admin(document))]
     keys = auth.get(dict.fromkeys(paths.npub(device.npub) for admin in admins for device in admin.devices))
@@ -44,7 +44,7 @@ def read_admin_documents(auth: Store, register: Document) -> AdminDocuments:
 
 def admin_findings(found: AdminDocuments) -> Iterator[Finding]:
     """Yield what is wrong with admins."""
-    register = read_register(found.register)
+    register = read_directory(found.register)
     for listed in register.admins if register else ():
         path = admin_path(listed.user)
         admin = read_admin(found.records[path])
@@ -56,7 +56,7 @@ def admin_findings(found: AdminDocuments) -> Iterator[Finding]:
             yield from _device_findings(found, admin)
 
 
-def _says_the_same(listed: Listed, admin: Admin) -> bool:
+def _says_the_same(listed: AdminEntry, admin: Admin) -> bool:
     return (listed.user, listed.subject, listed.status) == (admin.user, admin.subject, admin.status)
 
 

@@ -18,7 +18,7 @@ from keyturn.proofs import receipts
 from keyturn.records import paths
 from keyturn.records.client_document import live_data
 from keyturn.records.codec import from_data
-from keyturn.records.retention import RETENTION, forgotten
+from keyturn.records.retention import RETENTION, may_be_deleted
 from keyturn.use_cases.doctor.audit_checks import chain_findings, replay_findings
 from keyturn.use_cases.doctor.findings import Finding, last_segment, thawed
 from keyturn.verifier.matching import resembles
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from keyturn.ports.keys import MacKey
     from keyturn.ports.store import Data, Document
 
-NOTICES_LAST = timedelta(days=7)
+NOTICE_RETENTION = timedelta(days=7)
 """How long after its rotation's end a notice stays in the log (protocol.md §3)."""
 _HASH_BYTES = 32
 _NO_SECRETS = frozenset({"secret_hash", "receipt_key"})
@@ -149,7 +149,7 @@ def _rotation_sentences(
     if version.rotation_id != rotation.rotation_id:
         yield "a rotation and the version that it made name each other differently"
     old = rotation.old_version
-    if old is not None and old not in state.versions and not forgotten(rotation.created_at, found.now):
+    if old is not None and old not in state.versions and not may_be_deleted(rotation.created_at, found.now):
         yield "the version that a rotation was to replace is missing"
     if rotation.outcome in {Outcome.PROMOTED, Outcome.ROLLED_BACK} and not _promoted_in_time(rotation):
         yield "a rotation was promoted before its time or its quorum"
@@ -167,7 +167,7 @@ def _promoted_in_time(rotation: Rotation) -> bool:
 
 def _was_sent(found: ClientDocuments, rotation: Rotation) -> bool:
     notice, ended = found.notices[rotation.rotation_id].data, rotation.completed_at
-    may_be_gone = ended is not None and ended + NOTICES_LAST <= found.now
+    may_be_gone = ended is not None and ended + NOTICE_RETENTION <= found.now
     sent_at = to_milliseconds(cast("datetime", rotation.distributed_at))
     if sent_at <= found.refounded.get(rotation.mls_group, -1):  # it went with the log that was before
         return True

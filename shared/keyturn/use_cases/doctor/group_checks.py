@@ -48,7 +48,7 @@ class GroupDocuments:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupExaminer:
+class GroupChecks:
     """Examines groups as the service member sees them."""
 
     groups: Groups

@@ -10,22 +10,22 @@ from keyturn.domain.errors import Conflict
 from keyturn.ports.store import LostRace, put
 from keyturn.records import paths
 from keyturn.records.admin import AdminStatus, admin_path
-from keyturn.records.admin_directory import admin_writes, read_admin, read_register, removal_of
+from keyturn.records.admin_directory import admin_writes, read_admin, read_directory, removal_version
 from keyturn.records.codec import to_data
-from keyturn.records.denylist import GLANCES, require_allowed, require_running
-from keyturn.records.invite import Purpose, bad_invite, not_active, read_invite, require_approved
+from keyturn.records.denylist import BLOCK_PATHS, require_allowed, require_running
+from keyturn.records.invite import InvitePurpose, bad_invite, not_active, read_invite, require_approved
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.ports.store import Document, Snapshot, Store, Write
     from keyturn.records.admin import Admin, AdminDevice
-    from keyturn.records.admin_directory import Register
+    from keyturn.records.admin_directory import AdminDirectory
     from keyturn.records.invite import Invite
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class InviteContext:
     """A living invite, the device that holds it, and whom it is for."""
 
     invite_id: str
@@ -45,9 +45,9 @@ class Desk:
         return read_admin(self.snapshot[admin_path(self.invite.user)])
 
     @property
-    def register(self) -> Register | None:
+    def register(self) -> AdminDirectory | None:
         """All admins."""
-        return read_register(self.snapshot[paths.ADMINS])
+        return read_directory(self.snapshot[paths.ADMINS])
 
     @property
     def key(self) -> Document:
@@ -58,7 +58,7 @@ class Desk:
     def subject(self) -> str:
         """Return the identity provider's id that the ID token must be of."""
         known = self.admin
-        return self.invite.subject if known is None or self.invite.purpose is Purpose.JOIN else known.subject
+        return self.invite.subject if known is None or self.invite.purpose is InvitePurpose.JOIN else known.subject
 
     def registered(self, npub: str, kind: str, device_id: str) -> AdminDevice | None:
         """Return the registered device that this is, if it is one."""
@@ -91,24 +91,24 @@ class Desk:
         if known is not None and known.status is not AdminStatus.ACTIVE:
             raise not_active()
         other = kept is not None and (kept.device.npub != self.npub or kept.confirmed_at is None)
-        if other or known is None or not known.holds(self.npub) or self.invite.purpose is Purpose.TOTP:
+        if other or known is None or not known.may_act_with(self.npub) or self.invite.purpose is InvitePurpose.TOTP:
             raise not_registered()
 
     def _require_standing(self) -> None:
         known = self.admin
-        if self.invite.purpose is not Purpose.JOIN:
+        if self.invite.purpose is not InvitePurpose.JOIN:
             if known is None or known.status is not AdminStatus.ACTIVE:
                 raise not_active()
         elif known is not None and known.status is AdminStatus.SUSPENDED:
             raise not_active()
-        elif self.invite.removal != removal_of(self.snapshot[admin_path(self.invite.user)]):
+        elif self.invite.removal != removal_version(self.snapshot[admin_path(self.invite.user)]):
             raise bad_invite()  # of before they were removed: nobody meant it to bring them back
         elif known is not None and known.status is AdminStatus.ACTIVE and known.devices:
             raise already_registered()
 
 
 @dataclass(frozen=True, slots=True)
-class OpenDesk:
+class ReadInviteContext:
     """Opens the desk for an invite; `quorum` is how many approve, where there are so many."""
 
     auth: Store
@@ -116,17 +116,19 @@ class OpenDesk:
     denied: frozenset[str] = field(default=frozenset())
     """Users and npubs that the settings deny; the store's own denylists are looked at besides."""
 
-    def __call__(self, code: str, npub: str) -> Desk:
+    def __call__(self, code: str, npub: str) -> InviteContext:
         """Return what there is; `Forbidden` for a code that leads nowhere, `LostRace` if the invite moves."""
         path = paths.invite(invite_id(code))
         first = self.auth.get([path])
         user = read_invite(first[path], first.read_time).user
-        snapshot = self.auth.get([path, paths.ADMINS, admin_path(user), paths.npub(npub), *GLANCES])
+        snapshot = self.auth.get([path, paths.ADMINS, admin_path(user), paths.npub(npub), *BLOCK_PATHS])
         if snapshot[path].version != first[path].version:
             raise LostRace("an invite changed between two reads")
         require_running(snapshot)
         require_allowed(snapshot, self.denied, user, npub)
-        return Desk(invite_id(code), npub, read_invite(snapshot[path], snapshot.read_time), snapshot, self.quorum)
+        return InviteContext(
+            invite_id(code), npub, read_invite(snapshot[path], snapshot.read_time), snapshot, self.quorum
+        )
 
 
 def not_registered() -> Conflict:

@@ -19,9 +19,9 @@ from keyturn.ports.groups import GroupError
 from keyturn.ports.store import Check, LostRace, put
 from keyturn.proofs.nostr import open_event
 from keyturn.records import paths
-from keyturn.records.admin import NOBODY, admin_path
+from keyturn.records.admin import UNKNOWN_USER, admin_path
 from keyturn.records.admin_directory import read_admin
-from keyturn.records.denylist import GLANCES, require_allowed, require_running
+from keyturn.records.denylist import BLOCK_PATHS, require_allowed, require_running
 from keyturn.records.invite import bad_invite, not_active
 from keyturn.records.roster import read_rosters
 from keyturn.use_cases.commands.parse import agree
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
     from keyturn.ports.groups import Groups, KeyPackage
     from keyturn.ports.store import Data, Databases, Document, Write
     from keyturn.proofs.nostr import Event
-    from keyturn.use_cases.enrolment.invite_context import OpenDesk
+    from keyturn.use_cases.enrolment.invite_context import ReadInviteContext
 
 
 @dataclass(frozen=True, slots=True)
-class Enrol:
+class JoinGroup:
     """The use case behind `enrol`."""
 
     databases: Databases
     groups: Groups
     environment: Environment
     banner: str = ""
-    open_desk: OpenDesk | None = None
+    read_context: ReadInviteContext | None = None
     """None where nobody is asked to prove anything."""
     denied: frozenset[str] = field(default=frozenset())
     """Users and npubs that the settings deny."""
@@ -58,7 +58,7 @@ class Enrol:
         """Add a device to the group that its invite names; the same code and key package get the same answer."""
         return until_won(lambda: self._join(code, _key_package_event(event)), self.environment)
 
-    def again(self, group_id: str, event: Mapping[str, object]) -> Data:
+    def rejoin(self, group_id: str, event: Mapping[str, object]) -> Data:
         """Give a known device a new leaf for a fresh key package: it lost its way, or was silent for too long."""
         return until_won(lambda: self._rejoin(identifier(group_id), _key_package_event(event)), self.environment)
 
@@ -82,9 +82,9 @@ class Enrol:
 
     def _registered(self, code: str, read: Document, npub: str) -> Sequence[Write]:
         """Return what the invite's commit rests on besides; refused unless the device was registered and approved."""
-        if self.open_desk is None:
+        if self.read_context is None:
             return ()
-        desk = self.open_desk(code, npub)
+        desk = self.read_context(code, npub)
         if desk.snapshot[read.path].version != read.version:
             raise LostRace("an invite changed between two reads")
         desk.require_registered()
@@ -108,10 +108,10 @@ class Enrol:
         return self._answer(membership, answered, known.user, offered, event)
 
     def _require_active(self, user: str, npub: str) -> None:
-        if self.open_desk is None:
+        if self.read_context is None:
             return
         admin = read_admin(self.databases.auth.get([admin_path(user)])[admin_path(user)])
-        if admin is None or not admin.holds(npub):
+        if admin is None or not admin.may_act_with(npub):
             raise not_active()
 
     def _offered(self, event: Event, now: datetime) -> KeyPackage:
@@ -125,8 +125,8 @@ class Enrol:
         return offered
 
     def _open(self, group_id: str, user: str, offered: KeyPackage) -> tuple[Membership, str]:
-        path, standing = paths.welcome(offered.reference), paths.standing(user or NOBODY)
-        also = [path, standing, *GLANCES]
+        path, standing = paths.welcome(offered.reference), paths.suspension(user or UNKNOWN_USER)
+        also = [path, standing, *BLOCK_PATHS]
         membership = open_membership(self.databases.control, self.groups, group_id, also=also)
         require_running(membership.snapshot)
         require_allowed(membership.snapshot, self.denied, user, offered.npub)
@@ -145,7 +145,7 @@ class Enrol:
         event: Event,
         invite: Sequence[Write] = (),
     ) -> Data:
-        welcome = answered or membership.admit(user, offered, event)
+        welcome = answered or membership.add_device(user, offered, event)
         if invite:  # not before the Welcome is made: a key package that is refused takes no invite
             self.databases.auth.commit(invite)
         if not answered:

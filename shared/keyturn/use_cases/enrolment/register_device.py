@@ -22,8 +22,8 @@ from keyturn.proofs.statement import RegistrationStatement
 from keyturn.proofs.totp import SEED_BYTES, matching_step, provisioning_uri
 from keyturn.records import paths
 from keyturn.records.admin import Admin, AdminDevice, AdminStatus, challenge_path, seal_seed, unseal_seed
-from keyturn.records.invite import Purpose, Registration, bad_invite
-from keyturn.use_cases.admin_proof.challenge import LIFETIME, refused
+from keyturn.records.invite import InvitePurpose, Registration, bad_invite
+from keyturn.use_cases.admin_proof.challenge import CHALLENGE_LIFETIME, challenge_refused
 from keyturn.use_cases.admin_proof.prove import require_unlocked
 from keyturn.use_cases.audit_log import HEAD
 from keyturn.use_cases.audit_log_once import announced_path, announced_writes
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from keyturn.ports.identity import Identity
     from keyturn.ports.keys import Sealer
     from keyturn.ports.store import Data, Databases, Write
-    from keyturn.use_cases.admin_proof.challenge import Challenges
-    from keyturn.use_cases.enrolment.invite_context import Desk, OpenDesk
+    from keyturn.use_cases.admin_proof.challenge import ChallengeIssuer
+    from keyturn.use_cases.enrolment.invite_context import InviteContext, ReadInviteContext
     from keyturn.use_cases.refusal_log import Refusals
 
 ISSUER = "keyturn"
@@ -47,7 +47,7 @@ ISSUER = "keyturn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offered:
+class RegistrationRequest:
     """What a device shows to be registered; `npub` has signed the request that carries it."""
 
     npub: str
@@ -60,12 +60,12 @@ class Offered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Register:
+class RegisterDevice:
     """The use cases behind `enrol`'s registration; `service` is the base URL."""
 
     databases: Databases
-    open_desk: OpenDesk
-    challenges: Challenges
+    read_context: ReadInviteContext
+    challenges: ChallengeIssuer
     identity: Identity
     attestations: Mapping[str, Attestation]
     sealer: Sealer = field(repr=False)
@@ -74,7 +74,7 @@ class Register:
     service: str
     banner: str = ""
 
-    def __call__(self, offered: Offered) -> Data:
+    def __call__(self, offered: RegistrationRequest) -> Data:
         """Return the invited user, the purpose, and the otpauth URI of a new TOTP, if one was made; any `Refusal`."""
         return until_won(lambda: self._register(offered), self.environment)
 
@@ -84,52 +84,52 @@ class Register:
 
     # --- registration ------------------------------------------------------------------------------------------------
 
-    def _register(self, offered: Offered) -> Data:
-        desk = self.open_desk(offered.code, offered.npub)
+    def _register(self, offered: RegistrationRequest) -> Data:
+        desk = self.read_context(offered.code, offered.npub)
         desk.require_open()
         nonce = self.challenges.nonce(offered.challenge, desk.now)
         used = self.databases.auth.get([challenge_path(nonce)])[challenge_path(nonce)]
         if used.exists:
-            raise refused()
+            raise challenge_refused()
         key = self._device(offered, desk)
         missing = self._missing(offered, desk, key)
         if missing or key is None:
             self._refuse(desk, missing)
         return self._keep(desk, AdminDevice(offered.npub, key), nonce)
 
-    def _missing(self, offered: Offered, desk: Desk, key: DeviceKey | None) -> tuple[Missing, ...]:
+    def _missing(self, offered: RegistrationRequest, desk: InviteContext, key: DeviceKey | None) -> tuple[Missing, ...]:
         held = {Missing.IDENTITY: self._subject(offered, desk) == desk.subject, Missing.DEVICE: key is not None}
         return tuple(factor for factor, holds in held.items() if not holds)
 
-    def _subject(self, offered: Offered, desk: Desk) -> str | None:
+    def _subject(self, offered: RegistrationRequest, desk: InviteContext) -> str | None:
         try:
             return self.identity.subject(offered.id_token, desk.now)
         except IdentityRefused:
             return None
 
-    def _device(self, offered: Offered, desk: Desk) -> DeviceKey | None:
+    def _device(self, offered: RegistrationRequest, desk: InviteContext) -> DeviceKey | None:
         """Return the device that the evidence vouches for; for a new TOTP, one that is registered asserts itself."""
         statement = RegistrationStatement(
             service=self.service, challenge=offered.challenge, npub=offered.npub, invite=desk.invite_id
         ).to_bytes()
         attestation = self.attestations.get(offered.device_kind)
         known = desk.registered(offered.npub, offered.device_kind, offered.device_id)
-        if attestation is None or (known is None and desk.invite.purpose is Purpose.TOTP):
+        if attestation is None or (known is None and desk.invite.purpose is InvitePurpose.TOTP):
             return None
         try:
-            if known is None or desk.invite.purpose is not Purpose.TOTP:
+            if known is None or desk.invite.purpose is not InvitePurpose.TOTP:
                 return attestation.register(offered.evidence, statement, desk.now)
             return replace(known.key, counter=attestation.check(offered.evidence, statement, known.key, desk.now))
         except AttestationRefused:
             return None
 
-    def _keep(self, desk: Desk, device: AdminDevice, nonce: str) -> Data:
+    def _keep(self, desk: InviteContext, device: AdminDevice, nonce: str) -> Data:
         user, purpose = desk.invite.user, desk.invite.purpose
-        seed = None if purpose is Purpose.DEVICE else self.environment.random(SEED_BYTES)
+        seed = None if purpose is InvitePurpose.DEVICE else self.environment.random(SEED_BYTES)
         sealed = None if seed is None else seal_seed(self.sealer, user, seed)
         kept = replace(desk.invite, registration=Registration(device, sealed))
-        risen = desk.writes(desk.admin.with_device(device)) if purpose is Purpose.TOTP and desk.admin else []
-        used: Data = {"user": user, "expires_at": desk.now + LIFETIME * 2}
+        risen = desk.writes(desk.admin.with_device(device)) if purpose is InvitePurpose.TOTP and desk.admin else []
+        used: Data = {"user": user, "expires_at": desk.now + CHALLENGE_LIFETIME * 2}
         self.databases.auth.commit([desk.put(kept), *risen, Create(challenge_path(nonce), used)])
         uri = None if seed is None else provisioning_uri(seed, user, ISSUER)
         return {"user": user, "purpose": purpose.value, "totp": uri}
@@ -137,65 +137,65 @@ class Register:
     # --- confirmation ------------------------------------------------------------------------------------------------
 
     def _confirm(self, code: str, npub: str, totp: str) -> Data:
-        desk = self.open_desk(code, npub)
+        desk = self.read_context(code, npub)
         kept = desk.invite.registration
         if kept is None or kept.device.npub != npub:
             raise not_registered()
         if kept.confirmed_at is not None and desk.admin is not None:
             return {"user": desk.invite.user, "status": desk.admin.status.value}
         desk.require_open()
-        if desk.invite.purpose is Purpose.TOTP and not (desk.admin and desk.admin.holds(npub)):
+        if desk.invite.purpose is InvitePurpose.TOTP and not (desk.admin and desk.admin.may_act_with(npub)):
             raise not_registered()  # the device that showed itself was revoked since
         step = self._step(desk, kept, totp)
         if step is None:
-            self.databases.auth.commit([desk.put(desk.invite.missed())])
+            self.databases.auth.commit([desk.put(desk.invite.with_wrong_code())])
             self._refuse(desk, (Missing.PRESENCE,))
         admin = _confirmed(desk, kept).accepted(step)
         self._announce(desk, npub)
         self.databases.auth.commit([*desk.writes(admin), *self._known(desk, kept)])
         return {"user": admin.user, "status": admin.status.value}
 
-    def _step(self, desk: Desk, kept: Registration, totp: str) -> int | None:
+    def _step(self, desk: InviteContext, kept: Registration, totp: str) -> int | None:
         admin = _confirmed(desk, kept)
         if kept.totp_sealed is None:  # the admin's own TOTP goes on, and so does its lockout
             require_unlocked(admin, desk.now)
         return matching_step(unseal_seed(self.sealer, admin), totp, desk.now, admin.last_step)
 
-    def _known(self, desk: Desk, kept: Registration) -> list[Write]:
+    def _known(self, desk: InviteContext, kept: Registration) -> list[Write]:
         confirmed = replace(kept, totp_sealed=None, confirmed_at=desk.now)  # the seed has its place now, and one only
         invite = desk.put(replace(desk.invite, registration=confirmed))
         return [invite, put(desk.key, {"user": desk.invite.user})]
 
-    def _announce(self, desk: Desk, npub: str) -> None:
+    def _announce(self, desk: InviteContext, npub: str) -> None:
         done = Transition(
             f"register_{desk.invite.purpose.value}",
             desk.invite.user,
             {"user": desk.invite.user, "npub": npub, "group_id": desk.invite.group_id, "invite": desk.invite_id},
         )
         path = announced_path(done.action, (desk.invite_id, npub))
-        standing = paths.standing(desk.invite.user)
+        standing = paths.suspension(desk.invite.user)
         control = self.databases.control
         snapshot = control.get([HEAD, path, standing])
         said = [] if snapshot[path].exists else announced_writes(snapshot, path, done, self.banner)
         # Who was removed and is invited anew gets leaves again; whether they are an admin, the next commit says.
         barred = snapshot[standing].version
-        anew = [Delete(standing, barred)] if barred is not None and desk.invite.purpose is Purpose.JOIN else []
+        anew = [Delete(standing, barred)] if barred is not None and desk.invite.purpose is InvitePurpose.JOIN else []
         if said or anew:
             control.commit([*said, *anew])
 
-    def _refuse(self, desk: Desk, missing: tuple[Missing, ...]) -> NoReturn:
+    def _refuse(self, desk: InviteContext, missing: tuple[Missing, ...]) -> NoReturn:
         act = Act(desk.npub, desk.invite.group_id, "", desk.invite_id)
         self.refusals.keep(act, desk.invite.user, missing, desk.now)
         raise ProofRefused(*missing)
 
 
-def _confirmed(desk: Desk, kept: Registration) -> Admin:
+def _confirmed(desk: InviteContext, kept: Registration) -> Admin:
     """Return the admin whom a confirmed registration makes; for a new TOTP no step was used yet."""
     known = desk.admin
-    if desk.invite.purpose is Purpose.DEVICE and known is not None:
+    if desk.invite.purpose is InvitePurpose.DEVICE and known is not None:
         return known.with_device(kept.device)
     if kept.totp_sealed is None:
         raise bad_invite()
-    if desk.invite.purpose is Purpose.TOTP and known is not None:
+    if desk.invite.purpose is InvitePurpose.TOTP and known is not None:
         return replace(known, totp_sealed=kept.totp_sealed, last_step=0)
     return Admin(desk.invite.user, desk.subject, AdminStatus.ACTIVE, (kept.device,), kept.totp_sealed)

@@ -40,7 +40,7 @@ class Freeze:
     environment: Environment
     banner: str = ""
 
-    def frozen_because(self) -> str:
+    def freeze_reason(self) -> str:
         """Return `copied` or `restored`, or nothing if the store is not frozen."""
         data = self.store.get([paths.FROZEN])[paths.FROZEN].data
         return cast("str", data["because"]) if data else ""
@@ -59,9 +59,9 @@ class Freeze:
 
     def thaw(self) -> Sequence[str]:
         """Found all groups anew and let things be sent again; the groups. May be repeated after it died half way."""
-        if not self.frozen_because():
+        if not self.freeze_reason():
             return []
-        known = scan(self.store, Query(paths.UPKEEP, order_by="due_at", limit=PAGE))
+        known = scan(self.store, Query(paths.MAINTENANCE, order_by="due_at", limit=PAGE))
         groups = [cast("str", (item.data or {})["group_id"]) for item in known]
         for group_id in groups:
             self._forget_log(group_id)
@@ -78,7 +78,7 @@ class Freeze:
         group, roster = paths.group(group_id), paths.roster(group_id)
         snapshot = self.store.get([HEAD, group, roster])
         before = from_data(Roster, cast("Data", snapshot[roster].data))
-        log = GroupLog.founded(self.groups, snapshot[group], snapshot.read_time)
+        log = GroupLog.create(self.groups, snapshot[group], snapshot.read_time)
         after = replace(before, members=(), absent=(*before.absent, *before.members))
         noted = self._noted(snapshot, "refound_group", "", group_id)
         self.store.commit([*log.writes(), put(snapshot[roster], to_data(after)), *noted])

@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-UPKEEP_EVERY = timedelta(days=1)
-NOTICES_LAST = timedelta(days=7)
-COMMITS_LAST = timedelta(days=30)
-SILENCE_LASTS = timedelta(days=30)
+MAINTENANCE_INTERVAL = timedelta(days=1)
+NOTICE_RETENTION = timedelta(days=7)
+COMMIT_RETENTION = timedelta(days=30)
+SILENCE_LIMIT = timedelta(days=30)
 PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Upkeep:
+class GroupMaintenance:
     """Looks after the groups that are due."""
 
     databases: Databases
@@ -53,7 +53,7 @@ class Upkeep:
 
     def __call__(self, now: datetime) -> int:
         """Look after each group that is due, at most PAGE of them; how many there were."""
-        due = self.databases.control.query(Query(paths.UPKEEP, order_by="due_at", at_most=now, limit=PAGE))
+        due = self.databases.control.query(Query(paths.MAINTENANCE, order_by="due_at", at_most=now, limit=PAGE))
         for document in due:
             group_id = cast("str", (document.data or {})["group_id"])
             try:
@@ -66,7 +66,7 @@ class Upkeep:
 
     def _next(self, document: Document, group_id: str, now: datetime) -> None:
         try:
-            self.databases.control.commit([put(document, {"group_id": group_id, "due_at": now + UPKEEP_EVERY})])
+            self.databases.control.commit([put(document, {"group_id": group_id, "due_at": now + MAINTENANCE_INTERVAL})])
         except LostRace:
             return  # another sweep looked after it
 
@@ -86,7 +86,7 @@ class Upkeep:
         if data["kind"] == "notice" and self._ended(cast("str", data["rotation_id"]), now):
             gone = {**data, "kind": GONE, "event": ""}
             self.databases.control.commit([Update(document.path, gone, cast("str", document.version))])
-        if head is not None and data["kind"] != "notice" and cast("datetime", data["at"]) + COMMITS_LAST <= now:
+        if head is not None and data["kind"] != "notice" and cast("datetime", data["at"]) + COMMIT_RETENTION <= now:
             return [*head, document]
         return None
 
@@ -94,7 +94,7 @@ class Upkeep:
         path = paths.rotation(rotation_id)
         data = self.databases.control.get([path])[path].data
         completed_at = from_data(Rotation, data).completed_at if data else None
-        return data is None or (completed_at is not None and completed_at + NOTICES_LAST <= now)
+        return data is None or (completed_at is not None and completed_at + NOTICE_RETENTION <= now)
 
     # --- silence -----------------------------------------------------------------------------------------------------
 
@@ -102,14 +102,14 @@ class Upkeep:
         membership = open_membership(self.databases.control, self.groups, group_id)
         silent = self._silent(group_id, membership.roster.members, now)
         for member in silent:
-            membership.dismiss(member, "dismiss_silent", "time", for_good=False)
+            membership.remove_device(member, "dismiss_silent", "time", for_good=False)
         if silent:
             membership.commit(self.databases.control, self.banner)
 
     def _silent(self, group_id: str, members: Sequence[RosterMember], now: datetime) -> list[RosterMember]:
-        by_path = {paths.seen(group_id, member.npub): member for member in members}
+        by_path = {paths.device_activity(group_id, member.npub): member for member in members}
         if not by_path:
             return []
         seen = self.databases.usage.get(by_path)
         last = {path: (seen[path].data or {}).get("seen_at") or member.joined_at for path, member in by_path.items()}
-        return [by_path[path] for path, at in last.items() if cast("datetime", at) + SILENCE_LASTS <= now]
+        return [by_path[path] for path, at in last.items() if cast("datetime", at) + SILENCE_LIMIT <= now]

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from keyturn.proofs.nostr import Event
 
 
-def wanted(group_id: str) -> list[str]:
+def membership_paths(group_id: str) -> list[str]:
     """Return the paths that a change of a group rests on."""
     return [HEAD, paths.FROZEN, paths.group(group_id), paths.roster(group_id)]
 
 
-def require_thawed(snapshot: Snapshot) -> None:
+def require_not_frozen(snapshot: Snapshot) -> None:
     """Refuse to touch any group's keys while the store is frozen (use_cases/freeze.py); `FROZEN` was read."""
     if snapshot[paths.FROZEN].exists:
         raise Unavailable("frozen", "The store is a copy or was restored: nothing is sent until it is thawed.")
@@ -45,39 +45,39 @@ class Membership:
     also: list[Write] = field(default_factory=list)
 
     @classmethod
-    def opened(cls, groups: Groups, group_id: str, snapshot: Snapshot) -> Membership:
+    def open(cls, groups: Groups, group_id: str, snapshot: Snapshot) -> Membership:
         """Open a group whose `wanted` paths were read; `NotFound` without one, `Unavailable` while frozen."""
-        require_thawed(snapshot)
+        require_not_frozen(snapshot)
         document, roster = snapshot[paths.group(group_id)], snapshot[paths.roster(group_id)].data
         if not document.exists or roster is None:
             raise NotFound("unknown_group", "There is no such group.")
-        log = GroupLog.opened(groups, document, snapshot.read_time)
+        log = GroupLog.open(groups, document, snapshot.read_time)
         return cls(log, from_data(Roster, roster), snapshot)
 
-    def admit(self, user: str, offered: KeyPackage, event: Event) -> str:
+    def add_device(self, user: str, offered: KeyPackage, event: Event) -> str:
         """Add a device by the key package that it signed; the Welcome's event. An old leaf of its key goes first."""
         self._remove_leaf(offered.npub)
         commit, message = self._added(offered)
-        self.log.say("commit", commit, joined=event.to_json())
+        self.log.append("commit", commit, joined=event.to_json())
         leaf = next(leaf.index for leaf in self.log.session.members if leaf.npub == offered.npub)
-        self.roster = self.roster.admitted(RosterMember(user, offered.npub, leaf, event.id, self.log.now))
+        self.roster = self.roster.with_member(RosterMember(user, offered.npub, leaf, event.id, self.log.now))
         self._note("join", user, offered.npub, event.id, leaf)
         tags = [["after", f"{self.log.next_index - 1:012d}"]]
         welcome = self.log.groups.envelope(WELCOME, self.log.group_id, message, self.log.now, tags)
         self._used(offered, event, welcome)
         return welcome
 
-    def dismiss(self, member: RosterMember, action: str, actor: str, *, for_good: bool) -> None:
+    def remove_device(self, member: RosterMember, action: str, actor: str, *, for_good: bool) -> None:
         """Remove a device's leaf; for good, or until it comes back with a fresh key package."""
         self._remove_leaf(member.npub)
-        self.roster = self.roster.dismissed(member.npub, for_good=for_good)
+        self.roster = self.roster.without_member(member.npub, for_good=for_good)
         self._note(action, actor, member.npub, member.key_package_event, member.leaf, user=member.user)
 
-    def renewed(self, npub: str) -> None:
+    def note_key_update(self, npub: str) -> None:
         """Note that a device replaced its own keys."""
         member = self.roster.member(npub)
         if member:
-            self.roster = self.roster.admitted(replace(member, updated_at=self.log.now))
+            self.roster = self.roster.with_member(replace(member, updated_at=self.log.now))
             self._note("update_path", member.user, npub, "", member.leaf)
 
     def commit(self, store: Store, banner: str) -> None:
@@ -95,7 +95,7 @@ class Membership:
 
     def _remove_leaf(self, npub: str) -> None:
         for leaf in [leaf for leaf in self.log.session.members if leaf.npub == npub]:
-            self.log.say("commit", self.log.session.remove(leaf.index))
+            self.log.append("commit", self.log.session.remove(leaf.index))
 
     def _used(self, offered: KeyPackage, event: Event, welcome: str) -> None:
         common: Data = {"group_id": self.log.group_id, "npub": offered.npub, "at": self.log.now}
@@ -112,5 +112,5 @@ class Membership:
 
 def open_membership(store: Store, groups: Groups, group_id: str, also: Sequence[str] = ()) -> Membership:
     """Read a group and open it; `also` are further paths for the same snapshot."""
-    snapshot = store.get([*wanted(group_id), *also])
-    return Membership.opened(groups, group_id, snapshot)
+    snapshot = store.get([*membership_paths(group_id), *also])
+    return Membership.open(groups, group_id, snapshot)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from keyturn.ports.store import Create, put
 from keyturn.records import paths
-from keyturn.use_cases.groups.relay_outbox import post
+from keyturn.use_cases.groups.relay_outbox import relay_post
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,13 +38,13 @@ class GroupLog:
     entries: list[Write] = field(default_factory=list)
 
     @classmethod
-    def opened(cls, groups: Groups, document: Document, now: datetime) -> GroupLog:
+    def open(cls, groups: Groups, document: Document, now: datetime) -> GroupLog:
         """Open the group of a document that exists."""
         data = cast("Data", document.data)
         return cls(groups, groups.open(data, now), document, now, cast("int", data["next_index"]))
 
     @classmethod
-    def founded(cls, groups: Groups, document: Document, now: datetime) -> GroupLog:
+    def create(cls, groups: Groups, document: Document, now: datetime) -> GroupLog:
         """Start a group where there is no document."""
         return cls(groups, groups.create(document.path.rpartition("/")[2], now), document, now, 1)
 
@@ -58,7 +58,7 @@ class GroupLog:
         """The id in the log of the message that is said next."""
         return f"{self.next_index:012d}"
 
-    def say(self, kind: str, message: bytes, rotation_id: str = "", joined: str = "") -> None:
+    def append(self, kind: str, message: bytes, rotation_id: str = "", joined: str = "") -> None:
         """Append a message (kind `commit` or `notice`) as a kind-445 envelope.
 
         `joined` is the key-package event that whoever a commit adds has signed: devices check it.
@@ -73,7 +73,7 @@ class GroupLog:
 
     def relayed(self, event: str, source: str) -> list[Write]:
         """Return what has an event, stored at `source` by the same commit, published at relays; nothing without any."""
-        return [post(event, source, self.now)] if self.groups.relayed else []
+        return [relay_post(event, source, self.now)] if self.groups.relayed else []
 
     def writes(self) -> list[Write]:
         """Return the writes: the group's new state (only over the one that was read) and all that was said."""

@@ -44,7 +44,7 @@ NOTE_LASTS = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class RelayPost:
     """An event that waits for relays: the path of the document that holds it, and which relays (URLs) have decided."""
 
     source: str
@@ -55,7 +55,7 @@ class Post:
     refused: tuple[str, ...] = ()
     dead: bool = False
 
-    def tried(self, url: str, outcome: Outcome) -> Post:
+    def with_answer(self, url: str, outcome: Outcome) -> RelayPost:
         """Return the post after a relay's answer."""
         if outcome is Outcome.ACCEPTED:
             return replace(self, accepted=(*self.accepted, url))
@@ -65,19 +65,19 @@ class Post:
         """Return whether a relay has not decided yet."""
         return url not in {*self.accepted, *self.refused}
 
-    def later(self, now: datetime) -> Post:
+    def rescheduled(self, now: datetime) -> RelayPost:
         """Return the post as one to be tried again: twice as long a pause each time, up to an hour."""
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.attempts, 16))
         return replace(self, due_at=now + pause, attempts=self.attempts + 1)
 
-    def buried(self, now: datetime) -> Post:
+    def as_dead(self, now: datetime) -> RelayPost:
         """Return the post as a dead note."""
         return replace(self, dead=True, due_at=now + NOTE_LASTS)
 
 
-def post(event: str, source: str, now: datetime) -> Create:
+def relay_post(event: str, source: str, now: datetime) -> Create:
     """Return the write that has an event (JSON, at the path `source`) published; for the commit that stores it."""
-    return Create(paths.relay_post(_id_of(event)), to_data(Post(source, now, now)))
+    return Create(paths.relay_post(_id_of(event)), to_data(RelayPost(source, now, now)))
 
 
 def _id_of(event: str) -> str:
@@ -89,12 +89,12 @@ class _Taken:
     """A post that this process publishes now: its path, and the event as it is stored."""
 
     path: str
-    post: Post
+    post: RelayPost
     event: str
 
 
 @dataclass(frozen=True, slots=True)
-class PublishLog:
+class PublishOutbox:
     """The use case that empties the relays' outbox; called after a commit, and by every sweep."""
 
     store: Store
@@ -113,14 +113,14 @@ class PublishLog:
     # --- taking ------------------------------------------------------------------------------------------------------
 
     def _take(self, found: Sequence[Document]) -> Iterator[_Taken]:
-        posts = {item.path: from_data(Post, item.data) for item in found if item.data is not None}
+        posts = {item.path: from_data(RelayPost, item.data) for item in found if item.data is not None}
         wanted = [paths.FROZEN, *(item.source for item in posts.values())]
         snapshot = self.store.get(dict.fromkeys([*wanted, *posts]))
         if snapshot[paths.FROZEN].exists:  # a copy sends nothing (use_cases/freeze.py)
             return
         for path, item in posts.items():
             version, event = snapshot[path].version, _stored(snapshot, item, path)
-            if version is None or from_data(Post, cast("Data", snapshot[path].data)) != item:
+            if version is None or from_data(RelayPost, cast("Data", snapshot[path].data)) != item:
                 continue  # somebody else has it
             if event is None or item.dead:
                 self._won(Delete(path, version))
@@ -142,12 +142,12 @@ class PublishLog:
             asked = [item for item in taken if item.post.waits_for(url)]
             outcomes = self.relays.publish(url, [item.event for item in asked]) if asked else ()
             for item, outcome in zip(asked, outcomes, strict=True):
-                answered[item.path] = answered[item.path].tried(url, outcome)
+                answered[item.path] = answered[item.path].with_answer(url, outcome)
         for path, known in answered.items():
             self._note(path, known)
         return len(taken)
 
-    def _note(self, path: str, answered: Post) -> None:
+    def _note(self, path: str, answered: RelayPost) -> None:
         snapshot = self.store.get([path])
         version, now = snapshot[path].version, snapshot.read_time
         if version is None:  # another worker thought that this one had died, and was done first
@@ -156,13 +156,13 @@ class PublishLog:
         if not waits and answered.accepted:
             self._won(Delete(path, version))
         elif waits and now - answered.at < TRIED_FOR:
-            self._won(Update(path, to_data(answered.later(now)), version))
+            self._won(Update(path, to_data(answered.rescheduled(now)), version))
         else:
             _log.error("an event that the service said was taken by no relay, or not by all; it is not tried again")
-            self._won(Update(path, to_data(answered.buried(now)), version))
+            self._won(Update(path, to_data(answered.as_dead(now)), version))
 
 
-def _stored(snapshot: Snapshot, item: Post, path: str) -> str | None:
+def _stored(snapshot: Snapshot, item: RelayPost, path: str) -> str | None:
     """Return the event that a post is about, as it is stored; None if it has ended."""
     event = cast("str", (snapshot[item.source].data or {}).get("event") or "")
     return event if event and paths.relay_post(_id_of(event)) == path else None

@@ -38,7 +38,7 @@ PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class RemovalResult:
     """What a removal came to: devices without a leaf now, rotations canceled, clients whose live secrets are known."""
 
     devices: Sequence[str]
@@ -47,7 +47,7 @@ class Removed:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class Departure:
     """Who leaves, with all their devices or some; for good, or until they come back with a fresh key package."""
 
     user: str
@@ -56,7 +56,7 @@ class Leaving:
     npubs: frozenset[str] | None = None
     because: str = "a recipient was removed"
 
-    def is_theirs(self, device: RosterMember | Recipient) -> bool:
+    def concerns(self, device: RosterMember | Recipient) -> bool:
         """Return whether a device of a group, or of a notice's recipients, is one that leaves."""
         return device.user == self.user and (self.npubs is None or device.npub in self.npubs)
 
@@ -69,19 +69,19 @@ class RemoveUser:
     groups: Groups
     environment: Environment
 
-    def __call__(self, group_id: str, user: str) -> Removed:
+    def __call__(self, group_id: str, user: str) -> RemovalResult:
         """Remove a user from a group; `NotFound` for a user that the group never knew and who received nothing."""
-        removed = self._from([identifier(group_id)], Leaving(identifier(user)))
+        removed = self._from([identifier(group_id)], Departure(identifier(user)))
         if not (removed.devices or removed.canceled or removed.received):
             raise NotFound("unknown_user", "The group has no such user.")
         return removed
 
-    def everywhere(self, leaving: Leaving) -> Removed:
+    def everywhere(self, leaving: Departure) -> RemovalResult:
         """Have somebody leave every group that there is; nothing comes of it where they are in none."""
-        known = scan(self.clients.store, Query(paths.UPKEEP, order_by="due_at", limit=PAGE))
+        known = scan(self.clients.store, Query(paths.MAINTENANCE, order_by="due_at", limit=PAGE))
         return self._from([cast("str", (found.data or {})["group_id"]) for found in known], leaving)
 
-    def _from(self, groups: Sequence[str], leaving: Leaving) -> Removed:
+    def _from(self, groups: Sequence[str], leaving: Departure) -> RemovalResult:
         devices: dict[str, None] = {}
         for group_id in groups:
             gone = until_won(lambda name=group_id: self._leaves(name, leaving), self.environment)  # type: ignore[misc]  # bound now
@@ -92,14 +92,14 @@ class RemoveUser:
             reading = until_won(lambda name=client_id: self._withdrawn(name, leaving, canceled), self.environment)  # type: ignore[misc]  # bound now
             if self._knows_live(reading, leaving):
                 received.append(client_id)
-        return Removed(list(devices), canceled, received)
+        return RemovalResult(list(devices), canceled, received)
 
-    def _leaves(self, group_id: str, leaving: Leaving) -> list[str]:
+    def _leaves(self, group_id: str, leaving: Departure) -> list[str]:
         membership = open_membership(self.clients.store, self.groups, group_id)
         absent = membership.roster.absent if leaving.for_good else ()  # who may come back stays where they are
-        gone = [member for member in (*membership.roster.members, *absent) if leaving.is_theirs(member)]
+        gone = [member for member in (*membership.roster.members, *absent) if leaving.concerns(member)]
         for member in gone:
-            membership.dismiss(member, leaving.action, OPERATOR, for_good=leaving.for_good)
+            membership.remove_device(member, leaving.action, OPERATOR, for_good=leaving.for_good)
         if gone:
             membership.commit(self.clients.store, self.clients.banner)
         return [member.npub for member in gone]
@@ -108,7 +108,7 @@ class RemoveUser:
         query = Query(paths.clients_of_group(group_id), order_by="client_id", limit=PAGE)
         return (cast("str", (item.data or {})["client_id"]) for item in scan(self.clients.store, query))
 
-    def _withdrawn(self, client_id: str, leaving: Leaving, canceled: list[str]) -> Reading:
+    def _withdrawn(self, client_id: str, leaving: Departure, canceled: list[str]) -> Reading:
         reading = self.clients.read(client_id)
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
         if state.rotation and _received(state.rotation, leaving):
@@ -125,7 +125,7 @@ class RemoveUser:
             canceled.append(state.rotation.rotation_id)
         return reading
 
-    def _knows_live(self, reading: Reading, leaving: Leaving) -> bool:
+    def _knows_live(self, reading: Reading, leaving: Departure) -> bool:
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
         # Where a live version's rotation is forgotten (records/retention.py), anybody may have received it.
         return any(rotation is None or _received(rotation, leaving) for rotation in self._rotations(state))
@@ -136,5 +136,5 @@ class RemoveUser:
         return [from_data(Rotation, item.data) if item.data else None for item in found]
 
 
-def _received(rotation: Rotation, leaving: Leaving) -> bool:
-    return any(leaving.is_theirs(recipient) for recipient in rotation.recipients)
+def _received(rotation: Rotation, leaving: Departure) -> bool:
+    return any(leaving.concerns(recipient) for recipient in rotation.recipients)

@@ -42,7 +42,7 @@ _NAMES = {"client_id", "new_version"}
 
 
 @dataclass(frozen=True, slots=True)
-class Expiry:
+class DeleteExpired:
     """Deletes what has expired."""
 
     databases: Databases

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Document, Snapshot
     from keyturn.use_cases.client_repository import Clients, Reading
-    from keyturn.use_cases.groups.maintenance import Upkeep
-    from keyturn.use_cases.groups.relay_outbox import PublishLog
-    from keyturn.use_cases.sweep.expiry import Expiry
-    from keyturn.use_cases.usage.canaries import CarryOver
+    from keyturn.use_cases.groups.maintenance import GroupMaintenance
+    from keyturn.use_cases.groups.relay_outbox import PublishOutbox
+    from keyturn.use_cases.sweep.expiry import DeleteExpired
+    from keyturn.use_cases.usage.canaries import CarryOverCanaries
     from keyturn.use_cases.usage.early_retirement import WatchTransitions
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ LATE_AFTER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """What one sweep did."""
 
     settled: int
@@ -61,22 +61,22 @@ class Sweep:
     clients: Clients
     bus: Bus
     environment: Environment
-    upkeep: Upkeep
-    publish_log: PublishLog | None = None
-    expiry: Expiry | None = None
+    upkeep: GroupMaintenance
+    publish_log: PublishOutbox | None = None
+    expiry: DeleteExpired | None = None
     """None where documents expire by themselves."""
-    carry_over: CarryOver | None = None
+    carry_over: CarryOverCanaries | None = None
     watch: WatchTransitions | None = None
 
-    def __call__(self) -> Swept:
+    def __call__(self) -> SweepResult:
         """Look once at everything that is due."""
-        snapshot = self.clients.store.get([paths.HOUSE])
+        snapshot = self.clients.store.get([paths.HOUSEKEEPING])
         due = [document for shard in range(DUE_SHARDS) for document in self._due(shard, snapshot.read_time)]
         done = [self._one(document) for document in due]
         self._keep_house(snapshot)
         if self.publish_log is not None:
             self.publish_log()
-        return Swept(done.count("settled"), done.count("republished"), done.count("failed"))
+        return SweepResult(done.count("settled"), done.count("republished"), done.count("failed"))
 
     def _due(self, shard: int, now: datetime) -> Iterator[Document]:
         query = Query(paths.CLIENTS, order_by="next_due_at", equal=(("due_shard", shard),), at_most=now, limit=PAGE)
@@ -113,7 +113,7 @@ class Sweep:
         return "republished"
 
     def _keep_house(self, snapshot: Snapshot) -> None:
-        document, now = snapshot[paths.HOUSE], snapshot.read_time
+        document, now = snapshot[paths.HOUSEKEEPING], snapshot.read_time
         if document.data is not None and cast("datetime", document.data["due_at"]) > now:
             return
         if self.expiry is not None:

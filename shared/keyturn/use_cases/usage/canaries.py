@@ -35,7 +35,7 @@ from keyturn.proofs.canaries import Canary, verify_canary
 from keyturn.records import paths
 from keyturn.records.client_document import live_state
 from keyturn.records.codec import from_data, to_data
-from keyturn.records.usage import MOST_INSTANCES, Canaries, canaries_path
+from keyturn.records.usage import MAX_INSTANCES, Canaries, canaries_path
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from keyturn.use_cases.client_repository import Clients, Reading
 
 LIFETIME: Final = timedelta(seconds=120)
-KEPT: Final = timedelta(days=7)
+CANARY_RETENTION: Final = timedelta(days=7)
 """How long what instances proved is kept after its rotation is to begin."""
 LONGEST_INSTANCE_ID: Final = 128
 _DATED_BYTES, _TAG_BYTES = 8 + 16, 16
@@ -116,7 +116,7 @@ class ProveCanary:
         path = canaries_path(rotation.rotation_id)
         document = self.usage.get([path])[path]
         known = from_data(Canaries, document.data) if document.data else _none_yet(rotation)
-        if instance in known.instances or len(known.instances) >= MOST_INSTANCES:
+        if instance in known.instances or len(known.instances) >= MAX_INSTANCES:
             return len(known.instances)
         more = replace(known, instances=(*known.instances, instance))
         self.usage.commit([put(document, to_data(more))])
@@ -124,7 +124,7 @@ class ProveCanary:
 
 
 @dataclass(frozen=True, slots=True)
-class CarryOver:
+class CarryOverCanaries:
     """The sweeper's part: what instances have proved becomes part of their rotation."""
 
     clients: Clients
@@ -184,5 +184,5 @@ def _instance(salt: bytes, canary: Canary) -> str:
 
 
 def _none_yet(rotation: Rotation) -> Canaries:
-    expires_at = rotation.not_before + KEPT
+    expires_at = rotation.not_before + CANARY_RETENTION
     return Canaries(rotation.rotation_id, rotation.client_id, rotation.new_version, (), expires_at)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Store
     from keyturn.use_cases.client_repository import Clients
-    from keyturn.use_cases.usage.migration_progress import Progress
+    from keyturn.use_cases.usage.migration_progress import MigrationProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class CutoverView:
 
     state: ClientState
     policy: Policy
-    progress: Progress
+    progress: MigrationProgress
 
     @property
     def rolled_back(self) -> bool:

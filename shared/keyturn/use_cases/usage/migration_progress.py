@@ -13,13 +13,13 @@ from keyturn.domain.usage_silence import HOUR, Forecast, Life, Seen, Silence, Tr
 from keyturn.ports.store import Query, scan
 from keyturn.records.codec import from_data
 from keyturn.records.usage import (
-    SHARDS,
-    Failures,
+    USAGE_SHARDS,
+    ClientFailures,
     VerifierLife,
     VersionUse,
-    added,
-    added_failures,
     failures_path,
+    merge_failures,
+    merge_uses,
     unpack,
     unpack_hours,
     version_path,
@@ -40,7 +40,7 @@ _UNBOUNDED = 10**6
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class MigrationProgress:
     """How far a client has moved from the version in grace (`old`) to the current one (`new`), as of `now`."""
 
     now: datetime
@@ -106,17 +106,17 @@ class ReadUsage:
         query = Query("verifiers", order_by="expires_at", at_least=now)
         return [_life(from_data(VerifierLife, item.data)) for item in scan(self.usage, query) if item.data]
 
-    def progress(self, state: ClientState, lives: Sequence[Life], now: datetime) -> Progress:
+    def progress(self, state: ClientState, lives: Sequence[Life], now: datetime) -> MigrationProgress:
         """Return how far a client is, from its settled state: one read."""
         client_id, versions = state.client.client_id, (state.previous, state.current)
-        uses = [version_path(item.version_id, shard) for item in versions if item for shard in range(SHARDS)]
-        snapshot = self.usage.get([*uses, *(failures_path(client_id, shard) for shard in range(SHARDS))])
+        uses = [version_path(item.version_id, shard) for item in versions if item for shard in range(USAGE_SHARDS)]
+        snapshot = self.usage.get([*uses, *(failures_path(client_id, shard) for shard in range(USAGE_SHARDS))])
         old, new = (_uses(snapshot, version) for version in versions)
         failures = _failures(snapshot, client_id)
         since = state.client.last_promoted_at if state.previous else None
         complete, seen = rhythm.complete_since(lives, now), _seen(old, new)
         trend = rhythm.forecast(unpack(old.hours) if old else {}, since, now) if since else Forecast(known=False)
-        return Progress(
+        return MigrationProgress(
             now=now,
             since=since,
             old_version=state.previous,
@@ -140,15 +140,15 @@ def _life(life: VerifierLife) -> Life:
 def _uses(snapshot: Snapshot, version: Version | None) -> VersionUse | None:
     if version is None:
         return None
-    found = (snapshot[version_path(version.version_id, shard)].data for shard in range(SHARDS))
+    found = (snapshot[version_path(version.version_id, shard)].data for shard in range(USAGE_SHARDS))
     uses = [from_data(VersionUse, data) for data in found if data]
-    return reduce(lambda one, other: added(one, other, _UNBOUNDED), uses) if uses else None
+    return reduce(lambda one, other: merge_uses(one, other, _UNBOUNDED), uses) if uses else None
 
 
-def _failures(snapshot: Snapshot, client_id: str) -> Failures | None:
-    found = (snapshot[failures_path(client_id, shard)].data for shard in range(SHARDS))
-    failures = [from_data(Failures, data) for data in found if data]
-    return reduce(added_failures, failures) if failures else None
+def _failures(snapshot: Snapshot, client_id: str) -> ClientFailures | None:
+    found = (snapshot[failures_path(client_id, shard)].data for shard in range(USAGE_SHARDS))
+    failures = [from_data(ClientFailures, data) for data in found if data]
+    return reduce(merge_failures, failures) if failures else None
 
 
 def _seen(old: VersionUse | None, new: VersionUse | None) -> Seen:

@@ -26,7 +26,7 @@ from keyturn.use_cases.doctor.admin_checks import admin_findings, read_admin_doc
 from keyturn.use_cases.doctor.audit_checks import chain_findings
 from keyturn.use_cases.doctor.client_checks import ClientDocuments, client_findings
 from keyturn.use_cases.doctor.findings import Breach, Finding
-from keyturn.use_cases.doctor.group_checks import GroupDocuments, GroupExaminer
+from keyturn.use_cases.doctor.group_checks import GroupChecks, GroupDocuments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class CheckResult:
     """What came of it: breaches, how many documents of each kind were looked at, and what never stood still.
 
     `seen` has the paths of all documents that were examined.
@@ -56,7 +56,7 @@ class Examination:
 
     breaches: tuple[Breach, ...]
     counts: Mapping[str, int]
-    restless: tuple[str, ...]
+    unstable: tuple[str, ...]
     seen: frozenset[str] = field(repr=False)
 
 
@@ -64,7 +64,7 @@ class Examination:
 class _Notes:
     breaches: list[Breach] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    restless: list[str] = field(default_factory=list)
+    unstable: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
     """Paths of the groups that clients name."""
@@ -89,7 +89,7 @@ def _survived(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 @dataclass(frozen=True, slots=True)
-class Examine:
+class RunChecks:
     """The use case behind `keyturn doctor`."""
 
     databases: Databases
@@ -99,18 +99,18 @@ class Examine:
     read_head: ReadHead
     environment: Environment
 
-    def __call__(self) -> Examination:
+    def __call__(self) -> CheckResult:
         """Look at everything once; `StoreUnavailable` or `KeyUnavailable` when that can't be."""
         notes = _Notes(refounded=self._refounded())
         npub = self._service(notes)
         for client in scan(self._control, Query(paths.CLIENTS, order_by="client_id")):
             self._client(notes, client.path)
-        examiner = GroupExaminer(self.groups, self.read_head, npub)
+        examiner = GroupChecks(self.groups, self.read_head, npub)
         founded = {path: self._group(notes, path, examiner) for path in sorted(self._known_groups() | notes.groups)}
         self._system_chain(notes, founded)
         self._admins(notes)
         self._rest(notes)
-        return Examination(tuple(notes.breaches), dict(notes.counts), tuple(notes.restless), frozenset(notes.seen))
+        return CheckResult(tuple(notes.breaches), dict(notes.counts), tuple(notes.unstable), frozenset(notes.seen))
 
     @property
     def _control(self) -> Store:
@@ -153,7 +153,7 @@ class Examine:
         subject = f"client {path.rpartition('/')[2]}"
         found = self._standing(path, lambda client: self._client_documents(client, notes.refounded))
         if found is None:
-            notes.restless.append(subject)
+            notes.unstable.append(subject)
             return
         notes.add(subject, found.own, client_findings(found, self.policy, self.mac_key))
         named = cast("Sequence[str]", cast("Data", found.client.data).get("admin_groups", ()))
@@ -182,12 +182,12 @@ class Examine:
 
     # --- groups ------------------------------------------------------------------------------------------------------
 
-    def _group(self, notes: _Notes, path: str, examiner: GroupExaminer) -> Sequence[str]:
+    def _group(self, notes: _Notes, path: str, examiner: GroupChecks) -> Sequence[str]:
         """Examine one group; the events by which its members joined."""
         subject = f"group {path.rpartition('/')[2]}"
         found = self._standing(path, self._group_documents)
         if found is None:
-            notes.restless.append(subject)
+            notes.unstable.append(subject)
             return ()
         if not found.group.exists:
             notes.add(subject, [], [Finding("a group that is named is missing", path)])
@@ -227,7 +227,7 @@ class Examine:
         subject = f"chain {audit.SYSTEM_CHAIN}"
         found = self._standing(HEAD, lambda head: (head, self._all(Query(paths.audit(audit.SYSTEM_CHAIN), "seq"))))
         if found is None:
-            notes.restless.append(subject)
+            notes.unstable.append(subject)
             return
         head, entries = found
         notes.add(subject, [*([head] if head.exists else []), *entries], _system_findings(head, entries, founded))
@@ -240,7 +240,7 @@ class Examine:
             notes.add("admins", [], [Finding("a record of an admin is not of its form", paths.ADMINS)])
             return
         if found is None:
-            notes.restless.append("admins")
+            notes.unstable.append("admins")
             return
         notes.add("admins", found.own, admin_findings(found))
 

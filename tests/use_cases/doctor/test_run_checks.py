@@ -12,7 +12,7 @@ from keyturn.domain.encodings import base64url_decode, base64url_encode
 from keyturn.ports.effects import Environment
 from keyturn.proofs.nostr import sign_event
 from keyturn.records import paths
-from keyturn.use_cases.doctor.examination import Examine
+from keyturn.use_cases.doctor.run_checks import RunChecks
 
 from tests.local.rotated import CLIENT, Patient, Rotated, patient, rotated
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from keyturn.use_cases.doctor.examination import Examination
+    from keyturn.use_cases.doctor.run_checks import CheckResult
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 GROUP, ROSTER = paths.group("ops"), paths.roster("ops")
@@ -40,11 +40,11 @@ def ill(healthy: Rotated, tmp_path: Path) -> Iterator[Patient]:
     opened.close()
 
 
-def examine(opened: Patient, read_head: Callable[[bytes], Any] | None = None) -> Examination:
+def examine(opened: Patient, read_head: Callable[[bytes], Any] | None = None) -> CheckResult:
     from keyturn.adapters.mls import message_headers as message_heads_mls
 
     suite = opened.suite
-    return Examine(
+    return RunChecks(
         databases=suite.databases,
         policy=suite.settings.policy,
         groups=suite.groups,
@@ -364,7 +364,7 @@ def test_planted_breach_is_found_and_named(ill: Patient, planting: str) -> None:
 def test_healthy_store_has_no_breach_and_all_of_it_was_seen(ill: Patient) -> None:
     examination = examine(ill)
     assert examination.breaches == ()
-    assert examination.restless == ()
+    assert examination.unstable == ()
     assert examination.counts["versions"] == examination.counts["rotations"] == 3
     assert examination.counts["messages"] == 2 + 3 * 2
     assert examination.counts["audit entries"] > 12
@@ -383,7 +383,7 @@ def test_breach_says_where_it_is(ill: Patient) -> None:
 
 
 def test_notice_may_be_gone_after_its_time(ill: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyturn.use_cases.doctor.client_checks.NOTICES_LAST", timedelta(0))
+    monkeypatch.setattr("keyturn.use_cases.doctor.client_checks.NOTICE_RETENTION", timedelta(0))
     ill.set(message(4), kind="gone", event="")
     ill.drop(message(6))
     assert not [breach for breach in examine(ill).breaches if breach.subject == "client acme"]
@@ -392,7 +392,7 @@ def test_notice_may_be_gone_after_its_time(ill: Patient, monkeypatch: pytest.Mon
     assert (found.where, found.sentence) == (ill.open_rotation, NOT_SENT)
 
 
-def test_examination_writes_nothing(ill: Patient) -> None:
+def test_run_checks_writes_nothing(ill: Patient) -> None:
     before = ill.store.get([CLIENT, GROUP, paths.SERVICE])
     ill.drop(paths.SERVICE)
     examine(ill)
@@ -408,7 +408,7 @@ def test_what_never_stands_still_is_said_and_no_breach(ill: Patient) -> None:
     get = ill.store.get
     ill.store.get = _restless(ill, get)  # type: ignore[method-assign]  # somebody writes between any two looks
     examination = examine(ill, read_head)
-    assert examination.restless == ("group ops",)
+    assert examination.unstable == ("group ops",)
     assert examination.breaches == ()
 
 
