@@ -18,6 +18,9 @@ GENESIS = "0" * 64
 SYSTEM_CHAIN = "_system"
 """The chain of what belongs to no client; no client id starts with an underscore."""
 
+OPERATOR = "operator"
+"""The actor of an entry that the operator caused; never a person's user id."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:

@@ -15,13 +15,18 @@ Rules, which every implementation keeps and one contract tests:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+
+from keyturn.domain.errors import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Sequence
+
+_T = TypeVar("_T")
 
 Value: TypeAlias = "bool | int | str | bytes | datetime | Sequence[Value] | Mapping[str, Value] | None"
 """What a field may hold: Firestore's types that this suite uses. Datetimes are aware UTC, to the microsecond."""
@@ -56,6 +61,46 @@ class Document:
     def exists(self) -> bool:
         """Whether there was a document at this path."""
         return self.version is not None
+
+    @property
+    def id(self) -> str:
+        """The document's id: the last segment of its path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def fields(self) -> Data:
+        """The document's data; `Broken` if the document does not exist."""
+        if self.data is None:
+            raise Broken("a stored document is missing")
+        return self.data
+
+    def text(self, name: str) -> str:
+        """Return a text field; `Broken` if the document or the field is missing, or of another type."""
+        return typed(self.fields, name, str)
+
+    def integer(self, name: str) -> int:
+        """Return an integer field; `Broken` if the document or the field is missing, or of another type."""
+        return typed(self.fields, name, int)
+
+    def time(self, name: str) -> datetime:
+        """Return a time (aware UTC); `Broken` if the document or the field is missing, or of another type."""
+        return typed(self.fields, name, datetime)
+
+
+def typed(data: Data, name: str, kind: type[_T]) -> _T:
+    """Return a field of type `kind`; `Broken` if it is missing or of another type."""
+    value = data.get(name)
+    if not isinstance(value, kind):
+        raise Broken(f"a stored document's field is not {kind.__name__}")
+    return value
+
+
+def mapping(data: Data, name: str) -> Data:
+    """Return a field that is a map; `Broken` if it is missing or of another type."""
+    value = data.get(name)
+    if not isinstance(value, Mapping):
+        raise Broken("a stored document's field is not a map")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +166,13 @@ def put(document: Document, data: Data, stamped: str | None = None) -> Create | 
     if document.version is None:
         return Create(document.path, data, stamped)
     return Update(document.path, data, document.version, stamped)
+
+
+def delete(document: Document) -> Delete:
+    """Return the write that deletes a document that was read, only at the version that was read."""
+    if document.version is None:
+        raise Broken("a document that is to be deleted is missing")
+    return Delete(document.path, document.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.domain.audit_chain import Transition
+from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.domain.encodings import crockford, identifier, invite_id, to_milliseconds
 from keyturn.domain.errors import Conflict, InvalidRequest, NotFound
 from keyturn.ports.store import Check, Create
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from keyturn.records.admin_directory import AdminDirectory
 
 INVITE_LIFETIME = timedelta(hours=24)
-OPERATOR = "operator"
 RESERVED_USERS = frozenset({OPERATOR, "time", "policy", "distribute", "canaries"})
 """Who else acts, by the names that the audit has for them: no person may be taken for one of these."""
 _CODE_BYTES = 16

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - the document codec reads these annotations
 from typing import TYPE_CHECKING, TypeVar
 
-from keyturn.domain.audit_chain import Transition
+from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.domain.encodings import identifier, npub_identifier
 from keyturn.domain.errors import PolicyViolation
 from keyturn.ports.store import Delete, put
@@ -21,7 +21,6 @@ from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.denylist import Denylists
 from keyturn.use_cases.audit_log import HEAD, system_writes
-from keyturn.use_cases.clients.administration import OPERATOR
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:

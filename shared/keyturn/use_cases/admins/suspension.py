@@ -14,7 +14,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from keyturn.domain.audit_chain import Transition
+from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.domain.encodings import identifier, length_prefixed, npub_identifier
 from keyturn.domain.errors import Conflict, NotFound
 from keyturn.ports.store import Delete, put
@@ -23,7 +23,7 @@ from keyturn.records.admin import AdminStatus, admin_path
 from keyturn.records.admin_directory import admin_writes, approvals_needed, read_admin, read_directory
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.invite import Invite, InvitePurpose
-from keyturn.use_cases.admins.create_invite import INVITE_LIFETIME, OPERATOR
+from keyturn.use_cases.admins.create_invite import INVITE_LIFETIME
 from keyturn.use_cases.audit_log import HEAD, system_writes
 from keyturn.use_cases.audit_log_once import announce_once
 from keyturn.use_cases.groups.remove_user import Departure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from keyturn.domain.audit_chain import Transition
+from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import Conflict, NotFound
 from keyturn.domain.lifecycle import Decision
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Databases, Document, Write
     from keyturn.use_cases.client_repository import Clients
 
-OPERATOR = "operator"
 PAGE = 100
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyturn.domain.audit_chain import Transition
+from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.domain.bcrypt_import import BCRYPT, bcrypt_hash
 from keyturn.domain.encodings import identifier, ulid
 from keyturn.domain.errors import Conflict, InvalidRequest, NotFound
@@ -19,7 +19,6 @@ from keyturn.domain.request_fields import Fields
 from keyturn.ports.store import Create, Query
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
-from keyturn.use_cases.clients.administration import OPERATOR
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from keyturn.domain import lifecycle
+from keyturn.domain.audit_chain import OPERATOR
 from keyturn.domain.commands import Emergency, RevokeSighted
 from keyturn.domain.encodings import (
     base64url_decode,
@@ -34,7 +35,6 @@ from keyturn.ports.store import Query, put, scan
 from keyturn.proofs.receipts import Sighting, verify_sighting
 from keyturn.records import paths
 from keyturn.records.codec import from_data
-from keyturn.use_cases.clients.administration import OPERATOR
 from keyturn.use_cases.optimistic import until_won
 from keyturn.use_cases.signed_events import ANSWERS_LAST
 

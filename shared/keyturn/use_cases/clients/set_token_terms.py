@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.domain import lifecycle
-from keyturn.domain.audit_chain import Transition
+from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import Conflict
 from keyturn.domain.lifecycle import Decision
 from keyturn.domain.model import ClientStatus
-from keyturn.use_cases.clients.administration import OPERATOR
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from keyturn.domain.audit_chain import Transition
+from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.ports.store import Create, Delete, Query, pages, put, scan
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from keyturn.ports.groups import Groups
     from keyturn.ports.store import Data, Snapshot, Store, Write
 
-OPERATOR = "operator"
 PAGE = 100
 
 

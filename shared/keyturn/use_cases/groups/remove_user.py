@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from keyturn.domain import lifecycle
+from keyturn.domain.audit_chain import OPERATOR
 from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.commands import Cancel
 from keyturn.domain.encodings import identifier
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from keyturn.records.roster import RosterMember
     from keyturn.use_cases.client_repository import Clients, Reading
 
-OPERATOR = "operator"
 PAGE = 100
 
 
