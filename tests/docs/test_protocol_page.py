@@ -10,7 +10,7 @@ import pytest
 from keyturn.domain import lifecycle
 from keyturn.domain.errors import Refusal
 from keyturn.proofs.request_digest import PARAMS
-from keyturn.records.schema import KINDS, Kind, Shape
+from keyturn.records.schema import KINDS, DocumentKind, DocumentShape
 from keyturn.use_cases.commands.actions import ACTIONS
 from keyturn.use_cases.commands.parse import KINDS as EVENT_KINDS
 
@@ -59,18 +59,18 @@ def fields_of(cell: str) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.pattern)
-def test_a_document_has_exactly_the_fields_that_the_page_names(kind: Kind) -> None:
+def test_a_document_has_exactly_the_fields_that_the_page_names(kind: DocumentKind) -> None:
     assert fields_of(DOCUMENTS[kind.pattern]) == {*kind.shape.required, *kind.shape.optional}
 
 
-def nested(shape: Shape) -> Iterator[str]:
+def nested(shape: DocumentShape) -> Iterator[str]:
     for name, inner in {**shape.required, **shape.optional}.items():
         if inner is not None and name not in DESCRIBED_ELSEWHERE and name != "policy":
             yield from (*inner.required, *inner.optional, *nested(inner))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.pattern)
-def test_the_fields_of_its_inner_objects_are_named_too(kind: Kind) -> None:
+def test_the_fields_of_its_inner_objects_are_named_too(kind: DocumentKind) -> None:
     assert set(nested(kind.shape)) - set(codes(DOCUMENTS[kind.pattern])) == set()
 
 
