@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from keyturn.adapters.sqlite.outbox import Outbox
 from keyturn.entry.composition.foundation import Overrides
 from keyturn.entry.composition.suite import Suite
-from keyturn.ports.store import Databases, Update
+from keyturn.ports.store import Databases, Replace
 from keyturn.records import paths
 
 from bench.distribute_stage import PATIENCE, settings
@@ -43,7 +43,7 @@ class CountingStore:
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """Commit, as the store does."""
-        if any(isinstance(write, Update) and write.path.startswith(f"{paths.GROUPS}/") for write in writes):
+        if any(isinstance(write, Replace) and write.path.startswith(f"{paths.GROUPS}/") for write in writes):
             os.write(self._counts_file, b".")
         return self._store.commit(writes)
 

@@ -21,7 +21,7 @@ from keyturn.adapters.sqlite.outbox import Outbox, OutboxEvent
 from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.local.cloud_events import request_of
 from keyturn.local.server import Server
-from keyturn.ports.store import Check, Create, Delete, Update, put
+from keyturn.ports.store import Check, Create, Delete, Replace, put
 from keyturn.ports.triggers import TRIGGERS
 from keyturn.records import paths
 
@@ -138,11 +138,11 @@ def _is_absence(write: Write) -> bool:
 
 
 def _group_document(writes: Sequence[Write]) -> Data:
-    return next(write.data for write in writes if isinstance(write, Update) and write.path == paths.group(GROUP))
+    return next(write.data for write in writes if isinstance(write, Replace) and write.path == paths.group(GROUP))
 
 
 def _data(write: Write) -> Data:
-    return write.data if isinstance(write, Update) else {"checked": "and not written"}
+    return write.data if isinstance(write, Replace) else {"checked": "and not written"}
 
 
 def _replayed(write: Write, snapshot: Snapshot) -> Write:

@@ -109,7 +109,7 @@ class WatchedStore:
         self.calls.append("commit")
         at = self.inner.commit(writes)
         written = [write.path for write in writes if not isinstance(write, Check)]
-        woken = [(item.door, path) for path in written for item in TRIGGERS if matches(item.pattern, path)]
+        woken = [(item.function, path) for path in written for item in TRIGGERS if matches(item.pattern, path)]
         self._queue.extend(delivery(door, "document", path, {}, at) for door, path in woken)
         return at
 
@@ -127,7 +127,7 @@ class QueueBus:
         if self.down is not None:
             raise self.down
         self.published.append(message)
-        doors = [item.door for item in SUBSCRIPTIONS if item.topic == topic]
+        doors = [item.function for item in SUBSCRIPTIONS if item.topic == topic]
         self._queue.extend(delivery(door, "topic", topic, message, self._clock()) for door in doors)
 
 

@@ -26,7 +26,7 @@ from keyturn.mls import (
 from keyturn.proofs.nip98 import check_authorization
 from keyturn.proofs.nostr import Event, canonical, open_event, parse_event, public_key, sign_event
 from keyturn.proofs.npub import encode_npub
-from keyturn.proofs.receipts import Ack, receipt_key, verify_receipt
+from keyturn.proofs.receipts import AckStatement, receipt_key, verify_receipt
 
 from tests.cli.fake_desk import Desk, Problem
 
@@ -482,7 +482,7 @@ class FakeServer:
     def _acknowledge(self, event: Event, content: dict[str, Any]) -> dict[str, Any]:
         rotation = self._rotation(content["rotation_id"])
         receipt, _ = content.pop("receipt"), content.pop("jwt_proof", None)
-        ack = Ack(**content)
+        ack = AckStatement(**content)
         ids = {"client_id": ack.client_id, "version_id": ack.version_id, "rotation_id": ack.rotation_id}
         if ack.ack_by != event.pubkey or not verify_receipt(
             receipt_key(self.secrets[ack.rotation_id], **ids), receipt, ack

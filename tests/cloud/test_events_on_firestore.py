@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.ports.store import Update
+from keyturn.ports.store import Replace
 from keyturn.ports.triggers import SUBSCRIPTIONS
 from keyturn.records import paths
 
@@ -56,7 +56,7 @@ def asked(world: FirestoreWorld) -> tuple[str, OutboxEvent]:
 def message_of(world: FirestoreWorld, rotation_id: str) -> OutboxEvent:
     topic = SUBSCRIPTIONS[0]
     fields = {"client_id": CLIENT, "rotation_id": rotation_id}
-    return delivery(topic.door, "topic", topic.topic, fields, world.clock.now)
+    return delivery(topic.function, "topic", topic.topic, fields, world.clock.now)
 
 
 def test_every_event_twice_is_one_notice(world: FirestoreWorld) -> None:
@@ -116,7 +116,7 @@ def test_a_write_that_changes_nothing_publishes_nothing(world: FirestoreWorld) -
     path = paths.version(CLIENT, str(world.document(paths.client(CLIENT))["current_version"]))
     document = world.control.inner.get([path])[path]
     before = stored(world)
-    world.control.commit([Update(path, document.data or {}, document.version or "")])
+    world.control.commit([Replace(path, document.data or {}, document.version or "")])
     (woken,) = world.queue
     world.queue.clear()
     assert (world.deliver(woken).json or {})["published"] is False

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from keyturn.ports.keys import MacKey, PublicKey, Sealer, Signer
+    from keyturn.ports.keys import MacKey, PublicKey, Sealer, TokenSigner
 
     from tests.adapters.google_kms.kms_scene import Scene
 
@@ -34,7 +34,7 @@ class LocalService:
         self.keys = LocalKeys.open_or_create(folder / "keys.json", os.urandom)
         self.mac: MacKey = self.keys.mac
         self.sealer: Sealer = self.keys.sealer
-        self.signer: Signer = self.keys.signer
+        self.signer: TokenSigner = self.keys.signer
 
     def add(self, purpose: str) -> str:
         return self.keys.add_version(purpose)
@@ -55,7 +55,7 @@ class CloudService:
         self.ring = opened.stand_in.ring
         self.mac: MacKey = opened.keys.mac
         self.sealer: Sealer = opened.keys.sealer
-        self.signer: Signer = opened.keys.signer
+        self.signer: TokenSigner = opened.keys.signer
 
     def add(self, purpose: str) -> str:
         name = self.cloud.add_version(purpose)

@@ -19,9 +19,9 @@ from keyturn.ports.store import (
     Document,
     LostRace,
     Query,
+    Replace,
     Store,
     StoreError,
-    Update,
     Value,
     Write,
     put,
@@ -216,7 +216,7 @@ def test_amend_replaces_its_fields_and_leaves_the_others(store: Store) -> None:
 def test_amend_rests_on_no_version(store: Store) -> None:
     create(store, a={"n": 1}, b={"n": 1})
     old = version(store, B)
-    store.commit([Update(A, {"n": 2, "other": True}, version(store, A))])
+    store.commit([Replace(A, {"n": 2, "other": True}, version(store, A))])
     store.commit([Amend(A, {"n": 3}), Check(B, old)])
     assert read(store, A).data == {"n": 3, "other": True}
 
@@ -249,9 +249,9 @@ def test_every_change_gives_a_new_version(store: Store) -> None:
     # Firestore keeps the version where an update writes what is there already: it is the same state.
     create(store, a={})
     first = version(store, A)
-    store.commit([Update(A, {"n": 1}, first)])
+    store.commit([Replace(A, {"n": 1}, first)])
     second = version(store, A)
-    store.commit([Update(A, {}, second)])
+    store.commit([Replace(A, {}, second)])
     assert len({first, second, version(store, A)}) == 3
 
 
@@ -272,16 +272,16 @@ def test_version_never_comes_back(store: Store) -> None:
     assert len(seen) == 5
     create(store, a={"same": True})
     for old in seen:
-        for write in (Update(A, {}, old), Delete(A, old), Check(A, old)):
+        for write in (Replace(A, {}, old), Delete(A, old), Check(A, old)):
             with pytest.raises(LostRace):
                 store.commit([write])
 
 
 LOSING: dict[str, Callable[[Mapping[str, str]], Write]] = {
     "create where there is one": lambda _: Create(A, {"n": 9}),
-    "update at an old version": lambda old: Update(A, {"n": 9}, old[A]),
-    "update of what was deleted": lambda old: Update(B, {"n": 9}, old[B]),
-    "update of what never was": lambda old: Update("oauth2_clients/x", {"n": 9}, old[A]),
+    "update at an old version": lambda old: Replace(A, {"n": 9}, old[A]),
+    "update of what was deleted": lambda old: Replace(B, {"n": 9}, old[B]),
+    "update of what never was": lambda old: Replace("oauth2_clients/x", {"n": 9}, old[A]),
     "delete at an old version": lambda old: Delete(A, old[A]),
     "delete of what was deleted": lambda old: Delete(B, old[B]),
     "check at an old version": lambda old: Check(A, old[A]),
@@ -297,9 +297,9 @@ LOSING: dict[str, Callable[[Mapping[str, str]], Write]] = {
 def test_losing_precondition_undoes_the_whole_commit(store: Store, name: str, first: bool) -> None:  # noqa: FBT001 - a parameter
     create(store, a={"n": 1}, b={"n": 1}, c={"n": 1})
     old = {path: version(store, path) for path in (A, B, C)}
-    store.commit([Update(A, {"n": 2}, old[A]), Delete(B, old[B])])
+    store.commit([Replace(A, {"n": 2}, old[A]), Delete(B, old[B])])
     before = dict(store.get([A, B, C, "oauth2_clients/d"]).documents)
-    good: list[Write] = [Create("oauth2_clients/d", {}), Update(C, {"n": 2}, old[C])]
+    good: list[Write] = [Create("oauth2_clients/d", {}), Replace(C, {"n": 2}, old[C])]
     losing = LOSING[name](old)
     with pytest.raises(LostRace):
         store.commit([losing, *good] if first else [*good, losing])
@@ -320,7 +320,7 @@ def test_no_two_writes_share_a_path(store: Store) -> None:
 def test_all_kinds_of_writes_in_one_commit(store: Store) -> None:
     create(store, a={"n": 1}, b={"n": 1}, c={"n": 1})
     a, b, c = (version(store, path) for path in (A, B, C))
-    store.commit([Update(A, {"n": 2}, a), Delete(B, b), Check(C, c), Create("oauth2_clients/d", {"n": 4})])
+    store.commit([Replace(A, {"n": 2}, a), Delete(B, b), Check(C, c), Create("oauth2_clients/d", {"n": 4})])
     found = store.get([A, B, C, "oauth2_clients/d"])
     assert [found[path].data for path in found.documents] == [{"n": 2}, None, {"n": 1}, {"n": 4}]
 
@@ -593,4 +593,4 @@ def test_what_is_no_query_is_refused(store: Store, name: str) -> None:
 def test_repr_shows_no_data(store: Store) -> None:
     create(store, a={"seal": "unmistakable"})
     assert "unmistakable" not in repr(store.get([A]))
-    assert "unmistakable" not in repr([Create(A, {"seal": "unmistakable"}), Update(A, {"seal": "unmistakable"}, "1")])
+    assert "unmistakable" not in repr([Create(A, {"seal": "unmistakable"}), Replace(A, {"seal": "unmistakable"}, "1")])

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from keyturn.domain.usage_silence import (
-    FACTOR,
-    FLOOR,
-    FRESH,
     HOUR,
-    PRESUMED_DEAD,
-    Because,
+    MINIMUM_SILENCE,
+    PAUSES_NEEDED,
+    REPORT_MAX_AGE,
+    UNCOUNTED_TIME,
     Forecast,
-    Life,
-    Seen,
-    Trace,
+    SilenceReason,
+    UsageEvidence,
+    UseHistory,
+    VerifierReport,
+    callers_not_moved,
     complete_since,
     forecast,
     hour_of,
-    laggards,
     longest_pause,
     silence,
 )
@@ -34,16 +34,16 @@ DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)
 
 
-def trace(*hours_ago: int) -> Trace:
+def trace(*hours_ago: int) -> UseHistory:
     """Return uses so many hours ago."""
     moments = sorted(NOW - ago * HOUR for ago in hours_ago)
-    return Trace(moments[0], moments[-1], frozenset(hour_of(moment) for moment in moments))
+    return UseHistory(moments[0], moments[-1], frozenset(hour_of(moment) for moment in moments))
 
 
 DAILY_OLD = trace(*range(72, 24 * 20, 24))
 """Used once a day until three days ago."""
 DAILY_NEW = trace(0, 24, 48)
-MOVED = Seen(DAILY_OLD, DAILY_NEW, {"web": (DAILY_OLD, DAILY_NEW)})
+MOVED = UsageEvidence(DAILY_OLD, DAILY_NEW, {"web": (DAILY_OLD, DAILY_NEW)})
 LONG_AGO = NOW - 30 * DAY
 
 
@@ -78,9 +78,9 @@ def test_a_pause_is_never_shorter_than_one_that_was_seen(hours: set[int]) -> Non
 
 # --- completeness ----------------------------------------------------------------------------------------------------
 
-ALIVE = Life(started_at=NOW - 9 * DAY, counted_to=NOW - timedelta(seconds=40))
-GONE = Life(started_at=NOW - 8 * DAY, counted_to=NOW - 7 * DAY, ended_at=NOW - 7 * DAY)
-VANISHED = Life(started_at=NOW - 8 * DAY, counted_to=NOW - 2 * DAY)
+ALIVE = VerifierReport(started_at=NOW - 9 * DAY, counted_to=NOW - timedelta(seconds=40))
+GONE = VerifierReport(started_at=NOW - 8 * DAY, counted_to=NOW - 7 * DAY, ended_at=NOW - 7 * DAY)
+VANISHED = VerifierReport(started_at=NOW - 8 * DAY, counted_to=NOW - 2 * DAY)
 
 
 def test_what_lives_counts_since_the_first_of_them() -> None:
@@ -90,14 +90,14 @@ def test_what_lives_counts_since_the_first_of_them() -> None:
 def test_nobody_alive_shows_nothing() -> None:
     assert complete_since([], NOW) is None
     assert complete_since([GONE], NOW) is None
-    assert complete_since([replace(ALIVE, counted_to=NOW - FRESH)], NOW) is None
+    assert complete_since([replace(ALIVE, counted_to=NOW - REPORT_MAX_AGE)], NOW) is None
 
 
 def test_one_that_vanished_leaves_a_hole_of_a_day() -> None:
-    assert complete_since([ALIVE, VANISHED], NOW) == VANISHED.counted_to + PRESUMED_DEAD
-    lately = replace(VANISHED, counted_to=NOW - PRESUMED_DEAD + TICK)
+    assert complete_since([ALIVE, VANISHED], NOW) == VANISHED.counted_to + UNCOUNTED_TIME
+    lately = replace(VANISHED, counted_to=NOW - UNCOUNTED_TIME + TICK)
     assert complete_since([ALIVE, lately], NOW) is None
-    assert complete_since([ALIVE, replace(lately, counted_to=NOW - PRESUMED_DEAD)], NOW) == NOW
+    assert complete_since([ALIVE, replace(lately, counted_to=NOW - UNCOUNTED_TIME)], NOW) == NOW
 
 
 def test_what_was_dropped_leaves_a_hole() -> None:
@@ -108,17 +108,17 @@ def test_what_was_dropped_leaves_a_hole() -> None:
 
 
 def test_a_client_that_moved_over_and_kept_its_rhythm_is_silent_on_the_old() -> None:
-    seen = Seen(trace(*range(150, 24 * 40, 48)), trace(0, 48, 96, 144), {})
+    seen = UsageEvidence(trace(*range(150, 24 * 40, 48)), trace(0, 48, 96, 144), {})
     found = silence(seen, LONG_AGO, NOW)
-    assert (found.because, found.enough, found.needed) == (Because.SILENT, True, FACTOR * 49 * HOUR)
+    assert (found.because, found.enough, found.needed) == (SilenceReason.SILENT, True, PAUSES_NEEDED * 49 * HOUR)
     assert found.silent_for == 150 * HOUR
 
 
 def test_an_hourly_client_still_needs_longer_than_a_long_weekend() -> None:
-    seen = Seen(trace(*range(90, 400)), trace(*range(90)), {})
+    seen = UsageEvidence(trace(*range(90, 400)), trace(*range(90)), {})
     found = silence(seen, LONG_AGO, NOW)
-    assert (found.because, found.needed) == (Because.TOO_SHORT, FLOOR)
-    assert silence(Seen(trace(*range(97, 400)), trace(*range(97)), {}), LONG_AGO, NOW).enough
+    assert (found.because, found.needed) == (SilenceReason.TOO_SHORT, MINIMUM_SILENCE)
+    assert silence(UsageEvidence(trace(*range(97, 400)), trace(*range(97)), {}), LONG_AGO, NOW).enough
 
 
 def test_who_is_left_on_the_old_secret_is_not_hidden_by_who_never_rests() -> None:
@@ -126,8 +126,8 @@ def test_who_is_left_on_the_old_secret_is_not_hidden_by_who_never_rests() -> Non
     moved_ago = 24 * 9
     old = trace(*range(moved_ago, 24 * 20), *range(100, moved_ago, 48))
     tags = {"both": (old, trace(*range(moved_ago)))}
-    found = silence(Seen(old, trace(*range(moved_ago)), tags), LONG_AGO, NOW)
-    assert (found.because, found.needed) == (Because.TOO_SHORT, FACTOR * 49 * HOUR)
+    found = silence(UsageEvidence(old, trace(*range(moved_ago)), tags), LONG_AGO, NOW)
+    assert (found.because, found.needed) == (SilenceReason.TOO_SHORT, PAUSES_NEEDED * 49 * HOUR)
 
 
 def test_who_works_on_working_days_is_still_there_on_monday() -> None:
@@ -137,39 +137,45 @@ def test_who_works_on_working_days_is_still_there_on_monday() -> None:
     before = [thursday - hours * HOUR for hours in range(24 * 20)]
     left = [thursday + hours * HOUR for hours in (1, 2, 3, 4, 21, 22, 23, 24, 25, 26, 27, 28, 29)]
     since = [monday - hours * HOUR for hours in range(93)]
-    old = Trace(before[-1], left[-1], frozenset(map(hour_of, [*before, *left])))
-    new = Trace(since[-1], since[0], frozenset(map(hour_of, since)))
+    old = UseHistory(before[-1], left[-1], frozenset(map(hour_of, [*before, *left])))
+    new = UseHistory(since[-1], since[0], frozenset(map(hour_of, since)))
     assert left[-1] == friday
-    assert not silence(Seen(old, new, {"both": (old, new)}), LONG_AGO, monday).enough
+    assert not silence(UsageEvidence(old, new, {"both": (old, new)}), LONG_AGO, monday).enough
 
 
 @pytest.mark.parametrize(
     ("seen", "complete", "because"),
     [
-        (MOVED, None, Because.TELEMETRY_INCOMPLETE),
-        (replace(MOVED, old=None), LONG_AGO, Because.OLD_NEVER_SEEN),
-        (replace(MOVED, new=None), LONG_AGO, Because.NEW_NOT_IN_USE),
-        (replace(MOVED, new=trace(0)), LONG_AGO, Because.NEW_NOT_IN_USE),  # not one whole period yet
-        (replace(MOVED, new=trace(100, 124, 148)), LONG_AGO, Because.NEW_NOT_IN_USE),  # the old came after it
-        (Seen(trace(700, 724, 748), trace(600, 624, 648), {}), LONG_AGO, Because.NEW_NOT_IN_USE),  # all is silent
-        (Seen(trace(200), trace(0), {}), LONG_AGO, Because.NO_RHYTHM),
-        (replace(MOVED, callers={"job": (trace(400), None)}), LONG_AGO, Because.CALLER_NOT_MOVED),
-        (MOVED, LONG_AGO, Because.TOO_SHORT),
+        (MOVED, None, SilenceReason.TELEMETRY_INCOMPLETE),
+        (replace(MOVED, old=None), LONG_AGO, SilenceReason.OLD_NEVER_SEEN),
+        (replace(MOVED, new=None), LONG_AGO, SilenceReason.NEW_NOT_IN_USE),
+        (replace(MOVED, new=trace(0)), LONG_AGO, SilenceReason.NEW_NOT_IN_USE),  # not one whole period yet
+        (replace(MOVED, new=trace(100, 124, 148)), LONG_AGO, SilenceReason.NEW_NOT_IN_USE),  # the old came after it
+        (
+            UsageEvidence(trace(700, 724, 748), trace(600, 624, 648), {}),
+            LONG_AGO,
+            SilenceReason.NEW_NOT_IN_USE,
+        ),  # all is silent
+        (UsageEvidence(trace(200), trace(0), {}), LONG_AGO, SilenceReason.NO_RHYTHM),
+        (replace(MOVED, callers={"job": (trace(400), None)}), LONG_AGO, SilenceReason.CALLER_NOT_MOVED),
+        (MOVED, LONG_AGO, SilenceReason.TOO_SHORT),
     ],
 )
-def test_what_is_not_shown_is_not_enough(seen: Seen, complete: datetime | None, because: Because) -> None:
+def test_what_is_not_shown_is_not_enough(
+    seen: UsageEvidence, complete: datetime | None, because: SilenceReason
+) -> None:
     found = silence(seen, complete, NOW)
     assert (found.because, found.enough) == (because, False)
 
 
 def test_silence_counts_only_since_everything_is_counted() -> None:
-    seen = Seen(trace(*range(240, 24 * 20, 24)), trace(*range(0, 240, 24)), {})
+    seen = UsageEvidence(trace(*range(240, 24 * 20, 24)), trace(*range(0, 240, 24)), {})
     assert silence(seen, LONG_AGO, NOW).enough
     found = silence(seen, NOW - 2 * DAY, NOW)
-    assert (found.because, found.silent_for) == (Because.TOO_SHORT, 2 * DAY)
+    assert (found.because, found.silent_for) == (SilenceReason.TOO_SHORT, 2 * DAY)
 
 
-def at(moment: datetime, like: Trace) -> Trace:
+def at(moment: datetime, like: UseHistory) -> UseHistory:
     """Return uses like those, the last one at that very moment."""
     return replace(like, last_at=moment)
 
@@ -177,43 +183,48 @@ def at(moment: datetime, like: Trace) -> Trace:
 def test_the_edges_of_silence() -> None:
     old, new = trace(*range(120, 150)), trace(*range(120))
     pause = 2 * HOUR
-    for last, because in ((NOW - FLOOR, Because.SILENT), (NOW - FLOOR + TICK, Because.TOO_SHORT)):
-        assert silence(Seen(at(last, old), new, {}), LONG_AGO, NOW).because is because
     for last, because in (
-        (NOW - FACTOR * pause, Because.SILENT),
-        (NOW - FACTOR * pause - TICK, Because.NEW_NOT_IN_USE),
+        (NOW - MINIMUM_SILENCE, SilenceReason.SILENT),
+        (NOW - MINIMUM_SILENCE + TICK, SilenceReason.TOO_SHORT),
     ):
-        assert silence(Seen(old, at(last, new), {}), LONG_AGO, NOW).because is because
-    for first, because in ((NOW - pause, Because.SILENT), (NOW - pause + TICK, Because.NEW_NOT_IN_USE)):
-        assert silence(Seen(old, replace(new, first_at=first), {}), LONG_AGO, NOW).because is because
+        assert silence(UsageEvidence(at(last, old), new, {}), LONG_AGO, NOW).because is because
+    for last, because in (
+        (NOW - PAUSES_NEEDED * pause, SilenceReason.SILENT),
+        (NOW - PAUSES_NEEDED * pause - TICK, SilenceReason.NEW_NOT_IN_USE),
+    ):
+        assert silence(UsageEvidence(old, at(last, new), {}), LONG_AGO, NOW).because is because
+    for first, because in ((NOW - pause, SilenceReason.SILENT), (NOW - pause + TICK, SilenceReason.NEW_NOT_IN_USE)):
+        assert silence(UsageEvidence(old, replace(new, first_at=first), {}), LONG_AGO, NOW).because is because
     same = at(old.last_at, trace(120, 121, 122))
-    assert silence(Seen(old, same, {}), LONG_AGO, NOW).because is Because.NEW_NOT_IN_USE
+    assert silence(UsageEvidence(old, same, {}), LONG_AGO, NOW).because is SilenceReason.NEW_NOT_IN_USE
 
 
 def test_the_edges_of_lagging() -> None:
     hourly = trace(10, 11, 12)
-    assert list(laggards(Seen(None, None, {"a": (at(NOW - 6 * HOUR, hourly), None)}), NOW)) == []
-    assert list(laggards(Seen(None, None, {"a": (at(NOW - 6 * HOUR + TICK, hourly), None)}), NOW)) == ["a"]
-    assert list(laggards(Seen(None, None, {"a": (trace(1), trace(1))}), NOW)) == ["a"]
+    assert list(callers_not_moved(UsageEvidence(None, None, {"a": (at(NOW - 6 * HOUR, hourly), None)}), NOW)) == []
+    assert list(
+        callers_not_moved(UsageEvidence(None, None, {"a": (at(NOW - 6 * HOUR + TICK, hourly), None)}), NOW)
+    ) == ["a"]
+    assert list(callers_not_moved(UsageEvidence(None, None, {"a": (trace(1), trace(1))}), NOW)) == ["a"]
 
 
 def test_a_caller_lags_until_it_uses_the_new_or_has_missed_its_own_rhythm() -> None:
     weekly = trace(170, 338, 506)
     gone = trace(*range(300, 330))
-    seen = Seen(None, None, {"moved": (trace(60), trace(2)), "weekly": (weekly, None), "gone": (gone, None)})
-    assert list(laggards(seen, NOW)) == ["weekly"]
-    assert list(laggards(seen, NOW + 20 * DAY)) == []
-    back = Seen(None, None, {"both": (trace(1), trace(2))})
-    assert list(laggards(back, NOW)) == ["both"]
+    seen = UsageEvidence(None, None, {"moved": (trace(60), trace(2)), "weekly": (weekly, None), "gone": (gone, None)})
+    assert list(callers_not_moved(seen, NOW)) == ["weekly"]
+    assert list(callers_not_moved(seen, NOW + 20 * DAY)) == []
+    back = UsageEvidence(None, None, {"both": (trace(1), trace(2))})
+    assert list(callers_not_moved(back, NOW)) == ["both"]
 
 
 @st.composite
-def fleets(draw: st.DrawFn) -> tuple[Seen, bool]:
+def fleets(draw: st.DrawFn) -> tuple[UsageEvidence, bool]:
     """Draw callers that use a secret in a rhythm of their own for 30 days, ± half a period; some of them move over.
 
     Also return whether one of them goes on using the old secret.
     """
-    callers: dict[str, tuple[Trace | None, Trace | None]] = {}
+    callers: dict[str, tuple[UseHistory | None, UseHistory | None]] = {}
     staying = False
     for number in range(draw(st.integers(1, 4))):
         period = draw(st.integers(1, 100))
@@ -227,25 +238,25 @@ def fleets(draw: st.DrawFn) -> tuple[Seen, bool]:
         new = [item for item in ages if moved is not None and item <= moved]
         callers[f"caller-{number}"] = (trace(*old) if old else None, trace(*new) if new else None)
         staying = staying or (moved is None and bool(old))
-    return Seen(_all(callers, 0), _all(callers, 1), callers), staying
+    return UsageEvidence(_all(callers, 0), _all(callers, 1), callers), staying
 
 
-def _all(callers: dict[str, tuple[Trace | None, Trace | None]], which: int) -> Trace | None:
+def _all(callers: dict[str, tuple[UseHistory | None, UseHistory | None]], which: int) -> UseHistory | None:
     found = [item[which] for item in callers.values()]
     ages = [(HERE - hour) for item in found if item is not None for hour in item.hours]
     return trace(*ages) if ages else None
 
 
 @given(fleets())
-def test_nobody_who_goes_on_in_its_rhythm_is_retired_from_under(fleet: tuple[Seen, bool]) -> None:
+def test_nobody_who_goes_on_in_its_rhythm_is_retired_from_under(fleet: tuple[UsageEvidence, bool]) -> None:
     seen, staying = fleet
     assert not (staying and silence(seen, LONG_AGO, NOW).enough)
 
 
 def test_the_caller_that_is_several_has_not_moved_because_one_of_them_has() -> None:
     hourly = trace(*range(30, 60))
-    assert list(laggards(Seen(None, None, {"": (trace(60), trace(2))}), NOW)) == [""]
-    assert list(laggards(Seen(None, None, {"": (hourly, trace(2))}), NOW)) == []
+    assert list(callers_not_moved(UsageEvidence(None, None, {"": (trace(60), trace(2))}), NOW)) == [""]
+    assert list(callers_not_moved(UsageEvidence(None, None, {"": (hourly, trace(2))}), NOW)) == []
 
 
 # --- forecast --------------------------------------------------------------------------------------------------------

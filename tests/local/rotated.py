@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from keyturn.local.doctor import open_folder
-from keyturn.ports.store import Create, Delete, Update
+from keyturn.ports.store import Create, Delete, Replace
 from keyturn.records import paths
 from keyturn.use_cases.doctor.findings import thawed
 
@@ -88,7 +88,7 @@ class Patient:
         """Write a document, whatever stood there."""
         store = store or self.store
         version = store.get([path])[path].version
-        store.commit([Create(path, data) if version is None else Update(path, data, version)])
+        store.commit([Create(path, data) if version is None else Replace(path, data, version)])
 
     def edit(self, path: str, change: Callable[[dict[str, Any]], object]) -> None:
         """Change a document in place."""

@@ -6,7 +6,7 @@ import pytest
 from keyturn.domain.encodings import base64url_decode, base64url_encode
 from keyturn.domain.errors import InvalidRequest
 from keyturn.proofs.canaries import Canary, verify_canary
-from keyturn.proofs.receipts import Ack, _signer, receipt_key, sign_receipt
+from keyturn.proofs.receipts import AckStatement, _signer, receipt_key, sign_receipt
 
 SECRET = "b" * 43
 IDS = {"client_id": "acme", "version_id": "01J00000000000000000000001", "rotation_id": "01J00000000000000000000002"}
@@ -43,7 +43,7 @@ def test_a_field_that_is_no_text_proves_nothing() -> None:
 
 
 def test_no_receipt_stands_for_a_canary() -> None:
-    ack = Ack(**IDS, ack_by="pod-1", ack_at=1, secret_hash="h", mac_key_ref="bm9uY2U")
+    ack = AckStatement(**IDS, ack_by="pod-1", ack_at=1, secret_hash="h", mac_key_ref="bm9uY2U")
     assert not verify_canary(KEY, sign_receipt(SECRET, ack), CANARY)
     assert base64url_decode(sign_receipt(SECRET, ack))
     with pytest.raises(InvalidRequest):

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keyturn.domain.encodings import new_secret
 from keyturn.domain.errors import InvalidRequest
-from keyturn.proofs.receipts import Ack, receipt_key, sign_receipt, verify_receipt
+from keyturn.proofs.receipts import AckStatement, receipt_key, sign_receipt, verify_receipt
 
 SECRET = new_secret(bytes(range(32)))
-ACK = Ack(
+ACK = AckStatement(
     rotation_id="01JD0000000000000000000001",
     client_id="acme",
     version_id="01JD0000000000000000000002",

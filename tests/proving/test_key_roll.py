@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.adapters.google_kms.rpc import KmsRpc
-    from keyturn.ports.keys import Signer
+    from keyturn.ports.keys import TokenSigner
 
 ISSUER, AUDIENCE = "https://keyturn.example/admin_proof", "https://keyturn.example/rotate_request"
 ACT = Act("ab" * 32, "ops", "acme", "A" * 43, "alice")
@@ -50,7 +50,7 @@ METHODS = ("dev_attest", "pop", "totp")
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def issuer(signer: Signer) -> ProofIssuer:
+def issuer(signer: TokenSigner) -> ProofIssuer:
     return ProofIssuer(signer, ISSUER, AUDIENCE)
 
 

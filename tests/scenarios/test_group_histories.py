@@ -30,7 +30,7 @@ from keyturn.device.groups.membership import Lost
 from keyturn.domain.encodings import base64url_decode
 from keyturn.domain.policy import Policy
 from keyturn.mls import ApplicationReceived, MlsError, cipher_suite, private_message
-from keyturn.ports.relay import Outcome
+from keyturn.ports.relay import PublishResult
 from keyturn.ports.store import Query, scan
 from keyturn.proofs.nostr import parse_event
 from keyturn.records import paths
@@ -76,12 +76,12 @@ class MemoryRelay:
         self.up = True
         self.held: set[str] = set()
 
-    def publish(self, url: str, events: Sequence[str]) -> Sequence[Outcome]:
+    def publish(self, url: str, events: Sequence[str]) -> Sequence[PublishResult]:
         assert url == RELAY
         if not self.up:
-            return [Outcome.UNKNOWN] * len(events)
+            return [PublishResult.UNKNOWN] * len(events)
         self.held |= set(events)
-        return [Outcome.ACCEPTED] * len(events)
+        return [PublishResult.ACCEPTED] * len(events)
 
 
 class SealedKeys:

@@ -213,7 +213,7 @@ def test_the_declared_trigger_is_the_deployed_one() -> None:
     assert literal(criteria["document"]["operator"]) == "match-path-pattern"
     assert literal(criteria["type"]["value"]) == "google.cloud.firestore.document.v1.written"
     service = deployed["destination"][0]["cloud_run_service"][0]["service"]
-    assert service == f"${{module.{trigger.door}.service}}"
+    assert service == f"${{module.{trigger.function}.service}}"
 
 
 def test_the_declared_subscription_is_the_deployed_one_with_retries_and_dead_letters() -> None:
@@ -221,8 +221,8 @@ def test_the_declared_subscription_is_the_deployed_one_with_retries_and_dead_let
     resources = read().resources
     deployed = resources["google_pubsub_subscription", "distribute"]
     assert literal(resources["google_pubsub_topic", "distribution"]["name"]) == subscription.topic
-    assert deployed["push_config"][0]["push_endpoint"] == f"${{module.{subscription.door}.uri}}"
-    assert deployed["push_config"][0]["oidc_token"][0]["audience"] == f"${{module.{subscription.door}.uri}}"
+    assert deployed["push_config"][0]["push_endpoint"] == f"${{module.{subscription.function}.uri}}"
+    assert deployed["push_config"][0]["oidc_token"][0]["audience"] == f"${{module.{subscription.function}.uri}}"
     assert deployed["dead_letter_policy"][0]["dead_letter_topic"] == "${google_pubsub_topic.dead.id}"
     assert {"minimum_backoff", "maximum_backoff"} <= set(deployed["retry_policy"][0])
 

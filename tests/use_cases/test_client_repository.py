@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from keyturn.ports.effects import Environment
-from keyturn.ports.store import Delete, LostRace, Update
+from keyturn.ports.store import Delete, LostRace, Replace
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.records.roster import Roster
@@ -190,7 +190,7 @@ def test_a_client_written_before_it_told_its_last_rotation_costs_a_second_read(w
     document = world.control.inner.get([path])[path]
     data = dict(document.data or {})
     data["live"] = {name: item for name, item in cast("Any", data["live"]).items() if name != "last"}
-    world.control.inner.commit([Update(path, data, document.version or "")])
+    world.control.inner.commit([Replace(path, data, document.version or "")])
     with_all, calls = left_by(world, event, None)
     at_once, same = left_by(world, event, told(world, OTHER))
     assert (at_once, same) == (with_all, calls)

@@ -14,7 +14,7 @@ from keyturn.domain.encodings import base64url_decode
 from keyturn.domain.errors import Broken
 from keyturn.ports.keys import KeyUnavailable
 from keyturn.use_cases.client_repository import Clients
-from keyturn.use_cases.distribution.distribute import Distribute
+from keyturn.use_cases.distribution.distribute import DistributeSecrets
 
 from tests.world import CLIENT, World, running
 
@@ -153,7 +153,7 @@ def test_no_secret_is_in_an_error_of_distribute(world: World, caplog: pytest.Log
     texts = []
     for mac, error in ((LyingMac(world), Broken), (LyingMac(world, KeyUnavailable), KeyUnavailable)):
         with pytest.raises(error) as raised:
-            Distribute(clients, suite.groups, mac, environment)(CLIENT, rotation_id)
+            DistributeSecrets(clients, suite.groups, mac, environment)(CLIENT, rotation_id)
         texts += [*traceback.format_exception(raised.value), repr(raised.value)]
 
     secrets = [base64.urlsafe_b64encode(data).rstrip(b"=").decode() for data in drawn if len(data) == 32]

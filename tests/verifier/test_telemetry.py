@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from keyturn.domain.usage_silence import HOUR, hour_of
 from keyturn.ports.effects import Environment
-from keyturn.ports.store import LostRace, StoreUnavailable, Update
+from keyturn.ports.store import LostRace, Replace, StoreUnavailable
 from keyturn.records.codec import from_data
 from keyturn.records.usage import (
     MAX_CALLERS,
@@ -317,7 +317,7 @@ def test_a_damaged_count_stops_nobody_and_is_owned_up_to(scene: Scene) -> None:
     path = version_path(VERSION, process._shard)
     document = scene.store.get([path])[path]
     damaged = {**(document.data or {}), "hours": "no hours"}
-    scene.store.inner.commit([Update(path, damaged, document.version or "")])
+    scene.store.inner.commit([Replace(path, damaged, document.version or "")])
     process(GOOD, "acme", "", "")
     process(replace(GOOD, version_id=OTHER), "acme", "", "")
     process.flush()

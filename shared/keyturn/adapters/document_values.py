@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from keyturn.ports.store import Check, Create, Delete, StoreError, Update
+from keyturn.ports.store import Check, Create, Delete, Replace, StoreError
 
 if TYPE_CHECKING:
     from keyturn.ports.indexes import Index
@@ -128,7 +128,7 @@ def prepared(write: Write, now: datetime | None = None) -> Write:
     """Return a write whose data nobody can change any more, stamped with `now` where that is known and asked for."""
     if isinstance(write, (Delete, Check)):
         return write
-    name = write.stamped if isinstance(write, (Create, Update)) else None
+    name = write.stamped if isinstance(write, (Create, Replace)) else None
     stamp = {name: now} if name and now is not None else {}
     return replace(write, data=frozen({**write.data, **stamp}))
 

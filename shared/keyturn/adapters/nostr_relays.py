@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.ports.relay import Outcome
+from keyturn.ports.relay import PublishResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,15 +35,15 @@ class NostrRelays:
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
 
-    def publish(self, url: str, events: Sequence[str]) -> Sequence[Outcome]:
+    def publish(self, url: str, events: Sequence[str]) -> Sequence[PublishResult]:
         """Publish events at one relay, in order; those after one that got no answer are unknown, too."""
-        outcomes: list[Outcome] = []
+        outcomes: list[PublishResult] = []
         patience = self._connect_seconds + self._answer_seconds * (len(events) + 1)
         with suppress(Exception):  # whatever went wrong: what was not confirmed is unknown, and its text is not ours
             asyncio.run(asyncio.wait_for(self._publish(url, events, outcomes), patience))
-        return outcomes + [Outcome.UNKNOWN] * (len(events) - len(outcomes))
+        return outcomes + [PublishResult.UNKNOWN] * (len(events) - len(outcomes))
 
-    async def _publish(self, url: str, events: Sequence[str], outcomes: list[Outcome]) -> None:
+    async def _publish(self, url: str, events: Sequence[str], outcomes: list[PublishResult]) -> None:
         from nostr_sdk import ClientBuilder, RelayUrl  # noqa: PLC0415 - only where relays are configured
 
         client, relay = ClientBuilder().build(), RelayUrl.parse(url)
@@ -52,19 +52,19 @@ class NostrRelays:
             reached = await client.try_connect(timedelta(seconds=self._connect_seconds))
             for event in events if relay in reached.success else ():
                 outcomes.append(await self._publish_one(client, relay, event))
-                if outcomes[-1] is Outcome.UNKNOWN:  # a relay that does not answer costs one time-out, not one an event
+                if outcomes[-1] is PublishResult.UNKNOWN:  # an unresponsive relay costs one time-out
                     return
         finally:
             await client.shutdown()
 
-    async def _publish_one(self, client: Client, relay: RelayUrl, event: str) -> Outcome:
+    async def _publish_one(self, client: Client, relay: RelayUrl, event: str) -> PublishResult:
         from nostr_sdk import Event  # noqa: PLC0415 - the same
 
         sent = client.send_event(Event.from_json(event), ok_timeout=timedelta(seconds=self._answer_seconds))
         return _outcome(await asyncio.wait_for(sent, self._answer_seconds), relay)
 
 
-def _outcome(output: SendEventOutput, relay: RelayUrl) -> Outcome:
+def _outcome(output: SendEventOutput, relay: RelayUrl) -> PublishResult:
     if relay in output.success:
-        return Outcome.ACCEPTED
-    return Outcome.REFUSED if _FINAL.search(output.failed.get(relay, "")) else Outcome.UNKNOWN
+        return PublishResult.ACCEPTED
+    return PublishResult.REFUSED if _FINAL.search(output.failed.get(relay, "")) else PublishResult.UNKNOWN

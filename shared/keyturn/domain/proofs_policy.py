@@ -1,12 +1,14 @@
-"""What a proof must say to be good for an act: small rules that combine, and say what is missing (protocol.md §7).
+"""The claims that an admin's proof must have: small rules that combine (docs/protocol.md §7).
 
-    AllOf ─┬─ Issued      issuer, audience
-           ├─ Current     lifetime, not before it was issued, not after it ends
-           ├─ Bound       key, group, client, request
-           ├─ Method      one factor, by its name in `amr`
-           └─ AnyOf ──── Method, Method
+    AllOf ─┬─ IssuedHere        issuer, audience
+           ├─ WithinLifetime    lifetime, not before it was issued, not after it ends
+           ├─ BoundToRequest    key, group, client, request
+           ├─ HasMethod         one factor, by its name in `amr`
+           ├─ AnyOf ─────────── HasMethod, HasMethod
+           └─ IsMember          the person who has that key in that group
 
-A rule that combines none refuses. What is missing is for the evidence; the caller is told only that something is.
+An empty combination refuses. The audit records which claim is missing; the caller learns only that the proof is
+refused, so that a forger cannot correct it claim by claim.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ if TYPE_CHECKING:
 
 LIFETIME_SECONDS = 300
 SKEW_SECONDS = 5
-"""How far a proof's issue may seem to lie ahead: the two doors read the time from two databases."""
+"""How far in the future `iat` can be: issuer and verifier read the time from two different databases."""
 
 
 class Missing(StrEnum):
-    """What a proof, or the evidence for one, lacks."""
+    """What a proof, or the evidence for one, lacks; the values are stored in the audit."""
 
     FORM = "form"
     SIGNATURE = "signature"
@@ -51,15 +53,15 @@ class Missing(StrEnum):
 
 
 class ProofRefused(Unauthenticated):
-    """The proof, or the evidence for one, is not good; `missing` says to the audit what it lacks, `str()` does not."""
+    """The proof, or the evidence for one, is not sufficient. `missing` is for the audit and not part of the message."""
 
     def __init__(self, *missing: Missing) -> None:
-        super().__init__("proof_refused", "What was presented does not prove what this request needs.")
+        super().__init__("proof_refused", "The proof does not authorise this request.")
         self.missing = missing
 
 
-class Unseated(Forbidden):
-    """The proof is good, and whoever it proves has no seat here (any more); `missing` is for the audit."""
+class NotAMember(Forbidden):
+    """The proof is good, but its subject is not, or no longer, a member of the group; `missing` is for the audit."""
 
     missing = (Missing.MEMBERSHIP,)
 
@@ -69,7 +71,7 @@ class Unseated(Forbidden):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What a proof must be bound to."""
+    """The values that a proof must be bound to."""
 
     issuer: str
     audience: str
@@ -78,14 +80,14 @@ class Expected:
     client_id: str
     digest: str
     subject: str
-    """Who has that key in that group now; empty where nobody has."""
+    """The user who has that key in that group now; empty if there is none."""
 
 
 class Rule(Protocol):
     """One requirement."""
 
     def missing(self, claims: Mapping[str, object], expected: Expected, now: datetime) -> Missing | None:
-        """Return what verified claims lack, None if they satisfy the rule."""
+        """Return what the verified claims lack, None if they satisfy the rule."""
         ...
 
 
@@ -96,7 +98,7 @@ class AllOf:
     rules: tuple[Rule, ...]
 
     def missing(self, claims: Mapping[str, object], expected: Expected, now: datetime) -> Missing | None:
-        """Return what the first rule that is not satisfied misses."""
+        """Return what the first unsatisfied rule reports."""
         if not self.rules:
             return Missing.POLICY
         return next((lack for rule in self.rules if (lack := rule.missing(claims, expected, now))), None)
@@ -109,14 +111,14 @@ class AnyOf:
     rules: tuple[Rule, ...]
 
     def missing(self, claims: Mapping[str, object], expected: Expected, now: datetime) -> Missing | None:
-        """Return what the first rule misses if none is satisfied."""
+        """Return what the first rule reports, if no rule is satisfied."""
         lacks = [rule.missing(claims, expected, now) for rule in self.rules]
         return None if None in lacks else next(iter(lacks), Missing.POLICY)
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
-    """By our own `admin_proof`, for the door that asks."""
+class IssuedHere:
+    """Issued by this deployment's `admin_proof`, for the function that checks it."""
 
     def missing(self, claims: Mapping[str, object], expected: Expected, now: datetime) -> Missing | None:  # noqa: ARG002 - the rules' common form
         """Return ISSUER or AUDIENCE."""
@@ -126,36 +128,39 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class Current:
-    """Within its lifetime, and that no longer than allowed."""
+class WithinLifetime:
+    """Within its lifetime, which is not longer than allowed."""
 
     lifetime_seconds: int = LIFETIME_SECONDS
 
     def missing(self, claims: Mapping[str, object], expected: Expected, now: datetime) -> Missing | None:  # noqa: ARG002 - the rules' common form
         """Return LIFETIME or TIME."""
-        issued, ends = claims.get("iat"), claims.get("exp")
-        if type(issued) is not int or type(ends) is not int or not 0 < ends - issued <= self.lifetime_seconds:
+        issued_at, ends_at = claims.get("iat"), claims.get("exp")
+        # Exactly int: JSON's true would pass isinstance, and a float could hide a fraction of a second.
+        if type(issued_at) is not int or type(ends_at) is not int:
             return Missing.LIFETIME
-        return None if issued - SKEW_SECONDS <= now.timestamp() < ends else Missing.TIME
+        if not 0 < ends_at - issued_at <= self.lifetime_seconds:
+            return Missing.LIFETIME
+        return None if issued_at - SKEW_SECONDS <= now.timestamp() < ends_at else Missing.TIME
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """To this signer, this group, this client and this very request."""
+class BoundToRequest:
+    """Bound to this signer, this group, this client and exactly this request."""
 
     def missing(self, claims: Mapping[str, object], expected: Expected, now: datetime) -> Missing | None:  # noqa: ARG002 - the rules' common form
         """Return NPUB, GROUP, CLIENT or REQUEST."""
-        wanted = (
+        bindings = (
             ("npub", expected.npub, Missing.NPUB),
             ("mls_group", expected.group, Missing.GROUP),
             ("client_id", expected.client_id, Missing.CLIENT),
             ("request_digest", expected.digest, Missing.REQUEST),
         )
-        return next((lack for name, value, lack in wanted if not _same(claims.get(name), value)), None)
+        return next((lack for name, value, lack in bindings if not _same(claims.get(name), value)), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class HasMethod:
     """One factor, as `amr` names it (RFC 8176)."""
 
     amr: str
@@ -167,20 +172,22 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
-class Seated:
-    """By the very person who has that key in that group now."""
+class IsMember:
+    """Issued to the person who has that key in that group now."""
 
     def missing(self, claims: Mapping[str, object], expected: Expected, now: datetime) -> Missing | None:  # noqa: ARG002 - the rules' common form
         """Return MEMBERSHIP."""
-        held = expected.subject and _same(claims.get("sub"), expected.subject)
-        return None if held else Missing.MEMBERSHIP
+        # An empty subject means that the key has no member: it must not match an empty `sub`.
+        is_subject = expected.subject and _same(claims.get("sub"), expected.subject)
+        return None if is_subject else Missing.MEMBERSHIP
 
 
 def admin_rule(device_methods: tuple[str, ...]) -> Rule:
-    """Return what every admin's act needs: presence, possession, a device of one of these methods, and a seat."""
-    devices = AnyOf(tuple(map(Method, device_methods)))
-    return AllOf((Issued(), Current(), Bound(), Method("pop"), Method("totp"), devices, Seated()))
+    """Return the rule for every admin's request: key possession, TOTP, a device of one of these kinds, membership."""
+    devices = AnyOf(tuple(map(HasMethod, device_methods)))
+    factors = (HasMethod("pop"), HasMethod("totp"), devices)
+    return AllOf((IssuedHere(), WithinLifetime(), BoundToRequest(), *factors, IsMember()))
 
 
-def _same(claimed: object, expected: str) -> bool:
-    return isinstance(claimed, str) and hmac.compare_digest(claimed.encode("utf-8"), expected.encode("utf-8"))
+def _same(claim: object, expected: str) -> bool:
+    return isinstance(claim, str) and hmac.compare_digest(claim.encode("utf-8"), expected.encode("utf-8"))

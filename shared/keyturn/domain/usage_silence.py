@@ -1,11 +1,12 @@
-"""Rhythm: what the hours in which secrets were used tell: whether an old one is silent, and whether it will be in time.
+"""Usage silence: whether an old secret is no longer used, and whether its use will end in time.
 
-Rules:
+Usage is counted by the hour (docs/verifier.md). Rules:
 
-1. Silence has to be shown. Without every verifier's own word that it counted everything, there is none.
-2. How long it has to last is learned from this client: its longest pause between two uses, and each caller's own.
-3. A client that has stopped altogether shows nothing about its old secret: the new one has to be in use.
-4. What is not known speaks against retiring, never for it.
+1. Silence has to be shown. It is not shown unless every verifier process has reported that it counted everything.
+2. The length of silence that is needed is learned from this client: from its longest pause between two uses, and from
+   the longest pause of each of its callers.
+3. A client that is not used at all shows nothing about its old secret. The new one has to be in use.
+4. Missing information counts against retiring an old secret, never for it.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 HOUR: Final = timedelta(hours=1)
-FLOOR: Final = timedelta(days=4)
-"""How long the old secret has to be silent at least, whatever the rhythm: longer than a long weekend.
+MINIMUM_SILENCE: Final = timedelta(days=4)
+"""The shortest silence that is enough, whatever the client's pauses: longer than a long weekend.
 
-Callers that share a tag hide each other's pauses: one that works around the clock, one that works on working days.
+Callers that share a tag hide each other's pauses, for example one that works around the clock and one that works on
+working days only.
 """
-FACTOR: Final = 3
-"""How many of its longest pauses the silence has to last."""
-FRESH: Final = timedelta(minutes=5)
-"""How old a verifier's last word may be while it counts as alive."""
-PRESUMED_DEAD: Final = timedelta(days=1)
-"""How long after its last word a verifier that did not say goodbye may have accepted what nobody counted."""
+PAUSES_NEEDED: Final = 3
+"""How many of the longest pauses the silence has to last."""
+REPORT_MAX_AGE: Final = timedelta(minutes=5)
+"""How old the last report of a verifier process can be while the process counts as alive."""
+UNCOUNTED_TIME: Final = timedelta(days=1)
+"""How long after its last report a process that did not shut down cleanly may have accepted secrets uncounted."""
 _FEWEST_HOURS: Final = 3
 _FEWEST_TREND_HOURS: Final = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,12 +44,12 @@ def hour_of(moment: datetime) -> int:
     return (moment - _EPOCH) // HOUR
 
 
-# --- how often -------------------------------------------------------------------------------------------------------
+# --- how often a secret is used --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """Uses of one secret, all of them or one caller's: the first, the last, and the hours that had any."""
+class UseHistory:
+    """Uses of one secret, by all callers or by one: the first, the last, and the hours with any."""
 
     first_at: datetime
     last_at: datetime
@@ -55,27 +57,28 @@ class Trace:
 
 
 def longest_pause(hours: Collection[int]) -> timedelta | None:
-    """Return the longest that two uses in a row may have been apart; None where no rhythm is known yet.
+    """Return the longest possible time between two consecutive uses; None if too little is known.
 
-    It takes three hours with uses, and as much time besides the longest pause as the pause itself: one whole period.
+    At least three hours with uses are needed, and an observation twice as long as the pause: with less, a longer pause
+    could be normal for this client and simply not have ended yet.
     """
     ordered = sorted(hours)
     if len(ordered) < _FEWEST_HOURS:
         return None
-    # From the beginning of one hour to the end of another.
+    # A use may be at the start of its hour and the next one at the end of its own, hence the + 1.
     pause = max(later - earlier + 1 for earlier, later in pairwise(ordered))
     observed = ordered[-1] - ordered[0] + 1
     return pause * HOUR if observed + 1 >= 2 * pause else None
 
 
-# --- who counted -----------------------------------------------------------------------------------------------------
+# --- whether all uses are counted ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """One verifier process's own word: since when it counts, and until when everything that it saw is counted.
+class VerifierReport:
+    """One verifier process's own report: since when it counts, and up to when its counts are complete.
 
-    `ended_at` is when it said goodbye, all counted; `lost_to` until when it had to drop something.
+    `ended_at` is when it shut down with everything counted. `lost_to` is up to when it had to drop counts.
     """
 
     started_at: datetime
@@ -84,31 +87,31 @@ class Life:
     lost_to: datetime | None = None
 
 
-def complete_since(lives: Collection[Life], now: datetime) -> datetime | None:
-    """Return since when every use is counted, None while that can't be said: nobody counts, or somebody fell silent."""
-    alive = [life for life in lives if life.ended_at is None and life.counted_to > now - FRESH]
-    missing = [life for life in lives if life.ended_at is None and life not in alive]
-    if not alive or any(life.counted_to + PRESUMED_DEAD > now for life in missing):
+def complete_since(reports: Collection[VerifierReport], now: datetime) -> datetime | None:
+    """Return since when every use is counted; None if no process counts, or one disappeared without a last report."""
+    alive = [report for report in reports if report.ended_at is None and report.counted_to > now - REPORT_MAX_AGE]
+    missing = [report for report in reports if report.ended_at is None and report not in alive]
+    if not alive or any(report.counted_to + UNCOUNTED_TIME > now for report in missing):
         return None
-    holes = [life.counted_to + PRESUMED_DEAD for life in missing]
-    lost = [life.lost_to for life in lives if life.lost_to is not None]
-    return max([min(life.started_at for life in lives), *holes, *lost])
+    gaps = [report.counted_to + UNCOUNTED_TIME for report in missing]
+    losses = [report.lost_to for report in reports if report.lost_to is not None]
+    return max([min(report.started_at for report in reports), *gaps, *losses])
 
 
-# --- whether it is silent --------------------------------------------------------------------------------------------
+# --- whether the old secret is silent --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is known of the uses of an old secret and of its successor; `callers` has both for each caller's tag."""
+class UsageEvidence:
+    """The uses of an old secret and of its successor; `callers` has both by the caller's tag."""
 
-    old: Trace | None
-    new: Trace | None
-    callers: Mapping[str, tuple[Trace | None, Trace | None]] = field(default_factory=dict)
+    old: UseHistory | None
+    new: UseHistory | None
+    callers: Mapping[str, tuple[UseHistory | None, UseHistory | None]] = field(default_factory=dict)
 
 
-class Because(StrEnum):
-    """Why an old secret may be retired, or not yet."""
+class SilenceReason(StrEnum):
+    """Why an old secret can be retired, or cannot be yet."""
 
     SILENT = "silent"
     TOO_SHORT = "too_short"
@@ -121,100 +124,106 @@ class Because(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """How long an old secret is shown to be silent, how long it has to be (None: it can't be told), and why."""
+    """How long an old secret is known to be unused, how long is enough (None: cannot be said), and why."""
 
     silent_for: timedelta
     needed: timedelta | None
-    because: Because
+    because: SilenceReason
 
     @property
     def enough(self) -> bool:
-        """Whether the old secret may be retired."""
-        return self.because is Because.SILENT
+        """Whether the old secret can be retired."""
+        return self.because is SilenceReason.SILENT
 
 
-def silence(seen: Seen, complete: datetime | None, now: datetime) -> Silence:
-    """Return what is known of an old secret's silence; `complete` is since when every use is counted."""
+def silence(evidence: UsageEvidence, complete: datetime | None, now: datetime) -> Silence:
+    """Return how long an old secret has been silent; `complete` is since when every use is counted."""
     if complete is None:
-        return Silence(timedelta(0), None, Because.TELEMETRY_INCOMPLETE)
-    old, new = seen.old, seen.new
+        return Silence(timedelta(0), None, SilenceReason.TELEMETRY_INCOMPLETE)
+    old, new = evidence.old, evidence.new
     if old is None:
-        return Silence(timedelta(0), None, Because.OLD_NEVER_SEEN)
+        return Silence(timedelta(0), None, SilenceReason.OLD_NEVER_SEEN)
     silent_for = max(timedelta(0), now - max(old.last_at, complete))
     pause = _pause(old, new)
     if pause is None:
-        return Silence(silent_for, None, Because.NO_RHYTHM)
+        return Silence(silent_for, None, SilenceReason.NO_RHYTHM)
     if new is None or not _in_use(new, old, pause, now):
-        return Silence(silent_for, None, Because.NEW_NOT_IN_USE)
-    if list(laggards(seen, now)):
-        return Silence(silent_for, None, Because.CALLER_NOT_MOVED)
-    needed = max(FLOOR, FACTOR * pause)
-    return Silence(silent_for, needed, Because.SILENT if silent_for >= needed else Because.TOO_SHORT)
+        return Silence(silent_for, None, SilenceReason.NEW_NOT_IN_USE)
+    if list(callers_not_moved(evidence, now)):
+        return Silence(silent_for, None, SilenceReason.CALLER_NOT_MOVED)
+    needed = max(MINIMUM_SILENCE, PAUSES_NEEDED * pause)
+    reason = SilenceReason.SILENT if silent_for >= needed else SilenceReason.TOO_SHORT
+    return Silence(silent_for, needed, reason)
 
 
-def _pause(old: Trace, new: Trace | None) -> timedelta | None:
-    """Return the client's longest pause, or the old secret's own where that is longer: who is left uses it seldom."""
+def _pause(old: UseHistory, new: UseHistory | None) -> timedelta | None:
+    """Return the longest pause of the client as a whole, or that of the old secret alone where it is longer.
+
+    The callers that still use the old secret can be the ones that use it rarely.
+    """
     pauses = [longest_pause(old.hours | (new.hours if new else frozenset())), longest_pause(old.hours)]
     return None if pauses[0] is None else max(pause for pause in pauses if pause is not None)
 
 
-def _in_use(new: Trace, old: Trace, pause: timedelta, now: datetime) -> bool:
-    """Return whether the new secret was used for one whole period at least, later than the old one, and still is."""
-    return new.first_at <= now - pause and new.last_at > old.last_at and new.last_at >= now - FACTOR * pause
+def _in_use(new: UseHistory, old: UseHistory, pause: timedelta, now: datetime) -> bool:
+    """Return whether the new secret has been used for at least one whole pause, after the old one, and still is."""
+    return new.first_at <= now - pause and new.last_at > old.last_at and new.last_at >= now - PAUSES_NEEDED * pause
 
 
-def laggards(seen: Seen, now: datetime) -> Iterator[str]:
-    """Yield the callers that may still come back with the old secret: not seen on the new one since they used the old.
+def callers_not_moved(evidence: UsageEvidence, now: datetime) -> Iterator[str]:
+    """Yield the tags of callers that may still use the old secret: no use of the new one since their last of the old.
 
-    Who has a rhythm of its own and has missed FACTOR of its longest pauses is gone, and lags no more. The caller
-    without a tag is several: that one of them has moved says nothing of the others.
+    A caller with known pauses that has been absent for PAUSES_NEEDED of them is gone and no longer counts. Callers
+    without a tag are counted together, so a use of the new secret by one of them says nothing about the others.
     """
-    for tag, (old, new) in seen.callers.items():
+    for tag, (old, new) in evidence.callers.items():
         if old is None or (tag and new is not None and new.last_at > old.last_at):
             continue
         pause = longest_pause(old.hours)
-        if pause is None or now - old.last_at < FACTOR * pause:
+        if pause is None or now - old.last_at < PAUSES_NEEDED * pause:
             yield tag
 
 
-# --- whether it will be in time --------------------------------------------------------------------------------------
+# --- whether use will end in time ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """When the old secret's use is expected to end; None: it does not fall, or too little is known (`known`)."""
+    """When use of the old secret will probably end; None if it does not fall, or (`known` false) cannot be said."""
 
     known: bool
     ends_at: datetime | None = None
 
     def in_time(self, not_after: datetime) -> bool | None:
-        """Return whether use ends before the grace window does; None where it can't be told."""
+        """Return whether use ends before the grace period does; None if that cannot be said."""
         return None if not self.known else self.ends_at is not None and self.ends_at <= not_after
 
 
 def forecast(uses: Mapping[int, int], since: datetime, now: datetime) -> Forecast:
-    """Return what the trend of an old secret's uses (by hour) comes to: the later half since `since` over the earlier.
+    """Return when an old secret's use will end if its trend continues; `uses` counts by the hour.
 
-    As long as use falls by the same factor every so often, it ends when less than one use is left of such a half.
+    The time since `since` is cut into two halves. If use falls by the same factor in every further half, it ends when
+    less than one use is left in such a half.
     """
     first, last = hour_of(since) + 1, hour_of(now)  # whole hours only
     half = (last - first) // 2
     if 2 * half < _FEWEST_TREND_HOURS:
         return Forecast(known=False)
-    earlier = _between(uses, last - 2 * half, last - half)
-    later = _between(uses, last - half, last)
+    earlier = _count_between(uses, last - 2 * half, last - half)
+    later = _count_between(uses, last - half, last)
     if later == 0:
         return Forecast(known=True, ends_at=now)
     if later >= earlier:
         return Forecast(known=True)
+    # later · (later / earlier)^halves = 1
     halves = math.log(later) / math.log(earlier / later)
     return Forecast(known=True, ends_at=now + halves * half * HOUR)
 
 
-def _between(uses: Mapping[int, int], first: int, end: int) -> int:
+def _count_between(uses: Mapping[int, int], first: int, end: int) -> int:
     return sum(count for hour, count in uses.items() if first <= hour < end)
 
 
 def share(part: int, whole: int) -> float | None:
-    """Return the share of `part`, 0 to 1, to three digits; None of nothing."""
+    """Return the share of `part`, 0 to 1, to three digits; None if `whole` is 0."""
     return round(part / whole, 3) if whole else None

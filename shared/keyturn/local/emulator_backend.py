@@ -87,7 +87,7 @@ class EmulatorBackend:
 def _connect(cloud: Cloud, url: str, secret: str) -> None:
     firestore = cloud.firestore_emulator or ""
     for trigger in TRIGGERS:
-        name = f"{trigger.door}-{secret}"
+        name = f"{trigger.function}-{secret}"
         register_trigger(firestore, cloud.project, name, trigger.pattern, database=cloud.control)
     address = f"{url}{PUSHED_PATH}{secret}"
     CloudTopics(cloud.pubsub_emulator or "", cloud.project, lambda door: f"{address}/{door}").make()

@@ -59,7 +59,7 @@ class CloudTopics:
             _once(publisher.create_topic, {"name": self._topic(topic)})
 
     def _subscriptions(self, subscriber: SubscriberClient, subscription: Subscription) -> None:
-        name, push = self._subscription(subscription.door), {"push_endpoint": self.endpoint(subscription.door)}
+        name, push = self._subscription(subscription.function), {"push_endpoint": self.endpoint(subscription.function)}
         wanted = {
             "name": name,
             "topic": self._topic(subscription.topic),
@@ -74,7 +74,7 @@ class CloudTopics:
                 "max_delivery_attempts": MOST_ATTEMPTS,
             },
         }
-        kept = {"name": self._subscription(dead(subscription.door)), "topic": self._topic(dead(subscription.topic))}
+        kept = {"name": self._subscription(dead(subscription.function)), "topic": self._topic(dead(subscription.topic))}
         for request in (wanted, kept):
             _once(subscriber.create_subscription, request)
         subscriber.modify_push_config(request={"subscription": name, "push_config": push}, timeout=_TIMEOUT_SECONDS)

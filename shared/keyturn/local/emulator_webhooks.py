@@ -31,8 +31,8 @@ LARGEST_EVENT_BYTES = 4 * 1024 * 1024
 TRIGGERS_PATH = "/functions/projects/"
 PUSHED_PATH = "/pushed/"
 PROBE = "probe"
-_WRITTEN = frozenset({PROBE, *(item.door for item in TRIGGERS)})
-_PUBLISHED = frozenset(item.door for item in SUBSCRIPTIONS)
+_WRITTEN = frozenset({PROBE, *(item.function for item in TRIGGERS)})
+_PUBLISHED = frozenset(item.function for item in SUBSCRIPTIONS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Document, Query
 
 
-class Following(Protocol):
+class DocumentStream(Protocol):
     """What is being followed. One thread goes through it; `cancel` ends it, from any thread, for good."""
 
     def __iter__(self) -> Iterator[Document]:
@@ -31,7 +31,7 @@ class Following(Protocol):
 class Feed(Protocol):
     """Where one store's changes can be followed."""
 
-    def follow(self, query: Query, either: tuple[str, Sequence[int]]) -> Following:
+    def follow(self, query: Query, either: tuple[str, Sequence[int]]) -> DocumentStream:
         """Follow what a query finds whose field (named first) has one of these values; opened when it is read.
 
         The query's limit counts for nothing; an index covers it with that field as one more equality.

@@ -42,7 +42,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPackage:
+class OfferedKeyPackage:
     """What a device offers to be added by; `reference` is base64url of the KeyPackageRef (RFC 9420 §5.2)."""
 
     npub: str
@@ -117,7 +117,7 @@ class Groups(Protocol):
         """Unseal a group's document; `GroupError` if it is not what was sealed."""
         ...
 
-    def read_key_package(self, data: bytes, now: datetime) -> KeyPackage:
+    def read_key_package(self, data: bytes, now: datetime) -> OfferedKeyPackage:
         """Validate a key package (RFC 9420 §10.1), bare or as an MLSMessage; `GroupError` otherwise."""
         ...
 

@@ -57,7 +57,7 @@ class PublicKey:
     y: bytes = field(repr=False)
 
 
-class Signer(Protocol):
+class TokenSigner(Protocol):
     """ES256 (ECDSA, P-256, SHA-256; RFC 7518 §3.4)."""
 
     def current(self) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Outcome(StrEnum):
+class PublishResult(StrEnum):
     """What became of one event at one relay."""
 
     ACCEPTED = "accepted"
@@ -32,6 +32,6 @@ class Relays(Protocol):
         """Their addresses, ws:// or wss://."""
         ...
 
-    def publish(self, url: str, events: Sequence[str]) -> Sequence[Outcome]:
+    def publish(self, url: str, events: Sequence[str]) -> Sequence[PublishResult]:
         """Publish events (NIP-01 JSON) at one relay, in order; an outcome for each. Nothing is raised."""
         ...

@@ -33,7 +33,7 @@ Value: TypeAlias = "bool | int | str | bytes | datetime | Sequence[Value] | Mapp
 
 Data: TypeAlias = "Mapping[str, Value]"
 
-Version: TypeAlias = "str"
+DocumentVersion: TypeAlias = "str"
 """Opaque: the update time on Firestore, a rising number elsewhere."""
 
 
@@ -55,7 +55,7 @@ class Document:
 
     path: str
     data: Data | None = field(repr=False)
-    version: Version | None
+    version: DocumentVersion | None
 
     @property
     def exists(self) -> bool:
@@ -125,12 +125,12 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class Replace:
     """Replace a whole document, only at the version that was read; `stamped` as in `Create`."""
 
     path: str
     data: Data = field(repr=False)
-    version: Version
+    version: DocumentVersion
     stamped: str | None = None
 
 
@@ -147,7 +147,7 @@ class Delete:
     """Delete a document, only at the version that was read."""
 
     path: str
-    version: Version
+    version: DocumentVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +155,17 @@ class Check:
     """Write nothing, but demand that the document is still at the version that was read (None: still absent)."""
 
     path: str
-    version: Version | None
+    version: DocumentVersion | None
 
 
-Write: TypeAlias = "Create | Update | Amend | Delete | Check"
+Write: TypeAlias = "Create | Replace | Amend | Delete | Check"
 
 
-def put(document: Document, data: Data, stamped: str | None = None) -> Create | Update:
+def put(document: Document, data: Data, stamped: str | None = None) -> Create | Replace:
     """Return the write that puts `data` where `document` was read, resting on what was read."""
     if document.version is None:
         return Create(document.path, data, stamped)
-    return Update(document.path, data, document.version, stamped)
+    return Replace(document.path, data, document.version, stamped)
 
 
 def delete(document: Document) -> Delete:

@@ -1,4 +1,4 @@
-"""Which written documents and which topics wake which door: declared once, wired by every deployment."""
+"""The events that start a function: document writes and published messages, declared once for every deployment."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """A write (create, update or delete) of a document that matches `pattern` wakes `door`, at least once."""
+    """A write (create, update or delete) of a document that matches `pattern` starts `function`, at least once."""
 
     pattern: str
-    door: str
+    function: str
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A message published to `topic` wakes `door`, at least once."""
+    """A message published to `topic` starts `function`, at least once."""
 
     topic: str
-    door: str
+    function: str
 
 
 TRIGGERS = (Trigger("oauth2_clients/{client}/secrets/{version}", "on_secret_version"),)

@@ -22,7 +22,7 @@ _SEED_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Ack:
+class AckStatement:
     """What a receipt signs: a rotate-ack without the receipt; `ack_at` is Unix milliseconds."""
 
     rotation_id: str
@@ -63,12 +63,12 @@ def receipt_key(secret: str, *, client_id: str, version_id: str, rotation_id: st
     return _signer(secret, client_id, version_id, rotation_id).public_key().public_bytes_raw()
 
 
-def sign_receipt(secret: str, ack: Ack) -> str:
+def sign_receipt(secret: str, ack: AckStatement) -> str:
     """Return the receipt, base64url of 64 bytes, of someone who holds the secret."""
     return base64url_encode(_signer(secret, ack.client_id, ack.version_id, ack.rotation_id).sign(ack.signed_bytes()))
 
 
-def verify_receipt(receipt_key: bytes, receipt: str, ack: Ack) -> bool:
+def verify_receipt(receipt_key: bytes, receipt: str, ack: AckStatement) -> bool:
     """Return whether a receipt is for exactly this ack; the key is `bytes, 32`, as the store has it."""
     return _verified(receipt_key, receipt, ack)
 
@@ -84,7 +84,7 @@ def verify_sighting(receipt_key: bytes, signature: str, sighting: Sighting) -> b
     return _verified(receipt_key, signature, sighting)
 
 
-def _verified(receipt_key: bytes, signature: str, signed: Ack | Sighting) -> bool:
+def _verified(receipt_key: bytes, signature: str, signed: AckStatement | Sighting) -> bool:
     key = Ed25519PublicKey.from_public_bytes(receipt_key)
     try:
         key.verify(base64url_decode(signature), signed.signed_bytes())

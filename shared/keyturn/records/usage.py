@@ -1,6 +1,6 @@
 """Usage as documents (database usage): which secret was used when, by whom; small, bounded, and merged by addition.
 
-Hours are counted from 1970 (rhythm.hour_of) and packed into one text, because Firestore indexes every entry of a map:
+Hours are counted from 1970 (`hour_of`) and packed into one text, because Firestore indexes every entry of a map:
 `"482136:17 482139:2"` says how many uses which hour had, `"482136-482139 482150"` which hours had any.
 """
 
@@ -85,7 +85,7 @@ class ClientFailures:
 
 @dataclass(frozen=True, slots=True)
 class VerifierLife:
-    """One verifier process's own word (rhythm.Life). `flush` numbers what it wrote: none is added twice."""
+    """One verifier process's own report (`VerifierReport`). `flush` numbers its writes: none is added twice."""
 
     process: str
     flush: int

@@ -41,7 +41,7 @@ RETIRED_KEPT = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ClientReading:
     """One client and all that a decision on it rests on, as they were together at `now`."""
 
     snapshot: Snapshot
@@ -86,7 +86,7 @@ class Clients:
         also: Iterable[str] = (),
         belonging: Callable[[Data], Iterable[str]] = lambda _client: (),
         found: Document | None = None,
-    ) -> Reading:
+    ) -> ClientReading:
         """Read a client, the paths `also`, and what `belonging` derives from the client; `NotFound` without one.
 
         `found` is the client's document where a query gave it just now: then one read is enough. `LostRace` when the
@@ -104,7 +104,7 @@ class Clients:
         also: Iterable[str] = (),
         belonging: Callable[[Data], Iterable[str]] = lambda _client: (),
         groups: Iterable[str] = (),
-    ) -> Reading:
+    ) -> ClientReading:
         """Read the same in one read where `groups` hold all that are authorised for the client, and else as `read`.
 
         What the client's document tells by itself is not read (rule 3).
@@ -119,29 +119,29 @@ class Clients:
             return self.read(client_id, also, belonging, found=snapshot[path])
         kept = Snapshot({name: snapshot[name] for name in needed}, snapshot.read_time)
         policy = self.policy.overridden(told.client.policy)
-        return Reading(kept, _with_people(told, kept), policy, read_rosters(kept, told.client.admin_groups))
+        return ClientReading(kept, _with_people(told, kept), policy, read_rosters(kept, told.client.admin_groups))
 
-    def read_alone(self, client_id: str, also: Iterable[str] = ()) -> Reading:
+    def read_alone(self, client_id: str, also: Iterable[str] = ()) -> ClientReading:
         """Read the same in one read, for what rests on nobody's membership: there are no rosters in the reading."""
         path, also = paths.client(client_id), [*also]
         snapshot = self.store.get([path, *also])
         told = _told(snapshot[path].data or {})
         if told is None:
             return self.read(client_id, also, found=snapshot[path])
-        return Reading(snapshot, _with_people(told, snapshot), self.policy.overridden(told.client.policy), {})
+        return ClientReading(snapshot, _with_people(told, snapshot), self.policy.overridden(told.client.policy), {})
 
     def read_together(
         self,
         client_ids: Iterable[str],
         also: Iterable[str] = (),
         belonging: Callable[[Data], Iterable[str]] = lambda _client: (),
-    ) -> list[Reading]:
+    ) -> list[ClientReading]:
         """Read those of several clients that there are, as they were together at one instant; else as `read`."""
         return self._read_on(self.store.get(map(paths.client, client_ids)).documents, also, belonging)
 
     def _read_on(
         self, first: Mapping[str, Document], also: Iterable[str], belonging: Callable[[Data], Iterable[str]]
-    ) -> list[Reading]:
+    ) -> list[ClientReading]:
         clients = {path: item.data for path, item in first.items() if item.data}
         named = {path: _named(data) for path, data in clients.items()}
         wanted = [path for data in clients.values() for path in belonging(data)]
@@ -150,7 +150,7 @@ class Clients:
             raise LostRace("a client changed between two reads")
         return [self._reading(snapshot, from_data(Client, data), named[path]) for path, data in clients.items()]
 
-    def _reading(self, snapshot: Snapshot, client: Client, named: Iterable[str]) -> Reading:
+    def _reading(self, snapshot: Snapshot, client: Client, named: Iterable[str]) -> ClientReading:
         documents = {path: _present(snapshot[path]) for path in named if not path.startswith(paths.GROUPS)}
         versions = [from_data(Version, data) for data in documents.values() if "version_id" in data]
         rotations = [from_data(Rotation, data) for data in documents.values() if "new_version" in data]
@@ -160,13 +160,13 @@ class Clients:
             {rotation.rotation_id: rotation for rotation in rotations},
         )
         rosters = read_rosters(snapshot, client.admin_groups)
-        return Reading(snapshot, state, self.policy.overridden(client.policy), rosters)
+        return ClientReading(snapshot, state, self.policy.overridden(client.policy), rosters)
 
-    def commit(self, reading: Reading, decision: Decision, also: Sequence[Write] = ()) -> None:
+    def commit(self, reading: ClientReading, decision: Decision, also: Sequence[Write] = ()) -> None:
         """Write what a decision changed, `also`, and the audit, all or nothing; `LostRace` if anything moved."""
         self.commit_together([(reading, decision)], also)
 
-    def commit_together(self, decided: Sequence[tuple[Reading, Decision]], also: Sequence[Write] = ()) -> None:
+    def commit_together(self, decided: Sequence[tuple[ClientReading, Decision]], also: Sequence[Write] = ()) -> None:
         """Write several decisions that rest on one snapshot, all or nothing; else as `commit`."""
         changes = [write for reading, decision in decided for write in self._writes(reading, decision)]
         changes.extend(also)
@@ -175,9 +175,9 @@ class Clients:
     def create(self, snapshot: Snapshot, decision: Decision, also: Sequence[Write] = ()) -> None:
         """Write a new client with its first audit entries, resting on what was read; `LostRace` if that moved."""
         policy = self.policy.overridden(decision.state.client.policy)
-        self.commit(Reading(snapshot, decision.state, policy, {}), decision, also)
+        self.commit(ClientReading(snapshot, decision.state, policy, {}), decision, also)
 
-    def _writes(self, reading: Reading, decision: Decision) -> list[Write]:
+    def _writes(self, reading: ClientReading, decision: Decision) -> list[Write]:
         client = reading.state.client
         entries = audit.chained(client.audit_head, decision.transitions, reading.now, banner=self.banner)
         written = replace(
@@ -211,7 +211,7 @@ def _present(document: Document) -> Data:
     return document.data
 
 
-def _changes(reading: Reading, state: ClientState) -> list[Write]:
+def _changes(reading: ClientReading, state: ClientState) -> list[Write]:
     client_id = state.client.client_id
     before, after = (_documents(known, reading.now) for known in (reading.state, state))
     changed = {path: data for path, data in after.items() if before.get(path) != data}

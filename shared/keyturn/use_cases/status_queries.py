@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keyturn.domain.model import ClientState
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Data, Store
-    from keyturn.use_cases.client_repository import Clients, Reading
+    from keyturn.use_cases.client_repository import ClientReading, Clients
 
 PAGE = 100
 _UNKNOWN_CLIENT = ("unknown_client", "There is no such client.")
@@ -37,7 +37,7 @@ class ClientView:
     """A client as of now: settled, with the reading that it rests on."""
 
     state: ClientState
-    reading: Reading
+    reading: ClientReading
 
     @property
     def stopped(self) -> bool:

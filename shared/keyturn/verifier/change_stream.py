@@ -14,7 +14,7 @@ from keyturn.ports.store import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from keyturn.ports.feed import Feed, Following
+    from keyturn.ports.feed import DocumentStream, Feed
     from keyturn.ports.store import Document, Query
 
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -36,7 +36,7 @@ class Listening:
         self._monotonic = monotonic
         self._background = background
         self._lock = Lock()
-        self._following: Following | None = None
+        self._following: DocumentStream | None = None
         self._closed = False
         self._pause = FIRST_PAUSE_SECONDS
         self._not_before = float("-inf")
@@ -56,7 +56,7 @@ class Listening:
         if following is not None:
             following.cancel()
 
-    def _hear(self, following: Following) -> None:
+    def _hear(self, following: DocumentStream) -> None:
         began = self._monotonic()
         try:
             for document in following:

@@ -6,7 +6,7 @@ Rules:
 2. What is written is added to what is stored, in a commit that also numbers it in this process's own document: a commit
    whose outcome is unknown is looked up, and added once. Processes are spread over a few documents a version.
 3. A process that dies takes its last seconds along. It says so by not saying goodbye: its document (`verifiers/…`) has
-   until when everything is counted, and without such a word nobody is taken to be silent (rhythm.py).
+   until when everything is counted, and without such a word nobody is taken to be silent (domain/usage_silence.py).
 4. Everything is bounded: queues, versions waiting, callers of a version. What had to be dropped is owned up to.
 5. No secret, no address: a client's id, a version's id, a tag.
 """

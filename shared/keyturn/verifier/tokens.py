@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from keyturn.ports.effects import Random
-    from keyturn.ports.keys import Signer
+    from keyturn.ports.keys import TokenSigner
     from keyturn.verifier.verifier import Verifier
 
 TYPE: Final = "at+jwt"
@@ -34,7 +34,7 @@ TOLERANCE_SECONDS: Final = 2
 class Tokens:
     """Issues tokens; `issuer` is the address of the token door, `audience` whom they are for unless a client says."""
 
-    signer: Signer
+    signer: TokenSigner
     issuer: str
     audience: str
     random: Random

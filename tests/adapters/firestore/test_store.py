@@ -18,9 +18,9 @@ from keyturn.ports.store import (
     Delete,
     LostRace,
     Query,
+    Replace,
     StoreError,
     StoreUnavailable,
-    Update,
     Write,
     put,
 )
@@ -102,7 +102,7 @@ def test_check_moves_no_update_time_and_still_guards(firestore_store: FirestoreS
     before = version(firestore_store)
     firestore_store.commit([Check(A, before), Create(B, {})])
     assert version(firestore_store) == before
-    firestore_store.commit([Update(A, {"n": 2}, before)])
+    firestore_store.commit([Replace(A, {"n": 2}, before)])
     with pytest.raises(LostRace):
         firestore_store.commit([Check(A, before)])
 
@@ -147,7 +147,7 @@ def test_one_snapshot_never_shows_half_a_commit(firestore_store: FirestoreStore)
 
 UNKNOWN: Mapping[str, Callable[[str], list[Write]]] = {
     "create": lambda _: [Create(B, {"mine": True})],
-    "update": lambda at: [Update(A, {"mine": True}, at), Create(B, {"mine": True})],
+    "update": lambda at: [Replace(A, {"mine": True}, at), Create(B, {"mine": True})],
     "delete": lambda at: [Delete(A, at), Create(B, {"mine": True})],
 }
 

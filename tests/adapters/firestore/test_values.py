@@ -9,7 +9,7 @@ from google.cloud.firestore_v1.types import document, firestore
 from google.protobuf.timestamp_pb2 import Timestamp
 from keyturn.adapters.firestore.requests import commit, last_read_time
 from keyturn.adapters.firestore.values import data_of, time_of, timestamp, update_time_of, value_message, version_of
-from keyturn.ports.store import Check, Create, Delete, StoreError, Update, Write
+from keyturn.ports.store import Check, Create, Delete, Replace, StoreError, Write
 
 ROOT = "projects/p/databases/control/documents"
 A = "oauth2_clients/a"
@@ -57,13 +57,13 @@ def test_boolean_is_no_integer() -> None:
 
 
 def test_every_write_carries_its_precondition() -> None:
-    writes: list[Write] = [Create(A, {}), Update(A, {}, "1.5"), Delete(A, "1.5"), Check(A, "1.5"), Check(A, None)]
+    writes: list[Write] = [Create(A, {}), Replace(A, {}, "1.5"), Delete(A, "1.5"), Check(A, "1.5"), Check(A, None)]
     sent = [message.current_document.WhichOneof("condition_type") for message in commit(ROOT, writes).writes]
     assert sent == ["exists", "update_time", "update_time", "update_time", "exists"]
 
 
 def test_only_a_check_has_a_mask_and_it_is_empty() -> None:
-    update, check = commit(ROOT, [Update(A, {"n": 1}, "1"), Check(f"{A}b", "1")]).writes
+    update, check = commit(ROOT, [Replace(A, {"n": 1}, "1"), Check(f"{A}b", "1")]).writes
     assert not update.HasField("update_mask")
     assert check.HasField("update_mask")
     assert not check.update_mask.field_paths

@@ -11,7 +11,7 @@ import pytest
 from keyturn.cli.commands.cutover import _BECAUSE, _report
 from keyturn.cli.main import app
 from keyturn.cli.session import Ports
-from keyturn.domain.usage_silence import Because
+from keyturn.domain.usage_silence import SilenceReason
 from typer.testing import CliRunner
 
 from tests.world import CLIENT, TOKEN, URL, World, WorldTransport, gateway, running
@@ -153,4 +153,4 @@ def test_risk_and_rollback_come_first(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_every_reason_has_its_sentence() -> None:
-    assert set(_BECAUSE) == set(Because)
+    assert set(_BECAUSE) == set(SilenceReason)

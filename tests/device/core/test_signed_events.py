@@ -16,7 +16,7 @@ from keyturn.device.core.signed_events import (
 )
 from keyturn.domain.encodings import base64url_encode, to_milliseconds
 from keyturn.proofs.nostr import Event, open_event, public_key
-from keyturn.proofs.receipts import Ack, receipt_key, verify_receipt
+from keyturn.proofs.receipts import AckStatement, receipt_key, verify_receipt
 
 from tests.cli.fake_server import START
 
@@ -110,7 +110,7 @@ def test_an_ack_carries_a_receipt_that_verifies() -> None:
     assert (event.kind, content["ack_by"], content["ack_at"]) == (40902, public_key(KEY), to_milliseconds(START))
     receipt = content.pop("receipt")
     key = receipt_key(SECRET, client_id="acme", version_id=VERSION, rotation_id=ROTATION)
-    assert verify_receipt(key, receipt, Ack(**content))
+    assert verify_receipt(key, receipt, AckStatement(**content))
 
 
 @pytest.mark.parametrize("name", ["rotation_id", "client_id", "version_id", "ack_by", "secret_hash", "mac_key_ref"])
@@ -118,7 +118,7 @@ def test_a_receipt_is_for_its_ack_only(name: str) -> None:
     _, content = reread(ack_event(SIGNER, NOTICE, SECRET))
     receipt = content.pop("receipt")
     key = receipt_key(SECRET, client_id="acme", version_id=VERSION, rotation_id=ROTATION)
-    assert not verify_receipt(key, receipt, Ack(**{**content, name: "another"}))
+    assert not verify_receipt(key, receipt, AckStatement(**{**content, name: "another"}))
 
 
 def test_an_ack_does_not_carry_the_secret() -> None:

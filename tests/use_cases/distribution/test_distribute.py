@@ -11,11 +11,11 @@ import pytest
 from keyturn.domain.errors import Unavailable
 from keyturn.domain.model import Version
 from keyturn.mls import cipher_suite, private_message
-from keyturn.ports.store import LostRace, Query, StoreUnavailable, Update
+from keyturn.ports.store import LostRace, Query, Replace, StoreUnavailable
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.use_cases.client_repository import Clients
-from keyturn.use_cases.distribution.distribute import Distribute
+from keyturn.use_cases.distribution.distribute import DistributeSecrets
 from keyturn.verifier.matching import matches
 
 from tests.use_cases.faults import Died, Wire
@@ -53,10 +53,10 @@ def asked_for(world: World, client_id: str, groups: Sequence[str] = GROUPS) -> s
     return str(json.loads(event.content)["rotation_id"])
 
 
-def on_wire(world: World, wire: Wire) -> Distribute:
+def on_wire(world: World, wire: Wire) -> DistributeSecrets:
     suite = world.suite
     clients = Clients(wire.port(world.control), world.policy)
-    return Distribute(clients, wire.port(suite.groups), wire.port(suite.keys.mac), suite.environment)
+    return DistributeSecrets(clients, wire.port(suite.groups), wire.port(suite.keys.mac), suite.environment)
 
 
 def log_of(world: World, rotation_id: str) -> list[str]:
@@ -191,7 +191,9 @@ def test_who_never_wins_a_race_says_unavailable(world: World) -> None:
 
     clients = Clients(cast("World", Contended()), world.policy)  # type: ignore[arg-type]  # a store that always loses
     with pytest.raises(Unavailable):
-        Distribute(clients, world.suite.groups, world.keys.mac, world.suite.environment)("client-one", rotation_id)
+        DistributeSecrets(clients, world.suite.groups, world.keys.mac, world.suite.environment)(
+            "client-one", rotation_id
+        )
     assert sent_state(world, "client-one", rotation_id) == UNSENT
 
 
@@ -229,7 +231,7 @@ def test_a_damaged_client_does_not_hold_up_the_others_of_its_group(world: World)
     path = "oauth2_clients/client-broken"
     document = world.control.inner.get([path])[path]
     damaged = {**(document.data or {}), "active_rotation": world.new_id()}
-    world.control.inner.commit([Update(path, damaged, document.version or "")])
+    world.control.inner.commit([Replace(path, damaged, document.version or "")])
 
     assert world.suite.distribution.distribute("client-sound", sound)
 

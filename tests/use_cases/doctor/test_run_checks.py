@@ -413,12 +413,12 @@ def test_what_never_stands_still_is_said_and_no_breach(ill: Patient) -> None:
 
 
 def _restless(ill: Patient, get: Callable[..., Any]) -> Callable[..., Any]:
-    from keyturn.ports.store import Update
+    from keyturn.ports.store import Replace
 
     def after_a_change(wanted: Any) -> Any:  # noqa: ANN401 - the store's own signature
         snapshot = get(wanted)
         if GROUP in snapshot.documents and (document := snapshot[GROUP]).exists:
-            ill.store.commit([Update(GROUP, document.data, document.version)])
+            ill.store.commit([Replace(GROUP, document.data, document.version)])
         return snapshot
 
     return after_a_change

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from keyturn.adapters.nostr_relays import NostrRelays
-from keyturn.ports.relay import Outcome
+from keyturn.ports.relay import PublishResult
 from keyturn.ports.store import Query, StoreUnavailable
 from keyturn.records import paths
 from keyturn.records.schema import kind_of
@@ -33,14 +33,14 @@ NEAR, FAR = "wss://near.example", "wss://far.example"
 class Answering:
     """Relays in memory: what each says to all, and what arrived there."""
 
-    says: dict[str, Outcome]
+    says: dict[str, PublishResult]
     arrived: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def urls(self) -> Sequence[str]:
         return tuple(self.says)
 
-    def publish(self, url: str, events: Sequence[str]) -> Sequence[Outcome]:
+    def publish(self, url: str, events: Sequence[str]) -> Sequence[PublishResult]:
         self.arrived.setdefault(url, []).extend(events)
         return [self.says[url]] * len(events)
 
@@ -74,7 +74,7 @@ def said(world: World) -> set[str]:
 
 @EACH_STORE
 def test_all_that_is_said_arrives_once_at_each_relay(world: World) -> None:
-    relays = Answering({NEAR: Outcome.ACCEPTED, FAR: Outcome.ACCEPTED})
+    relays = Answering({NEAR: PublishResult.ACCEPTED, FAR: PublishResult.ACCEPTED})
     relayed(world, relays)
     world.found("alice", "bob")
     world.issue("alice", "alice")
@@ -92,7 +92,7 @@ def test_without_relays_there_is_no_outbox(world: World) -> None:
 
 
 def test_a_post_is_of_its_kind_and_holds_no_message(world: World) -> None:
-    relayed(world, Answering({NEAR: Outcome.UNKNOWN}))
+    relayed(world, Answering({NEAR: PublishResult.UNKNOWN}))
     world.found("alice")
     posts = waiting(world)
     assert len(posts) == 3  # a commit, a key package, a Welcome
@@ -104,7 +104,7 @@ def test_a_post_is_of_its_kind_and_holds_no_message(world: World) -> None:
 
 
 def test_an_unknown_outcome_is_tried_again_later_with_the_same_bytes(world: World) -> None:
-    relays = Answering({NEAR: Outcome.UNKNOWN, FAR: Outcome.ACCEPTED})
+    relays = Answering({NEAR: PublishResult.UNKNOWN, FAR: PublishResult.ACCEPTED})
     publish_log = relayed(world, relays)
     world.found("alice")
     assert publish_log() == 3
@@ -113,7 +113,7 @@ def test_an_unknown_outcome_is_tried_again_later_with_the_same_bytes(world: Worl
     assert publish_log() == 3
     world.clock.advance(seconds=11)
     assert publish_log() == 0  # the pause has grown
-    relays.says[NEAR] = Outcome.ACCEPTED
+    relays.says[NEAR] = PublishResult.ACCEPTED
     world.clock.advance(seconds=11)
     assert publish_log() == 3
     assert sorted(relays.arrived[NEAR]) == sorted([*said(world)] * 3)
@@ -122,7 +122,7 @@ def test_an_unknown_outcome_is_tried_again_later_with_the_same_bytes(world: Worl
 
 
 def test_what_every_relay_refuses_is_a_dead_note_that_ends(world: World) -> None:
-    relays = Answering({NEAR: Outcome.REFUSED, FAR: Outcome.REFUSED})
+    relays = Answering({NEAR: PublishResult.REFUSED, FAR: PublishResult.REFUSED})
     publish_log = relayed(world, relays)
     world.found("alice")
     publish_log()
@@ -136,14 +136,14 @@ def test_what_every_relay_refuses_is_a_dead_note_that_ends(world: World) -> None
 
 
 def test_what_one_relay_refuses_and_another_takes_is_done(world: World) -> None:
-    publish_log = relayed(world, Answering({NEAR: Outcome.REFUSED, FAR: Outcome.ACCEPTED}))
+    publish_log = relayed(world, Answering({NEAR: PublishResult.REFUSED, FAR: PublishResult.ACCEPTED}))
     world.found("alice")
     publish_log()
     assert waiting(world) == {}
 
 
 def test_what_no_relay_answers_for_a_month_is_given_up(world: World) -> None:
-    relays = Answering({NEAR: Outcome.UNKNOWN})
+    relays = Answering({NEAR: PublishResult.UNKNOWN})
     publish_log = relayed(world, relays)
     world.found("alice")
     world.clock.now += TRIED_FOR
@@ -152,14 +152,14 @@ def test_what_no_relay_answers_for_a_month_is_given_up(world: World) -> None:
 
 
 def test_a_message_that_has_ended_is_not_published_any_more(world: World) -> None:
-    relays = Answering({NEAR: Outcome.UNKNOWN})
+    relays = Answering({NEAR: PublishResult.UNKNOWN})
     publish_log = relayed(world, relays)
     world.found("alice")
     publish_log()
     world.suite.freeze.freeze("restored")
     world.clock.advance(minutes=1)
     assert publish_log() == 0  # frozen: a copy sends nothing
-    relays.says[NEAR] = Outcome.ACCEPTED
+    relays.says[NEAR] = PublishResult.ACCEPTED
     world.suite.freeze.thaw()
     assert publish_log() == 2  # the key package and the Welcome; the log is gone
     assert waiting(world) == {}
@@ -167,7 +167,7 @@ def test_a_message_that_has_ended_is_not_published_any_more(world: World) -> Non
 
 @EACH_STORE
 def test_killed_at_any_call_nothing_is_lost(world: World) -> None:
-    relays = Answering({NEAR: Outcome.ACCEPTED})
+    relays = Answering({NEAR: PublishResult.ACCEPTED})
     relayed(world, relays)
     world.found("alice")
     whole = Wire()
@@ -185,20 +185,20 @@ def test_killed_at_any_call_nothing_is_lost(world: World) -> None:
 
 def test_a_store_that_does_not_answer_fails_nothing(world: World) -> None:
     wire = Wire(0, error=StoreUnavailable)
-    assert PublishOutbox(wire.port(world.control), Answering({NEAR: Outcome.ACCEPTED}))() == 0
+    assert PublishOutbox(wire.port(world.control), Answering({NEAR: PublishResult.ACCEPTED}))() == 0
 
 
 def test_two_workers_publish_each_post_once(world: World) -> None:
-    relays = Answering({NEAR: Outcome.ACCEPTED})
+    relays = Answering({NEAR: PublishResult.ACCEPTED})
     publish_log = relayed(world, relays)
     world.found("alice")
 
     class Racing(Answering):
-        def publish(self, url: str, events: Sequence[str]) -> Sequence[Outcome]:
+        def publish(self, url: str, events: Sequence[str]) -> Sequence[PublishResult]:
             assert publish_log() == 0  # another worker, meanwhile: all is taken
             return super().publish(url, events)
 
-    assert PublishOutbox(world.control, Racing({NEAR: Outcome.ACCEPTED}))() == 3
+    assert PublishOutbox(world.control, Racing({NEAR: PublishResult.ACCEPTED}))() == 3
     assert waiting(world) == {}
 
 

@@ -14,7 +14,7 @@ from keyturn.adapters.mls.message_headers import read_head
 from keyturn.domain.encodings import DUE_SHARDS, due_shard
 from keyturn.domain.policy import Policy
 from keyturn.ports.bus import BusUnavailable
-from keyturn.ports.store import Create, Update, put
+from keyturn.ports.store import Create, Replace, put
 from keyturn.use_cases.doctor.run_checks import RunChecks
 from keyturn.use_cases.sweep.expiry import EXPIRING, DeleteExpired
 from keyturn.use_cases.sweep.expiry import PAGE as EXPIRED_PAGE
@@ -54,7 +54,7 @@ def damage(world: World, client_id: str, **changes: object) -> None:
     path = f"oauth2_clients/{client_id}"
     document = world.control.inner.get([path])[path]
     whole = {name: value for name, value in {**(document.data or {}), **changes}.items() if value is not ...}
-    world.control.inner.commit([Update(path, whole, document.version or "")])  # type: ignore[arg-type]  # values
+    world.control.inner.commit([Replace(path, whole, document.version or "")])  # type: ignore[arg-type]  # values
 
 
 def test_a_sweep_with_nothing_due_reads_and_writes_no_client(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from keyturn.device.core.errors import ServerRefusedError
-from keyturn.ports.store import Create, Delete, StoreUnavailable, Update
+from keyturn.ports.store import Create, Delete, Replace, StoreUnavailable
 
 from tests.world import CLIENT, EACH_STORE, gateway
 
@@ -264,7 +264,7 @@ def test_a_damaged_client_holds_up_no_other(world: World) -> None:
     path = "oauth2_clients/damaged"
     document = world.control.inner.get([path])[path]
     damaged: Mapping[str, Any] = {**(document.data or {}), "live": "nothing", "next_due_at": world.clock()}
-    world.control.inner.commit([Update(path, damaged, document.version or "")])
+    world.control.inner.commit([Replace(path, damaged, document.version or "")])
     moved(world, new, 7)
     assert live(world)[1] is None
 

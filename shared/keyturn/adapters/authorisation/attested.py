@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.domain.errors import Unauthenticated
-from keyturn.domain.proofs_policy import LIFETIME_SECONDS, Expected, Missing, ProofRefused, Unseated
+from keyturn.domain.proofs_policy import LIFETIME_SECONDS, Expected, Missing, NotAMember, ProofRefused
 from keyturn.ports.store import Create
 from keyturn.proofs.errors import ProofError
 from keyturn.proofs.jws import ES256, read_unverified, verified_claims
@@ -61,7 +61,7 @@ class ProofAuthoriser:
             claims = self._claims(proof)
             known = known or str(claims.get("sub"))  # a stranger in this group whom our own proof names
             return (self._used_up(claims, act, snapshot),)
-        except (ProofRefused, Unseated) as refusal:
+        except (ProofRefused, NotAMember) as refusal:
             self.refusals.keep(act, known or None, refusal.missing, snapshot.read_time)
             raise
 
@@ -76,7 +76,7 @@ class ProofAuthoriser:
     def _used_up(self, claims: Mapping[str, object], act: Act, snapshot: Snapshot) -> Create:
         lack = self.rule.missing(claims, self._expected(act), snapshot.read_time)
         if lack:
-            raise Unseated if lack is Missing.MEMBERSHIP else ProofRefused(lack)
+            raise NotAMember if lack is Missing.MEMBERSHIP else ProofRefused(lack)
         jti, nonce = claims.get("jti"), claims.get("nonce")
         # The id follows from the nonce: to use up one is to use up the other.
         if not isinstance(nonce, str) or jti != jti_of(nonce):

@@ -16,7 +16,7 @@ from keyturn.adapters.firestore.values import (
     value_message,
     version_of,
 )
-from keyturn.ports.store import Amend, Check, Create, Delete, Document, Update
+from keyturn.ports.store import Amend, Check, Create, Delete, Document, Replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,7 +55,7 @@ def _write(name: str, write: Write) -> Message:
         case Create(_, data, stamped):
             update = _Document(name=name, fields=fields(data))
             return _Write(update=update, update_transforms=_stamps(stamped), current_document=_absent())
-        case Update(_, data, version, stamped):
+        case Replace(_, data, version, stamped):
             # Without a mask an update replaces the whole document.
             update = _Document(name=name, fields=fields(data))
             return _Write(update=update, update_transforms=_stamps(stamped), current_document=_at(version))

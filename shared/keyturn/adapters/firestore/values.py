@@ -17,7 +17,7 @@ from keyturn.adapters.document_values import from_micros, micros
 from keyturn.ports.store import StoreError
 
 if TYPE_CHECKING:
-    from keyturn.ports.store import Data, Value, Version
+    from keyturn.ports.store import Data, DocumentVersion, Value
 
 Message: TypeAlias = Any
 """A protobuf message; its classes are made when they are imported, so that no checker knows their fields."""
@@ -84,12 +84,12 @@ def time_of(stamp: Timestamp) -> datetime:
     return from_micros(stamp.seconds * 1_000_000 + stamp.nanos // 1000)
 
 
-def version_of(update_time: Timestamp) -> Version:
+def version_of(update_time: Timestamp) -> DocumentVersion:
     """Return a version: the update time, exactly; a microsecond less would be another version's."""
     return f"{update_time.seconds}.{update_time.nanos:09d}"
 
 
-def update_time_of(version: Version) -> Timestamp:
+def update_time_of(version: DocumentVersion) -> Timestamp:
     """Return the update time that a version is; ValueError for what `version_of` never returned."""
     seconds, _, nanos = version.partition(".")
     return Timestamp(seconds=int(seconds), nanos=int(nanos or 0))

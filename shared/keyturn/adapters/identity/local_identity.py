@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from keyturn.ports.keys import Signer
+    from keyturn.ports.keys import TokenSigner
 
 NAME = "local_identity"
 LIFETIME = timedelta(hours=1)
@@ -30,7 +30,7 @@ _TYPE = "local-id+jwt"
 class LocalIdentity:
     """Implements `Identity`; `signer` is the authority's own key, `issuer` this service, `audience` its door."""
 
-    signer: Signer = field(repr=False)
+    signer: TokenSigner = field(repr=False)
     issuer: str
     audience: str
     name: str = NAME

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from keyturn import mls
 from keyturn.domain.encodings import base64url_encode, length_prefixed
-from keyturn.ports.groups import ForbiddenChange, GroupError, KeyPackage, Leaf, Received, StaleEpoch
+from keyturn.ports.groups import ForbiddenChange, GroupError, Leaf, OfferedKeyPackage, Received, StaleEpoch
 from keyturn.ports.keys import KeyRefused
 from keyturn.proofs.nostr import sign_event
 
@@ -153,11 +153,11 @@ class MlsGroups:
             state = self.sealer.unseal(sealed, _associated_data(group_id, epoch, generation))
             return MlsSession(self, mls.Group.from_bytes(state), generation, now)
 
-    def read_key_package(self, data: bytes, now: datetime) -> KeyPackage:
+    def read_key_package(self, data: bytes, now: datetime) -> OfferedKeyPackage:
         """Validate a key package."""
         with _group_errors():
             view = mls.read_key_package(data, now=now)
-        return KeyPackage(view.identity.hex(), base64url_encode(view.reference), view.data)
+        return OfferedKeyPackage(view.identity.hex(), base64url_encode(view.reference), view.data)
 
     def envelope(
         self, kind: int, group_id: str, message: bytes, now: datetime, tags: Sequence[Sequence[str]] = ()

@@ -24,7 +24,7 @@ class LocalBus:
 
     def publish(self, topic: str, message: Mapping[str, str]) -> None:
         """Publish identifiers (never a secret) to `topic`; `BusUnavailable` when not confirmed or nobody subscribes."""
-        doors = [subscription.door for subscription in self._subscriptions if subscription.topic == topic]
+        doors = [subscription.function for subscription in self._subscriptions if subscription.topic == topic]
         if not doors:
             raise BusUnavailable("no such topic")
         try:

@@ -40,9 +40,9 @@ from keyturn.ports.store import (
     Delete,
     Document,
     LostRace,
+    Replace,
     Snapshot,
     StoreError,
-    Update,
 )
 
 if TYPE_CHECKING:
@@ -166,14 +166,14 @@ class SqliteStore:
 
     def _record(self, connection: sqlite3.Connection, writes: Sequence[Write], now: datetime) -> int:
         written = [write.path for write in writes if not isinstance(write, Check)]
-        pairs = [(t.door, path) for path in written for t in self._triggers if matches(t.pattern, path)]
+        pairs = [(t.function, path) for path in written for t in self._triggers if matches(t.pattern, path)]
         for door, path in pairs:
             connection.execute(_OUTBOX, _row(door, "document", path, "{}", now))
         return len(pairs)
 
     def _wipe(self, writes: Sequence[Write]) -> None:
         """Empty the log where rule 3 says so; the commit has happened, so the next one repeats what fails here."""
-        replaced = (write.path for write in writes if isinstance(write, (Update, Amend, Delete)))
+        replaced = (write.path for write in writes if isinstance(write, (Replace, Amend, Delete)))
         if self.file.unwiped or any(path.partition("/")[0] not in PLAIN_ROOTS for path in replaced):
             with suppress(StoreError):
                 self.file.checkpoint()
@@ -181,7 +181,7 @@ class SqliteStore:
 
 def _texts(writes: Sequence[Write], now: datetime | None) -> dict[str, str]:
     ready = [prepared(write, now) for write in writes]
-    return {write.path: encode(write.data) for write in ready if isinstance(write, (Create, Update, Amend))}
+    return {write.path: encode(write.data) for write in ready if isinstance(write, (Create, Replace, Amend))}
 
 
 def _amendments(writes: Sequence[Write]) -> Iterator[tuple[str, Data]]:
@@ -207,7 +207,7 @@ def _apply(connection: sqlite3.Connection, write: Write, version: int, texts: Ma
     if isinstance(write, Create):
         collection = collection_of(path)
         connection.execute(_INSERT, (path, collection, shape(collection), version, texts[path]))
-    elif isinstance(write, (Update, Amend)):
+    elif isinstance(write, (Replace, Amend)):
         connection.execute(_UPDATE, (version, texts[path], path))
     elif isinstance(write, Delete):
         connection.execute("DELETE FROM documents WHERE path = ?", (path,))

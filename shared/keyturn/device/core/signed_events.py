@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import base64url_encode, to_milliseconds
 from keyturn.proofs.nostr import PRIVATE_KEY_BYTES, public_key, sign_event
-from keyturn.proofs.receipts import Ack, sign_receipt
+from keyturn.proofs.receipts import AckStatement, sign_receipt
 from keyturn.proofs.request_digest import request_digest
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def ack_digest(notice: Notice) -> str:
 
 def ack_event(signer: Signer, notice: Notice, secret: str, proof: str = _NO_PROOF) -> Event:
     """Return the event that acknowledges a notice, with the receipt that only who holds its secret can make."""
-    ack = Ack(
+    ack = AckStatement(
         rotation_id=notice.rotation_id,
         client_id=notice.client_id,
         version_id=notice.version_id,

@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyturn.use_cases.distribution.distribute import Distribute
+from keyturn.use_cases.distribution.distribute import DistributeSecrets
 from keyturn.use_cases.distribution.publish_pending import Publish
 from keyturn.use_cases.groups.maintenance import GroupMaintenance
 from keyturn.use_cases.groups.relay_outbox import PublishOutbox
@@ -31,10 +31,10 @@ class DistributionSuite:
         return Publish(self.base.databases.control, self.base.bus)
 
     @functools.cached_property
-    def distribute(self) -> Distribute:
+    def distribute(self) -> DistributeSecrets:
         """Behind `distribute`: creates a secret and sends it, encrypted, to the client's admins."""
         base = self.base
-        return Distribute(base.clients, base.groups, base.keys.mac, base.environment, self.publish_log)
+        return DistributeSecrets(base.clients, base.groups, base.keys.mac, base.environment, self.publish_log)
 
     @functools.cached_property
     def publish_log(self) -> PublishOutbox | None:

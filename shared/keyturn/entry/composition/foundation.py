@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from keyturn.domain.errors import Unavailable
 from keyturn.ports.effects import Environment
-from keyturn.ports.keys import KeyRing, MacKey, Sealer, Signer
+from keyturn.ports.keys import KeyRing, MacKey, Sealer, TokenSigner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ class Keys(KeyRing, Protocol):
         ...
 
     @property
-    def signer(self) -> Signer:
+    def signer(self) -> TokenSigner:
         """The signing key."""
         ...
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.entry.composition.foundation import Foundation
-    from keyturn.ports.keys import Signer
+    from keyturn.ports.keys import TokenSigner
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class VerifierSuite:
         )
 
     @functools.cached_property
-    def token_signer(self) -> Signer:
+    def token_signer(self) -> TokenSigner:
         """The key that signs access tokens: the deployment's, or a key file where the settings name one."""
         path = self.base.settings.sign_key_file
         if path is None:

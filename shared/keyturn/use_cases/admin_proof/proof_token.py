@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.ports.authorisation import Act
-    from keyturn.ports.keys import Signer
+    from keyturn.ports.keys import TokenSigner
     from keyturn.ports.store import Data
 
 TYPE = "keyturn-proof+jwt"
@@ -27,7 +27,7 @@ TYPE = "keyturn-proof+jwt"
 class ProofIssuer:
     """Signs proofs; `issuer` is the address of `admin_proof`, `audience` that of the door that they are for."""
 
-    signer: Signer
+    signer: TokenSigner
     issuer: str
     audience: str
     lifetime_seconds: int = LIFETIME_SECONDS

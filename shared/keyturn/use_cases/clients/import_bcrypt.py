@@ -37,7 +37,7 @@ _MOST_GROUPS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     """What became of a page of rows: ids that were added, that were there already, and (index, reason) of the rest."""
 
     added: Sequence[str]
@@ -46,7 +46,7 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ImportRow:
     """One client as it comes: its groups and the bcrypt hash of its secret."""
 
     client_id: str
@@ -62,7 +62,7 @@ class ImportClients:
     clients: Clients
     environment: Environment
 
-    def __call__(self, rows: Sequence[object]) -> Imported:
+    def __call__(self, rows: Sequence[object]) -> ImportResult:
         """Import what can be; `InvalidRequest` for more than `MOST_ROWS` rows."""
         if len(rows) > MOST_ROWS:
             raise InvalidRequest("too_many_rows", "There are more rows than one request may bring.")
@@ -75,12 +75,12 @@ class ImportClients:
                 (added if self._import(row) else known).append(row.client_id)
             except (InvalidRequest, NotFound, Conflict) as refusal:  # the caller's own; an outage ends the whole page
                 refused.append((index, refusal.reason))
-        return Imported(added, known, refused)
+        return ImportResult(added, known, refused)
 
-    def _import(self, row: Row) -> bool:
+    def _import(self, row: ImportRow) -> bool:
         return until_won(lambda: self._attempt(row), self.environment)
 
-    def _attempt(self, row: Row) -> bool:
+    def _attempt(self, row: ImportRow) -> bool:
         path = paths.client(row.client_id)
         rosters = [paths.roster(group) for group in row.groups]
         snapshot = self.clients.store.get([path, *rosters])
@@ -92,7 +92,7 @@ class ImportClients:
         self._create(row, snapshot)
         return True
 
-    def _create(self, row: Row, snapshot: Snapshot) -> None:
+    def _create(self, row: ImportRow, snapshot: Snapshot) -> None:
         version = self._version(row, snapshot.read_time)
         client = Client(row.client_id, row.kind, row.groups, snapshot.read_time, current_version=version.version_id)
         state = ClientState(client, {version.version_id: version})
@@ -104,7 +104,7 @@ class ImportClients:
         stored = Create(paths.version(row.client_id, version.version_id), to_data(version))
         self.clients.create(snapshot, Decision(state, (imported,)), also=[stored, *listed])
 
-    def _version(self, row: Row, now: datetime) -> Version:
+    def _version(self, row: ImportRow, now: datetime) -> Version:
         return Version(
             client_id=row.client_id,
             version_id=ulid(now, self.environment.random(10)),
@@ -118,7 +118,7 @@ class ImportClients:
             secret_hash=row.secret_hash,
         )
 
-    def _require_same(self, row: Row, client: Client) -> None:
+    def _require_same(self, row: ImportRow, client: Client) -> None:
         # An imported version is its client's first, however many came since; nothing is written on this query's word.
         first = self.clients.store.query(
             Query(f"{paths.client(row.client_id)}/secrets", order_by="version_id", limit=1)
@@ -128,12 +128,12 @@ class ImportClients:
             raise Conflict("client_exists", "There is another client of that id.")
 
 
-def _row(presented: object) -> Row:
+def _row(presented: object) -> ImportRow:
     fields = Fields({"row": presented}).fields("row")
     kind = fields.optional_text("kind") or ClientKind.OAUTH2_CLIENT_SECRET.value
     if kind not in set(ClientKind):
         raise InvalidRequest("unknown_kind", "There is no such kind of client.")
-    return Row(
+    return ImportRow(
         client_id=identifier(fields.text("client_id")),
         kind=ClientKind(kind),
         groups=_groups(fields.values),

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from keyturn.domain.model import ClientState
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Data, Document, Store, Value
-    from keyturn.use_cases.client_repository import Clients, Reading
+    from keyturn.use_cases.client_repository import ClientReading, Clients
 
 _log = logging.getLogger("keyturn")
 
@@ -143,7 +143,7 @@ class Leak:
         self.clients.commit(reading, decision, also=[put(reading.snapshot[known], stored)])
         return answer
 
-    def _decided(self, sighting: Sighting, key: str | None, reading: Reading) -> tuple[Decision, str]:
+    def _decided(self, sighting: Sighting, key: str | None, reading: ClientReading) -> tuple[Decision, str]:
         state, policy, now = reading.state, reading.policy, reading.now
         revoke = self._command(sighting, key, reading)
         if sighting.version_id == lifecycle.settle(state, policy, now).state.client.previous_version:
@@ -154,7 +154,7 @@ class Leak:
         except (PolicyViolation, RateLimited) as refusal:  # only the request can meet with these
             return lifecycle.decide(state, revoke, policy, now), refusal.reason
 
-    def _command(self, sighting: Sighting, key: str | None, reading: Reading) -> RevokeSighted:
+    def _command(self, sighting: Sighting, key: str | None, reading: ClientReading) -> RevokeSighted:
         return RevokeSighted(
             actor=THE_OPERATOR,
             groups=frozenset(reading.state.client.admin_groups),
@@ -164,7 +164,7 @@ class Leak:
             receipt_key=key,
         )
 
-    def _emergency(self, sighting: Sighting, revoke: RevokeSighted, reading: Reading) -> Emergency:
+    def _emergency(self, sighting: Sighting, revoke: RevokeSighted, reading: ClientReading) -> Emergency:
         return Emergency(
             actor=revoke.actor,
             groups=revoke.groups,
@@ -178,7 +178,7 @@ class Leak:
         )
 
 
-def _answered(sighting: Sighting, reading: Reading) -> Data | None:
+def _answered(sighting: Sighting, reading: ClientReading) -> Data | None:
     """Return what the same request was answered before; `Conflict` when another one used its rotation's id."""
     document = reading.snapshot[paths.event(sighting.replaced_by)].data
     if document is not None:
@@ -190,7 +190,7 @@ def _answered(sighting: Sighting, reading: Reading) -> Data | None:
     return None
 
 
-def _answer(sighting: Sighting, state: ClientState, refused: str, reading: Reading) -> dict[str, Value]:
+def _answer(sighting: Sighting, state: ClientState, refused: str, reading: ClientReading) -> dict[str, Value]:
     rotation = state.rotations.get(sighting.replaced_by)
     return {
         "client_id": sighting.client_id,

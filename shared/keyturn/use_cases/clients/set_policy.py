@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.ports.effects import Environment
-    from keyturn.use_cases.client_repository import Clients, Reading
+    from keyturn.use_cases.client_repository import ClientReading, Clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class SetPolicy:
         """
         until_won(lambda: self._set(self.clients.read_alone(identifier(client_id)), changes), self.environment)
 
-    def _set(self, reading: Reading, changes: Mapping[str, int | bool | None]) -> None:
+    def _set(self, reading: ClientReading, changes: Mapping[str, int | bool | None]) -> None:
         settled = lifecycle.settle(reading.state, reading.policy, reading.now)
         client = settled.state.client
         if client.status is ClientStatus.REVOKED:

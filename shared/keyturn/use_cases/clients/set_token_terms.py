@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from keyturn.domain.token_terms import TokenTerms
     from keyturn.ports.effects import Environment
-    from keyturn.use_cases.client_repository import Clients, Reading
+    from keyturn.use_cases.client_repository import ClientReading, Clients
 
     Change = Callable[[TokenTerms], TokenTerms]
 
@@ -40,7 +40,7 @@ class SetTokenTerms:
         """
         until_won(lambda: self._set(self.clients.read_alone(identifier(client_id)), change), self.environment)
 
-    def _set(self, reading: Reading, change: Change) -> None:
+    def _set(self, reading: ClientReading, change: Change) -> None:
         settled = lifecycle.settle(reading.state, reading.policy, reading.now)
         client = settled.state.client
         if client.status is ClientStatus.REVOKED:

@@ -12,17 +12,17 @@ from keyturn.records import paths
 
 if TYPE_CHECKING:
     from keyturn.domain.model import Person
-    from keyturn.use_cases.client_repository import Reading
+    from keyturn.use_cases.client_repository import ClientReading
     from keyturn.use_cases.commands.parse import Intent
 
 
-def acknowledgement(intent: Intent, actor: Person, reading: Reading) -> Acknowledge:
+def acknowledgement(intent: Intent, actor: Person, reading: ClientReading) -> Acknowledge:
     """Return the command of an ack; `NotFound` for a rotation that this client never had."""
     asked_for = reading.snapshot[paths.rotation(intent.target)].data
     if asked_for is None or asked_for["client_id"] != intent.client_id:
         raise NotFound("unknown_rotation", "There is no such rotation of this client.")
     content = intent.params
-    ack = receipts.Ack(
+    ack = receipts.AckStatement(
         rotation_id=intent.target,
         client_id=intent.client_id,
         version_id=content.text("version_id"),
@@ -48,7 +48,7 @@ def acknowledgement(intent: Intent, actor: Person, reading: Reading) -> Acknowle
     )
 
 
-def _verified_under(receipt: str | None, ack: receipts.Ack, reading: Reading) -> str | None:
+def _verified_under(receipt: str | None, ack: receipts.AckStatement, reading: ClientReading) -> str | None:
     pending = reading.state.pending
     if receipt is None or pending is None or pending.receipt_key is None:
         return None

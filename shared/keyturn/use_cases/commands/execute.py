@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Write
     from keyturn.proofs.nostr import Event
     from keyturn.records.roster import Roster
-    from keyturn.use_cases.client_repository import Clients, Reading
+    from keyturn.use_cases.client_repository import ClientReading, Clients
     from keyturn.use_cases.commands.parse import Intent
     from keyturn.use_cases.refusal_log import Refusals
 
@@ -83,7 +83,7 @@ class AcceptEvent:
             return rotation_answer(repeated)
         return self._carry_out(event, intent, actor, reading, lambda answer, now: [*carried(answer, now), *used_up])
 
-    def _read(self, event: Event, intent: Intent, roster: Roster | None) -> Reading:
+    def _read(self, event: Event, intent: Intent, roster: Roster | None) -> ClientReading:
         also = [*_also(event, intent), *self.authoriser.reads(intent.proof), *BLOCK_PATHS]
         if roster is not None:
             shards = limits.shards(roster, event.pubkey) if intent.action in ROTATIONS else []
@@ -99,14 +99,14 @@ class AcceptEvent:
             return self.clients.read(intent.client_id, also, found=first[client])
         return self.clients.read(intent.client_id, also)
 
-    def _authorised(self, event: Event, intent: Intent, reading: Reading) -> Sequence[Write]:
+    def _authorised(self, event: Event, intent: Intent, reading: ClientReading) -> Sequence[Write]:
         if intent.action == ACK and not reading.policy.require_ack_proofs:
             return ()
         user = reading.user(event.pubkey) if intent.action == ACK else reading.seated(event.pubkey, intent.group)
         act = Act(event.pubkey, intent.group, intent.client_id, intent.digest, user or "")
         return self.authoriser.check(intent.proof, act, reading.snapshot)
 
-    def _actor(self, event: Event, intent: Intent, reading: Reading) -> Person:
+    def _actor(self, event: Event, intent: Intent, reading: ClientReading) -> Person:
         user = reading.user(event.pubkey) or _recipient(event, intent, reading)
         if user is None:
             raise Forbidden("not_authorised", "This admin is in no group that is authorised for the client.")
@@ -119,7 +119,7 @@ class AcceptEvent:
             self.refusals.keep(act, act.user, (Missing.POLICY,), now)
         raise denied()
 
-    def _carry_out(self, event: Event, intent: Intent, actor: Person, reading: Reading, carried: Carried) -> Data:
+    def _carry_out(self, event: Event, intent: Intent, actor: Person, reading: ClientReading, carried: Carried) -> Data:
         command = self._command(event, intent, actor, reading)
         decision = lifecycle.decide(reading.state, command, reading.policy, reading.now)
         answer = command_answer(intent, decision, reading.policy)
@@ -127,7 +127,7 @@ class AcceptEvent:
         self.clients.commit(_rested_on(event, intent, reading), decision, also=records)
         return answer
 
-    def _command(self, event: Event, intent: Intent, actor: Person, reading: Reading) -> Command:
+    def _command(self, event: Event, intent: Intent, actor: Person, reading: ClientReading) -> Command:
         if intent.action == ACK:
             return acknowledgement(intent, actor, reading)
         asked = Asked(
@@ -152,14 +152,14 @@ def _also(event: Event, intent: Intent) -> Iterator[str]:
         yield paths.rotation(intent.rotation_id)
 
 
-def _recipient(event: Event, intent: Intent, reading: Reading) -> str | None:
+def _recipient(event: Event, intent: Intent, reading: ClientReading) -> str | None:
     # Somebody who was sent the notice and removed since is told so by the lifecycle, by name and not as a stranger.
     if intent.action != ACK or reading.state.rotation is None:
         return None
     return next((item.user for item in reading.state.rotation.recipients if item.npub == event.pubkey), None)
 
 
-def _repeated(intent: Intent, actor: Person, reading: Reading) -> Rotation | None:
+def _repeated(intent: Intent, actor: Person, reading: ClientReading) -> Rotation | None:
     if intent.action not in ROTATIONS:
         return None
     data = reading.snapshot[paths.rotation(intent.target)].data
@@ -171,19 +171,19 @@ def _repeated(intent: Intent, actor: Person, reading: Reading) -> Rotation | Non
     return rotation
 
 
-def _requester(event: Event, intent: Intent, reading: Reading) -> str | None:
+def _requester(event: Event, intent: Intent, reading: ClientReading) -> str | None:
     """Return whose request is to be counted, if the action is one that counts; None for a stranger in that group."""
     return reading.seated(event.pubkey, intent.group) if intent.action in ROTATIONS else None
 
 
-def _rested_on(event: Event, intent: Intent, reading: Reading) -> Reading:
+def _rested_on(event: Event, intent: Intent, reading: ClientReading) -> ClientReading:
     """Return the reading without what was only glanced at: no commit rests on it (denials.py, limits.py)."""
     glanced = {*BLOCK_PATHS, *limits.only_glanced_at(_requester(event, intent, reading), event.id)}
     documents = {path: item for path, item in reading.snapshot.documents.items() if path not in glanced}
     return replace(reading, snapshot=Snapshot(documents, reading.now))
 
 
-def _records(event: Event, intent: Intent, reading: Reading, answer: Data) -> Iterator[Write]:
+def _records(event: Event, intent: Intent, reading: ClientReading, answer: Data) -> Iterator[Write]:
     stored: Data = {"answer": answer, "expires_at": reading.now + ANSWERS_LAST}
     yield put(reading.snapshot[paths.event(event.id)], stored)
     if user := _requester(event, intent, reading):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from keyturn.ports.groups import Groups
     from keyturn.ports.keys import MacKey
     from keyturn.ports.store import Data, Document, Snapshot
-    from keyturn.use_cases.client_repository import Clients, Reading
+    from keyturn.use_cases.client_repository import ClientReading, Clients
     from keyturn.use_cases.distribution.batch_leader import Waiting
     from keyturn.use_cases.groups.relay_outbox import PublishOutbox
 
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
 class Sending:
     """A rotation whose notice goes out now, with the reading that this rests on."""
 
-    reading: Reading
+    reading: ClientReading
     rotation: Rotation
     pending: Version
 
 
 @dataclass(frozen=True, slots=True)
-class Distribute:
+class DistributeSecrets:
     """The use case behind `distribute`."""
 
     clients: Clients
@@ -152,7 +152,7 @@ def _groups_of(client: Data) -> Iterator[str]:
     yield from (paths.group(name) for name in cast("Iterable[str]", client["admin_groups"]))
 
 
-def _requested(reading: Reading) -> Sending | None:
+def _requested(reading: ClientReading) -> Sending | None:
     state = lifecycle.settle(reading.state, reading.policy, reading.now).state
     rotation, pending = state.rotation, state.pending
     if rotation is None or pending is None or rotation.phase is not Phase.REQUESTED:
@@ -167,7 +167,7 @@ def _documents(snapshot: Snapshot, rotation: Rotation) -> list[Document]:
     return documents
 
 
-def _recipients(reading: Reading, logs: Iterable[GroupLog]) -> Iterator[Recipient]:
+def _recipients(reading: ClientReading, logs: Iterable[GroupLog]) -> Iterator[Recipient]:
     for log in logs:
         leaves = {leaf.npub for leaf in log.session.members}
         for member in reading.rosters[log.group_id].members:

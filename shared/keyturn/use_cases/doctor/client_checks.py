@@ -179,7 +179,7 @@ def _was_sent(found: ClientDocuments, rotation: Rotation) -> bool:
 def _receipt_holds(ack: Ack, rotation: Rotation, version: Version, *, wanted: bool) -> bool:
     if ack.receipt is None:
         return not wanted
-    signed = receipts.Ack(
+    signed = receipts.AckStatement(
         rotation_id=rotation.rotation_id,
         client_id=rotation.client_id,
         version_id=version.version_id,

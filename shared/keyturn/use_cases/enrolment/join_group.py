@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.ports.effects import Environment
-    from keyturn.ports.groups import Groups, KeyPackage
+    from keyturn.ports.groups import Groups, OfferedKeyPackage
     from keyturn.ports.store import Data, Databases, Document, Write
     from keyturn.proofs.nostr import Event
     from keyturn.use_cases.enrolment.invite_context import ReadInviteContext
@@ -91,7 +91,7 @@ class JoinGroup:
         admin = desk.snapshot[admin_path(desk.invite.user)]
         return (Check(admin.path, admin.version),)
 
-    def _took(self, path: str, offered: KeyPackage) -> bool:
+    def _took(self, path: str, offered: OfferedKeyPackage) -> bool:
         # Looked at after the Welcome was: the same call beside this one takes the invite first.
         invite = self.databases.auth.get([path])[path].data
         return invite is not None and invite["used_by"] == offered.reference
@@ -114,7 +114,7 @@ class JoinGroup:
         if admin is None or not admin.may_act_with(npub):
             raise not_active()
 
-    def _offered(self, event: Event, now: datetime) -> KeyPackage:
+    def _offered(self, event: Event, now: datetime) -> OfferedKeyPackage:
         require_fresh(event, now)
         try:
             offered = self.groups.read_key_package(base64url_decode(event.content), now)
@@ -124,7 +124,7 @@ class JoinGroup:
             raise Forbidden("wrong_identity", "The key package is for another key than the one that signed it.")
         return offered
 
-    def _open(self, group_id: str, user: str, offered: KeyPackage) -> tuple[Membership, str]:
+    def _open(self, group_id: str, user: str, offered: OfferedKeyPackage) -> tuple[Membership, str]:
         path, standing = paths.welcome(offered.reference), paths.suspension(user or UNKNOWN_USER)
         also = [path, standing, *BLOCK_PATHS]
         membership = open_membership(self.databases.control, self.groups, group_id, also=also)
@@ -141,7 +141,7 @@ class JoinGroup:
         membership: Membership,
         answered: str,
         user: str,
-        offered: KeyPackage,
+        offered: OfferedKeyPackage,
         event: Event,
         invite: Sequence[Write] = (),
     ) -> Data:
@@ -153,7 +153,7 @@ class JoinGroup:
         return {"user": user, "group": membership.log.group_id, "event": welcome}
 
 
-def _invite(document: Document, offered: KeyPackage, event: Event, now: datetime) -> Data:
+def _invite(document: Document, offered: OfferedKeyPackage, event: Event, now: datetime) -> Data:
     invite = document.data
     if invite is None or cast("datetime", invite["expires_at"]) <= now:
         raise bad_invite()

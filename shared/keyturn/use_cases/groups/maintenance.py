@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from keyturn.domain.errors import Broken, Refusal
 from keyturn.domain.model import Rotation
 from keyturn.ports.groups import GroupError
-from keyturn.ports.store import Delete, LostRace, Query, Update, put, scan
+from keyturn.ports.store import Delete, LostRace, Query, Replace, put, scan
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.use_cases.groups.membership import open_membership
@@ -85,7 +85,7 @@ class GroupMaintenance:
             head.clear()
         if data["kind"] == "notice" and self._ended(cast("str", data["rotation_id"]), now):
             gone = {**data, "kind": GONE, "event": ""}
-            self.databases.control.commit([Update(document.path, gone, cast("str", document.version))])
+            self.databases.control.commit([Replace(document.path, gone, cast("str", document.version))])
         if head is not None and data["kind"] != "notice" and cast("datetime", data["at"]) + COMMIT_RETENTION <= now:
             return [*head, document]
         return None

@@ -18,7 +18,7 @@ from keyturn.use_cases.groups.message_log import WELCOME, GroupLog
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keyturn.ports.groups import Groups, KeyPackage
+    from keyturn.ports.groups import Groups, OfferedKeyPackage
     from keyturn.ports.store import Data, Snapshot, Store, Write
     from keyturn.proofs.nostr import Event
 
@@ -54,7 +54,7 @@ class Membership:
         log = GroupLog.open(groups, document, snapshot.read_time)
         return cls(log, from_data(Roster, roster), snapshot)
 
-    def add_device(self, user: str, offered: KeyPackage, event: Event) -> str:
+    def add_device(self, user: str, offered: OfferedKeyPackage, event: Event) -> str:
         """Add a device by the key package that it signed; the Welcome's event. An old leaf of its key goes first."""
         self._remove_leaf(offered.npub)
         commit, message = self._added(offered)
@@ -87,7 +87,7 @@ class Membership:
         thawed = Check(paths.FROZEN, self.snapshot[paths.FROZEN].version)
         store.commit([*self.log.writes(), roster, *self.also, *audit, thawed])
 
-    def _added(self, offered: KeyPackage) -> tuple[bytes, bytes]:
+    def _added(self, offered: OfferedKeyPackage) -> tuple[bytes, bytes]:
         try:
             return self.log.session.add(offered.data)
         except GroupError:
@@ -97,7 +97,7 @@ class Membership:
         for leaf in [leaf for leaf in self.log.session.members if leaf.npub == npub]:
             self.log.append("commit", self.log.session.remove(leaf.index))
 
-    def _used(self, offered: KeyPackage, event: Event, welcome: str) -> None:
+    def _used(self, offered: OfferedKeyPackage, event: Event, welcome: str) -> None:
         common: Data = {"group_id": self.log.group_id, "npub": offered.npub, "at": self.log.now}
         self.also.append(Create(paths.key_package(offered.reference), {**common, "event": event.to_json()}))
         self.also.append(Create(paths.welcome(offered.reference), {**common, "event": welcome}))

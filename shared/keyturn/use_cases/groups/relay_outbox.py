@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
-from keyturn.ports.relay import Outcome
-from keyturn.ports.store import Create, Delete, LostRace, Query, StoreError, Update
+from keyturn.ports.relay import PublishResult
+from keyturn.ports.store import Create, Delete, LostRace, Query, Replace, StoreError
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
 
@@ -55,11 +55,11 @@ class RelayPost:
     refused: tuple[str, ...] = ()
     dead: bool = False
 
-    def with_answer(self, url: str, outcome: Outcome) -> RelayPost:
+    def with_answer(self, url: str, outcome: PublishResult) -> RelayPost:
         """Return the post after a relay's answer."""
-        if outcome is Outcome.ACCEPTED:
+        if outcome is PublishResult.ACCEPTED:
             return replace(self, accepted=(*self.accepted, url))
-        return replace(self, refused=(*self.refused, url)) if outcome is Outcome.REFUSED else self
+        return replace(self, refused=(*self.refused, url)) if outcome is PublishResult.REFUSED else self
 
     def waits_for(self, url: str) -> bool:
         """Return whether a relay has not decided yet."""
@@ -124,7 +124,7 @@ class PublishOutbox:
                 continue  # somebody else has it
             if event is None or item.dead:
                 self._won(Delete(path, version))
-            elif self._won(Update(path, to_data(replace(item, due_at=snapshot.read_time + TAKEN_LASTS)), version)):
+            elif self._won(Replace(path, to_data(replace(item, due_at=snapshot.read_time + TAKEN_LASTS)), version)):
                 yield _Taken(path, item, event)
 
     def _won(self, write: Write) -> bool:
@@ -156,10 +156,10 @@ class PublishOutbox:
         if not waits and answered.accepted:
             self._won(Delete(path, version))
         elif waits and now - answered.at < TRIED_FOR:
-            self._won(Update(path, to_data(answered.rescheduled(now)), version))
+            self._won(Replace(path, to_data(answered.rescheduled(now)), version))
         else:
             _log.error("an event that the service said was taken by no relay, or not by all; it is not tried again")
-            self._won(Update(path, to_data(answered.as_dead(now)), version))
+            self._won(Replace(path, to_data(answered.as_dead(now)), version))
 
 
 def _stored(snapshot: Snapshot, item: RelayPost, path: str) -> str | None:

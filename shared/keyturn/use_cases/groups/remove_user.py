@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from keyturn.ports.effects import Environment
     from keyturn.ports.groups import Groups
     from keyturn.records.roster import RosterMember
-    from keyturn.use_cases.client_repository import Clients, Reading
+    from keyturn.use_cases.client_repository import ClientReading, Clients
 
 PAGE = 100
 
@@ -108,7 +108,7 @@ class RemoveUser:
         query = Query(paths.clients_of_group(group_id), order_by="client_id", limit=PAGE)
         return (cast("str", (item.data or {})["client_id"]) for item in scan(self.clients.store, query))
 
-    def _withdrawn(self, client_id: str, leaving: Departure, canceled: list[str]) -> Reading:
+    def _withdrawn(self, client_id: str, leaving: Departure, canceled: list[str]) -> ClientReading:
         reading = self.clients.read(client_id)
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
         if state.rotation and _received(state.rotation, leaving):
@@ -125,7 +125,7 @@ class RemoveUser:
             canceled.append(state.rotation.rotation_id)
         return reading
 
-    def _knows_live(self, reading: Reading, leaving: Departure) -> bool:
+    def _knows_live(self, reading: ClientReading, leaving: Departure) -> bool:
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
         # Where a live version's rotation is forgotten (records/retention.py), anybody may have received it.
         return any(rotation is None or _received(rotation, leaving) for rotation in self._rotations(state))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from keyturn.ports.bus import Bus
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Document, Snapshot
-    from keyturn.use_cases.client_repository import Clients, Reading
+    from keyturn.use_cases.client_repository import ClientReading, Clients
     from keyturn.use_cases.groups.maintenance import GroupMaintenance
     from keyturn.use_cases.groups.relay_outbox import PublishOutbox
     from keyturn.use_cases.sweep.expiry import DeleteExpired
@@ -127,7 +127,7 @@ class Sweep:
             return  # another sweep kept it
 
 
-def _tell_if_late(reading: Reading) -> None:
+def _tell_if_late(reading: ClientReading) -> None:
     due = lifecycle.due(reading.state, reading.policy)
     if due is not None and reading.now - due.at > LATE_AFTER:
         _log.error("a client was settled late: %d seconds", (reading.now - due.at).total_seconds())

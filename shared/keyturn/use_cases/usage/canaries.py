@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from keyturn.domain.request_fields import Fields
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Data, Snapshot, Store
-    from keyturn.use_cases.client_repository import Clients, Reading
+    from keyturn.use_cases.client_repository import ClientReading, Clients
 
 LIFETIME: Final = timedelta(seconds=120)
 CANARY_RETENTION: Final = timedelta(days=7)
@@ -130,7 +130,7 @@ class CarryOverCanaries:
     clients: Clients
     usage: Store
 
-    def __call__(self, reading: Reading) -> bool:
+    def __call__(self, reading: ClientReading) -> bool:
         """Write down how many there are for the rotation that is open; False if that is known. `LostRace` as ever."""
         rotation = reading.state.rotation
         if rotation is None or not rotation.awaits_canaries:

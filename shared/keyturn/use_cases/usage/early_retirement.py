@@ -2,7 +2,8 @@
 
 Rules:
 
-1. Nothing is retired that is not shown to be silent (rhythm.py): without every verifier's own word, nothing is shown.
+1. Nothing is retired that is not shown to be silent (domain/usage_silence.py): without a report of every verifier,
+   nothing is shown.
 2. Only where the client's policy says `retire_early`; elsewhere `keyturn client cutover` proposes it (ADR 0012).
 3. The evidence is in another database than the decision: a use between the look and the commit, some milliseconds, is
    not seen. The silence that is asked for is days, so that nobody is expected in them.
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from keyturn.domain.model import ClientState
-    from keyturn.domain.usage_silence import Life, Silence
+    from keyturn.domain.usage_silence import Silence, VerifierReport
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Document, Snapshot, Store
     from keyturn.use_cases.client_repository import Clients
@@ -50,7 +51,7 @@ _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class _Look:
     """What one look rests on; `stopped`: the operator has stopped everything, policy's own acts too."""
 
-    lives: Sequence[Life]
+    lives: Sequence[VerifierReport]
     now: datetime
     stopped: bool
 

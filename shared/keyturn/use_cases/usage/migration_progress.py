@@ -8,8 +8,8 @@ from datetime import timedelta
 from functools import reduce
 from typing import TYPE_CHECKING, Final
 
-from keyturn.domain import usage_silence as rhythm
-from keyturn.domain.usage_silence import HOUR, Forecast, Life, Seen, Silence, Trace, hour_of
+from keyturn.domain import usage_silence
+from keyturn.domain.usage_silence import HOUR, Forecast, Silence, UsageEvidence, UseHistory, VerifierReport, hour_of
 from keyturn.ports.store import Query, scan
 from keyturn.records.codec import from_data
 from keyturn.records.usage import (
@@ -51,9 +51,9 @@ class MigrationProgress:
     new: VersionUse | None
     failures: Mapping[int, int] = field(repr=False)
     failed_at: datetime | None
-    lives: Sequence[Life] = field(repr=False)
+    lives: Sequence[VerifierReport] = field(repr=False)
     complete_since: datetime | None
-    seen: Seen = field(repr=False)
+    seen: UsageEvidence = field(repr=False)
     silence: Silence
     forecast: Forecast
 
@@ -65,7 +65,7 @@ class MigrationProgress:
     @property
     def lagging(self) -> frozenset[str]:
         """Callers that may still come back with the old secret."""
-        return frozenset(rhythm.laggards(self.seen, self.now))
+        return frozenset(usage_silence.callers_not_moved(self.seen, self.now))
 
     def uses(self, use: VersionUse | None, since: datetime | None) -> int:
         """Return how often a version was used since the hour of a time."""
@@ -75,7 +75,7 @@ class MigrationProgress:
     def old_share(self, since: datetime | None) -> float | None:
         """Return the old version's share of all uses since a time, 0 to 1; None where there were none."""
         old = self.uses(self.old, since)
-        return rhythm.share(old, old + self.uses(self.new, since))
+        return usage_silence.share(old, old + self.uses(self.new, since))
 
     @property
     def failed(self) -> int:
@@ -101,12 +101,12 @@ class ReadUsage:
 
     usage: Store
 
-    def lives(self, now: datetime) -> Sequence[Life]:
+    def lives(self, now: datetime) -> Sequence[VerifierReport]:
         """Return the word of every verifier process that is remembered."""
         query = Query("verifiers", order_by="expires_at", at_least=now)
         return [_life(from_data(VerifierLife, item.data)) for item in scan(self.usage, query) if item.data]
 
-    def progress(self, state: ClientState, lives: Sequence[Life], now: datetime) -> MigrationProgress:
+    def progress(self, state: ClientState, lives: Sequence[VerifierReport], now: datetime) -> MigrationProgress:
         """Return how far a client is, from its settled state: one read."""
         client_id, versions = state.client.client_id, (state.previous, state.current)
         uses = [version_path(item.version_id, shard) for item in versions if item for shard in range(USAGE_SHARDS)]
@@ -114,8 +114,8 @@ class ReadUsage:
         old, new = (_uses(snapshot, version) for version in versions)
         failures = _failures(snapshot, client_id)
         since = state.client.last_promoted_at if state.previous else None
-        complete, seen = rhythm.complete_since(lives, now), _seen(old, new)
-        trend = rhythm.forecast(unpack(old.hours) if old else {}, since, now) if since else Forecast(known=False)
+        complete, seen = usage_silence.complete_since(lives, now), _seen(old, new)
+        trend = usage_silence.forecast(unpack(old.hours) if old else {}, since, now) if since else Forecast(known=False)
         return MigrationProgress(
             now=now,
             since=since,
@@ -128,13 +128,13 @@ class ReadUsage:
             lives=lives,
             complete_since=complete,
             seen=seen,
-            silence=rhythm.silence(seen, complete, now),
+            silence=usage_silence.silence(seen, complete, now),
             forecast=trend,
         )
 
 
-def _life(life: VerifierLife) -> Life:
-    return Life(life.started_at, life.counted_to, life.ended_at, life.lost_to)
+def _life(life: VerifierLife) -> VerifierReport:
+    return VerifierReport(life.started_at, life.counted_to, life.ended_at, life.lost_to)
 
 
 def _uses(snapshot: Snapshot, version: Version | None) -> VersionUse | None:
@@ -151,15 +151,15 @@ def _failures(snapshot: Snapshot, client_id: str) -> ClientFailures | None:
     return reduce(merge_failures, failures) if failures else None
 
 
-def _seen(old: VersionUse | None, new: VersionUse | None) -> Seen:
+def _seen(old: VersionUse | None, new: VersionUse | None) -> UsageEvidence:
     by_old, by_new = (_callers(use.callers if use else ()) for use in (old, new))
     callers = {tag: (by_old.get(tag), by_new.get(tag)) for tag in {**by_old, **by_new}}
-    return Seen(_trace(old) if old else None, _trace(new) if new else None, callers)
+    return UsageEvidence(_trace(old) if old else None, _trace(new) if new else None, callers)
 
 
-def _trace(use: VersionUse) -> Trace:
-    return Trace(use.first_at, use.last_at, frozenset(unpack(use.hours)))
+def _trace(use: VersionUse) -> UseHistory:
+    return UseHistory(use.first_at, use.last_at, frozenset(unpack(use.hours)))
 
 
-def _callers(uses: Iterable[CallerUse]) -> Mapping[str, Trace]:
-    return {use.caller: Trace(use.first_at, use.last_at, unpack_hours(use.hours)) for use in uses}
+def _callers(uses: Iterable[CallerUse]) -> Mapping[str, UseHistory]:
+    return {use.caller: UseHistory(use.first_at, use.last_at, unpack_hours(use.hours)) for use in uses}
