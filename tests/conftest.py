@@ -1,11 +1,21 @@
 """Asks for the tier of a test before it runs, and says after all tests which tiers ran (see tests/tiers.py)."""
 
+from __future__ import annotations
+
 from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.emulators import firestore_channel, firestore_host, firestore_store, project
 from tests.tiers import PROGRAMS, require
+from tests.world import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.world import World
 
 RULE_COVERAGE = "rule coverage"
 """What a test of rules tells as a property: how often each rule came to which value."""
@@ -15,6 +25,26 @@ __all__ = ["firestore_channel", "firestore_host", "firestore_store", "project"]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "tier(name): the test needs the programs of this tier, see tests/tiers.py")
+    config.addinivalue_line("markers", "world(*users, **options): the deployment of the `world` fixture, see there")
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """Serve one deployment while the test runs (tests/world.py).
+
+    Without a mark nothing is founded in it yet. `@pytest.mark.world(*users, client=..., **options)` founds a group, a
+    client with the fields of `client`, and the devices of the users, unless `founded=False`; the other options are
+    the fields of `World`. The mark nearest to the test counts, as a whole. `EACH_STORE` runs the test on each store.
+    """
+    mark = request.node.get_closest_marker("world")
+    options: dict[str, Any] = {"founded": False} if mark is None else dict(mark.kwargs)
+    users, client, founded = mark.args if mark else (), options.pop("client", {}), options.pop("founded", True)
+    if hasattr(request, "param"):
+        options["kind"] = request.param
+    if options.get("kind") == "firestore":
+        options |= {"host": request.getfixturevalue("firestore_host"), "project": request.getfixturevalue("project")}
+    with opened(tmp_path, **options) as world:
+        yield world.found(*users, **client) if founded else world
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -332,6 +332,20 @@ class World:
 
 
 @contextmanager
+def opened(folder: Path, kind: str = "memory", **given: Any) -> Iterator[World]:  # noqa: ANN401 - the fields of World
+    """Serve a new world over a store of this kind: memory, sqlite or firestore."""
+    if kind == "firestore":
+        # The emulator's libraries are loaded for the tests that use it only.
+        from tests.cloud.world_on_firestore import running_on_firestore
+
+        with running_on_firestore(folder, **given) as on_firestore:
+            yield on_firestore
+    else:
+        with running(folder, kind, **given) as world:
+            yield world
+
+
+@contextmanager
 def running(folder: Path, kind: str = "memory", **given: Any) -> Iterator[World]:  # noqa: ANN401 - the fields of World
     """Have the doors served by a new world while the context lasts."""
     try:

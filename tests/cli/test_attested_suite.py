@@ -15,17 +15,17 @@ from keyturn.device.attestation.id_token import read_id_token
 from keyturn.device.core.errors import SecurityKeyError, ServerRefusedError
 from keyturn.device.device import Device
 from keyturn.device.home.home import Home
-from keyturn.entry.composition import suite as wiring
 from keyturn.proofs.jws import read_unverified
 
 from tests.device.attestation.soft_authenticator import MAKER, SoftAuthenticator
 from tests.world import CHEAP, CLIENT, GROUP, URL, World, WorldTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from keyturn.device.api.transport import Answer, Call
+
+pytestmark = pytest.mark.world(attested=True)
 
 SERVED = "https://keyturn.example"
 
@@ -101,8 +101,8 @@ class Alice:
         self.device.join(code)
 
 
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+@pytest.fixture(autouse=True)
+def security_keys_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     roots = tmp_path / "roots"
     roots.mkdir()
     (roots / "packed.pem").write_bytes(MAKER.pem)
@@ -110,8 +110,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("KEYTURN_WEBAUTHN_RP_ID", "keyturn.example")
     monkeypatch.setenv("KEYTURN_WEBAUTHN_ORIGINS", SERVED)
     monkeypatch.setenv("KEYTURN_WEBAUTHN_ROOTS", str(roots))
-    yield World(tmp_path, attested=True).found()
-    wiring.use(None)
 
 
 def test_a_security_key_registers_and_proves(world: World) -> None:

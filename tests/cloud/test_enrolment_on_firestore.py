@@ -6,32 +6,18 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.entry.composition import suite as wiring
 
-from tests.cloud.world_on_firestore import FirestoreWorld
 from tests.emulators import FIRESTORE
 from tests.functions.attested import Person, admins, admitted, body, invite, refusal
 from tests.world import CLIENT, GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.cloud.world_on_firestore import FirestoreWorld
 
-pytestmark = FIRESTORE
+pytestmark = [*FIRESTORE, pytest.mark.world(attested=True, kind="firestore")]
 
 COMMAND = Counter(BatchGetDocuments=2, Commit=1)
 """What an act may cost, its proof looked at and used up."""
-
-
-@pytest.fixture
-def world(tmp_path: Path, firestore_host: str, project: str) -> Iterator[FirestoreWorld]:
-    world = FirestoreWorld(tmp_path, "firestore", attested=True, host=firestore_host, project=project)
-    try:
-        world.found()
-        yield world
-    finally:
-        wiring.use(None)
-        world.channel.close()
 
 
 def test_admins_are_registered_approved_stopped_and_brought_back(world: FirestoreWorld) -> None:

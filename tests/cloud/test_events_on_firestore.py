@@ -11,26 +11,15 @@ from keyturn.ports.store import Replace
 from keyturn.ports.triggers import SUBSCRIPTIONS
 from keyturn.records import paths
 
-from tests.cloud.world_on_firestore import running_on_firestore
 from tests.emulators import FIRESTORE
 from tests.world import CLIENT, GROUP, delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from keyturn.adapters.sqlite.outbox import OutboxEvent
 
     from tests.cloud.world_on_firestore import FirestoreWorld
 
-pytestmark = FIRESTORE
-
-
-@pytest.fixture
-def world(tmp_path: Path, firestore_host: str, project: str) -> Iterator[FirestoreWorld]:
-    with running_on_firestore(tmp_path, firestore_host, project) as world:
-        world.found("alice", "bob")
-        yield world
+pytestmark = [*FIRESTORE, pytest.mark.world("alice", "bob", kind="firestore")]
 
 
 def stored(world: FirestoreWorld) -> dict[str, object]:

@@ -11,24 +11,16 @@ from keyturn.domain.secret_format import hint_of
 from keyturn.proofs.receipts import Sighting, sign_sighting
 from keyturn.records.retired_use import retired_use_path
 
-from tests.cloud.world_on_firestore import running_on_firestore
 from tests.emulators import FIRESTORE
 from tests.world import CLIENT, GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.cloud.world_on_firestore import FirestoreWorld
 
-pytestmark = FIRESTORE
-
-
-@pytest.fixture
-def world(tmp_path: Path, firestore_host: str, project: str) -> Iterator[FirestoreWorld]:
-    with running_on_firestore(tmp_path, firestore_host, project) as world:
-        world.found("alice", "bob", policy={"scannable_secrets": True})
-        yield world
+pytestmark = [
+    *FIRESTORE,
+    pytest.mark.world("alice", "bob", client={"policy": {"scannable_secrets": True}}, kind="firestore"),
+]
 
 
 def test_a_sighted_secret_is_found_by_its_hint_and_ended_in_two_reads_and_a_commit(world: FirestoreWorld) -> None:

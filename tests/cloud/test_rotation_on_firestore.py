@@ -8,28 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cloud.world_on_firestore import running_on_firestore
 from tests.emulators import FIRESTORE
 from tests.world import CLIENT, GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from tests.cloud.world_on_firestore import FirestoreWorld
 
-pytestmark = FIRESTORE
+pytestmark = [*FIRESTORE, pytest.mark.world("alice", "bob", kind="firestore")]
 
 COMMAND = Counter(BatchGetDocuments=2, Commit=1)
 """What a command may cost when it loses no race."""
 MANY = 64
-
-
-@pytest.fixture
-def world(tmp_path: Path, firestore_host: str, project: str) -> Iterator[FirestoreWorld]:
-    with running_on_firestore(tmp_path, firestore_host, project) as world:
-        world.found("alice", "bob")
-        yield world
 
 
 def states(world: FirestoreWorld, *secrets: str) -> list[str | None]:

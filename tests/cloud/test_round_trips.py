@@ -17,14 +17,12 @@ from keyturn.domain.encodings import DUE_SHARDS
 from keyturn.verifier.change_poll import in_thread
 from keyturn.verifier.verifier import Caching, Verifier
 
-from tests.cloud.world_on_firestore import running_on_firestore
 from tests.emulators import FIRESTORE
 from tests.functions.envelopes import envelope, inside
 from tests.world import CLIENT, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from keyturn.ports.keys import MacKey
     from keyturn.ports.store import Document, Query
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.cloud.world_on_firestore import FirestoreWorld
 
-pytestmark = FIRESTORE
+pytestmark = [*FIRESTORE, pytest.mark.world("alice", "bob", kind="firestore")]
 
 OTHER = "second-line-team"
 COMMAND = Counter(BatchGetDocuments=2, Commit=1)
@@ -42,12 +40,11 @@ DISTRIBUTE = COMMAND + Counter(RunQuery=1)
 
 
 @pytest.fixture
-def world(tmp_path: Path, firestore_host: str, project: str) -> Iterator[FirestoreWorld]:
-    with running_on_firestore(tmp_path, firestore_host, project) as world:
-        world.found("alice", "bob")
-        world.issue("alice", "bob")
-        world.pump()
-        yield world
+def world(world: FirestoreWorld) -> FirestoreWorld:
+    """Give the client its first version, too."""
+    world.issue("alice", "bob")
+    world.pump()
+    return world
 
 
 def requested(world: FirestoreWorld) -> str:

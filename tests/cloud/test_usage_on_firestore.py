@@ -11,24 +11,13 @@ from keyturn.domain.policy import Policy
 from keyturn.proofs.canaries import Canary
 from keyturn.proofs.receipts import _signer
 
-from tests.cloud.world_on_firestore import running_on_firestore
 from tests.emulators import FIRESTORE
 from tests.world import CLIENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.cloud.world_on_firestore import FirestoreWorld
 
-pytestmark = FIRESTORE
-
-
-@pytest.fixture
-def world(tmp_path: Path, firestore_host: str, project: str) -> Iterator[FirestoreWorld]:
-    with running_on_firestore(tmp_path, firestore_host, project) as world:
-        world.found("alice", "bob")
-        yield world
+pytestmark = [*FIRESTORE, pytest.mark.world("alice", "bob", kind="firestore")]
 
 
 def test_uses_are_added_up_and_told(world: FirestoreWorld) -> None:

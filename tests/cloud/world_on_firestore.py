@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keyturn.adapters.document_values import utc_now
 from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
@@ -93,9 +93,14 @@ class FirestoreWorld(World):
 
 
 @contextmanager
-def running_on_firestore(folder: Path, host: str, project: str) -> Iterator[FirestoreWorld]:
+def running_on_firestore(
+    folder: Path,
+    host: str,
+    project: str,
+    **given: Any,  # noqa: ANN401 - the fields of World
+) -> Iterator[FirestoreWorld]:
     """Have the doors served by a new world on the emulator while the context lasts."""
-    world = FirestoreWorld(folder, "firestore", host=host, project=project)
+    world = FirestoreWorld(folder, "firestore", host=host, project=project, **given)
     try:
         yield world
     finally:

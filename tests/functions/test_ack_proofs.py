@@ -14,15 +14,14 @@ from keyturn.device.home.home import Home
 from keyturn.proofs.request_digest import request_digest
 
 from tests.functions.attested import Person, body, invite, refusal
-from tests.world import CHEAP, CLIENT, GROUP, URL, WorldTransport, running
+from tests.world import CHEAP, CLIENT, GROUP, URL, WorldTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from keyturn.proofs.nostr import Event
 
     from tests.world import World
+
+pytestmark = pytest.mark.world(founded=False, attested=True)
 
 WANTED = {"require_ack_proofs": True}
 
@@ -68,13 +67,6 @@ def acker(world: World, policy: dict[str, bool]) -> Acker:
     world.pump()
     device.catch_up()
     return Acker(alice, device, str(body(answer)["rotation_id"]))
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Run a world that asks for proofs."""
-    with running(tmp_path, attested=True) as world:
-        yield world
 
 
 def evidence(world: World) -> list[list[str]]:

@@ -10,22 +10,14 @@ import pytest
 
 from tests.functions.attested import Person, admitted, body, invite, refusal
 from tests.use_cases.faults import Died, Wire
-from tests.world import CLIENT, GROUP, QUICK, running
+from tests.world import CLIENT, GROUP, QUICK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from keyturn.proofs.nostr import Event
 
     from tests.world import World
 
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Run a world that asks for proofs, with a group and a client."""
-    with running(tmp_path, attested=True) as world:
-        yield world.found()
+pytestmark = pytest.mark.world(attested=True)
 
 
 @pytest.fixture
@@ -52,17 +44,17 @@ def test_an_approval_counts_once_is_audited_and_uses_its_proof_up(world: World, 
     assert len([path for path in world.documents() if path.startswith("proofs/")]) == 2
 
 
-def test_as_many_approve_as_policy_says_of_those_there_are(tmp_path: Path) -> None:
-    with running(tmp_path, attested=True, policy=replace(QUICK, invite_quorum=2)) as world:
-        alice = admitted(world.found(), "alice")
-        bob = admitted(world, "bob", alice)
-        made = invite(world, "carol")
-        assert made["needed"] == 2
-        assert body(alice.approve(made["invite"], "carol")) == {"invite": made["invite"], "approvals": 1, "needed": 2}
-        carol = Person(world, "carol")
-        assert refusal(carol.register(made["code"])) == (409, "awaits_approval")
-        assert body(bob.approve(made["invite"], "carol"))["approvals"] == 2
-        carol.enrol(made["code"])
+@pytest.mark.world(attested=True, policy=replace(QUICK, invite_quorum=2))
+def test_as_many_approve_as_policy_says_of_those_there_are(world: World) -> None:
+    alice = admitted(world, "alice")
+    bob = admitted(world, "bob", alice)
+    made = invite(world, "carol")
+    assert made["needed"] == 2
+    assert body(alice.approve(made["invite"], "carol")) == {"invite": made["invite"], "approvals": 1, "needed": 2}
+    carol = Person(world, "carol")
+    assert refusal(carol.register(made["code"])) == (409, "awaits_approval")
+    assert body(bob.approve(made["invite"], "carol"))["approvals"] == 2
+    carol.enrol(made["code"])
 
 
 def test_who_approved_and_was_stopped_since_counts_no_more(world: World, alice: Person) -> None:
@@ -220,13 +212,12 @@ def test_cut_short_around_a_commit_the_same_event_goes_on(
     assert len(of_the_system(world, "approve")) == 1
 
 
-def test_where_nobody_is_asked_for_proofs_nobody_has_to_approve(tmp_path: Path) -> None:
-    with running(tmp_path) as world:
-        world.found("alice")
-        made = invite(world, "bob")
-        assert (made["needed"], made["approvals"]) == (0, 0)
-        world.join("bob")
-        assert [member["user"] for member in world.document(f"mls_groups/{GROUP}/roster/members")["members"]] == [
-            "alice",
-            "bob",
-        ]
+@pytest.mark.world("alice")
+def test_where_nobody_is_asked_for_proofs_nobody_has_to_approve(world: World) -> None:
+    made = invite(world, "bob")
+    assert (made["needed"], made["approvals"]) == (0, 0)
+    world.join("bob")
+    assert [member["user"] for member in world.document(f"mls_groups/{GROUP}/roster/members")["members"]] == [
+        "alice",
+        "bob",
+    ]

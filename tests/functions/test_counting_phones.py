@@ -15,15 +15,14 @@ from keyturn.records.codec import from_data
 from tests.adapters.attestation.apple_phone import KIND, Phone
 from tests.functions.attested import Person, body, invite, refusal
 from tests.functions.phone_registrations import REGISTRATIONS
-from tests.world import CLIENT, GROUP, URL, running
+from tests.world import CLIENT, GROUP, URL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from werkzeug.test import TestResponse
 
     from tests.world import World
+
+pytestmark = pytest.mark.world(attested=True)
 
 
 @dataclass
@@ -52,12 +51,11 @@ class OnAPhone(Person):
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Run a world in which phones count as devices, and nothing else does."""
-    with running(tmp_path, attested=True) as world:
-        settings = ProofSettings(identity="local_identity", attestations=("app_attest",))
-        world.serve(proof_settings=settings, attestations={"app_attest": KIND})  # with the test's own root
-        yield world.found()
+def world(world: World) -> World:
+    """Count phones as devices, and nothing else."""
+    settings = ProofSettings(identity="local_identity", attestations=("app_attest",))
+    world.serve(proof_settings=settings, attestations={"app_attest": KIND})  # the root of the tests, not Apple's
+    return world
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.world import World
 
+pytestmark = pytest.mark.world("alice", "bob")
+
 OTHER_GROUP = "second-line-team"
 
 

@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.functions.envelopes import envelope, inside
-from tests.world import World, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from keyturn.proofs.nostr import Event
 
+    from tests.world import World
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path) as found:
-        yield found.found("alice", "bob", "carol")
+pytestmark = pytest.mark.world("alice", "bob", "carol")
 
 
 def answered(world: World, event: Event) -> dict[str, Any]:

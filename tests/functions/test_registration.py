@@ -13,20 +13,12 @@ from keyturn.domain.encodings import invite_id
 
 from tests.functions.attested import Person, admins, admitted, body, invite, refusal
 from tests.use_cases.faults import Died, Wire
-from tests.world import CLIENT, GROUP, running
+from tests.world import CLIENT, GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.world import World
 
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Run a world that asks for proofs, with a group, a client, and nobody yet."""
-    with running(tmp_path, attested=True) as world:
-        yield world.found()
+pytestmark = pytest.mark.world(attested=True)
 
 
 @pytest.fixture
@@ -234,18 +226,18 @@ def test_five_wrong_codes_end_an_invite(world: World) -> None:
     assert admins(world) == {}
 
 
-def test_a_deployment_that_asked_for_no_proofs_registers_its_members_where_they_are(tmp_path: Path) -> None:
-    with running(tmp_path) as world:
-        member = world.found("alice").admins["alice"]
-        secret = world.issue("alice", "alice")
-        world.attested = True
-        world.serve(world.policy)
-        alice = Person(world, "alice", private_key=member.signer.private_key)
-        assert refusal(world.send(member.action("suspend"))) == (401, "proof_refused")
-        alice.enrol(invite(world, "alice")["code"])
-        assert members(world) == ["alice"]
-        assert world.check(secret)["accepted"]
-        assert world.send(alice.action("suspend", {}, CLIENT)).status_code == 200
+@pytest.mark.world("alice")
+def test_a_deployment_that_asked_for_no_proofs_registers_its_members_where_they_are(world: World) -> None:
+    member = world.admins["alice"]
+    secret = world.issue("alice", "alice")
+    world.attested = True
+    world.serve(world.policy)
+    alice = Person(world, "alice", private_key=member.signer.private_key)
+    assert refusal(world.send(member.action("suspend"))) == (401, "proof_refused")
+    alice.enrol(invite(world, "alice")["code"])
+    assert members(world) == ["alice"]
+    assert world.check(secret)["accepted"]
+    assert world.send(alice.action("suspend", {}, CLIENT)).status_code == 200
 
 
 def test_a_locked_admin_confirms_no_further_device_meanwhile(world: World, alice: Person) -> None:

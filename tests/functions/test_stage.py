@@ -10,57 +10,54 @@ import pytest
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.config.settings import Settings, SettingsError, Stage, from_environment, to_environment
 
-from tests.world import CLIENT, World, gateway, running
+from tests.world import CLIENT, World, gateway
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 BANNER = "TRIAL: unsafe_no_attestation"
 
 
-@pytest.fixture
-def trial(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path, stage=Stage.TRIAL) as world:
-        yield world.found("alice", "bob")
+TRIAL = pytest.mark.world("alice", "bob", stage=Stage.TRIAL)
 
 
-def test_a_trial_says_so_in_every_answer(trial: World) -> None:
-    trial.issue("alice", "bob")
+@TRIAL
+def test_a_trial_says_so_in_every_answer(world: World) -> None:
+    world.issue("alice", "bob")
     answers = [
-        trial.operator("/clients"),
-        trial.operator("/clients/nobody-knows-this"),
-        trial.send(trial.admins["alice"].rotation()),
-        trial.call("POST", "/rotate_request/", b"not json"),
-        trial.call("POST", "/client_token/check", b"", {"X-Client-Id": CLIENT, "X-API-Key": "wrong"}),
-        trial.call("POST", "/client_token/token", b""),
-        trial.call("GET", "/client_token/.well-known/jwks.json"),
-        trial.call("GET", "/status/clients/" + CLIENT),
-        trial.call("GET", "/no/such/door"),
-        trial.call("POST", "/distribute/", b"{}"),
+        world.operator("/clients"),
+        world.operator("/clients/nobody-knows-this"),
+        world.send(world.admins["alice"].rotation()),
+        world.call("POST", "/rotate_request/", b"not json"),
+        world.call("POST", "/client_token/check", b"", {"X-Client-Id": CLIENT, "X-API-Key": "wrong"}),
+        world.call("POST", "/client_token/token", b""),
+        world.call("GET", "/client_token/.well-known/jwks.json"),
+        world.call("GET", "/status/clients/" + CLIENT),
+        world.call("GET", "/no/such/door"),
+        world.call("POST", "/distribute/", b"{}"),
     ]
     assert [cast("Any", answer.json)["banner"] for answer in answers] == [BANNER] * len(answers)
     assert {answer.headers["X-Keyturn-Banner"] for answer in answers} == {BANNER}
 
 
-def test_a_trial_says_so_in_every_audit_entry(trial: World) -> None:
-    trial.issue("alice", "bob")
-    trial.clock.advance(hours=1)
-    trial.issue("alice", "bob")
-    trial.clock.advance(hours=2)
-    trial.sweep()
-    entries = [trial.document(path) for path in trial.documents() if "/audit/" in path]
+@TRIAL
+def test_a_trial_says_so_in_every_audit_entry(world: World) -> None:
+    world.issue("alice", "bob")
+    world.clock.advance(hours=1)
+    world.issue("alice", "bob")
+    world.clock.advance(hours=2)
+    world.sweep()
+    entries = [world.document(path) for path in world.documents() if "/audit/" in path]
     assert len(entries) > 10
     assert {entry.get("banner") for entry in entries} == {BANNER}
 
 
-def test_one_machine_says_nothing_of_the_kind(tmp_path: Path) -> None:
-    with running(tmp_path) as world:
-        world.found("alice")
-        answer = world.operator("/clients")
-        assert "banner" not in cast("Any", answer.json)
-        assert "X-Keyturn-Banner" not in answer.headers
-        assert not [path for path in world.documents() if "banner" in str(world.document(path).get("banner", ""))]
+@pytest.mark.world("alice")
+def test_one_machine_says_nothing_of_the_kind(world: World) -> None:
+    answer = world.operator("/clients")
+    assert "banner" not in cast("Any", answer.json)
+    assert "X-Keyturn-Banner" not in answer.headers
+    assert not [path for path in world.documents() if "banner" in str(world.document(path).get("banner", ""))]
 
 
 @pytest.mark.parametrize("stage", ["production", None])
@@ -118,29 +115,25 @@ def test_doors_with_refused_settings_answer_an_opaque_problem(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_denied_admin_may_do_nothing(tmp_path: Path) -> None:
-    with running(tmp_path) as world:
-        world.found("alice", "bob")
-        world.denied = frozenset({"bob"})
-        world.serve(world.policy)
-        world.send(world.admins["alice"].rotation())
-        world.pump()
-        rotation_id = world.document(f"oauth2_clients/{CLIENT}")["active_rotation"]
-        refused = [
-            world.send(event) for event in (world.admins["bob"].rotation(), world.admins["bob"].ack(rotation_id))
-        ]
-        assert [(item.status_code, cast("Any", item.json)["reason"]) for item in refused] == [(403, "denied")] * 2
+@pytest.mark.world("alice", "bob")
+def test_a_denied_admin_may_do_nothing(world: World) -> None:
+    world.denied = frozenset({"bob"})
+    world.serve(world.policy)
+    world.send(world.admins["alice"].rotation())
+    world.pump()
+    rotation_id = world.document(f"oauth2_clients/{CLIENT}")["active_rotation"]
+    refused = [world.send(event) for event in (world.admins["bob"].rotation(), world.admins["bob"].ack(rotation_id))]
+    assert [(item.status_code, cast("Any", item.json)["reason"]) for item in refused] == [(403, "denied")] * 2
 
 
-def test_requests_beyond_the_rate_are_told_when_to_come_back(tmp_path: Path) -> None:
-    with running(tmp_path) as world:
-        world.found("alice", "bob", policy={"requests_per_hour_per_client": 2})
-        for _turn in range(2):
-            rotation_id = cast("Any", world.send(world.admins["alice"].rotation()).json)["rotation_id"]
-            world.clock.advance(minutes=10)
-            world.send(world.admins["bob"].action("cancel", {"rotation_id": rotation_id}))
-        answer = world.send(world.admins["bob"].rotation())
-        assert (answer.status_code, cast("Any", answer.json)["error"]) == (429, "rate_limited")
-        assert answer.headers["Retry-After"] == str(40 * 60)
-        world.clock.advance(minutes=40)
-        assert world.send(world.admins["bob"].rotation()).status_code == 200
+@pytest.mark.world("alice", "bob", client={"policy": {"requests_per_hour_per_client": 2}})
+def test_requests_beyond_the_rate_are_told_when_to_come_back(world: World) -> None:
+    for _turn in range(2):
+        rotation_id = cast("Any", world.send(world.admins["alice"].rotation()).json)["rotation_id"]
+        world.clock.advance(minutes=10)
+        world.send(world.admins["bob"].action("cancel", {"rotation_id": rotation_id}))
+    answer = world.send(world.admins["bob"].rotation())
+    assert (answer.status_code, cast("Any", answer.json)["error"]) == (429, "rate_limited")
+    assert answer.headers["Retry-After"] == str(40 * 60)
+    world.clock.advance(minutes=40)
+    assert world.send(world.admins["bob"].rotation()).status_code == 200

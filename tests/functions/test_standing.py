@@ -10,20 +10,12 @@ from keyturn.records.schema import kind_of
 
 from tests.functions.attested import Person, admins, admitted, body, invite, refusal
 from tests.use_cases.faults import Died, Wire
-from tests.world import CLIENT, GROUP, running
+from tests.world import CLIENT, GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.world import World
 
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Run a world that asks for proofs, with a group and a client."""
-    with running(tmp_path, attested=True) as world:
-        yield world.found()
+pytestmark = pytest.mark.world(attested=True)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
 from keyturn.domain.encodings import base64url_encode
 from keyturn.ports.store import Create
 from keyturn.proofs.nip98 import sign_authorization
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from werkzeug.test import TestResponse
 
     from tests.world import Admin, World
+
+pytestmark = pytest.mark.world("alice", "bob")
 
 
 def get(world: World, admin: Admin, path: str) -> TestResponse:

@@ -7,24 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.functions.attested import Person, admitted, body, invite, refusal
-from tests.world import CLIENT, GROUP, running
+from tests.world import CLIENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.world import World
+
+pytestmark = pytest.mark.world(attested=True)
 
 STOPPED = (503, "stopped")
 DIGEST = "A" * 43
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path, attested=True) as world:
-        assert world.operator("/groups", {"group_id": GROUP}).status_code == 200
-        world.add_client(CLIENT)
-        yield world
 
 
 def stop(world: World) -> None:

@@ -13,7 +13,7 @@ import pytest
 from keyturn.proofs.nip98 import sign_authorization
 
 from tests.interop.driver import Driver, PeerRefused
-from tests.world import CLIENT, URL, running
+from tests.world import CLIENT, URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.world import World
 
-pytestmark = pytest.mark.tier("node")
+pytestmark = [pytest.mark.tier("node"), pytest.mark.world(founded=False)]
 SIGNER = Path(__file__).with_name("signer.mjs")
 REASONS = (
     "quarterly",
@@ -42,14 +42,13 @@ def theirs(packages: None) -> Iterator[Driver]:  # noqa: ARG001 - wanted for wha
 
 
 @pytest.fixture
-def world(tmp_path: Path, theirs: Driver) -> Iterator[World]:
-    """Have Alice's key held by nostr-tools, too; the time is the machine's, for theirs reads no other."""
-    with running(tmp_path) as world:
-        world.clock.now = datetime.now(UTC)
-        world.found("alice", "bob")
-        alice = world.admins["alice"].signer
-        assert theirs.ask("hold", "alice", key=alice.private_key.hex())["pubkey"] == alice.public_key
-        yield world
+def world(world: World, theirs: Driver) -> World:
+    """Have nostr-tools hold Alice's key, too. The time is the machine's: nostr-tools reads no other."""
+    world.clock.now = datetime.now(UTC)
+    world.found("alice", "bob")
+    alice = world.admins["alice"].signer
+    assert theirs.ask("hold", "alice", key=alice.private_key.hex())["pubkey"] == alice.public_key
+    return world
 
 
 def signed_by_them(theirs: Driver, event: Event) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from keyturn.domain import lifecycle
 from keyturn.domain.errors import Broken
@@ -12,17 +10,9 @@ from keyturn.records import paths
 from keyturn.records.client_document import live_state
 from keyturn.records.codec import from_data, to_data
 
-from tests.world import CLIENT, World, running
+from tests.world import CLIENT, World
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path) as world:
-        yield world.found("alice", "bob")
+pytestmark = pytest.mark.world("alice", "bob")
 
 
 def assert_live_tells_what_is_stored(world: World) -> None:

@@ -16,11 +16,12 @@ from keyturn.ports.keys import KeyUnavailable
 from keyturn.use_cases.client_repository import Clients
 from keyturn.use_cases.distribution.distribute import DistributeSecrets
 
-from tests.world import CLIENT, World, running
+from tests.world import CLIENT, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.world(founded=False, kind="sqlite")
 
 
 def forms(secret: str) -> dict[str, bytes]:
@@ -47,12 +48,6 @@ def forms(secret: str) -> dict[str, bytes]:
 
 def found(secret: str, places: dict[str, bytes]) -> list[tuple[str, str]]:
     return [(where, form) for where, data in places.items() for form, value in forms(secret).items() if value in data]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path, "sqlite") as world:
-        yield world
 
 
 class Recorder:

@@ -4,17 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.world import World, running
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.world import World
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Run a world with two people, a client that has no secret yet, and one that presents an API key."""
-    with running(tmp_path) as world:
-        world.found("alice", "bob")
-        world.add_client("key-integrations", kind="x_api_key")
-        yield world
+def world(world: World) -> World:
+    """Found a world with two people, a client that has no secret yet, and one that presents an API key."""
+    world.found("alice", "bob")
+    world.add_client("key-integrations", kind="x_api_key")
+    return world

@@ -14,19 +14,15 @@ from keyturn.cli.session import Ports
 from keyturn.domain.usage_silence import SilenceReason
 from typer.testing import CliRunner
 
-from tests.world import CLIENT, TOKEN, URL, World, WorldTransport, gateway, running
+from tests.world import CLIENT, TOKEN, URL, World, WorldTransport, gateway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from typer.testing import Result
 
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path) as world:
-        yield world.found("alice", "bob")
+pytestmark = pytest.mark.world("alice", "bob")
 
 
 @pytest.fixture

@@ -14,10 +14,9 @@ from keyturn.proofs.npub import encode_npub
 from typer.testing import CliRunner
 
 from tests.cli.shell import assert_error
-from tests.world import TOKEN, URL, WorldTransport, running
+from tests.world import TOKEN, URL, World, WorldTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from typer.testing import Result
@@ -47,9 +46,8 @@ class Operator:
 
 
 @pytest.fixture
-def operator(tmp_path: Path) -> Iterator[Operator]:
-    with running(tmp_path):
-        yield Operator(tmp_path)
+def operator(world: World) -> Operator:
+    return Operator(world.folder)
 
 
 def test_denying_listing_and_allowing(operator: Operator) -> None:

@@ -18,14 +18,15 @@ from keyturn.domain.encodings import new_secret
 from keyturn.domain.secret_format import scannable_secret
 from typer.testing import CliRunner
 
-from tests.world import CLIENT, GROUP, TOKEN, URL, World, WorldTransport, running
+from tests.world import CLIENT, GROUP, TOKEN, URL, World, WorldTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from keyturn.device.api.transport import Answer, Call
     from typer.testing import Result
+
+pytestmark = pytest.mark.world("alice", "bob")
 
 OLD = "the secret of old"
 HASH = bcrypt.hashpw(OLD.encode(), bcrypt.gensalt(4)).decode()
@@ -83,14 +84,13 @@ class Operator:
 
 
 @pytest.fixture
-def keyturn(tmp_path: Path) -> Iterator[Operator]:
+def keyturn(world: World, tmp_path: Path) -> Operator:
     name = hashlib.sha256(URL.encode()).hexdigest()[:16]
     token = tmp_path / "state" / "keyturn" / f"operator-{name}.token"
     token.parent.mkdir(parents=True, mode=0o700)
     token.touch(mode=0o600)
     token.write_text(TOKEN + "\n")
-    with running(tmp_path) as world:
-        yield Operator(world.found("alice", "bob"), tmp_path, Watched())
+    return Operator(world, tmp_path, Watched())
 
 
 def issued(keyturn: Operator, **policy: object) -> str:

@@ -16,17 +16,13 @@ from keyturn.records import paths
 
 from tests.adapters.relay_process import RelayProcess
 from tests.scenarios.people import Person
-from tests.world import CLIENT, GROUP, World, running
+from tests.world import CLIENT, GROUP, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path) as world:
-        yield world.found()
+pytestmark = pytest.mark.world()
 
 
 @pytest.fixture

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from keyturn.domain.errors import Broken, Conflict, NotFound, RateLimited, Unavailable
 from keyturn.ports.bus import BusUnavailable
 from keyturn.ports.store import StoreUnavailable
 
 from tests.local.document_event import event as document_event
-from tests.world import TOKEN, World, running
+from tests.world import TOKEN, World
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+pytestmark = pytest.mark.world("alice", "bob")
 
 AGAIN: dict[str, tuple[Exception, int]] = {
     "the bus does not answer": (BusUnavailable("down"), 503),
@@ -31,11 +27,10 @@ NEVER: dict[str, Exception] = {
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path) as world:
-        world.found("alice", "bob")
-        assert world.send(world.admins["alice"].rotation()).status_code == 200
-        yield world
+def world(world: World) -> World:
+    """Leave the event of a requested rotation in the queue."""
+    assert world.send(world.admins["alice"].rotation()).status_code == 200
+    return world
 
 
 @pytest.mark.parametrize("name", AGAIN)

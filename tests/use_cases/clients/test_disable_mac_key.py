@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from keyturn.domain.errors import Conflict, NotFound
-from keyturn.entry.composition import suite as wiring
 from keyturn.ports.effects import Environment
 from keyturn.ports.keys import KeyRefused
 from keyturn.use_cases.clients.disable_mac_key import DisableMacKey, clients_by_key
 
 from tests.adapters.google_kms.kms_scene import scene
-from tests.world import World, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,20 +21,24 @@ if TYPE_CHECKING:
     from keyturn.ports.effects import Sleep
     from keyturn.ports.keys import KeyRing
 
+    from tests.world import World
+
 LAG_SECONDS = 70.0
 
 
 @pytest.fixture(params=["local", "cloud"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """Run a deployment with two people; its keys are a file, or in Cloud KMS's stand-in."""
+def key_store(request: pytest.FixtureRequest) -> str:
+    """Keep the keys in a file, or in Cloud KMS's stand-in."""
+    return str(request.param)
+
+
+@pytest.fixture
+def world(world: World, key_store: str, tmp_path: Path) -> Iterator[World]:
     with ExitStack() as stack:
-        opened = stack.enter_context(running(tmp_path))
-        if request.param == "cloud":
-            keys = stack.enter_context(scene(tmp_path)).keys
-            opened.keys = cast("Any", keys)
-            opened.suite = opened.new_suite()
-            wiring.use(opened.suite)
-        yield opened.found("alice", "bob", policy={"quorum": 1})
+        if key_store == "cloud":
+            world.keys = cast("Any", stack.enter_context(scene(tmp_path)).keys)
+            world.serve(world.policy)
+        yield world.found("alice", "bob", policy={"quorum": 1})
 
 
 def current(world: World) -> str:

@@ -12,25 +12,24 @@ from keyturn.records import paths
 from keyturn.use_cases.doctor.run_checks import RunChecks
 
 from tests.functions.attested import admitted, body
-from tests.world import running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from keyturn.use_cases.doctor.run_checks import CheckResult
 
     from tests.world import World
 
+pytestmark = pytest.mark.world(attested=True)
+
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Run a world with two attested admins, one of them suspended."""
-    with running(tmp_path, attested=True) as world:
-        alice = admitted(world.found(), "alice")
-        admitted(world, "bob", alice)
-        assert body(world.operator("/admins/bob/suspend", {}))["status"] == "suspended"
-        yield world
+def suspended(world: World) -> World:
+    """Register two admins and suspend one of them."""
+    alice = admitted(world, "alice")
+    admitted(world, "bob", alice)
+    assert body(world.operator("/admins/bob/suspend", {}))["status"] == "suspended"
+    return world
 
 
 def examine(world: World) -> CheckResult:
@@ -96,6 +95,7 @@ PLANTED: Mapping[str, tuple[Callable[[World], None], str]] = {
 }
 
 
+@pytest.mark.usefixtures("suspended")
 def test_a_healthy_deployment_has_none_and_its_admins_are_counted(world: World) -> None:
     found = examine(world)
     assert found.breaches == ()
@@ -103,6 +103,7 @@ def test_a_healthy_deployment_has_none_and_its_admins_are_counted(world: World) 
 
 
 @pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.usefixtures("suspended")
 def test_a_breach_is_named(world: World, name: str) -> None:
     plant, sentence = PLANTED[name]
     plant(world)
@@ -110,7 +111,6 @@ def test_a_breach_is_named(world: World, name: str) -> None:
     assert {breach.subject for breach in examine(world).breaches} == {"admins"}
 
 
-def test_where_nobody_was_registered_there_is_nothing_to_find(tmp_path: Path) -> None:
-    with running(tmp_path) as world:
-        world.found("alice")
-        assert examine(world).breaches == ()
+@pytest.mark.world("alice")
+def test_without_registered_admins_there_is_nothing_to_find(world: World) -> None:
+    assert examine(world).breaches == ()
