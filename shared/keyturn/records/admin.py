@@ -1,4 +1,7 @@
-"""Admins as `admin_proof` knows them: database auth, `admins/{user_id}` (protocol.md §3)."""
+"""Admin records in the database `auth`, at `admins/{user_id}` (docs/protocol.md §3).
+
+A record holds what `admin_proof` needs to judge a proof: identity, status, registered devices and the sealed TOTP seed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ if TYPE_CHECKING:
     from keyturn.ports.keys import Sealer
 
 UNKNOWN_USER = "_nobody"
-"""Where the record of somebody unknown is looked for, and never is: no user id starts with an underscore."""
+"""Stands in for the id of an unknown user, so that a request from an unknown key costs the same reads.
+
+No document exists under it: user ids never start with an underscore (docs/protocol.md §2).
+"""
 
 
 class AdminStatus(StrEnum):
@@ -28,7 +34,7 @@ class AdminStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AdminDevice:
-    """A device that was attested when it was enrolled, and the Nostr key that lives on it."""
+    """A device that was attested at enrolment, and the Nostr public key (`npub`) of its private key."""
 
     npub: str
     key: DeviceKey
@@ -36,7 +42,11 @@ class AdminDevice:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """One admin. `subject` is the identity provider's id; `last_step` the last TOTP step that was accepted."""
+    """One admin.
+
+    `subject` is the user's id at the identity provider. `last_step` is the time step of the last accepted TOTP code.
+    `failures` counts wrong codes since then.
+    """
 
     user: str
     subject: str
@@ -47,50 +57,51 @@ class Admin:
     failures: int = 0
     locked_until: datetime | None = None
 
-    def device(self, npub: str, kind: str, device_id: str) -> AdminDevice | None:
-        """Return the registered device that this is, if it is one."""
-        wanted = (npub, kind, device_id)
-        return next((d for d in self.devices if (d.npub, d.key.kind, d.key.device_id) == wanted), None)
+    def find_device(self, npub: str, kind: str, device_id: str) -> AdminDevice | None:
+        """Return the registered device with these three properties, or None."""
+        key = (npub, kind, device_id)
+        return next((item for item in self.devices if (item.npub, item.key.kind, item.key.device_id) == key), None)
 
     def with_counter(self, device: AdminDevice, counter: int) -> Admin:
-        """Return the admin once a device's counter has risen."""
-        risen = replace(device, key=replace(device.key, counter=counter))
-        return replace(self, devices=tuple(risen if found == device else found for found in self.devices))
+        """Return the admin with a device's signature counter set to `counter`."""
+        updated = replace(device, key=replace(device.key, counter=counter))
+        return replace(self, devices=tuple(updated if item == device else item for item in self.devices))
 
     def with_device(self, device: AdminDevice) -> Admin:
-        """Return the admin with a device, in the place of one with its Nostr key."""
-        others = tuple(found for found in self.devices if found.npub != device.npub)
+        """Return the admin with a device added. It replaces a device with the same Nostr key."""
+        others = tuple(item for item in self.devices if item.npub != device.npub)
         return replace(self, devices=(*others, device))
 
     def may_act_with(self, npub: str) -> bool:
-        """Return whether that key is one of this admin's devices, and the admin may prove anything at all."""
+        """Return whether the admin is active and has a registered device with this key."""
         return self.status is AdminStatus.ACTIVE and npub in {device.npub for device in self.devices}
 
-    def accepted(self, step: int) -> Admin:
-        """Return the admin once a code was accepted."""
+    def with_valid_code(self, step: int) -> Admin:
+        """Return the admin after a valid TOTP code of time step `step`. Failures and lockout end."""
         return replace(self, last_step=step, failures=0, locked_until=None)
 
     def with_wrong_code(self, now: datetime) -> Admin:
-        """Return the admin after a wrong code."""
+        """Return the admin after a wrong TOTP code. Repeated failures lock the admin for longer and longer."""
         delay = delay_after(self.failures + 1)
         return replace(self, failures=self.failures + 1, locked_until=now + delay if delay else None)
 
 
 def admin_path(user: str) -> str:
-    """Return the path of an admin, or of NOBODY."""
+    """Return the path of an admin's record. `user` may be UNKNOWN_USER."""
     return f"admins/{user}"
 
 
 def challenge_path(nonce: str) -> str:
-    """Return the path that says that a challenge was used."""
+    """Return the path of the document that marks a challenge as used."""
     return f"challenges/{nonce}"
 
 
 def seal_seed(sealer: Sealer, user: str, seed: bytes) -> bytes:
-    """Return a TOTP seed sealed for exactly this admin."""
+    """Return a TOTP seed, encrypted and bound to this admin."""
+    # The user is associated data: a sealed seed that is copied into another admin's record does not unseal.
     return sealer.seal(seed, length_prefixed("keyturn/totp/v1", user))
 
 
 def unseal_seed(sealer: Sealer, admin: Admin) -> bytes:
-    """Return the admin's TOTP seed; `KeyRefused` if it was sealed for somebody else."""
+    """Return the admin's TOTP seed. Raise `KeyRefused` if it was sealed for another admin."""
     return sealer.unseal(admin.totp_sealed, length_prefixed("keyturn/totp/v1", admin.user))

@@ -1,7 +1,8 @@
-"""The register of admins: who there is and who may act, in one document, so that who counts is decided at one instant.
+"""The directory of admins: one document with every admin's user id, subject and status.
 
-It is written in the same commit as each admin's own record, the first one's too: that a deployment has had its first
-admin is told by the document being there, and is never told otherwise again.
+Decisions that count admins read this one document, so the count belongs to one instant. Every commit that changes an
+admin's record also writes the directory. The commit that registers the first admin creates it, and it is never
+deleted: a deployment without this document has never had an admin.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AdminEntry:
-    """An admin as the register has them."""
+    """One admin's entry in the directory."""
 
     user: str
     subject: str
@@ -31,7 +32,7 @@ class AdminEntry:
 
 @dataclass(frozen=True, slots=True)
 class AdminDirectory:
-    """All admins of a deployment; `first` was registered before anybody could approve, at `first_at`."""
+    """All admins of a deployment. `first` was registered at `first_at`, without approval by another admin."""
 
     first: str
     first_at: datetime
@@ -39,59 +40,59 @@ class AdminDirectory:
 
     @property
     def active(self) -> frozenset[str]:
-        """The users who may act."""
-        return frozenset(found.user for found in self.admins if found.status is AdminStatus.ACTIVE)
+        """The user ids of all active admins."""
+        return frozenset(entry.user for entry in self.admins if entry.status is AdminStatus.ACTIVE)
 
     def others(self, user: str) -> frozenset[str]:
-        """Return the active admins besides one."""
+        """Return the active admins except `user`."""
         return self.active - {user}
 
     def owner(self, subject: str) -> str | None:
-        """Return who is known to the identity provider by that id, of those who were not removed."""
-        kept = (found for found in self.admins if found.status is not AdminStatus.REMOVED)
-        return next((found.user for found in kept if found.subject == subject), None)
+        """Return the user with this subject at the identity provider, ignoring removed admins."""
+        remaining = (entry for entry in self.admins if entry.status is not AdminStatus.REMOVED)
+        return next((entry.user for entry in remaining if entry.subject == subject), None)
 
     def with_admin(self, admin: Admin) -> AdminDirectory:
-        """Return the register once an admin's record says this."""
-        others = tuple(found for found in self.admins if found.user != admin.user)
+        """Return the directory with this admin's entry added or updated."""
+        others = tuple(entry for entry in self.admins if entry.user != admin.user)
         return replace(self, admins=(*others, AdminEntry(admin.user, admin.subject, admin.status)))
 
 
 def read_directory(document: Document) -> AdminDirectory | None:
-    """Return the register; None until somebody was ever registered."""
+    """Return the directory, or None if no admin was ever registered."""
     return from_data(AdminDirectory, document.data) if document.data is not None else None
 
 
 def read_admin(document: Document) -> Admin | None:
-    """Return an admin's record, if there is one."""
+    """Return an admin's record, or None if there is none."""
     return from_data(Admin, document.data) if document.data is not None else None
 
 
 def removal_version(document: Document) -> str | None:
-    """Return what names an admin's removal, exactly: the version of their record; None of who is not removed."""
+    """Return the version of a removed admin's record, which identifies the removal, or None if not removed."""
     admin = read_admin(document)
     return str(document.version) if admin is not None and admin.status is AdminStatus.REMOVED else None
 
 
 def admin_writes(snapshot: Snapshot, admin: Admin) -> list[Write]:
-    """Return the writes of an admin's record and of the register, both of which were read."""
+    """Return the writes of an admin's record and of the directory. Both documents are in `snapshot`."""
     document = snapshot[paths.ADMINS]
-    register = read_directory(document) or AdminDirectory(admin.user, snapshot.read_time)
+    directory = read_directory(document) or AdminDirectory(admin.user, snapshot.read_time)
     return [
         put(snapshot[admin_path(admin.user)], to_data(admin)),
-        put(document, to_data(register.with_admin(admin))),
+        put(document, to_data(directory.with_admin(admin))),
     ]
 
 
-def approvals_needed(register: AdminDirectory | None, user: str, quorum: int) -> int:
-    """Return how many admins approve an invite of `user`: as many as there are besides, at most the quorum.
+def approvals_needed(directory: AdminDirectory | None, user: str, quorum: int) -> int:
+    """Return how many admins have to approve an invite of `user`: all other active admins, at most `quorum`.
 
-    Nobody approves a deployment's first admin: nobody is there. It is never first again: once somebody was registered,
-    `Conflict` for somebody new whom nobody is left to approve.
+    The first admin of a deployment needs no approval, because no admin exists yet. Raise `Conflict` for a new
+    user when the directory exists and has no active admin: that admin could register without any approval.
     """
-    if register is None:
+    if directory is None:
         return 0
-    others = register.others(user)
-    if not others and user not in register.active:
-        raise Conflict("no_approver", "No admin is left who could approve.")
+    others = directory.others(user)
+    if not others and user not in directory.active:
+        raise Conflict("no_approver", "No active admin is left to approve this.")
     return min(quorum, len(others))

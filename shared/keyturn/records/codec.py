@@ -1,4 +1,4 @@
-"""Entities as documents and back: one codec for all of them, driven by the dataclasses' own annotations."""
+"""Convert dataclasses to documents and back: one codec for all of them, driven by their annotations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from keyturn.domain.errors import Broken
 
@@ -20,26 +20,30 @@ _T = TypeVar("_T", bound="DataclassInstance")
 
 
 def to_data(entity: DataclassInstance) -> dict[str, Value]:
-    """Return the document of an entity: its fields by name, enums as text, nested entities as maps."""
+    """Return an entity's document: fields by name, enums as text, nested entities as maps, tuples as lists."""
     return {field.name: _plain(getattr(entity, field.name)) for field in fields(entity)}
 
 
-def _plain(value: Any) -> Value:  # noqa: ANN401 - whatever an entity's field holds
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a dataclass field may hold any type
     if is_dataclass(value) and not isinstance(value, type):
         return to_data(value)
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return cast("Value", value)
+    return value
 
 
 def from_data(kind: type[_T], data: Data) -> _T:
-    """Return the entity of a document; fields that it does not know are left alone; `Broken` if one is missing."""
+    """Return the entity of class `kind` that a document holds. Raise `Broken` if a field is missing or malformed.
+
+    Unknown fields are ignored: a newer release may have written them.
+    """
     try:
         return kind(**{name: _typed(hint, data[name]) for name, hint in _hints(kind).items() if name in data})
     except (KeyError, TypeError, ValueError):
-        raise Broken("a stored document is not the entity that its path says") from None
+        # `from None`: the original error may quote a stored value.
+        raise Broken("a stored document does not hold the entity that its path names") from None
 
 
 @functools.cache
@@ -47,7 +51,7 @@ def _hints(kind: type) -> Mapping[str, Any]:
     return get_type_hints(kind)
 
 
-def _typed(hint: Any, value: Any) -> Any:  # noqa: ANN401 - a dataclass's annotation and what the store holds for it
+def _typed(hint: Any, value: Any) -> Any:  # noqa: ANN401 - a dataclass's annotation and the stored value
     if value is None:
         return None
     if isinstance(hint, types.UnionType):

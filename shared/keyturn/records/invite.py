@@ -1,8 +1,10 @@
-"""Invites as the store has them: database auth, `invites/{id}`; the id is the SHA-256 of a code that one device has.
+"""Invites in the database `auth`, at `invites/{id}` (docs/protocol.md §7).
 
-    made ─▶ approved by others ─▶ registered (who, device, possession) ─▶ confirmed (TOTP) ─▶ used for one leaf
+The id is the SHA-256 of a one-time code. Only the invited device gets the code.
 
-A suspended admin's return waits for approvals in a document of the same kind, which no code leads to.
+    created ─▶ approved by other admins ─▶ device registered ─▶ confirmed by a TOTP code ─▶ used to join one group
+
+A suspended admin's return waits for approvals in a document of the same kind. No code leads to that document.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from keyturn.records.admin_directory import AdminDirectory
 
 MAX_WRONG_CODES = 5
-"""How many wrong codes end an invite."""
+"""After so many wrong TOTP codes an invite is void."""
 
 
 class InvitePurpose(StrEnum):
@@ -36,7 +38,7 @@ class InvitePurpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One admin's consent."""
+    """One admin's approval."""
 
     user: str
     at: datetime
@@ -44,7 +46,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What was registered by an invite; `totp_sealed` is a new seed, None where the admin's own goes on."""
+    """The device that an invite registered. `totp_sealed` is a new TOTP seed, None if the admin keeps the old one."""
 
     device: AdminDevice
     totp_sealed: bytes | None = field(repr=False)
@@ -53,7 +55,11 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """One invite; `used_by` is the reference of the key package that took it, `tries` how many codes were wrong."""
+    """One invite.
+
+    `needed` is the number of approvals required at creation. `used_by` is the reference of the key package that used
+    the invite. `tries` counts wrong TOTP codes.
+    """
 
     user: str
     group_id: str
@@ -67,52 +73,53 @@ class Invite:
     approvals: tuple[Approval, ...] = ()
     registration: Registration | None = None
     removal: str | None = None
-    """Which removal this invite brings its user back from (`removal_of`): it was made, and approved, knowing of it."""
+    """The removal (`removal_version`) from which this invite brings its user back.
+
+    An invite from before the removal was approved without knowing of it, so it is void.
+    """
 
     @property
     def approvers(self) -> frozenset[str]:
-        """Who approved."""
+        """The users that approved."""
         return frozenset(approval.user for approval in self.approvals)
 
     def with_approval(self, user: str, at: datetime) -> Invite:
-        """Return the invite with somebody's consent."""
+        """Return the invite with one more approval."""
         return replace(self, approvals=(*self.approvals, Approval(user, at)))
 
     def with_wrong_code(self) -> Invite:
-        """Return the invite after a wrong code."""
+        """Return the invite after a wrong TOTP code."""
         return replace(self, tries=self.tries + 1)
 
-    def missing_approvals(self, register: AdminDirectory | None, quorum: int) -> int:
-        """Return how many approvals are lacking, as of now: of those who approved, who was suspended counts no more."""
-        needed = max(self.needed, approvals_needed(register, self.user, quorum))
-        given = self.approvers & (register.others(self.user) if register else frozenset())
-        return max(0, needed - len(given))
+    def missing_approvals(self, directory: AdminDirectory | None, quorum: int) -> int:
+        """Return how many approvals are still missing now. An approver that was suspended since no longer counts."""
+        needed = max(self.needed, approvals_needed(directory, self.user, quorum))
+        valid = self.approvers & (directory.others(self.user) if directory else frozenset())
+        return max(0, needed - len(valid))
 
 
-def read_invite(document: Document, now: datetime) -> Invite:
-    """Return a living invite that somebody has the code of; `Forbidden` otherwise, whatever is wrong with it."""
+def read_open_invite(document: Document, now: datetime) -> Invite:
+    """Return an invite that a code still opens. Raise `Forbidden` otherwise."""
     invite = from_data(Invite, document.data) if document.data is not None else None
-    if (
-        invite is None
-        or invite.expires_at <= now
-        or invite.tries >= MAX_WRONG_CODES
-        or invite.purpose is InvitePurpose.RESUME
-    ):
+    # One refusal for all cases: a caller that guesses codes must not learn whether an invite exists.
+    if invite is None or invite.expires_at <= now or invite.tries >= MAX_WRONG_CODES:
+        raise bad_invite()
+    if invite.purpose is InvitePurpose.RESUME:  # only approvals lead to this document, never a code
         raise bad_invite()
     return invite
 
 
-def require_approved(invite: Invite, register: AdminDirectory | None, quorum: int) -> None:
-    """Refuse an invite that other admins have yet to approve."""
-    if invite.missing_approvals(register, quorum):
-        raise Conflict("awaits_approval", "The invite awaits the approval of another admin.")
+def require_approved(invite: Invite, directory: AdminDirectory | None, quorum: int) -> None:
+    """Refuse (`Conflict`) an invite that other admins still have to approve."""
+    if invite.missing_approvals(directory, quorum):
+        raise Conflict("awaits_approval", "The invite needs approval by another admin first.")
 
 
 def bad_invite() -> Forbidden:
-    """Return the refusal of a code that leads nowhere (any more)."""
-    return Forbidden("bad_invite", "The code is unknown, or its time is over.")
+    """Return the refusal of a code that opens no invite."""
+    return Forbidden("bad_invite", "The code is unknown or has expired.")
 
 
 def not_active() -> Forbidden:
-    """Return the refusal of an admin who is suspended, removed or unknown."""
+    """Return the refusal of a suspended, removed or unknown admin."""
     return Forbidden("not_active", "This admin is not active.")

@@ -1,4 +1,7 @@
-"""Where documents live (protocol.md §3)."""
+"""Paths of documents and collections (docs/protocol.md §3).
+
+Functions that name no database are about `control`.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,17 @@ ROTATIONS: Final = "oauth2_rotations"
 GROUPS: Final = "mls_groups"
 SERVICE: Final = "service/identity"
 FROZEN: Final = "service/frozen"
-"""There is such a document while nothing may be sent: the store is a copy, or was restored (use_cases/freeze.py)."""
+"""Exists while nothing may be sent, because the store is a copy or was restored (`use_cases.groups.freeze`)."""
 DENIED: Final = "service/denied"
-"""Who may do nothing; in control, and a copy in auth (use_cases/denials.py)."""
+"""The denylists in `control`, with a copy in `auth` (`use_cases.admins.edit_denylist`)."""
 STOPPED: Final = "service/stopped"
-"""There is such a document, in control and in auth, while the operator has stopped everything."""
+"""Exists, in `control` and as a copy in `auth`, while the operator has stopped the suite."""
 ADMINS: Final = "service/admins"
-"""Database auth: every admin's standing, in one document, which is written with each change of it."""
+"""Database `auth`: the directory of admins (`records.admin_directory`)."""
 SALT: Final = "service/salt"
-"""A random value under which callers' tags and canaries' nonces are made: it is in control, what they are in is not."""
+"""A random key for the hashes of callers and canary instances. Those hashes are in `usage`, the key is not."""
 HOUSEKEEPING: Final = "service/house"
-"""When the house is to be kept the next time (use_cases/sweep.py)."""
+"""When the next hourly maintenance is due (`use_cases.sweep.sweep`)."""
 MAINTENANCE: Final = "group_upkeep"
 RELAY_OUTBOX: Final = "relay_outbox"
 
@@ -35,13 +38,13 @@ def version(client_id: str, version_id: str) -> str:
 
 
 def audit_head(chain: str) -> str:
-    """Return the path of the head of a chain that belongs to no client; a client's head is in its own document."""
+    """Return the path of the head of a chain that belongs to no client. A client's head is in its own document."""
     return f"audit_heads/{chain}"
 
 
 def audit(chain: str) -> str:
-    """Return the collection of a chain's entries; the chain is a client id or `_system`."""
-    # No client id starts with an underscore (docs/protocol.md §2).
+    """Return the collection of a chain's entries. The chain is a client id or `_system`."""
+    # Client ids never start with an underscore (docs/protocol.md §2), so the two families cannot collide.
     parent = audit_head(chain) if chain.startswith("_") else client(chain)
     return f"{parent}/audit"
 
@@ -62,8 +65,8 @@ def group(group_id: str) -> str:
 
 
 def roster(group_id: str) -> str:
-    """Return the path of a group's roster (a document needs an even number of segments)."""
-    return f"{GROUPS}/{group_id}/roster/members"
+    """Return the path of a group's roster."""
+    return f"{GROUPS}/{group_id}/roster/members"  # a document path needs an even number of segments
 
 
 def messages(group_id: str) -> str:
@@ -77,27 +80,27 @@ def message(group_id: str, index: int) -> str:
 
 
 def client_of_group(group_id: str, client_id: str) -> str:
-    """Return the path that says that a group administers a client."""
+    """Return the path of the document that says that a group administers a client."""
     return f"{clients_of_group(group_id)}/{client_id}"
 
 
 def clients_of_group(group_id: str) -> str:
-    """Return the collection of what a group administers."""
+    """Return the collection of the clients that a group administers."""
     return f"{GROUPS}/{group_id}/clients"
 
 
 def maintenance(group_id: str) -> str:
-    """Return the path that says when a group's log and leaves are to be looked after."""
+    """Return the path of the document that says when a group's daily maintenance is due."""
     return f"{MAINTENANCE}/{group_id}"
 
 
 def device_activity(group_id: str, npub: str) -> str:
-    """Return the path (database usage) that says when a device last fetched a group's log."""
+    """Return the path (database `usage`) of the time at which a device last fetched a group's log."""
     return f"group_seen/{group_id}/devices/{npub}"
 
 
 def key_package(reference: str) -> str:
-    """Return the path that says that a key package was used."""
+    """Return the path of a used key package."""
     return f"key_packages/{reference}"
 
 
@@ -107,30 +110,30 @@ def welcome(reference: str) -> str:
 
 
 def relay_post(event_id: str) -> str:
-    """Return the path that says that an event is to be published at relays (use_cases/publish_log.py)."""
+    """Return the path of an event that waits to be published at relays (`use_cases.groups.relay_outbox`)."""
     return f"{RELAY_OUTBOX}/{event_id}"
 
 
 def event(event_id: str) -> str:
-    """Return the path of the result of a command, by its event."""
+    """Return the path of a command's stored answer, by the id of its event."""
     return f"events/{event_id}"
 
 
 def rate(user: str, shard: int) -> str:
-    """Return the path of one shard of a person's recent requests (use_cases/limits.py)."""
+    """Return the path of one shard of a person's recent requests (`use_cases.commands.requester_limits`)."""
     return f"rates/{user}-{shard}"
 
 
 def invite(code_hash: str) -> str:
-    """Return the path (database auth) of an invite, by the hash of its code."""
+    """Return the path (database `auth`) of an invite, by the hash of its code."""
     return f"invites/{code_hash}"
 
 
 def npub(npub: str) -> str:
-    """Return the path (database auth) that says whose device a Nostr key was registered with."""
+    """Return the path (database `auth`) of the document that names the admin a Nostr key belongs to."""
     return f"npubs/{npub}"
 
 
 def suspension(user: str) -> str:
-    """Return the path (database control) of somebody who is suspended or removed: no leaf for them meanwhile."""
+    """Return the path of a suspended or removed admin. While it exists, that admin cannot join a group."""
     return f"admin_standing/{user}"

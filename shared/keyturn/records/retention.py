@@ -1,10 +1,11 @@
-"""Retention: versions and rotations that are over are kept for 24 months, then their documents go (protocol.md §6).
+"""Retention: retired versions and finished rotations are deleted after 24 months (docs/protocol.md §6).
 
-    version   over when it is retired
-    rotation  over when it is completed, and no longer the last one, which rollback and restore are about
+    version   finished when it is retired
+    rotation  finished when it is completed and no longer the client's last one, which rollback and restore need
 
-What is over never changes again, so its document says in `expires_at` when it may go: Firestore lets it (a policy for
-each of the two collections), the embedded store's sweeper does it (use_cases/expiry.py). The audit goes on naming both.
+A finished document never changes again, so the commit that finishes it also writes `expires_at`. Firestore deletes it
+by a TTL policy, one for each of the two collections. On the embedded store the sweeper deletes it
+(`use_cases.sweep.expiry`). Audit entries keep naming both.
 """
 
 from __future__ import annotations
@@ -28,21 +29,23 @@ RETENTION = timedelta(days=730)
 
 def version_document(version: Version, now: datetime) -> dict[str, Value]:
     """Return a version's whole document, as it is written at `now`."""
-    over = version.state is VersionState.RETIRED
-    return {**to_data(version), "expires_at": now + RETENTION if over else None}
+    retired = version.state is VersionState.RETIRED
+    return {**to_data(version), "expires_at": now + RETENTION if retired else None}
 
 
 def rotation_document(rotation: Rotation, state: ClientState, now: datetime) -> dict[str, Value]:
-    """Return a rotation's whole document in its client's state; by its end the version that it made is over, too."""
-    ends = now + RETENTION + MAX_GRACE if is_finished(rotation, state) else None
-    return {**rotation_data(rotation), "expires_at": ends}
+    """Return a rotation's whole document, as it is written at `now`."""
+    # The version that this rotation made may stay in grace for up to MAX_GRACE longer. By the time the rotation
+    # expires the version has expired too, so the embedded store deletes both together.
+    expires_at = now + RETENTION + MAX_GRACE if is_finished(rotation, state) else None
+    return {**rotation_data(rotation), "expires_at": expires_at}
 
 
 def is_finished(rotation: Rotation, state: ClientState) -> bool:
-    """Return whether nothing in its client's state is about a rotation any more."""
+    """Return whether the client's state no longer refers to a rotation."""
     return rotation.phase is Phase.COMPLETED and state.client.last_rotation != rotation.rotation_id
 
 
-def may_be_deleted(at: datetime | None, now: datetime) -> bool:
-    """Return whether what was over at `at` may be gone by now; not what never was over."""
-    return at is not None and at + RETENTION <= now
+def may_be_deleted(finished_at: datetime | None, now: datetime) -> bool:
+    """Return whether a document that was finished at that time may be deleted by `now`. None means unfinished."""
+    return finished_at is not None and finished_at + RETENTION <= now

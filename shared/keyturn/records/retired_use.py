@@ -1,4 +1,4 @@
-"""A retired secret that was presented, as a document (database usage): ids and times, nothing of the value."""
+"""Presentations of a retired secret, in the database `usage`: ids and times, no part of the secret."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 RETIRED_USE_RETENTION: Final = timedelta(days=90)
-"""How long it is remembered after the last time."""
+"""The document is deleted so long after the last presentation."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetiredUse:
-    """How often one process after the other saw a retired version's secret, and when."""
+    """How often a retired version's secret was presented, and when first and last."""
 
     client_id: str
     version_id: str
@@ -22,10 +22,10 @@ class RetiredUse:
     expires_at: datetime
 
     def again(self, now: datetime) -> RetiredUse:
-        """Return it once more."""
+        """Return the record with one more presentation, at `now`."""
         return replace(self, times=self.times + 1, last_at=now, expires_at=now + RETIRED_USE_RETENTION)
 
 
 def retired_use_path(version_id: str) -> str:
-    """Return where it stands."""
+    """Return the path of a retired version's presentations."""
     return f"honeytokens/{version_id}"

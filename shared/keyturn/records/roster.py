@@ -1,4 +1,4 @@
-"""Rosters: which person stands behind which leaf of a group."""
+"""Rosters: which person each leaf of a group belongs to (docs/protocol.md §12)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RosterMember:
-    """A person's device in a group; `key_package_event` is the id of the signed event that it was added by."""
+    """A person's device in a group. `key_package_event` is the id of the signed event with which it joined."""
 
     user: str
     npub: str
@@ -25,30 +25,30 @@ class RosterMember:
     key_package_event: str
     joined_at: datetime
     updated_at: datetime | None = None
-    """When the device last replaced its leaf's keys by a path update of its own."""
+    """When the device last replaced its leaf's keys by an UpdatePath of its own (RFC 9420 §7.6)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """The people of one group; the service member is not among them."""
+    """The devices of one group. The service's own leaf is not listed."""
 
     group_id: str
     members: tuple[RosterMember, ...] = ()
     absent: tuple[RosterMember, ...] = ()
-    """Devices without a leaf that may come back with a fresh key package: silent too long, or from before a restore."""
+    """Devices without a leaf that may rejoin with a fresh key package, after a long silence or a restore."""
     beside: tuple[str, ...] = ()
-    """Other groups that administer a client together with this one: whose rosters a command from here may rest on."""
+    """Other groups that administer a client together with this one. A command from here may depend on their rosters."""
 
     def member(self, npub: str) -> RosterMember | None:
-        """Return the member with that key, if there is one."""
+        """Return the member with this key, or None."""
         return next((member for member in self.members if member.npub == npub), None)
 
-    def known(self, npub: str) -> RosterMember | None:
-        """Return the member or absent device with that key, if there is one."""
+    def find(self, npub: str) -> RosterMember | None:
+        """Return the member or absent device with this key, or None."""
         return next((member for member in (*self.members, *self.absent) if member.npub == npub), None)
 
     def with_member(self, member: RosterMember) -> Roster:
-        """Return the roster with this device as a member, in the place of one with its key."""
+        """Return the roster with this device as a member. It replaces a device with the same key."""
         return replace(
             self,
             members=(*(item for item in self.members if item.npub != member.npub), member),
@@ -56,19 +56,19 @@ class Roster:
         )
 
     def without_member(self, npub: str, *, for_good: bool) -> Roster:
-        """Return the roster without this device among its members; it may come back unless it is gone for good."""
-        gone = () if for_good else tuple(item for item in self.members if item.npub == npub)
+        """Return the roster without this member. Unless `for_good`, the device is absent and may rejoin."""
+        leaving = () if for_good else tuple(item for item in self.members if item.npub == npub)
         return replace(
             self,
             members=tuple(item for item in self.members if item.npub != npub),
-            absent=(*(item for item in self.absent if item.npub != npub), *gone),
+            absent=(*(item for item in self.absent if item.npub != npub), *leaving),
         )
 
 
 def read_rosters(snapshot: Snapshot, groups: Iterable[str]) -> Mapping[str, Roster]:
-    """Return the rosters of those groups that exist, by group id; their documents were read before."""
-    found = {group: snapshot[paths.roster(group)].data for group in groups}
-    return {group: from_data(Roster, data) for group, data in found.items() if data is not None}
+    """Return the rosters of those groups that exist, by group id. `snapshot` has their paths."""
+    documents = {group: snapshot[paths.roster(group)].data for group in groups}
+    return {group: from_data(Roster, data) for group, data in documents.items() if data is not None}
 
 
 def people(rosters: Iterable[Roster]) -> frozenset[str]:
@@ -77,5 +77,5 @@ def people(rosters: Iterable[Roster]) -> frozenset[str]:
 
 
 def user_of(rosters: Iterable[Roster], npub: str) -> str | None:
-    """Return the user behind a key in any of these groups."""
+    """Return the user that a key belongs to, in any of these groups, or None if it is in none."""
     return next((member.user for roster in rosters if (member := roster.member(npub))), None)

@@ -1,4 +1,7 @@
-"""The deployment's salt: made once, with the first client or at a sweep, for callers' tags and canaries' nonces."""
+"""The deployment's salt: a random key, created once with the first client or by a sweep (docs/protocol.md §3).
+
+The hashes of callers and canary instances, and the MACs of canary nonces, are computed with it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ SALT_BYTES: Final = 32
 
 
 def salt_writes(snapshot: Snapshot, environment: Environment) -> list[Write]:
-    """Return the write that makes the salt where there is none yet; `snapshot` has its path."""
+    """Return the write that creates the salt, or none if it exists. `snapshot` has its path."""
     if snapshot[paths.SALT].exists:
         return []
     return [Create(paths.SALT, {"salt": environment.random(SALT_BYTES)})]

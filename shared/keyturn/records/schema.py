@@ -1,7 +1,7 @@
-"""Kinds of documents: every place in the databases, and exactly the fields that a document there has.
+"""Kinds of documents: every path in the databases, and exactly the fields that a document there has.
 
-A field that stands here nowhere is one that nobody decided on: it could hold anything, a secret too (protocol.md §4,
-invariant 6).
+`keyturn doctor` reports every other field. A field that is not declared here was never reviewed, and might hold a
+secret. Secrets are stored nowhere (docs/protocol.md §3).
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DocumentShape:
-    """The fields of an object: those that it must have and those that it may have; None where no object may be."""
+    """The required and optional fields of an object. A field maps to the shape of its object, or to None for none."""
 
     required: Mapping[str, DocumentShape | None] = field(default_factory=dict)
     optional: Mapping[str, DocumentShape | None] = field(default_factory=dict)
 
     def problems(self, data: Data) -> Iterator[str]:
-        """Yield a sentence for each way in which an object is not of this shape; none names or quotes a field."""
-        known = {**self.optional, **self.required}
-        if not data.keys() <= known.keys():
+        """Yield one sentence for each difference from this shape. Sentences quote no field name and no value."""
+        declared = {**self.optional, **self.required}
+        if not data.keys() <= declared.keys():
             yield "has a field that its kind does not have"
         if not self.required.keys() <= data.keys():
             yield "lacks a field that its kind has"
-        for name, shape in known.items():
+        for name, shape in declared.items():
             yield from _value_problems(shape, data.get(name))
 
 
@@ -59,7 +59,7 @@ def _plain(*names: str) -> dict[str, DocumentShape | None]:
 
 @functools.cache
 def shape_of(kind: type) -> DocumentShape:
-    """Return the shape of an entity's document: its fields by name, nested entities within."""
+    """Return the shape of an entity's document, from the annotations of its dataclass. Nested entities are objects."""
     return DocumentShape({name: _hinted(hint) for name, hint in get_type_hints(kind).items()})
 
 
@@ -75,9 +75,9 @@ def _hinted(hint: Any) -> DocumentShape | None:  # noqa: ANN401 - a dataclass's 
 
 @dataclass(frozen=True, slots=True)
 class DocumentKind:
-    """One kind of document: where it lives (`{name}` is any one segment), what people call several, its shape.
+    """One kind of document: the pattern of its path (`{name}` is any one segment), its plural noun and its shape.
 
-    One that stands alone is led to by no other document.
+    No other document refers to a `standalone` one, so the doctor does not report it as unreachable.
     """
 
     pattern: str
@@ -86,9 +86,11 @@ class DocumentKind:
     standalone: bool = False
 
     def matches(self, path: str) -> bool:
-        """Return whether a path is one of this kind."""
-        want, have = self.pattern.split("/"), path.split("/")
-        return len(want) == len(have) and all(w.startswith("{") or w == h for w, h in zip(want, have, strict=True))
+        """Return whether a path is of this kind."""
+        pattern, segments = self.pattern.split("/"), path.split("/")
+        if len(pattern) != len(segments):
+            return False
+        return all(part.startswith("{") or part == segment for part, segment in zip(pattern, segments, strict=True))
 
 
 _ROSTER_MEMBER = DocumentShape(_plain("user", "npub", "leaf", "key_package_event", "joined_at", "updated_at"))
@@ -134,7 +136,9 @@ _ADMIN = DocumentShape({
     **_plain("user", "subject", "status", "totp_sealed", "last_step", "failures", "locked_until"),
     "devices": _DEVICE,
 })  # fmt: skip
-_REGISTER = DocumentShape({**_plain("first", "first_at"), "admins": DocumentShape(_plain("user", "subject", "status"))})
+_DIRECTORY = DocumentShape(
+    {**_plain("first", "first_at"), "admins": DocumentShape(_plain("user", "subject", "status"))}
+)
 _INVITE = DocumentShape({
     **_plain("user", "group_id", "subject", "purpose", "needed", "created_at", "expires_at", "used_by", "tries"),
     "approvals": DocumentShape(_plain("user", "at")),
@@ -156,15 +160,19 @@ KINDS = (
     DocumentKind("mls_groups/{group}/roster/members", "rosters", _ROSTER),
     DocumentKind("mls_groups/{group}/messages/{index}", "messages", _MESSAGE),
     DocumentKind(
-        "mls_groups/{group}/clients/{client}", "administrations", DocumentShape(_plain("client_id")), standalone=True
+        "mls_groups/{group}/clients/{client}", "group clients", DocumentShape(_plain("client_id")), standalone=True
     ),
-    DocumentKind("group_upkeep/{group}", "upkeep", DocumentShape(_plain("group_id", "due_at")), standalone=True),
-    DocumentKind("group_seen/{group}/devices/{npub}", "sightings", DocumentShape(_plain("seen_at")), standalone=True),
+    DocumentKind(
+        "group_upkeep/{group}", "group maintenance times", DocumentShape(_plain("group_id", "due_at")), standalone=True
+    ),
+    DocumentKind(
+        "group_seen/{group}/devices/{npub}", "device activity", DocumentShape(_plain("seen_at")), standalone=True
+    ),
     DocumentKind("relay_outbox/{event}", "relay posts", _POST, standalone=True),
     DocumentKind("service/house", "housekeeping times", DocumentShape(_plain("due_at")), standalone=True),
-    DocumentKind("service/frozen", "freezes", DocumentShape(_plain("since", "because")), standalone=True),
+    DocumentKind("service/frozen", "freeze markers", DocumentShape(_plain("since", "because")), standalone=True),
     DocumentKind("service/denied", "denylists", DocumentShape(_plain("users", "npubs", "clients")), standalone=True),
-    DocumentKind("service/stopped", "stops", DocumentShape(_plain("since", "reason")), standalone=True),
+    DocumentKind("service/stopped", "stop markers", DocumentShape(_plain("since", "reason")), standalone=True),
     DocumentKind("key_packages/{reference}", "key packages", DocumentShape(_plain("group_id", "npub", "event", "at"))),
     DocumentKind("welcomes/{reference}", "welcomes", DocumentShape(_plain("npub", "group_id", "event", "at"))),
     DocumentKind("events/{event}", "answers", DocumentShape({"answer": _ANSWER, "expires_at": None})),
@@ -176,8 +184,10 @@ KINDS = (
     DocumentKind("invites/{code}", "invites", _INVITE),
     DocumentKind("admins/{user}", "admins", _ADMIN),
     DocumentKind("npubs/{npub}", "registered keys", DocumentShape(_plain("user")), standalone=True),
-    DocumentKind("service/admins", "admin registers", _REGISTER),
-    DocumentKind("admin_standing/{user}", "standings", DocumentShape(_plain("user", "status", "at")), standalone=True),
+    DocumentKind("service/admins", "admin directories", _DIRECTORY),
+    DocumentKind(
+        "admin_standing/{user}", "suspensions", DocumentShape(_plain("user", "status", "at")), standalone=True
+    ),
     DocumentKind("challenges/{nonce}", "used challenges", DocumentShape(_plain("user", "expires_at")), standalone=True),
     DocumentKind("refusals/{day_shard}", "refusals", _REFUSALS, standalone=True),
     DocumentKind("service/salt", "salts", DocumentShape(_plain("salt")), standalone=True),
@@ -191,5 +201,5 @@ KINDS = (
 
 
 def kind_of(path: str) -> DocumentKind | None:
-    """Return the kind of document that lives at a path, None where none does."""
+    """Return the kind of the documents at a path, or None if no kind is declared for it."""
     return next((kind for kind in KINDS if kind.matches(path)), None)

@@ -1,7 +1,10 @@
-"""Usage as documents (database usage): which secret was used when, by whom; small, bounded, and merged by addition.
+"""Usage records in the database `usage`: which secret was used when, and by which caller (docs/protocol.md §10).
 
-Hours are counted from 1970 (`hour_of`) and packed into one text, because Firestore indexes every entry of a map:
-`"482136:17 482139:2"` says how many uses which hour had, `"482136-482139 482150"` which hours had any.
+Records are small and bounded, and two records of the same version merge by addition.
+
+Hours are counted from 1970 (`domain.usage_silence.hour_of`) and packed into one text, because Firestore indexes every
+entry of a map. `"482136:17 482139:2"` gives the number of uses in each hour. `"482136-482139 482150"` lists the hours
+that had any use.
 """
 
 from __future__ import annotations
@@ -18,38 +21,38 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 USAGE_SHARDS: Final = 4
-"""How many documents the uses of one version are spread over: a process writes to one of them."""
+"""The uses of one version are spread over so many documents. Each process writes to one of them."""
 USE_RETENTION: Final = timedelta(days=35)
-"""How long a use is remembered: longer than any grace window."""
+"""How long a use is stored: longer than any grace window."""
 MAX_CALLERS: Final = 32
-"""Of one version, in one shard; the rest are counted together as the caller "" that has no tag."""
+"""Callers of one version in one shard. Further ones are counted together as the caller "", which has no tag."""
 MAX_INSTANCES: Final = 200
-"""Of one rotation: canaries beyond that are not stored."""
+"""Instances of one rotation. Further ones are not stored."""
 
 
 def version_path(version_id: str, shard: int) -> str:
-    """Return where the uses of a version are counted."""
+    """Return the path of one shard of a version's uses."""
     return f"version_usage/{version_id}-{shard}"
 
 
 def failures_path(client_id: str, shard: int) -> str:
-    """Return where a client's refusals during transitions are counted."""
+    """Return the path of one shard of a client's refusals while it has a version in grace."""
     return f"client_failures/{client_id}-{shard}"
 
 
 def verifier_path(process: str) -> str:
-    """Return where a verifier process says how far it has counted."""
+    """Return the path at which a verifier process reports how far it has counted."""
     return f"verifiers/{process}"
 
 
 def canaries_path(rotation_id: str) -> str:
-    """Return where the instances that proved to hold a rotation's secret stand."""
+    """Return the path of the instances that proved that they hold a rotation's secret."""
     return f"canaries/{rotation_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class CallerUse:
-    """One caller's uses of a version; its tag is a keyed hash (callers.py)."""
+    """One caller's uses of a version. `caller` is a keyed hash (`verifier.callers`)."""
 
     caller: str
     count: int
@@ -60,7 +63,7 @@ class CallerUse:
 
 @dataclass(frozen=True, slots=True)
 class VersionUse:
-    """One version's uses, as one shard has them."""
+    """One version's uses in one shard."""
 
     client_id: str
     version_id: str
@@ -74,7 +77,7 @@ class VersionUse:
 
 @dataclass(frozen=True, slots=True)
 class ClientFailures:
-    """One client's refusals while it had a version in grace, as one shard has them."""
+    """One client's refusals in one shard, while it had a version in grace."""
 
     client_id: str
     count: int
@@ -85,7 +88,10 @@ class ClientFailures:
 
 @dataclass(frozen=True, slots=True)
 class VerifierLife:
-    """One verifier process's own report (`VerifierReport`). `flush` numbers its writes: none is added twice."""
+    """One verifier process's report about itself (`domain.usage_silence.VerifierReport`).
+
+    `flush` numbers its writes, so that a repeated write is not added twice.
+    """
 
     process: str
     flush: int
@@ -98,7 +104,7 @@ class VerifierLife:
 
 @dataclass(frozen=True, slots=True)
 class Canaries:
-    """Which instances (hashes of their ids) proved that they hold a rotation's secret."""
+    """The instances (keyed hashes of their ids) that proved that they hold a rotation's secret."""
 
     rotation_id: str
     client_id: str
@@ -113,13 +119,13 @@ def pack(hours: Mapping[int, int]) -> str:
 
 
 def unpack(text: str) -> Counter[int]:
-    """Return counts by hour from their text; ValueError if it is none."""
+    """Return counts by hour from their text. Raise `ValueError` if it is malformed."""
     pairs = (pair.split(":") for pair in text.split())
     return Counter({int(hour): int(count) for hour, count in pairs})
 
 
 def pack_hours(hours: Collection[int]) -> str:
-    """Return hours as text: runs by their first and last."""
+    """Return hours as text: each run of hours by its first and last."""
     firsts = sorted(hour for hour in hours if hour - 1 not in hours)
     lasts = sorted(hour for hour in hours if hour + 1 not in hours)
     runs = zip(firsts, lasts, strict=True)
@@ -127,13 +133,13 @@ def pack_hours(hours: Collection[int]) -> str:
 
 
 def unpack_hours(text: str) -> frozenset[int]:
-    """Return hours from their text; ValueError if it is none."""
+    """Return hours from their text. Raise `ValueError` if it is malformed."""
     runs = ([int(end) for end in run.split("-")] for run in text.split())
     return frozenset(chain.from_iterable(range(run[0], run[-1] + 1) for run in runs))
 
 
 def merge_uses(one: VersionUse, other: VersionUse, most_callers: int = MAX_CALLERS) -> VersionUse:
-    """Return the uses of both, of the same version; what is older than KEPT before the last use is forgotten."""
+    """Return the sum of two records of the same version, without hours older than USE_RETENTION before the last use."""
     last_at = max(one.last_at, other.last_at)
     return replace(
         one,
@@ -147,7 +153,7 @@ def merge_uses(one: VersionUse, other: VersionUse, most_callers: int = MAX_CALLE
 
 
 def merge_failures(one: ClientFailures, other: ClientFailures) -> ClientFailures:
-    """Return the refusals of both, of the same client; as `added`."""
+    """Return the sum of two records of the same client, bounded like `merge_uses`."""
     last_at = max(one.last_at, other.last_at)
     hours = _packed_recent([one.hours, other.hours], last_at)
     expires_at = max(one.expires_at, other.expires_at)
@@ -163,18 +169,18 @@ def _packed_recent(texts: Iterable[str], last_at: datetime) -> str:
 
 
 def _bounded(callers: Iterable[CallerUse], last_at: datetime, most: int) -> tuple[CallerUse, ...]:
-    """Return callers by tag, those of old forgotten, and those that came when there were `most` as the caller ""."""
-    found: dict[str, CallerUse] = {}
+    """Return at most `most` recent callers by tag. The uses of further callers are added to the caller ""."""
+    by_tag: dict[str, CallerUse] = {}
     for use in callers:
         if use.last_at < last_at - USE_RETENTION:
             continue
-        tag = use.caller if use.caller in found or len(found) < most else ""
-        same = found.get(tag)
-        found[tag] = replace(_together(same, use) if same else use, caller=tag)
-    return tuple(found.values())
+        tag = use.caller if use.caller in by_tag or len(by_tag) < most else ""
+        known_use = by_tag.get(tag)
+        by_tag[tag] = replace(_merge_callers(known_use, use) if known_use else use, caller=tag)
+    return tuple(by_tag.values())
 
 
-def _together(one: CallerUse, other: CallerUse) -> CallerUse:
+def _merge_callers(one: CallerUse, other: CallerUse) -> CallerUse:
     last_at = max(one.last_at, other.last_at)
     oldest = hour_of(last_at - USE_RETENTION)
     hours = unpack_hours(one.hours) | unpack_hours(other.hours)

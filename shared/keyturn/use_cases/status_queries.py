@@ -110,7 +110,7 @@ class ReadStatus:
         path = paths.roster(identifier(group_id))
         data = self.clients.store.get([path])[path].data
         roster = from_data(Roster, data) if data else None
-        if roster is None or not roster.known(npub):
+        if roster is None or not roster.find(npub):
             raise Forbidden("not_in_group", "Only members read a group's log.")
         if not roster.member(npub):
             raise Conflict("absent", "This device has no leaf any more: it comes back with a fresh key package.")

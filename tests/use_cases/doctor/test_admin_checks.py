@@ -99,7 +99,7 @@ PLANTED: Mapping[str, tuple[Callable[[World], None], str]] = {
 def test_a_healthy_deployment_has_none_and_its_admins_are_counted(world: World) -> None:
     found = examine(world)
     assert found.breaches == ()
-    assert (found.counts["admins"], found.counts["registered keys"], found.counts["admin registers"]) == (2, 2, 1)
+    assert (found.counts["admins"], found.counts["registered keys"], found.counts["admin directories"]) == (2, 2, 1)
 
 
 @pytest.mark.parametrize("name", PLANTED)

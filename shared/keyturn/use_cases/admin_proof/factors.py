@@ -91,7 +91,7 @@ class CheckFactors:
             return None
 
     def _device(self, asked: ProofRequest, admin: Admin | None) -> AdminDevice | None:
-        return admin.device(asked.act.npub, asked.device_kind, asked.device_id) if admin else None
+        return admin.find_device(asked.act.npub, asked.device_kind, asked.device_id) if admin else None
 
     def _counter(self, asked: ProofRequest, device: AdminDevice | None, now: datetime) -> int | None:
         attestation = self.attestations.get(device.key.kind) if device else None

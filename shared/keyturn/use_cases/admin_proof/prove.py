@@ -91,7 +91,7 @@ class ProveAdmin:
         now = auth.read_time
         require_unlocked(admin, now)
         step = matching_step(unseal_seed(self.sealer, admin), asked.totp, now, admin.last_step)
-        after = admin.with_wrong_code(now) if step is None else admin.accepted(step)
+        after = admin.with_wrong_code(now) if step is None else admin.with_valid_code(step)
         used: Data = {"user": admin.user, "expires_at": now + CHALLENGE_LIFETIME * 2}
         path = admin_path(admin.user)
         self.databases.auth.commit([put(auth[path], to_data(after)), Create(challenge_path(nonce), used)])

@@ -13,7 +13,7 @@ from keyturn.records.admin import AdminStatus, admin_path
 from keyturn.records.admin_directory import admin_writes, read_admin, read_directory, removal_version
 from keyturn.records.codec import to_data
 from keyturn.records.denylist import BLOCK_PATHS, require_allowed, require_running
-from keyturn.records.invite import InvitePurpose, bad_invite, not_active, read_invite, require_approved
+from keyturn.records.invite import InvitePurpose, bad_invite, not_active, read_open_invite, require_approved
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,7 +62,7 @@ class InviteContext:
 
     def registered(self, npub: str, kind: str, device_id: str) -> AdminDevice | None:
         """Return the registered device that this is, if it is one."""
-        return self.admin.device(npub, kind, device_id) if self.admin else None
+        return self.admin.find_device(npub, kind, device_id) if self.admin else None
 
     def put(self, invite: Invite) -> Write:
         """Return the write of the invite, resting on what was read."""
@@ -120,14 +120,14 @@ class ReadInviteContext:
         """Return what there is; `Forbidden` for a code that leads nowhere, `LostRace` if the invite moves."""
         path = paths.invite(invite_id(code))
         first = self.auth.get([path])
-        user = read_invite(first[path], first.read_time).user
+        user = read_open_invite(first[path], first.read_time).user
         snapshot = self.auth.get([path, paths.ADMINS, admin_path(user), paths.npub(npub), *BLOCK_PATHS])
         if snapshot[path].version != first[path].version:
             raise LostRace("an invite changed between two reads")
         require_running(snapshot)
         require_allowed(snapshot, self.denied, user, npub)
         return InviteContext(
-            invite_id(code), npub, read_invite(snapshot[path], snapshot.read_time), snapshot, self.quorum
+            invite_id(code), npub, read_open_invite(snapshot[path], snapshot.read_time), snapshot, self.quorum
         )
 
 

@@ -100,9 +100,9 @@ class JoinGroup:
         snapshot = self.databases.control.get([paths.roster(group_id)])
         offered = self._offered(event, snapshot.read_time)
         before = read_rosters(snapshot, [group_id]).get(group_id)
-        known = before.known(offered.npub) if before else None
+        known = before.find(offered.npub) if before else None
         membership, answered = self._open(group_id, known.user if known else "", offered)
-        if known is None or membership.roster.known(offered.npub) is None:
+        if known is None or membership.roster.find(offered.npub) is None:
             raise Forbidden("not_in_group", "This device is not known to the group: it needs an invite.")
         self._require_active(known.user, offered.npub)
         return self._answer(membership, answered, known.user, offered, event)

@@ -150,7 +150,7 @@ class RegisterDevice:
         if step is None:
             self.databases.auth.commit([desk.put(desk.invite.with_wrong_code())])
             self._refuse(desk, (Missing.PRESENCE,))
-        admin = _confirmed(desk, kept).accepted(step)
+        admin = _confirmed(desk, kept).with_valid_code(step)
         self._announce(desk, npub)
         self.databases.auth.commit([*desk.writes(admin), *self._known(desk, kept)])
         return {"user": admin.user, "status": admin.status.value}
