@@ -10,14 +10,14 @@ from keyturn.adapters.document_values import (
     EPOCH,
     collection_of,
     cursor,
-    declared,
     distinct_paths,
     document_path,
+    find_index,
+    freeze_write,
     index_key,
     key_bounds,
-    prepared,
-    rank,
-    steady,
+    sort_key,
+    steady_time,
 )
 from keyturn.ports.indexes import INDEXES
 from keyturn.ports.store import Amend, Check, Create, Delete, Document, LostRace, Snapshot
@@ -54,31 +54,31 @@ class MemoryStore:
     def commit(self, writes: Sequence[Write]) -> datetime:
         """Apply all writes, or none and raise `LostRace`; the commit time."""
         distinct_paths(writes)
-        ready = [prepared(write) for write in writes]
+        ready = [freeze_write(write) for write in writes]
         with self._lock:
             if not all(_holds(write, self._at(write.path)) for write in ready):
                 raise LostRace("a document changed since it was read")
             now = self._tick()
             for write in ready:
-                self._apply(prepared(write, now) if getattr(write, "stamped", None) else write)
+                self._apply(freeze_write(write, now) if getattr(write, "stamped", None) else write)
             return now
 
     def query(self, query: Query) -> Sequence[Document]:
         """Read one page of a declared index; StoreError("undeclared index") otherwise."""
-        declared(query, self._indexes)
+        find_index(query, self._indexes)
         with self._lock:
             documents = tuple(self._documents.values())
-        entries = sorted(_entries(query, documents), key=lambda entry: (rank(entry[0]), entry[1].path))
+        entries = sorted(_entries(query, documents), key=lambda entry: (sort_key(entry[0]), entry[1].path))
         if query.after is not None:
             key, path = cursor(query, query.after)
-            entries = [entry for entry in entries if (rank(entry[0]), entry[1].path) > (rank(key), path)]
+            entries = [entry for entry in entries if (sort_key(entry[0]), entry[1].path) > (sort_key(key), path)]
         return tuple(document for _, document in entries[: query.limit])
 
     def _at(self, path: str) -> Document:
         return self._documents.get(path, Document(path, None, None))
 
     def _tick(self) -> datetime:
-        self._time = steady(self._clock(), self._time)
+        self._time = steady_time(self._clock(), self._time)
         return self._time
 
     def _apply(self, write: Write) -> None:
@@ -105,6 +105,6 @@ def _entries(query: Query, documents: Sequence[Document]) -> Iterator[tuple[int 
         key = index_key(data.get(query.order_by))
         if key is None or collection_of(document.path) != query.collection:
             continue
-        within = rank(low) <= rank(key) and (rank(key) <= rank(high))
+        within = sort_key(low) <= sort_key(key) and (sort_key(key) <= sort_key(high))
         if within and all(index_key(data.get(name)) == value for name, value in equal.items()):
             yield key, document

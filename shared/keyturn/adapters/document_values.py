@@ -1,9 +1,9 @@
-"""What every store agrees on: paths, values, index keys, and that time doesn't go back.
+"""Rules that every store shares: paths, values, index keys, and time that does not go back.
 
-1. A path alternates collections and ids; a document has an even number of segments, a collection an odd one.
-2. What goes in and what comes out is frozen to the bottom: no caller can change a document but by a commit.
-3. An index holds integers, booleans, times and strings in one order; whatever else a field holds is in no index.
-4. A query that no declared index covers is refused, by every store alike.
+1. A path alternates collections and ids. A document's path has an even number of segments, a collection's an odd one.
+2. Data is deeply immutable in both directions. Only a commit changes a document.
+3. An index holds integers, booleans, times and strings in one order. Values of other types are in no index.
+4. Every store refuses a query that no declared index covers, so that a query that works locally works on Firestore.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY_OFFSET = 62_135_596_800_000_000
-"""Microseconds from year 1 to 1970: makes every time's key a non-negative number of 18 digits."""
+"""Microseconds from year 1 to 1970. Added to a time, it makes the index key a non-negative number of 18 digits."""
 HELD_BACK = timedelta(seconds=60)
 _INTEGERS = range(-(2**63), 2**63)
 _BOUNDS: tuple[tuple[int | str, int | str], ...] = ((_INTEGERS[0], ""), ("b", "b~"), ("t", "t~"), ("u", "v"))
 
 
 def utc_now() -> datetime:
-    """Return the host's time, aware UTC: the default clock of an embedded store."""
+    """Return the host's time, aware UTC. This is an embedded store's default clock."""
     return datetime.now(UTC)
 
 
-def steady(now: datetime, last: datetime) -> datetime:
-    """Return a store's time that doesn't go back: `last` holds while the clock is at most 60 s behind it.
+def steady_time(now: datetime, last: datetime) -> datetime:
+    """Return the store's next time: `last` while the clock is at most 60 s behind it, otherwise `now`.
 
-    A clock corrected by more than that is followed: a store that once saw a wrong year must not stand still until then.
+    A larger correction is followed. Otherwise a store that once saw a wrong year would stand still until that year.
     """
     return last if now < last <= now + HELD_BACK else now
 
 
 def micros(time: datetime) -> int:
-    """Return an aware time as whole microseconds since 1970, exactly."""
+    """Return an aware time as whole microseconds since 1970, without floating point."""
     return (time - EPOCH) // timedelta(microseconds=1)
 
 
@@ -51,8 +51,8 @@ def from_micros(count: int) -> datetime:
     return EPOCH + timedelta(microseconds=count)
 
 
-def frozen(data: Data) -> Data:
-    """Return a copy that nobody can change; TypeError or ValueError for what a Firestore document can't hold."""
+def freeze(data: Data) -> Data:
+    """Return an immutable copy. TypeError or ValueError for values that a Firestore document can't hold."""
     if not all(isinstance(name, str) and name for name in data):
         raise TypeError("field names are non-empty strings")
     return MappingProxyType({name: _frozen_value(value) for name, value in data.items()})
@@ -63,44 +63,45 @@ def _frozen_value(value: Value) -> Value:
         case None | bool() | bytes():
             return value
         case int():
-            return _in_range(value)
+            return _check_range(value)
         case str():
-            return _encodable(value)
+            return _check_unicode(value)
         case datetime():
             return _utc(value)
         case Mapping():
-            return frozen(value)
+            return freeze(value)
         case list() | tuple():
             return tuple(_frozen_element(element) for element in value)
-    raise TypeError("a document holds no such type")
+    raise TypeError("a document can't hold a value of this type")
 
 
 def _frozen_element(value: Value) -> Value:
     if isinstance(value, (list, tuple)):
-        raise TypeError("a sequence holds no sequence directly, as in Firestore")
+        raise TypeError("a sequence can't directly contain a sequence, as in Firestore")
     return _frozen_value(value)
 
 
-def _in_range(value: int) -> int:
+def _check_range(value: int) -> int:
     if value not in _INTEGERS:
         raise ValueError("an integer has at most 64 bits")
     return value
 
 
-def _encodable(value: str) -> str:
+def _check_unicode(value: str) -> str:
+    # Lone surrogates have no UTF-8 encoding, so neither SQLite nor Firestore could store them.
     if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError("a string is Unicode without lone surrogates")
+        raise ValueError("a string is valid Unicode, without lone surrogates")
     return value
 
 
 def _utc(value: datetime) -> datetime:
     if value.tzinfo is None:
-        raise ValueError("a time is aware of its zone")
+        raise ValueError("a time has a time zone")
     return value.astimezone(UTC)
 
 
 def document_path(path: str) -> str:
-    """Return `path` if it can name a document, ValueError otherwise."""
+    """Return `path` if it can name a document. ValueError otherwise."""
     return _path(path, remainder=0)
 
 
@@ -113,39 +114,43 @@ def _path(path: str, remainder: int) -> str:
     parts = path.split("/")
     if len(parts) % 2 != remainder or any(part in {"", ".", ".."} for part in parts):
         raise ValueError("a document's path has an even number of segments, a collection's an odd one, none empty")
-    return _encodable(path)
+    return _check_unicode(path)
 
 
 def distinct_paths(writes: Sequence[Write]) -> list[str]:
-    """Return the paths of one commit in order; ValueError for a path that can't be or stands there twice."""
+    """Return the paths of one commit in order. ValueError for an invalid path or one that occurs twice."""
     paths = [document_path(write.path) for write in writes]
     if len(set(paths)) != len(paths):
         raise ValueError("no two writes of a commit share a path")
     return paths
 
 
-def prepared(write: Write, now: datetime | None = None) -> Write:
-    """Return a write whose data nobody can change any more, stamped with `now` where that is known and asked for."""
+def freeze_write(write: Write, now: datetime | None = None) -> Write:
+    """Return a write with immutable data. If it requests a timestamp field and `now` is known, add the field."""
     if isinstance(write, (Delete, Check)):
         return write
     name = write.stamped if isinstance(write, (Create, Replace)) else None
     stamp = {name: now} if name and now is not None else {}
-    return replace(write, data=frozen({**write.data, **stamp}))
+    return replace(write, data=freeze({**write.data, **stamp}))
 
 
 def shape(collection: str) -> str:
-    """Return a collection's path with every id replaced by `*`: what an index is declared for."""
+    """Return a collection's path with every id replaced by `*`. Indexes are declared for such shapes."""
     return "/".join("*" if at % 2 else part for at, part in enumerate(collection.split("/")))
 
 
 def matches(pattern: str, path: str) -> bool:
-    """Return whether `path` is one that `pattern` means; `{name}` stands for any one segment."""
-    want, have = pattern.split("/"), path.split("/")
-    return len(want) == len(have) and all(w.startswith("{") or w == h for w, h in zip(want, have, strict=True))
+    """Return whether `path` matches `pattern`, in which `{name}` stands for any one segment."""
+    parts, segments = pattern.split("/"), path.split("/")
+    same = (part.startswith("{") or part == segment for part, segment in zip(parts, segments, strict=False))
+    return len(parts) == len(segments) and all(same)
 
 
 def index_key(value: Value) -> int | str | None:
-    """Return what an index holds for a value: integers, then booleans, times and strings as text; None for no entry."""
+    """Return a value's index key. Integers are themselves, other types text. None if the value is in no index.
+
+    The text's first letter orders the types: b(ooleans) < t(imes) < u (strings, which are Unicode).
+    """
     match value:
         case bool():
             return "b1" if value else "b0"
@@ -158,13 +163,13 @@ def index_key(value: Value) -> int | str | None:
     return None
 
 
-def rank(key: int | str) -> tuple[bool, int, str]:
-    """Return what sorts an index key: integers first, then text by its code points (as its UTF-8 bytes sort)."""
+def sort_key(key: int | str) -> tuple[bool, int, str]:
+    """Return the sort key of an index key: integers first, then text by code points (the order of UTF-8 bytes)."""
     return (True, 0, key) if isinstance(key, str) else (False, key, "")
 
 
-def declared(query: Query, indexes: Sequence[Index]) -> Index:
-    """Return the index that covers a query; StoreError where none is declared, ValueError where it is no query."""
+def find_index(query: Query, indexes: Sequence[Index]) -> Index:
+    """Return the declared index that covers a query. StoreError if there is none, ValueError for an invalid query."""
     _path(query.collection, remainder=1)
     if query.limit < 1:
         raise ValueError("a page has at least one document")
@@ -180,24 +185,24 @@ def declared(query: Query, indexes: Sequence[Index]) -> Index:
 
 
 def key_bounds(query: Query) -> tuple[int | str, int | str]:
-    """Return the smallest and the largest key that a query may return, both included.
+    """Return the smallest and the largest key that a query may return, both inclusive.
 
-    As in Firestore, a bound also bounds the type: only times are at most a time.
+    As in Firestore, a bound also restricts the type: only times are at most a time.
     """
     keys = [index_key(bound) for bound in (query.at_least, query.at_most)]
     spans = {_span(key) for key in keys if key is not None} or {(_BOUNDS[0][0], _BOUNDS[-1][1])}
     if len(spans) > 1:
-        raise ValueError("both bounds of a query have one type")
+        raise ValueError("both bounds of a query have the same type")
     low, high = spans.pop()
     return (low if keys[0] is None else keys[0], high if keys[1] is None else keys[1])
 
 
 def _span(key: int | str) -> tuple[int | str, int | str]:
-    return next(span for span in _BOUNDS if rank(span[0]) <= rank(key) <= rank(span[1]))
+    return next(span for span in _BOUNDS if sort_key(span[0]) <= sort_key(key) <= sort_key(span[1]))
 
 
 def cursor(query: Query, after: Document) -> tuple[int | str, str]:
-    """Return key and path of the last document of the page before; ValueError if it was in no such page."""
+    """Return key and path of the last document of the previous page. ValueError if the query can't have returned it."""
     key = index_key((after.data or {}).get(query.order_by))
     if key is None:
         raise ValueError("a cursor is a document that the query returned")

@@ -89,7 +89,7 @@ def _identity(folder: Path) -> list[int]:
 
 
 def _reached(suite: Suite) -> int:
-    return cast("SqliteStore", suite.databases.control).reached()
+    return cast("SqliteStore", suite.databases.control).highest_version()
 
 
 def _read(path: Path) -> dict[str, object] | None:

@@ -104,7 +104,7 @@ def test_publishing_where_nobody_subscribes_is_refused(store: SqliteStore, outbo
 def test_publishing_to_a_store_that_is_gone_is_not_confirmed(store: SqliteStore, tmp_path: Path) -> None:
     store.close()
     (tmp_path / "store.db").rename(tmp_path / "away.db")
-    with pytest.raises(BusUnavailable, match="not stored"):
+    with pytest.raises(BusUnavailable, match="not have been stored"):
         LocalBus(store).publish("secret-distribution", {})
 
 
@@ -191,7 +191,7 @@ def test_row_that_kills_whoever_delivers_it_is_a_dead_letter(
         clock.pass_seconds(60)
     assert outbox.claim(10) == ()
     (dead,) = outbox.dead_letters()
-    assert dead.reason == "lease ran out"
+    assert dead.reason == "lease expired"
 
 
 def test_failure_reported_after_the_lease_ran_out_changes_nothing(

@@ -124,8 +124,8 @@ def test_symbolic_link_and_folder_are_refused(store: SqliteStore, path: Path) ->
     link, folder = path.with_name("link.db"), path.with_name("folder.db")
     link.symlink_to(path)
     folder.mkdir()
-    refused(link, "no regular file")
-    refused(folder, "no regular file")
+    refused(link, "not a regular file")
+    refused(folder, "not a regular file")
 
 
 def test_newer_version_is_refused_and_left_as_it_is(store: SqliteStore, path: Path) -> None:
@@ -140,7 +140,7 @@ def test_foreign_file_is_refused_and_left_as_it_is(path: Path, content: bytes) -
     path.parent.mkdir()
     path.write_bytes(content)
     path.chmod(0o600)
-    refused(path, "no store's file")
+    refused(path, "not a keyturn store")
 
 
 def test_foreign_database_is_refused_and_left_as_it_is(path: Path) -> None:
@@ -148,7 +148,7 @@ def test_foreign_database_is_refused_and_left_as_it_is(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE documents (path TEXT)")
     path.chmod(0o600)
-    refused(path, "no store's file")
+    refused(path, "not a keyturn store")
 
 
 def filled(store: SqliteStore) -> None:

@@ -1,4 +1,7 @@
-"""What the store asks of Firestore, as its messages; pure. Imports the vendor's types, as `firestore_values` does."""
+"""Firestore's request messages built from the port's values, and its responses read back. Pure functions.
+
+Like `values.py`, this module imports the vendor's types.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ _Structured: Message = query.StructuredQuery.pb()
 _Cursor: Message = query.Cursor.pb()
 _FIRST: Value = False
 _BEYOND: Value = b""
-"""Firestore orders values by type: null < boolean < number < time < string < bytes < … An index key is one of those
-between: `_FIRST` is the first that is no null, `_BEYOND` the first that no index of ours holds."""
+"""Firestore orders values by type: null < boolean < number < time < string < bytes < … Our index keys lie between:
+`_FIRST` is the smallest value that is not null, `_BEYOND` the smallest one beyond all our keys."""
 
 
 def batch_get(root: str, paths: Iterable[str]) -> Message:
@@ -45,7 +48,7 @@ def batch_get(root: str, paths: Iterable[str]) -> Message:
 
 
 def commit(root: str, writes: Iterable[Write]) -> Message:
-    """Return the request for one commit of all writes, each with its precondition; their data is frozen."""
+    """Return the request for one commit of all writes, each with its precondition. Their data must be frozen."""
     database = root.removesuffix("/documents")
     return firestore.CommitRequest.pb()(database=database, writes=[_write(f"{root}/{w.path}", w) for w in writes])
 
@@ -73,7 +76,7 @@ def _stamps(name: str | None) -> list[Message]:
 
 
 def _amended(name: str, data: Data) -> Message:
-    # What the mask names is replaced, all else stays. Quoted, since a dot would mean a field within a field.
+    # Fields in the mask are replaced, all others stay. Names are quoted, because a dot would mean a nested field.
     escaped = (field.replace("\\", "\\\\").replace("`", "\\`") for field in data)
     mask = _Mask(field_paths=[f"`{field}`" for field in escaped])
     update = _Document(name=name, fields=fields(data))
@@ -82,9 +85,9 @@ def _amended(name: str, data: Data) -> Message:
 
 def _check(name: str, version: str | None) -> Message:
     if version is None:
-        # Deleting what is not there writes nothing, and its precondition is what is wanted.
+        # Deleting an absent document writes nothing, and its precondition is the check that we need.
         return _Write(delete=name, current_document=_absent())
-    # An empty mask changes no field: the update time stays, which a test holds the emulator to.
+    # An empty mask changes no field, so the update time stays. A test checks that on the emulator.
     return _Write(update=_Document(name=name), update_mask=_Mask(), current_document=_at(version))
 
 
@@ -96,49 +99,49 @@ def _at(version: str) -> Message:
     return _Precondition(update_time=update_time_of(version))
 
 
-def run_query(root: str, asked: Query, index: Index) -> Message:
-    """Return the request for one page of a declared index; ValueError for a cursor or bounds that can't be."""
-    key_bounds(asked)  # refuses bounds of two types, as every store does
-    parent, _, collection = f"{root}/{asked.collection}".rpartition("/")
+def run_query(root: str, page: Query, index: Index) -> Message:
+    """Return the request for one page of a declared index. ValueError for an invalid cursor or bounds."""
+    key_bounds(page)  # refuses bounds of two types, as every store does
+    parent, _, collection = f"{root}/{page.collection}".rpartition("/")
     structured = _Structured()
     structured.from_.add(collection_id=collection)
-    _filter(structured, asked, index)
-    for name in (asked.order_by, "__name__"):
+    _add_filter(structured, page, index)
+    for name in (page.order_by, "__name__"):
         structured.order_by.add(direction=query.StructuredQuery.Direction.ASCENDING).field.field_path = name
-    _between(structured, root, asked)
-    structured.limit.value = asked.limit
+    _add_bounds(structured, root, page)
+    structured.limit.value = page.limit
     return firestore.RunQueryRequest.pb()(parent=parent, structured_query=structured)
 
 
-def add_target(root: str, asked: Query, index: Index, either: tuple[str, Sequence[int]]) -> Message:
-    """Return the request to be told from now on of all that a query finds, whatever its limit.
+def add_target(root: str, followed: Query, index: Index, either: tuple[str, Sequence[int]]) -> Message:
+    """Return the Listen request that subscribes to all documents of a query. The query's limit does not apply.
 
-    `either` names one of its equalities, and all the values that are wanted there instead of the one.
+    `either` names one of its equality fields and the values of which any one matches.
     """
-    found = run_query(root, asked, index)
-    found.structured_query.ClearField("limit")
-    for term in found.structured_query.where.composite_filter.filters:
+    request = run_query(root, followed, index)
+    request.structured_query.ClearField("limit")
+    for term in request.structured_query.where.composite_filter.filters:
         if term.field_filter.field.field_path == either[0]:
             term.field_filter.op = query.StructuredQuery.FieldFilter.Operator.IN
             term.field_filter.value.CopyFrom(value_message(tuple(either[1])))
-    wanted = firestore.Target.QueryTarget.pb()(parent=found.parent, structured_query=found.structured_query)
-    target = firestore.Target.pb()(query=wanted, target_id=1)
+    query_target = firestore.Target.QueryTarget.pb()(parent=request.parent, structured_query=request.structured_query)
+    target = firestore.Target.pb()(query=query_target, target_id=1)
     return firestore.ListenRequest.pb()(database=root.removesuffix("/documents"), add_target=target)
 
 
-def ended(response: Message) -> bool:
-    """Return whether a response of Listen says that the store follows a target no longer."""
+def removes_target(response: Message) -> bool:
+    """Return whether a response of Listen says that the store has stopped following the target."""
     removed = firestore.TargetChange.TargetChangeType.REMOVE
     return bool(response.HasField("target_change") and response.target_change.target_change_type == removed)
 
 
-def _filter(structured: Message, asked: Query, index: Index) -> None:
-    operator, equal = query.StructuredQuery.FieldFilter.Operator, dict(asked.equal)
+def _add_filter(structured: Message, page: Query, index: Index) -> None:
+    operator, equal = query.StructuredQuery.FieldFilter.Operator, dict(page.equal)
     terms: list[tuple[str, int, Value]] = [(name, operator.EQUAL, equal[name]) for name in index.equal]
-    if asked.at_least is not None:
-        terms.append((asked.order_by, operator.GREATER_THAN_OR_EQUAL, asked.at_least))
-    if asked.at_most is not None:
-        terms.append((asked.order_by, operator.LESS_THAN_OR_EQUAL, asked.at_most))
+    if page.at_least is not None:
+        terms.append((page.order_by, operator.GREATER_THAN_OR_EQUAL, page.at_least))
+    if page.at_most is not None:
+        terms.append((page.order_by, operator.LESS_THAN_OR_EQUAL, page.at_most))
     if terms:
         structured.where.composite_filter.op = query.StructuredQuery.CompositeFilter.Operator.AND
     for name, relation, value in terms:
@@ -147,25 +150,25 @@ def _filter(structured: Message, asked: Query, index: Index) -> None:
         term.value.CopyFrom(value_message(value))
 
 
-def _between(structured: Message, root: str, asked: Query) -> None:
-    """Start after the page before, or at the first key; end before what no index holds."""
+def _add_bounds(structured: Message, root: str, page: Query) -> None:
+    """Start after the previous page, or at the first key. End before the values that no index of ours holds."""
     structured.end_at.CopyFrom(_Cursor(values=[value_message(_BEYOND)], before=True))
-    if asked.after is None:
+    if page.after is None:
         structured.start_at.CopyFrom(_Cursor(values=[value_message(_FIRST)], before=True))
         return
-    cursor(asked, asked.after)  # refuses what was on no page, as every store does
-    name = document.Value.pb()(reference_value=f"{root}/{asked.after.path}")
-    last = (asked.after.data or {})[asked.order_by]
+    cursor(page, page.after)  # refuses a document that was on no page, as every store does
+    name = document.Value.pb()(reference_value=f"{root}/{page.after.path}")
+    last = (page.after.data or {})[page.order_by]
     structured.start_at.CopyFrom(_Cursor(values=[value_message(last), name], before=False))
 
 
 def commit_time(response: Message) -> datetime:
-    """Return the instant of a commit."""
+    """Return the time of a commit."""
     return time_of(response.commit_time)
 
 
-def found_documents(root: str, responses: Sequence[Message]) -> dict[str, Document]:
-    """Return the documents of BatchGet's responses by path, those that are not there as absent."""
+def documents_by_path(root: str, responses: Sequence[Message]) -> dict[str, Document]:
+    """Return the documents of BatchGet's responses by path. A missing document has neither data nor version."""
     here = [document_of(root, response.found) for response in responses if response.WhichOneof("result") == "found"]
     missing = [_path(root, response.missing) for response in responses if response.WhichOneof("result") == "missing"]
     return {path: Document(path, None, None) for path in missing} | {each.path: each for each in here}
@@ -181,9 +184,9 @@ def _path(root: str, name: str) -> str:
 
 
 def last_read_time(responses: Sequence[Message]) -> datetime:
-    """Return the instant at which all of BatchGet's responses hold together.
+    """Return the time at which all of BatchGet's responses were true together.
 
-    Each says when its document was read; those before are guaranteed not to have changed until the later ones' time
-    (google.firestore.v1.BatchGetDocumentsResponse.read_time).
+    Each response has its own read time. Firestore guarantees that the earlier documents did not change until the later
+    read times (google.firestore.v1.BatchGetDocumentsResponse.read_time).
     """
     return max(time_of(response.read_time) for response in responses)

@@ -1,13 +1,17 @@
-"""Firestore's calls, each with its deadline, and what can go wrong with them in the store's words.
+"""Firestore's RPCs, each with a deadline, and the mapping of their failures to the port's errors.
 
-Imports the vendor's client (a quarter of a second): only `FirestoreChannel` does so, on first use.
+This module imports the vendor's client, which takes a quarter of a second. Only `FirestoreChannel` imports it, on first
+use.
 
-| gRPC says | reading | committing |
+| gRPC status | of a read | of a commit |
 |---|---|---|
-| ABORTED, ALREADY_EXISTS, FAILED_PRECONDITION, NOT_FOUND | `StoreError` (NOT_FOUND: unavailable) | `LostRace` |
-| DEADLINE_EXCEEDED, UNAVAILABLE, INTERNAL, UNKNOWN, CANCELLED | again, then `StoreUnavailable` | `LostRace`: unknown |
+| ABORTED, ALREADY_EXISTS, FAILED_PRECONDITION, NOT_FOUND | `StoreError` (NOT_FOUND: `StoreUnavailable`) | `LostRace` |
+| DEADLINE_EXCEEDED, UNAVAILABLE, INTERNAL, UNKNOWN, CANCELLED | retried, then `StoreUnavailable` | `LostRace` |
 | RESOURCE_EXHAUSTED, UNAUTHENTICATED, PERMISSION_DENIED, no credentials | `StoreUnavailable` | the same |
 | INVALID_ARGUMENT and the rest | `StoreError` | the same |
+
+A commit is never retried here, because its first attempt may have taken effect. `LostRace` makes the caller read again
+and recognise its own writes.
 """
 
 from __future__ import annotations
@@ -35,13 +39,13 @@ ADDRESS = "firestore.googleapis.com"
 READ_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.05
 _CHANNEL_OPTIONS = (
-    ("grpc.keepalive_time_ms", 60_000),  # a dead connection is noticed before the next request waits for it
+    ("grpc.keepalive_time_ms", 60_000),  # notices a dead connection before a request waits for it
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.max_receive_message_length", -1),  # twenty documents of 1 MiB are a legal answer
+    ("grpc.max_receive_message_length", -1),  # a response may hold twenty documents of 1 MiB
     ("grpc.max_send_message_length", -1),
 )
 LISTEN_SECONDS = 3600.0
-"""How long a stream of changes lasts at most: then another one is opened."""
+"""Longest life of a stream of changes. After that the feed opens another one."""
 Interceptor: TypeAlias = grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor
 _T = TypeVar("_T")
 _Code = grpc.StatusCode
@@ -53,7 +57,7 @@ _CLOSED = frozenset({_Code.RESOURCE_EXHAUSTED, _Code.UNAUTHENTICATED, _Code.PERM
 
 
 class Stream(Protocol):
-    """An open stream of responses, that any thread may end."""
+    """An open stream of responses. Any thread may cancel it."""
 
     def __next__(self) -> Any:  # noqa: ANN401 - the vendor's message
         """Return the next response."""
@@ -65,32 +69,31 @@ class Stream(Protocol):
 
 
 class FirestoreRpc:
-    """Firestore's calls over one channel; any number of threads may share it."""
+    """Firestore's RPCs over one channel. Any number of threads may share it."""
 
     def __init__(self, emulator_host: str | None, interceptors: Sequence[Interceptor], seconds: float) -> None:
         channel = _emulator(emulator_host) if emulator_host else _cloud()
         self._channel = grpc.intercept_channel(channel, *interceptors)
         self._client = FirestoreClient(transport=FirestoreGrpcTransport(channel=self._channel))
         self._seconds = seconds
-        # The library's own retries would hide a commit's unknown outcome and outlast the deadline: none of them.
+        # The library's own retries would hide a commit's unknown outcome and exceed the deadline.
         self._options: dict[str, Any] = {"retry": None}
         if emulator_host:
-            self._options["metadata"] = (("authorization", "Bearer owner"),)  # the emulator's word for "no rules"
+            # With this token the emulator applies no security rules.
+            self._options["metadata"] = (("authorization", "Bearer owner"),)
 
     def batch_get(self, request: Message) -> list[Message]:
-        """Read several documents at one instant; the responses."""
+        """Read several documents in one consistent state and return the responses."""
         wrapped = firestore.BatchGetDocumentsRequest.wrap(request)
-        return self._reading(
-            lambda left: self._client.batch_get_documents(request=wrapped, timeout=left, **self._options)
-        )
+        return self._read(lambda left: self._client.batch_get_documents(request=wrapped, timeout=left, **self._options))
 
     def run_query(self, request: Message) -> list[Message]:
-        """Read one page; the responses."""
+        """Read one page and return the responses."""
         wrapped = firestore.RunQueryRequest.wrap(request)
-        return self._reading(lambda left: self._client.run_query(request=wrapped, timeout=left, **self._options))
+        return self._read(lambda left: self._client.run_query(request=wrapped, timeout=left, **self._options))
 
     def commit(self, request: Message) -> Message:
-        """Commit once, never again by itself; the response."""
+        """Commit without retrying and return the response."""
         wrapped = firestore.CommitRequest.wrap(request)
         try:
             response = self._client.commit(request=wrapped, timeout=self._seconds, **self._options)
@@ -103,25 +106,25 @@ class FirestoreRpc:
         return firestore.CommitResponse.pb(response)
 
     def listen(self, requests: Iterator[Message], database: str) -> Stream:
-        """Open a stream of changes; `listened` reads it. `database` is the resource name that the server routes by."""
+        """Open a stream of changes, to be read by `responses`. The server routes by the resource name `database`."""
         wrapped = (firestore.ListenRequest.wrap(request) for request in requests)
         options = {**self._options, "retry": None}
         routed = (("google-cloud-resource-prefix", database), ("x-goog-request-params", f"database={database}"))
         options["metadata"] = (*options.get("metadata", ()), *routed)
-        opened = _opened(lambda: self._client.listen(requests=wrapped, timeout=LISTEN_SECONDS, **options))
-        return cast("Stream", opened)  # what the vendor calls an Iterable can be ended, too
+        stream = _stream_errors(lambda: self._client.listen(requests=wrapped, timeout=LISTEN_SECONDS, **options))
+        return cast("Stream", stream)  # annotated as Iterable by the vendor, but it is a gRPC call with `cancel`
 
-    def listened(self, stream: Stream) -> Iterator[Message]:
-        """Yield the responses of a stream until it ends; `StoreError` where it broke off."""
-        while (response := _opened(lambda: next(stream, None))) is not None:
+    def responses(self, stream: Stream) -> Iterator[Message]:
+        """Yield the responses of a stream until it ends. `StoreError` if it breaks off."""
+        while (response := _stream_errors(lambda: next(stream, None))) is not None:
             yield firestore.ListenResponse.pb(response)
 
     def close(self) -> None:
-        """Close the channel; no call may follow."""
+        """Close the channel. No call may follow."""
         self._channel.close()
 
-    def _reading(self, call: Callable[[float], Iterable[Any]]) -> list[Message]:
-        """Return the responses of a call that may be made again, which it is when nobody knows what went wrong."""
+    def _read(self, call: Callable[[float], Iterable[Any]]) -> list[Message]:
+        """Return the responses of a call without side effects, which is retried after transient failures."""
         end = time.monotonic() + self._seconds
         for pause in _pauses():
             try:
@@ -134,10 +137,10 @@ class FirestoreRpc:
             if time.monotonic() + pause >= end:
                 break
             time.sleep(pause)
-        raise StoreUnavailable("the store does not answer")
+        raise StoreUnavailable("the store does not respond")
 
 
-def _opened(act: Callable[[], _T]) -> _T:
+def _stream_errors(act: Callable[[], _T]) -> _T:
     try:
         return act()
     except GoogleAPICallError as error:
@@ -149,7 +152,7 @@ def _opened(act: Callable[[], _T]) -> _T:
 
 
 def _pauses() -> Iterator[float]:
-    """Yield the jittered seconds to wait after each attempt; after the last there is nothing to wait for."""
+    """Yield the jittered seconds to wait after each attempt. Infinity after the last one ends the loop."""
     for turn in range(READ_ATTEMPTS - 1):
         yield SystemRandom().uniform(0, _FIRST_PAUSE_SECONDS * 2.0**turn)
     yield math.inf
@@ -167,11 +170,11 @@ def _cloud() -> grpc.Channel:
 
 
 def _refuse(error: GoogleAPICallError) -> NoReturn:
-    # The server's message may quote names and values: it is not passed on.
+    # The server's message may quote names and values, so it is not passed on.
     if error.grpc_status_code in _CLOSED:
-        raise StoreUnavailable("the store takes no calls of this account now") from None
+        raise StoreUnavailable("the store denies access to this account, or its quota is used up") from None
     if error.grpc_status_code is _Code.NOT_FOUND:
         raise StoreUnavailable("there is no such database") from None
     if error.grpc_status_code is _Code.FAILED_PRECONDITION:
-        raise StoreError("the store lacks an index, or is not in native mode") from None
+        raise StoreError("the database lacks an index, or is not in native mode") from None
     raise StoreError("the store refused the call") from None

@@ -1,6 +1,6 @@
-"""Documents as Firestore's messages and back. Imports the vendor's types: only `firestore_rpc` and its kin load this.
+"""Documents as Firestore's messages and back. This module imports the vendor's types, so it is loaded on first use.
 
-The raw protobuf classes are used, not their wrappers: a wrapper builds every field of every value twice.
+It uses the raw protobuf classes. The vendor's wrappers would build every field of every value twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, DocumentVersion, Value
 
 Message: TypeAlias = Any
-"""A protobuf message; its classes are made when they are imported, so that no checker knows their fields."""
+"""A protobuf message. Its classes are generated at import time, so a type checker does not know their fields."""
 
 _Value: Message = document.Value.pb()
 _Array: Message = document.ArrayValue.pb()
@@ -32,7 +32,7 @@ def fields(data: Data) -> dict[str, Message]:
     return {name: value_message(value) for name, value in data.items()}
 
 
-def value_message(value: Value) -> Message:  # noqa: PLR0911 - one line a type
+def value_message(value: Value) -> Message:  # noqa: PLR0911 - one line per type
     """Return one frozen value as a `google.firestore.v1.Value`."""
     match value:
         case None:
@@ -53,14 +53,14 @@ def value_message(value: Value) -> Message:  # noqa: PLR0911 - one line a type
 
 
 def data_of(messages: Mapping[str, Message]) -> Data:
-    """Return a document's fields as frozen data; StoreError where a type is that this suite never writes."""
+    """Return a document's fields as frozen data. StoreError for a type that keyturn never writes."""
     return MappingProxyType({name: _value(message) for name, message in messages.items()})
 
 
 def _value(message: Message) -> Value:
     kind = message.WhichOneof("value_type")
     if kind in {"boolean_value", "integer_value", "string_value", "bytes_value"}:
-        return getattr(message, kind)  # type: ignore[no-any-return] # a scalar of the kind that its name says
+        return getattr(message, kind)  # type: ignore[no-any-return] # the field's name says its type
     match kind:
         case "null_value":
             return None
@@ -70,7 +70,7 @@ def _value(message: Message) -> Value:
             return data_of(message.map_value.fields)
         case "array_value":
             return tuple(_value(element) for element in message.array_value.values)
-    raise StoreError("a document holds a type of value that this suite does not write")
+    raise StoreError("a document holds a value of a type that keyturn does not write")
 
 
 def timestamp(time: datetime) -> Timestamp:
@@ -80,16 +80,16 @@ def timestamp(time: datetime) -> Timestamp:
 
 
 def time_of(stamp: Timestamp) -> datetime:
-    """Return a timestamp as an aware UTC time, to the microsecond, which is as fine as Firestore keeps it."""
+    """Return a timestamp as an aware UTC time in microseconds, the precision of times in Firestore documents."""
     return from_micros(stamp.seconds * 1_000_000 + stamp.nanos // 1000)
 
 
 def version_of(update_time: Timestamp) -> DocumentVersion:
-    """Return a version: the update time, exactly; a microsecond less would be another version's."""
+    """Return the exact update time as a version. Rounded to microseconds it could equal another version's."""
     return f"{update_time.seconds}.{update_time.nanos:09d}"
 
 
 def update_time_of(version: DocumentVersion) -> Timestamp:
-    """Return the update time that a version is; ValueError for what `version_of` never returned."""
+    """Return the update time that `version_of` encoded. ValueError for any other text."""
     seconds, _, nanos = version.partition(".")
     return Timestamp(seconds=int(seconds), nanos=int(nanos or 0))

@@ -1,4 +1,4 @@
-"""One key in Cloud KMS and its enabled versions: which one is the newest, and which names are versions of it at all."""
+"""One key in Cloud KMS with its enabled versions: which one is the newest, and which names can be versions of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ALL_DISABLED = "every version of this key is disabled"
 
 
 class CloudKey:
-    """One cryptoKey and its enabled versions, which are asked for again after `lag_seconds`. Threads may share it."""
+    """One cryptoKey and its enabled versions, which are listed again after `lag_seconds`. Threads may share it."""
 
     def __init__(self, rpc: Callable[[], KmsRpc], name: str, clock: Callable[[], float], lag_seconds: float) -> None:
         self.name = name
@@ -27,7 +27,7 @@ class CloudKey:
         self._lag_seconds = lag_seconds
         self._lock = Lock()
         self._enabled: Mapping[str, datetime] = {}
-        self._known_until = float("-inf")
+        self._valid_until = float("-inf")
 
     @property
     def rpc(self) -> KmsRpc:
@@ -40,48 +40,51 @@ class CloudKey:
         return name.startswith(prefix) and re.fullmatch(r"[1-9][0-9]{0,9}", name[len(prefix) :]) is not None
 
     def require(self, name: str) -> None:
-        """Return if `name` has the form of a version of this key; `KeyRefused` if not."""
+        """Raise `KeyRefused` unless `name` has the form of a version of this key."""
         if not self.has(name):
             raise KeyRefused("the key version is unknown or disabled")
 
     def enabled(self) -> Sequence[str]:
-        """Return the names of the enabled versions, newest first; `KeyUnavailable` if there is no such key at all."""
-        return tuple(self._known())
+        """Return the names of the enabled versions, newest first. `KeyUnavailable` if the key does not exist."""
+        return tuple(self._versions())
 
-    def _known(self) -> Mapping[str, datetime]:
-        with self._lock:  # while one asks, the others wait for its answer
-            if self._clock() >= self._known_until:
-                asked_at, asked = self._clock(), self._asked()
-                self._enabled = {name: asked[name] for name in sorted(asked, key=_number, reverse=True)}
-                self._known_until = asked_at + self._lag_seconds
+    def _versions(self) -> Mapping[str, datetime]:
+        """Return the creation times of the enabled versions by name, newest first."""
+        with self._lock:  # one thread lists, the others wait for its result
+            if self._clock() >= self._valid_until:
+                # The clock is read before the call, so that the lag counts from a time when the list was true.
+                listed_at, versions = self._clock(), self._list()
+                self._enabled = {name: versions[name] for name in sorted(versions, key=_number, reverse=True)}
+                self._valid_until = listed_at + self._lag_seconds
             return self._enabled
 
-    def _asked(self) -> Mapping[str, datetime]:
+    def _list(self) -> Mapping[str, datetime]:
         try:
-            return {name: made for name, made in self.rpc.enabled_versions(self.name).items() if self.has(name)}
-        except KeyRefused:  # nobody named a version: the settings name a key that is not there
-            raise KeyUnavailable("there is no such key in the key service") from None
+            versions = self.rpc.enabled_versions(self.name)
+        except KeyRefused:  # this call names no version, so it is the key itself that does not exist
+            raise KeyUnavailable("the key named in the settings does not exist") from None
+        return {name: created_at for name, created_at in versions.items() if self.has(name)}
 
     def current(self) -> str:
-        """Return the newest enabled version; `KeyUnavailable` if there is none."""
+        """Return the newest enabled version. `KeyUnavailable` if there is none."""
         for name in self.enabled():
             return name
         raise KeyUnavailable(_ALL_DISABLED)
 
     def current_since(self, time: datetime) -> str:
-        """Return the newest enabled version that there was at `time`, or else the oldest; `KeyUnavailable` if none."""
-        known = self._known()
-        for name, made in known.items():
-            if made <= time:
+        """Return the newest version created by `time`, or else the oldest enabled one. `KeyUnavailable` if none."""
+        versions = self._versions()
+        for name, created_at in versions.items():
+            if created_at <= time:
                 return name
-        for name in reversed(tuple(known)):
+        for name in reversed(tuple(versions)):
             return name
         raise KeyUnavailable(_ALL_DISABLED)
 
     def forget(self) -> None:
-        """Ask again at the next use: what was known turned out to be old."""
+        """List the versions again at the next use, because the cached list turned out to be outdated."""
         with self._lock:
-            self._known_until = float("-inf")
+            self._valid_until = float("-inf")
 
 
 def _number(name: str) -> int:

@@ -1,13 +1,13 @@
-"""Keys in Cloud KMS: MAC, envelope sealing and ES256 signing by keys that never leave it.
+"""Keys in Cloud KMS: MAC, envelope sealing and ES256 signing with keys that never leave KMS.
 
-1. New secrets name the newest enabled version of the MAC key; which one that is, is asked again after LAG_SECONDS.
-   An older version goes on verifying what names it, until it is disabled.
-2. What is sealed may be of any size: a fresh AES-256-GCM key seals it here, and KMS wraps that key with the same
+1. New secrets use the newest enabled version of the MAC key, which is looked up again after LAG_SECONDS. An older
+   version keeps verifying the secrets that name it, until it is disabled.
+2. Sealed data may have any size. A fresh AES-256-GCM key seals it in this process, and KMS wraps that key with the same
    associated data. The wrapped key names its own version.
-3. Public keys of all enabled versions of the signing key are published, newest first. A new version signs once it has
-   been published for PUBLISHED_SECONDS: by then whoever keeps a key set has it. Only a version that is left alone
-   signs before that.
-4. A name that is none of a version of our own key is refused without asking anybody.
+3. The public keys of all enabled versions of the signing key are published, newest first. A new version starts to sign
+   when it has been published for PUBLISHED_SECONDS, because by then every verifier has refreshed its cached key set.
+   If no older version is enabled, it signs at once.
+4. A name that cannot be a version of our own key is refused without calling KMS.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from keyturn.adapters.google_kms.rpc import KmsRpc
 
 LAG_SECONDS = 60.0
-"""How long a superseded or disabled version may still be taken for an enabled one, or for the newest."""
+"""How long a process may still use a list of versions in which a disabled version is enabled or a new one missing."""
 PUBLISHED_SECONDS = 600.0
-"""Twice as long as verifiers keep a key set (300 s is what JWKS libraries and ours do), and our own lag within it."""
+"""Twice the time that verifiers cache a key set (300 s is usual for JWKS libraries, and ours). It covers our lag."""
 DEFAULT_RETRY_POLICY = KmsRetryPolicy()
 COORDINATE_BYTES = 32
 TAG_BYTES = 32
@@ -40,7 +40,7 @@ SEALED_FORMAT = 2
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _HEAD_BYTES = 3
-_NOT_OURS = "the sealed bytes are not of this key and associated data"
+_NOT_OURS = "the sealed bytes do not belong to this key and associated data"
 _UNKNOWN = "the key version is unknown or disabled"
 
 
@@ -54,7 +54,7 @@ class CloudKeyNames:
 
     @classmethod
     def of_ring(cls, ring: str) -> CloudKeyNames:
-        """Return the names of keys that are called after their purpose in `projects/…/keyRings/…`."""
+        """Return the names of the keys `mac`, `seal` and `sign` in `projects/…/keyRings/…`."""
         return cls(*(f"{ring}/cryptoKeys/{purpose}" for purpose in ("mac", "seal", "sign")))
 
 
@@ -66,9 +66,9 @@ class CloudKeyVersion:
 
 
 class CloudKeys:
-    """All keys of one deployment. `mac`, `sealer` and `signer` implement the ports; nothing is opened before first use.
+    """All keys of one deployment. `mac`, `sealer` and `signer` implement the ports. Connects on first use.
 
-    `emulator_host` (`address:port`) reaches a stand-in without TLS and credentials; None reaches Google.
+    `emulator_host` (`address:port`) is an emulator, called without TLS and credentials. None means Google.
     """
 
     def __init__(
@@ -94,31 +94,31 @@ class CloudKeys:
 
     @functools.cached_property
     def rpc(self) -> KmsRpc:
-        """The connection; `KeyUnavailable` without credentials."""
-        from keyturn.adapters.google_kms.rpc import KmsRpc  # noqa: PLC0415 - the vendor's client, half a second
+        """The connection. `KeyUnavailable` without credentials."""
+        from keyturn.adapters.google_kms.rpc import KmsRpc  # noqa: PLC0415 - the vendor's client takes half a second
 
         return KmsRpc(self._emulator_host, self._retry_policy)
 
     def enabled(self, purpose: str) -> Sequence[CloudKeyVersion]:
-        """Return the enabled key versions of a purpose, newest first, as they are now."""
+        """Return the enabled key versions of a purpose, newest first, without using the cache."""
         key = self._key(purpose)
         key.forget()
         return [CloudKeyVersion(name) for name in key.enabled()]
 
     def add_version(self, purpose: str) -> str:
-        """Add a key version for "mac", "seal" or "sign", which is the current one from now on; return its name.
+        """Add a version for "mac", "seal" or "sign" and return its name. It is the current one from now on.
 
-        Other processes take it for the current one after at most their lag; a "sign" version comes later (rule 3).
+        Other processes use it after at most LAG_SECONDS. A "sign" version starts later (rule 3).
         """
         key = self._key(purpose)
         name = self.rpc.create_version(key.name)
-        if purpose == "seal":  # the only purpose that has a primary version: it is what Encrypt uses
+        if purpose == "seal":  # only symmetric keys have a primary version, which Encrypt uses
             self.rpc.make_primary(key.name, name.rpartition("/")[2])
         key.forget()
         return name
 
     def disable(self, name: str) -> None:
-        """Disable a key version; `KeyRefused` if there is none of that name."""
+        """Disable a key version. `KeyRefused` if there is none of that name."""
         for key in self._keys.values():
             if key.has(name):
                 self.rpc.disable_version(name)
@@ -133,7 +133,7 @@ class CloudKeys:
 
 
 class CloudMacKey:
-    """Implement `keyturn.ports.keys.MacKey`; `mac_key_ref` is the full name of a cryptoKeyVersion (protocol.md §2)."""
+    """Implements `keyturn.ports.keys.MacKey`. `mac_key_ref` is the full name of a cryptoKeyVersion."""
 
     def __init__(self, key: CloudKey) -> None:
         self._key = key
@@ -143,29 +143,29 @@ class CloudMacKey:
         return self._key.current()
 
     def sign(self, mac_key_ref: str, data: bytes) -> bytes:
-        """Return the tag (32 bytes); `KeyRefused` if the version is unknown or disabled."""
+        """Return the tag (bytes, 32). `KeyRefused` if the version is unknown or disabled."""
         self._key.require(mac_key_ref)
         try:
             tag = self._key.rpc.mac_sign(mac_key_ref, data)
         except KeyRefused:
-            self._key.forget()  # it may have been the current one: who tries again gets the next
+            self._key.forget()  # it may have been the current version, and a retry must get the next one
             raise
         if len(tag) != TAG_BYTES:
-            raise KeyUnavailable("the key is of another algorithm than HMAC-SHA-256")
+            raise KeyUnavailable("the key's algorithm is not HMAC-SHA-256")
         return tag
 
     def verify(self, mac_key_ref: str, data: bytes, tag: bytes) -> bool:
-        """Return whether `tag` is right, compared in KMS; `KeyRefused` if the version is unknown or disabled."""
+        """Return whether `tag` is right, compared in KMS. `KeyRefused` if the version is unknown or disabled."""
         self._key.require(mac_key_ref)
-        # A tag of another length is wrong under any key; KMS would call the request malformed.
+        # A tag of another length is wrong under any key, and KMS would reject the request as malformed.
         return len(tag) == TAG_BYTES and self._key.rpc.mac_verify(mac_key_ref, data, tag)
 
 
 class CloudSealer:
-    """Implement `keyturn.ports.keys.Sealer`.
+    """Implements `keyturn.ports.keys.Sealer`.
 
     Sealed bytes: format (1 byte), length of the wrapped key (2 bytes), wrapped key, nonce (12 bytes), ciphertext and
-    tag. All before the nonce is authenticated too, in front of the associated data.
+    tag. The header, that is everything before the nonce, is authenticated too: it precedes the associated data.
     """
 
     def __init__(self, key: CloudKey, random: Callable[[int], bytes]) -> None:
@@ -179,17 +179,17 @@ class CloudSealer:
         data_key, nonce = self._random(_KEY_BYTES), self._random(_NONCE_BYTES)
         try:
             wrapped = self._key.rpc.encrypt(self._key.name, data_key, associated_data)
-        except KeyRefused:  # nobody named a version: the key's primary one cannot be used
+        except KeyRefused:  # this call names no version, so the key has no usable primary one
             raise KeyUnavailable("the sealing key has no enabled primary version") from None
         head = bytes([SEALED_FORMAT]) + len(wrapped).to_bytes(2, "big") + wrapped
         return head + nonce + AESGCM(data_key).encrypt(nonce, plaintext, head + associated_data)
 
     def unseal(self, sealed: bytes, associated_data: bytes) -> bytes:
-        """Return the plaintext; `KeyRefused` unless both are exactly what was sealed."""
+        """Return the plaintext. `KeyRefused` unless both arguments are exactly those of `seal`."""
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - nothing heavy at import time
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - the same
 
-        head, rest = _parts(sealed)
+        head, rest = _split(sealed)
         data_key = self._key.rpc.decrypt(self._key.name, head[_HEAD_BYTES:], associated_data)
         try:
             return AESGCM(data_key).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], head + associated_data)
@@ -198,20 +198,20 @@ class CloudSealer:
 
 
 class CloudSigner:
-    """Implement `keyturn.ports.keys.Signer`; a `kid` is `<key>/<version>`, which tells no project."""
+    """Implements `keyturn.ports.keys.Signer`. A `kid` is `<key>/<version>`, so that it does not reveal the project."""
 
     def __init__(self, key: CloudKey, published_by: Callable[[], datetime]) -> None:
         self._key = key
         self._published_by = published_by
-        self._public: dict[str, PublicKey] = {}  # by version name; a version's public key never changes
+        self._public: dict[str, PublicKey] = {}  # by version name, and a version's public key never changes
 
     def current(self) -> str:
         """Return the `kid` that signs now."""
         return _kid(self._key.current_since(self._published_by()))
 
     def sign(self, kid: str, data: bytes) -> bytes:
-        """Return the signature, r and s, 64 bytes; `KeyRefused` if the key is unknown or disabled."""
-        name = self._named(kid)
+        """Return the signature, r and s (bytes, 64). `KeyRefused` if the key is unknown or disabled."""
+        name = self._version_name(kid)
         try:
             return _raw(self._key.rpc.asymmetric_sign(name, hashlib.sha256(data).digest()))
         except KeyRefused:
@@ -223,7 +223,7 @@ class CloudSigner:
         keys = [self._public_key(name) for name in self._key.enabled()]
         return tuple(key for key in keys if key is not None)
 
-    def _named(self, kid: str) -> str:
+    def _version_name(self, kid: str) -> str:
         key_id, _, number = kid.rpartition("/")
         name = f"{self._key.name}/cryptoKeyVersions/{number}"
         if key_id != self._key.name.rpartition("/")[2]:
@@ -235,7 +235,7 @@ class CloudSigner:
         if name not in self._public:
             try:
                 self._public[name] = _point(_kid(name), self._key.rpc.public_key(name))
-            except KeyRefused:  # disabled since the versions were asked for
+            except KeyRefused:  # disabled since the versions were listed
                 self._key.forget()
                 return None
         return self._public[name]
@@ -246,8 +246,8 @@ def _kid(name: str) -> str:
     return f"{parts[-3]}/{parts[-1]}"
 
 
-def _parts(sealed: bytes) -> tuple[bytes, bytes]:
-    """Return the head with the wrapped key, and the rest; `KeyRefused` where there are no such parts."""
+def _split(sealed: bytes) -> tuple[bytes, bytes]:
+    """Split sealed bytes into the head with the wrapped key, and the rest. `KeyRefused` without this form."""
     end = _HEAD_BYTES + int.from_bytes(sealed[1:_HEAD_BYTES], "big")
     if sealed[:1] != bytes([SEALED_FORMAT]) or end == _HEAD_BYTES or len(sealed) < end + _NONCE_BYTES:
         raise KeyRefused(_NOT_OURS)
@@ -255,13 +255,13 @@ def _parts(sealed: bytes) -> tuple[bytes, bytes]:
 
 
 def _raw(signature: bytes) -> bytes:
-    """Return r and s, 32 bytes each, of a DER signature (RFC 7518 §3.4 has no DER)."""
+    """Return r and s, 32 bytes each, of a DER signature. RFC 7518 §3.4 wants them without DER."""
     from cryptography.hazmat.primitives.asymmetric import utils  # noqa: PLC0415 - nothing heavy at import time
 
     try:
         return b"".join(part.to_bytes(COORDINATE_BYTES, "big") for part in utils.decode_dss_signature(signature))
     except (ValueError, OverflowError):
-        raise KeyUnavailable("the key is of another algorithm than EC P-256") from None
+        raise KeyUnavailable("the key's algorithm is not EC P-256") from None
 
 
 def _point(kid: str, pem: bytes) -> PublicKey:
@@ -270,7 +270,7 @@ def _point(kid: str, pem: bytes) -> PublicKey:
 
     key = load_pem_public_key(pem)
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
-        raise KeyUnavailable("the key is of another algorithm than EC P-256")
+        raise KeyUnavailable("the key's algorithm is not EC P-256")
     point = key.public_numbers()
     x, y = (part.to_bytes(COORDINATE_BYTES, "big") for part in (point.x, point.y))
     return PublicKey(kid, x, y)

@@ -1,10 +1,10 @@
-"""Cloud KMS's calls, each with CRC32C checked both ways ("Verifying end-to-end data integrity", Cloud KMS guides).
+"""Cloud KMS's RPCs, with CRC32C checks in both directions ("Verifying end-to-end data integrity", Cloud KMS guides).
 
-1. Every request carries checksums of what it sends; the answer must say that each was verified.
-2. Every answer's bytes must have the checksum that stands beside them, and name the key that was asked for.
-3. What fails 1 or 2 was damaged on the way: as if there had been no answer.
+1. Every request carries checksums of its data. The response must confirm that the service verified each of them.
+2. Every response must match its own checksum and name the requested key.
+3. A response that fails 1 or 2 was corrupted in transit, and counts as no response.
 
-Imports the vendor's client (half a second): only `CloudKeys` does so, on first use.
+This module imports the vendor's client, which takes half a second. Only `CloudKeys` imports it, on first use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ADDRESS = "cloudkms.googleapis.com"
 _CHANNEL_OPTIONS = (
-    ("grpc.keepalive_time_ms", 60_000),  # a dead connection is noticed before the next request waits for it
+    ("grpc.keepalive_time_ms", 60_000),  # notices a dead connection before a request waits for it
     ("grpc.keepalive_timeout_ms", 10_000),
 )
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ _DISABLED = resources.CryptoKeyVersion.CryptoKeyVersionState.DISABLED
 
 
 class KmsRpc:
-    """Cloud KMS over one channel; any number of threads may share it. All calls raise as `RetryingCalls` says."""
+    """Cloud KMS over one channel. Any number of threads may share it. All calls raise as `RetryingCalls` says."""
 
     def __init__(self, emulator_host: str | None, retry_policy: KmsRetryPolicy) -> None:
         self._channel = _emulator(emulator_host) if emulator_host else _cloud()
@@ -52,20 +52,20 @@ class KmsRpc:
         request = service.MacSignRequest(name=name, data=data, data_crc32c=crc32c(data))
 
         def call(seconds: float) -> bytes:
-            answer = self._ours(self._client.mac_sign, request, seconds)
+            answer = self._call(self._client.mac_sign, request, seconds)
             _require(answer.name == name, answer.verified_data_crc32c)
-            return _whole(answer.mac, answer.mac_crc32c)
+            return _intact(answer.mac, answer.mac_crc32c)
 
         return self._calls(call)
 
     def mac_verify(self, name: str, data: bytes, tag: bytes) -> bool:
-        """Return whether `tag` is that of `data` under the key version `name`; the service compares."""
+        """Return whether `tag` is that of `data` under the key version `name`. The service compares."""
         request = service.MacVerifyRequest(
             name=name, data=data, data_crc32c=crc32c(data), mac=tag, mac_crc32c=crc32c(tag)
         )
 
         def call(seconds: float) -> bool:
-            answer = self._ours(self._client.mac_verify, request, seconds)
+            answer = self._call(self._client.mac_verify, request, seconds)
             _require(answer.name == name, answer.verified_data_crc32c, answer.verified_mac_crc32c)
             _require(answer.verified_success_integrity == answer.success)
             return bool(answer.success)
@@ -73,7 +73,7 @@ class KmsRpc:
         return self._calls(call)
 
     def encrypt(self, key: str, plaintext: bytes, associated_data: bytes) -> bytes:
-        """Return ciphertext of at most 64 KiB of plaintext and associated data, by the primary version of `key`."""
+        """Encrypt with the primary version of `key`. Plaintext and associated data have at most 64 KiB together."""
         request = service.EncryptRequest(
             name=key,
             plaintext=plaintext,
@@ -83,15 +83,15 @@ class KmsRpc:
         )
 
         def call(seconds: float) -> bytes:
-            answer = self._ours(self._client.encrypt, request, seconds)
+            answer = self._call(self._client.encrypt, request, seconds)
             _require(answer.name.startswith(f"{key}/cryptoKeyVersions/"), answer.verified_plaintext_crc32c)
             _require(answer.verified_additional_authenticated_data_crc32c)
-            return _whole(answer.ciphertext, answer.ciphertext_crc32c)
+            return _intact(answer.ciphertext, answer.ciphertext_crc32c)
 
         return self._calls(call)
 
     def decrypt(self, key: str, ciphertext: bytes, associated_data: bytes) -> bytes:
-        """Return the plaintext; `KeyRefused` unless both are what `key` encrypted."""
+        """Return the plaintext. `KeyRefused` unless `key` encrypted exactly this with this associated data."""
         request = service.DecryptRequest(
             name=key,
             ciphertext=ciphertext,
@@ -104,15 +104,16 @@ class KmsRpc:
             try:
                 answer = self._client.decrypt(request=request, retry=None, timeout=seconds)
             except InvalidArgument:
-                return None  # the ciphertext isn't of this key and associated data: an answer, no failure
-            return _whole(answer.plaintext, answer.plaintext_crc32c)
+                return None  # the ciphertext does not belong to this key and data, which is a valid response
+            return _intact(answer.plaintext, answer.plaintext_crc32c)
 
-        # Damage on the way there looks the same to the service as a foreign ciphertext: only two equal answers count.
+        # The service can't tell a request corrupted in transit from a foreign ciphertext, so one such response is no
+        # proof. Two are.
         for _ in range(2):
             plaintext = self._calls(call)
             if plaintext is not None:
                 return plaintext
-        raise KeyRefused("the sealed bytes are not of this key and associated data")
+        raise KeyRefused("the sealed bytes do not belong to this key and associated data")
 
     def asymmetric_sign(self, name: str, digest: bytes) -> bytes:
         """Return the signature (DER) of a SHA-256 digest (32 bytes) by the key version `name`."""
@@ -121,9 +122,9 @@ class KmsRpc:
         )
 
         def call(seconds: float) -> bytes:
-            answer = self._ours(self._client.asymmetric_sign, request, seconds)
+            answer = self._call(self._client.asymmetric_sign, request, seconds)
             _require(answer.name == name, answer.verified_digest_crc32c)
-            return _whole(answer.signature, answer.signature_crc32c)
+            return _intact(answer.signature, answer.signature_crc32c)
 
         return self._calls(call)
 
@@ -132,24 +133,24 @@ class KmsRpc:
         request = service.GetPublicKeyRequest(name=name)
 
         def call(seconds: float) -> bytes:
-            answer = self._ours(self._client.get_public_key, request, seconds)
+            answer = self._call(self._client.get_public_key, request, seconds)
             _require(answer.name == name)
-            return _whole(answer.pem.encode(), answer.pem_crc32c)
+            return _intact(answer.pem.encode(), answer.pem_crc32c)
 
         return self._calls(call)
 
     def enabled_versions(self, key: str) -> Mapping[str, datetime]:
-        """Return the enabled versions of `key` by name, in no order: since when there is each (aware UTC)."""
+        """Return the enabled versions of `key`, unordered: the creation time (aware UTC) by name."""
         request = service.ListCryptoKeyVersionsRequest(parent=key, filter="state=ENABLED")
 
         def call(seconds: float) -> dict[str, datetime]:
             pages = self._client.list_crypto_key_versions(request=request, retry=None, timeout=seconds)
-            return {version.name: _made_at(version) for version in pages if version.state == _ENABLED}
+            return {version.name: _created_at(version) for version in pages if version.state == _ENABLED}
 
         return self._calls(call)
 
     def create_version(self, key: str) -> str:
-        """Create a version of `key`; its name. Not tried again: a second try would make a second version."""
+        """Create a version of `key` and return its name. Not retried, as a retry might create a second version."""
         request = service.CreateCryptoKeyVersionRequest(parent=key, crypto_key_version=resources.CryptoKeyVersion())
         created = self._calls.once(
             lambda seconds: self._client.create_crypto_key_version(request=request, retry=None, timeout=seconds)
@@ -157,7 +158,7 @@ class KmsRpc:
         return str(created.name)
 
     def make_primary(self, key: str, version_id: str) -> None:
-        """Have `key` encrypt with that version from now on."""
+        """Make that version the one that `key` encrypts with."""
         request = service.UpdateCryptoKeyPrimaryVersionRequest(name=key, crypto_key_version_id=version_id)
         self._calls(
             lambda seconds: self._client.update_crypto_key_primary_version(request=request, retry=None, timeout=seconds)
@@ -178,8 +179,11 @@ class KmsRpc:
         self._channel.close()
 
     @staticmethod
-    def _ours(method: Any, request: Any, seconds: float) -> Any:  # noqa: ANN401 - any of the client's methods
-        """Return the answer to a request that holds nothing but ours: if the service finds it wrong, it is damaged."""
+    def _call(method: Any, request: Any, seconds: float) -> Any:  # noqa: ANN401 - any of the client's methods
+        """Return the response to a request built only from our own values.
+
+        Such a request is valid, so INVALID_ARGUMENT means that it was corrupted in transit.
+        """
         try:
             return method(request=request, retry=None, timeout=seconds)
         except InvalidArgument:
@@ -187,21 +191,20 @@ class KmsRpc:
 
 
 def crc32c(data: bytes) -> int:
-    """Return the CRC32C (Castagnoli; RFC 3720 §12.1) of `data`."""
+    """Return the CRC32C (Castagnoli, RFC 3720 §12.1) of `data`."""
     return int(google_crc32c.value(data))
 
 
-def _whole(data: bytes, checksum: object) -> bytes:
+def _intact(data: bytes, checksum: object) -> bytes:
     _require(checksum == crc32c(data))
     return data
 
 
-def _made_at(version: resources.CryptoKeyVersion) -> datetime:
-    # A key pair is generated some time after its version was created; a service that does not say made it long ago.
-    told = cast(
-        "tuple[datetime | None, ...]", (version.generate_time, version.create_time)
-    )  # the stubs know the wire's
-    return next((time for time in told if time is not None), _LONG_AGO)
+def _created_at(version: resources.CryptoKeyVersion) -> datetime:
+    # A key pair may be generated some time after its version is created, and is published only then.
+    times = (version.generate_time, version.create_time)
+    known_times = cast("tuple[datetime | None, ...]", times)  # the stubs have the wire type
+    return next((time for time in known_times if time is not None), _LONG_AGO)
 
 
 def _require(*conditions: bool) -> None:

@@ -1,7 +1,7 @@
-"""Keys of one machine: MAC, sealing and ES256 signing from a 0600 key file, in place of Cloud KMS.
+"""Keys of one machine: MAC, sealing and ES256 signing with keys from a private file (0600), in place of Cloud KMS.
 
-Every purpose has its own key versions, `local/<purpose>/<number>`. The newest enabled one signs and seals; every
-enabled one verifies and opens; a disabled one does nothing until somebody enables it in the file.
+Every purpose has its own key versions, named `local/<purpose>/<number>`. The newest enabled version signs and seals.
+Every enabled version verifies and unseals. A disabled version is not used until it is enabled in the file.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 COORDINATE_BYTES = 32
 SEALED_FORMAT = 1
 NONCE_BYTES = 12
-_NOT_OURS = "the sealed bytes are not of this key and associated data"
+_NOT_OURS = "the sealed bytes do not belong to this key and associated data"
 
 
 class LocalKeys:
-    """All keys of one file. `mac`, `sealer` and `signer` implement the ports; `random` gives so many random bytes."""
+    """All keys of one file. `mac`, `sealer` and `signer` implement the ports. `random(n)` returns n random bytes."""
 
     def __init__(self, file: KeyFile, random: Callable[[int], bytes]) -> None:
         self._file = file
@@ -40,28 +40,31 @@ class LocalKeys:
 
     @classmethod
     def open_or_create(cls, path: Path, random: Callable[[int], bytes]) -> LocalKeys:
-        """Open the key file at `path`, made with one key a purpose if there is none; `KeyUnavailable` if refused."""
+        """Open the key file at `path`. If it does not exist, create it with one key per purpose.
+
+        `KeyUnavailable` if the file is refused.
+        """
         file = KeyFile(path)
-        file.make(lambda: [_born(purpose, 1, random) for purpose in PURPOSES])
+        file.create(lambda: [_new_key(purpose, 1, random) for purpose in PURPOSES])
         file.read()
         return cls(file, random)
 
     def add_version(self, purpose: str) -> str:
-        """Add a key version for "mac", "seal" or "sign", which is the current one from now on; return its name."""
+        """Add a version for "mac", "seal" or "sign" and return its name. It is the current one from now on."""
         if purpose not in PURPOSES:
             raise ValueError("a purpose is one of mac, seal and sign")
-        added: list[LocalKey] = []
+        new_keys: list[LocalKey] = []
 
         def edit(keys: Sequence[LocalKey]) -> Sequence[LocalKey]:
             number = 1 + max((_number(key) for key in keys if key.purpose == purpose), default=0)
-            added.append(_born(purpose, number, self._random))
-            return [*keys, *added]
+            new_keys.append(_new_key(purpose, number, self._random))
+            return [*keys, *new_keys]
 
         self._file.change(edit)
-        return added[0].name
+        return new_keys[0].name
 
     def disable(self, name: str) -> None:
-        """Disable a key version; `KeyRefused` if there is none of that name."""
+        """Disable a key version. `KeyRefused` if there is none of that name."""
 
         def edit(keys: Sequence[LocalKey]) -> Sequence[LocalKey]:
             if all(key.name != name for key in keys):
@@ -73,21 +76,21 @@ class LocalKeys:
     def enabled(self, purpose: str) -> Sequence[LocalKey]:
         """Return the enabled key versions of a purpose, newest first."""
         keys = self._file.read()
-        known, found = self._sorted
-        if keys is not known:  # the file gives the same ones until it changes
+        cached_keys, by_purpose = self._sorted
+        if keys is not cached_keys:  # the file returns the same object until it changes
             enabled = sorted((key for key in keys if key.enabled), key=_number, reverse=True)
-            found = {name: tuple(key for key in enabled if key.purpose == name) for name in PURPOSES}
-            self._sorted = (keys, found)
-        return found.get(purpose, ())
+            by_purpose = {name: tuple(key for key in enabled if key.purpose == name) for name in PURPOSES}
+            self._sorted = (keys, by_purpose)
+        return by_purpose.get(purpose, ())
 
     def current(self, purpose: str) -> LocalKey:
-        """Return the newest enabled key version; `KeyUnavailable` if all are disabled."""
+        """Return the newest enabled key version. `KeyUnavailable` if all are disabled."""
         for key in self.enabled(purpose):
             return key
         raise KeyUnavailable("every key version of this purpose is disabled")
 
-    def named(self, purpose: str, name: str) -> LocalKey:
-        """Return an enabled key version by its name; `KeyRefused` otherwise."""
+    def find(self, purpose: str, name: str) -> LocalKey:
+        """Return the enabled key version of that name. `KeyRefused` if it is unknown or disabled."""
         for key in self.enabled(purpose):
             if key.name == name:
                 return key
@@ -95,7 +98,7 @@ class LocalKeys:
 
 
 class LocalMacKey:
-    """Implement `keyturn.ports.keys.MacKey`."""
+    """Implements `keyturn.ports.keys.MacKey` with HMAC-SHA-256."""
 
     def __init__(self, keys: LocalKeys) -> None:
         self._keys = keys
@@ -105,19 +108,19 @@ class LocalMacKey:
         return self._keys.current("mac").name
 
     def sign(self, mac_key_ref: str, data: bytes) -> bytes:
-        """Return the tag (32 bytes); `KeyRefused` if the version is unknown or disabled."""
-        return hmac.digest(self._keys.named("mac", mac_key_ref).secret, data, hashlib.sha256)
+        """Return the tag (bytes, 32). `KeyRefused` if the version is unknown or disabled."""
+        return hmac.digest(self._keys.find("mac", mac_key_ref).secret, data, hashlib.sha256)
 
     def verify(self, mac_key_ref: str, data: bytes, tag: bytes) -> bool:
-        """Return whether `tag` is right, in constant time; `KeyRefused` if the version is unknown or disabled."""
+        """Return whether `tag` is right, compared in constant time. `KeyRefused` as in `sign`."""
         return hmac.compare_digest(self.sign(mac_key_ref, data), tag)
 
 
 class LocalSealer:
-    """Implement `keyturn.ports.keys.Sealer` with AES-256-GCM.
+    """Implements `keyturn.ports.keys.Sealer` with AES-256-GCM.
 
-    Sealed bytes: format (1 byte), length of the key's name (1 byte), name, nonce (12 bytes), ciphertext and tag. All
-    before the nonce is authenticated too, in front of the associated data.
+    Sealed bytes: format (1 byte), length of the key's name (1 byte), name, nonce (12 bytes), ciphertext and tag. The
+    header, that is everything before the nonce, is authenticated too: it precedes the associated data.
     """
 
     def __init__(self, keys: LocalKeys, random: Callable[[int], bytes]) -> None:
@@ -134,12 +137,12 @@ class LocalSealer:
         return header + nonce + AESGCM(key.secret).encrypt(nonce, plaintext, header + associated_data)
 
     def unseal(self, sealed: bytes, associated_data: bytes) -> bytes:
-        """Return the plaintext; `KeyRefused` unless both are exactly what was sealed."""
+        """Return the plaintext. `KeyRefused` unless both arguments are exactly those of `seal`."""
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - nothing heavy at import time
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - the same
 
-        header, name, rest = _parts(sealed)
-        key = self._keys.named("seal", name)
+        header, name, rest = _split(sealed)
+        key = self._keys.find("seal", name)
         try:
             return AESGCM(key.secret).decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], header + associated_data)
         except (InvalidTag, ValueError) as error:
@@ -147,7 +150,7 @@ class LocalSealer:
 
 
 class LocalSigner:
-    """Implement `keyturn.ports.keys.Signer`: ES256 (RFC 7518 §3.4); a key's name is its `kid`."""
+    """Implements `keyturn.ports.keys.Signer` with ES256 (RFC 7518 §3.4). A key's name is its `kid`."""
 
     def __init__(self, keys: LocalKeys) -> None:
         self._keys = keys
@@ -157,8 +160,8 @@ class LocalSigner:
         return self._keys.current("sign").name
 
     def sign(self, kid: str, data: bytes) -> bytes:
-        """Return the signature, r and s, 64 bytes; `KeyRefused` if the key is unknown or disabled."""
-        return _signing(self._keys.named("sign", kid))(data)
+        """Return the signature, r and s (bytes, 64). `KeyRefused` if the key is unknown or disabled."""
+        return _sign_function(self._keys.find("sign", kid))(data)
 
     def public_keys(self) -> Sequence[PublicKey]:
         """Return every enabled key, newest first."""
@@ -169,20 +172,20 @@ def _number(key: LocalKey) -> int:
     return int(key.name.rpartition("/")[2])
 
 
-def _born(purpose: str, number: int, random: Callable[[int], bytes]) -> LocalKey:
+def _new_key(purpose: str, number: int, random: Callable[[int], bytes]) -> LocalKey:
     return LocalKey(f"local/{purpose}/{number}", purpose, enabled=True, secret=_secret(purpose, random))
 
 
 def _secret(purpose: str, random: Callable[[int], bytes]) -> bytes:
     if purpose != "sign":
         return random(SECRET_BYTES)
-    # FIPS 186-5 A.2.1: 64 bits more than the order has make the scalar's bias negligible.
+    # FIPS 186-5 A.2.1: 64 more bits than the order has make the scalar's bias negligible.
     scalar = 1 + int.from_bytes(random(SECRET_BYTES + 8), "big") % (P256_ORDER - 1)
     return scalar.to_bytes(SECRET_BYTES, "big")
 
 
-def _parts(sealed: bytes) -> tuple[bytes, str, bytes]:
-    """Return header, key name and the rest of sealed bytes; `KeyRefused` where there are no such parts."""
+def _split(sealed: bytes) -> tuple[bytes, str, bytes]:
+    """Split sealed bytes into header, key name and the rest. `KeyRefused` if they do not have this form."""
     end = 2 + sealed[1] if len(sealed) > 1 else 0
     name = sealed[2:end]
     if sealed[:1] != bytes([SEALED_FORMAT]) or len(sealed) < end + NONCE_BYTES or not name.isascii():
@@ -190,8 +193,9 @@ def _parts(sealed: bytes) -> tuple[bytes, str, bytes]:
     return sealed[:end], name.decode("ascii"), sealed[end:]
 
 
-@functools.lru_cache(maxsize=8)  # making it takes as long as a signature; whether it may sign, the file says each time
-def _signing(key: LocalKey) -> Callable[[bytes], bytes]:
+# Loading a private key takes as long as signing. The cache is safe: the caller checks in the file that it is enabled.
+@functools.lru_cache(maxsize=8)
+def _sign_function(key: LocalKey) -> Callable[[bytes], bytes]:
     from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: PLC0415 - nothing heavy at import time
     from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - the same
 

@@ -1,4 +1,4 @@
-"""The bus on one machine: a published message is a row in the outbox for each door that subscribes to its topic."""
+"""The message bus of one machine. Publishing writes one outbox row per function that subscribes to the topic."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ if TYPE_CHECKING:
 
 
 class LocalBus:
-    """Implement `keyturn.ports.bus.Bus` over the outbox of an embedded store; durable once `publish` returns."""
+    """Implements `keyturn.ports.bus.Bus` over the outbox of an embedded store. Durable once `publish` returns."""
 
     def __init__(self, store: SqliteStore, subscriptions: Sequence[Subscription] = SUBSCRIPTIONS) -> None:
         self._store = store
         self._subscriptions = tuple(subscriptions)
 
     def publish(self, topic: str, message: Mapping[str, str]) -> None:
-        """Publish identifiers (never a secret) to `topic`; `BusUnavailable` when not confirmed or nobody subscribes."""
+        """Publish identifiers (never a secret) to `topic`.
+
+        `BusUnavailable` if the message is not confirmed, or if the topic has no subscription.
+        """
         doors = [subscription.function for subscription in self._subscriptions if subscription.topic == topic]
         if not doors:
             raise BusUnavailable("no such topic")
         try:
             self._store.publish([(door, topic, message) for door in doors])
         except StoreError as error:
-            raise BusUnavailable("the message was not stored for certain") from error
+            raise BusUnavailable("the message may not have been stored") from error

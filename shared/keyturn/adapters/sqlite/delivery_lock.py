@@ -1,7 +1,8 @@
-"""Attendance: which processes deliver from an embedded store's outbox, known by a lock that dies with its process.
+"""The delivery lock: which processes deliver from an embedded store's outbox. It ends with the process that holds it.
 
-1. Whoever delivers holds the lock shared, and takes it before the first lease.
-2. Whoever can have it alone knows that nobody delivers: each lease in the file is of a process that died.
+1. A process takes the lock shared before its first lease and holds it while it delivers.
+2. A process that can get the lock exclusively knows that no other process delivers. Every lease that it finds in the
+   file then belongs to a process that died.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from keyturn.ports.store import StoreUnavailable
-from keyturn.private_files import open_lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,25 +21,26 @@ if TYPE_CHECKING:
 
 @contextmanager
 def hold_delivery_lock(path: Path, when_alone: Callable[[], object]) -> Iterator[None]:
-    """Attend to the lock file at `path` (made 0600) while the context lasts; first `when_alone()` if nobody else does.
+    """Hold the lock file at `path` (created with mode 0600) while the context lasts.
 
-    `StoreUnavailable` if the file can't be opened.
+    Calls `when_alone()` first if no other process holds the lock. `StoreUnavailable` if the file can't be opened.
     """
     try:
-        descriptor = open_lock_file(path)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:
         raise StoreUnavailable(f"{path.name} can't be opened") from None
     try:
-        if _taken_alone(descriptor):
+        if _lock_exclusively(descriptor):
             when_alone()
-        # Not atomic from alone to shared, and need not be: nobody who gets in between finds a lease of ours.
+        # flock(2) does not convert a lock atomically. That is harmless here: this process has no lease yet, so another
+        # one that gets the exclusive lock in between releases nothing of ours.
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
     finally:
         os.close(descriptor)
 
 
-def _taken_alone(descriptor: int) -> bool:
+def _lock_exclusively(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,7 +1,7 @@
 """Documents as JSON text: times as tagged integer microseconds, bytes as tagged base64.
 
-A tag is a map of one key: `{"$t": 1}` a time, `{"$b": "AA=="}` bytes, `{"$m": {…}}` a map that holds a tag's
-name as its own.
+A tag is an object with one key: `{"$t": 1}` is a time and `{"$b": "AA=="}` is bytes. `{"$m": {…}}` escapes a map that
+itself has a key called `$t`, `$b` or `$m`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def encode(data: Data) -> str:
 
 
 def decode(text: str) -> Data:
-    """Return the frozen document of `encode`'s text; ValueError, KeyError or TypeError when it is none."""
+    """Return the frozen document that `encode` wrote. ValueError, KeyError or TypeError for any other text."""
     return MappingProxyType({name: _value(plain) for name, plain in json.loads(text).items()})
 
 
@@ -40,30 +40,30 @@ def _plain(value: Value) -> object:
             return {"$b": b64encode(value).decode()}
         case Mapping():
             plain = {name: _plain(inner) for name, inner in value.items()}
-            return {"$m": plain} if _looks_tagged(plain) else plain
+            return {"$m": plain} if _has_tag(plain) else plain
         case list() | tuple():
             return [_plain(element) for element in value]
     return value
 
 
-def _value(plain: Any) -> Value:  # noqa: ANN401 - what json.loads gives
+def _value(plain: Any) -> Value:  # noqa: ANN401 - the result of json.loads
     if isinstance(plain, list):
         return tuple(_value(element) for element in plain)
     if not isinstance(plain, dict):
         return plain  # type: ignore[no-any-return] # a JSON scalar
-    return _untagged(plain) if _looks_tagged(plain) else _mapping(plain)
+    return _decode_tag(plain) if _has_tag(plain) else _mapping(plain)
 
 
 def _mapping(plain: Mapping[str, Any]) -> Mapping[str, Value]:
     return MappingProxyType({name: _value(inner) for name, inner in plain.items()})
 
 
-def _untagged(plain: Mapping[str, Any]) -> Value:
+def _decode_tag(plain: Mapping[str, Any]) -> Value:
     ((tag, inner),) = plain.items()
     if tag == "$t":
         return from_micros(inner)
     return b64decode(inner, validate=True) if tag == "$b" else _mapping(inner)
 
 
-def _looks_tagged(plain: Mapping[str, object]) -> bool:
+def _has_tag(plain: Mapping[str, object]) -> bool:
     return any(tag in plain for tag in _TAGS)

@@ -1,9 +1,9 @@
-"""One SQLite file of an embedded store: its connections, its transactions, and what is wiped from it.
+"""One SQLite file of an embedded store: its connections and transactions, and how old content is erased from it.
 
-1. Every write is one immediate transaction, synced before it counts; no read transaction outlives a call.
-2. What is overwritten or deleted is zeroed in the file (`secure_delete`), never spilled or kept in a temporary file,
-   and gone from the log after a truncating checkpoint.
-3. What SQLite raises leaves as `StoreUnavailable`, or as `LostRace` where nobody knows whether a commit happened.
+1. Every write is one immediate transaction, synced before it counts as done. No read transaction outlives a call.
+2. Overwritten and deleted content is zeroed in the file (`secure_delete`). It is never spilled to disk or written to a
+   temporary file, and a truncating checkpoint removes it from the write-ahead log.
+3. SQLite's errors leave as `StoreUnavailable`, or as `LostRace` if the outcome of a commit is unknown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from keyturn.adapters.sqlite.schema import BUSY_SECONDS, connect, inspect, make, refusal
+from keyturn.adapters.sqlite.schema import BUSY_SECONDS, check_file, connect, create_file, unusable
 from keyturn.ports.store import LostRace
 
 if TYPE_CHECKING:
@@ -25,44 +25,44 @@ if TYPE_CHECKING:
 CHECKPOINT_BUSY_MILLISECONDS = 50
 
 
-class Wake(Event):
-    """Set when a row was put in the outbox by this process; whoever delivers clears it."""
+class WakeSignal(Event):
+    """Set when this process adds a row to the outbox. The delivery loop clears it."""
 
 
-_WAKES: WeakValueDictionary[str, Wake] = WeakValueDictionary()
-_WAKES_LOCK = Lock()
+_SIGNALS: WeakValueDictionary[str, WakeSignal] = WeakValueDictionary()
+_SIGNALS_LOCK = Lock()
 
 
-def wake_of(path: Path) -> Wake:
-    """Return the one signal that all stores of this process share for the file at `path`."""
-    with _WAKES_LOCK:
-        return _WAKES.setdefault(os.path.realpath(path), Wake())
+def wake_signal(path: Path) -> WakeSignal:
+    """Return the signal for the file at `path`, shared by all stores of this process."""
+    with _SIGNALS_LOCK:
+        return _SIGNALS.setdefault(os.path.realpath(path), WakeSignal())
 
 
 class SqliteFile:
-    """One file, opened or made; any number of threads and processes may use it at once.
+    """One file, opened or created. Any number of threads and processes may use it at once.
 
-    `indexes` maps names to the statements that make them. `StoreUnavailable` for a file that is refused.
+    `indexes` maps index names to their CREATE statements. `StoreUnavailable` if the file is refused.
     """
 
     def __init__(self, path: Path, indexes: Mapping[str, str]) -> None:
         self.path = path
-        self.wake = wake_of(path)
-        self.unwiped = True
+        self.wake = wake_signal(path)
+        self.needs_checkpoint = True
         self._lock = Lock()
         self._idle: list[sqlite3.Connection] = []
         self._process = os.getpid()
         with _available(path):
             if not os.path.lexists(path):
-                make(path)
-            inspect(path)
-        self._build(indexes)
+                create_file(path)
+            check_file(path)
+        self._create_indexes(indexes)
         self.checkpoint()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection for one read transaction: all that it reads is of one instant."""
-        with _available(self.path), self._lent() as connection:
+        """Provide a connection in one read transaction, so that all reads see the same state."""
+        with _available(self.path), self._connection() as connection:
             connection.execute("BEGIN")
             try:
                 yield connection
@@ -71,51 +71,51 @@ class SqliteFile:
 
     @contextmanager
     def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """Lend a connection for one immediate transaction; an exception undoes it.
+        """Provide a connection in one immediate transaction. An exception rolls it back.
 
-        What isn't `durable` survives the death of the process, but may be undone by the machine's. `LostRace` when the
-        commit itself fails: whether it happened is then unknown.
+        A transaction that is not `durable` survives a crash of the process, but a crash of the machine may undo it.
+        `LostRace` if the commit itself fails, because its outcome is then unknown.
         """
-        with _available(self.path), self._lent() as connection:
+        with _available(self.path), self._connection() as connection:
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
                 _commit(connection)
             except BaseException:
-                _undo(connection)
+                _roll_back(connection)
                 raise
 
     def data_version(self, connection: sqlite3.Connection) -> int:
-        """Return a number that changes when another connection, of any process, wrote to the file."""
+        """Return a number that changes when another connection, of any process, has written to the file."""
         with _available(self.path):
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
     def connect(self) -> sqlite3.Connection:
-        """Open a connection of one's own; the caller closes it."""
+        """Open a connection that the caller closes."""
         with _available(self.path):
             return connect(self.path)
 
     def checkpoint(self) -> bool:
-        """Move the log into the file and truncate it; False while a reader or writer is in the way: repeat it."""
-        # Cleared first and set again unless it is done: a commit in between must not be taken for wiped.
-        self.unwiped, done = False, False
+        """Move the log into the file and truncate it. False if a reader or writer blocks it: call again later."""
+        # Clear the flag first and set it again on failure. A commit in between sets it too, and must not be missed.
+        self.needs_checkpoint, complete = False, False
         try:
-            with _available(self.path), self._lent() as connection:
-                done = _truncate_log(connection)
+            with _available(self.path), self._connection() as connection:
+                complete = _truncate_log(connection)
         finally:
-            self.unwiped = self.unwiped or not done
-        return done
+            self.needs_checkpoint = self.needs_checkpoint or not complete
+        return complete
 
     def close(self) -> None:
-        """Close the connections that nobody uses just now."""
+        """Close all idle connections."""
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
 
     @contextmanager
-    def _lent(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Iterator[sqlite3.Connection]:
         connection = self._take()
         try:
             yield connection
@@ -131,7 +131,8 @@ class SqliteFile:
     def _take(self) -> sqlite3.Connection:
         with self._lock:
             if self._process != os.getpid():
-                # A connection must not cross a fork, not even to be closed: that would drop the parent's locks.
+                # A connection must not cross a fork ("How To Corrupt An SQLite Database File" §2.6). Even closing it
+                # would drop the parent's locks.
                 _ABANDONED.extend(self._idle)
                 self._idle, self._process = [], os.getpid()
             if self._idle:
@@ -142,7 +143,7 @@ class SqliteFile:
         with self._lock:
             self._idle.append(connection)
 
-    def _build(self, indexes: Mapping[str, str]) -> None:
+    def _create_indexes(self, indexes: Mapping[str, str]) -> None:
         with self.reading() as connection:
             present = {row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'index'")}
         missing = {name: statement for name, statement in indexes.items() if statement not in present}
@@ -161,11 +162,11 @@ def _available(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise refusal(path, "does not answer or is no store's file") from error
+        raise unusable(path, "is locked, or is not a keyturn store") from error
     except sqlite3.DatabaseError as error:
-        raise refusal(path, "is damaged or no store's file") from error
+        raise unusable(path, "is damaged, or is not a keyturn store") from error
     except OSError as error:
-        raise refusal(path, "can't be opened") from error
+        raise unusable(path, "can't be opened") from error
 
 
 def _commit(connection: sqlite3.Connection) -> None:
@@ -184,7 +185,7 @@ def _truncate_log(connection: sqlite3.Connection) -> bool:
     return not blocked
 
 
-def _undo(connection: sqlite3.Connection) -> None:
+def _roll_back(connection: sqlite3.Connection) -> None:
     with suppress(sqlite3.Error):
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -1,11 +1,11 @@
-"""The outbox of an embedded store: what woke which door and isn't delivered yet, and what never could be.
+"""The outbox of an embedded store: events that are not delivered yet, and dead letters.
 
-1. A row has one event id for its whole life: every redelivery carries it.
-2. A claim is a lease. Who dies with one loses it when it runs out, or when the next one attends and finds nobody else
-   alive (attendance.py), and the row is delivered again: at least once.
-3. What fails waits longer each time (exponential, capped, jittered); after the last attempt it is a dead letter, which
-   stays until somebody replays it.
-4. A claim's attempt number fences it: a failure that is reported after the lease ran out changes nothing.
+1. A row keeps one event id for its whole life. Every redelivery carries it.
+2. A claim is a lease. If a process dies with a lease, the row is delivered again (at least once): when the lease
+   expires, or earlier, when another process starts to deliver and finds itself alone (delivery_lock.py).
+3. After a failure the row waits, longer each time (exponential, capped, jittered). After the last attempt it is a dead
+   letter, which stays until it is replayed.
+4. The attempt number fences a claim: a failure reported after the lease expired changes nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _RANDOM = SystemRandom()
 _COLUMNS = "event_id, door, kind, subject, attributes, published_at, attempts, reason"
-_DUE = f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ? ORDER BY due_at LIMIT ?"  # noqa: S608 - a constant of ours
-_DEAD = f"SELECT {_COLUMNS} FROM outbox WHERE due_at IS NULL ORDER BY seq LIMIT ?"  # noqa: S608 - a constant of ours
+_DUE = f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ? ORDER BY due_at LIMIT ?"  # noqa: S608 - a constant
+_DEAD = f"SELECT {_COLUMNS} FROM outbox WHERE due_at IS NULL ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
 _BURY = "UPDATE outbox SET due_at = NULL, leased = 0, reason = ? WHERE event_id = ? AND attempts = ?"
 _LEASE = "UPDATE outbox SET due_at = ?, leased = 1, attempts = attempts + 1 WHERE event_id = ?"
 _DELAY = "UPDATE outbox SET due_at = ?, leased = 0, reason = ? WHERE event_id = ? AND attempts = ? AND leased = 1"
@@ -44,7 +44,7 @@ _DEPTH = """SELECT count(*) FILTER (WHERE due_at IS NOT NULL AND NOT leased), co
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
-    """How long a delivery may take and how often it is tried; jitter takes up to half of a delay away."""
+    """How long a delivery may take and how often it is attempted. Jitter shortens a delay by up to a half."""
 
     lease_seconds: float = 60.0
     first_delay_seconds: float = 0.2
@@ -52,14 +52,17 @@ class DeliveryPolicy:
     attempts: int = 12
 
     def delay(self, attempts: int, jitter: float) -> timedelta:
-        """Return the wait after so many attempts; `jitter` is drawn evenly from 0 to 1."""
+        """Return the wait after that many attempts. `jitter` is a uniform random number from 0 to 1."""
         seconds = min(self.first_delay_seconds * 2 ** (attempts - 1), self.longest_delay_seconds)
         return timedelta(seconds=seconds * (1 - jitter / 2))
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxEvent:
-    """One row: `kind` is "document" (then `subject` is its path) or "topic" (then its name); identifiers only."""
+    """One row. It holds identifiers only, never a secret.
+
+    `kind` is "document" (then `subject` is the document's path) or "topic" (then it is the topic's name).
+    """
 
     event_id: str
     door: str
@@ -73,7 +76,7 @@ class OutboxEvent:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Rows by state, and when the oldest row that still waits or is being delivered was written."""
+    """Number of rows by state, and when the oldest undelivered row was written. Dead letters don't count for that."""
 
     waiting: int
     leased: int
@@ -82,7 +85,7 @@ class Depth:
 
 
 class Outbox:
-    """The delivering side of the outbox in `file`; several processes may deliver from one file."""
+    """The consumer's side of the outbox in `file`. Several processes may deliver from one file."""
 
     def __init__(
         self,
@@ -99,10 +102,10 @@ class Outbox:
 
     @contextmanager
     def hold_delivery_lock(self) -> Iterator[None]:
-        """Say that this process delivers while the context lasts; if no other does, leases of the dead end at once.
+        """Hold the delivery lock while the context lasts. If no other process delivers, release all leases first.
 
-        Their attempts don't count: a process that was killed says nothing about the rows that it held.
-        `StoreUnavailable` if that can't be said.
+        The released attempts don't count: a killed process is no evidence against the rows that it had leased.
+        `StoreUnavailable` if the lock file can't be opened.
         """
         with hold_delivery_lock(self.file.path.with_name(f"{self.file.path.name}.delivery"), self._release_orphans):
             yield
@@ -112,8 +115,12 @@ class Outbox:
             connection.execute(_ORPHANED, (micros(self.clock()),))
 
     def claim(self, limit: int) -> Sequence[OutboxEvent]:
-        """Lease up to `limit` due rows, longest due first; rows that nobody survived become dead letters instead."""
+        """Lease up to `limit` due rows, the longest due first.
+
+        A row whose last attempt ended with an expired lease becomes a dead letter instead.
+        """
         now = micros(self.clock())
+        # Read first: most calls find nothing, and a write transaction would block other writers.
         with self.file.reading() as connection:
             if connection.execute(_DUE, (now, 1)).fetchone() is None:
                 return ()
@@ -122,47 +129,47 @@ class Outbox:
             return tuple(leased for event in events if (leased := self._lease(connection, event)) is not None)
 
     def mark_delivered(self, event: OutboxEvent) -> None:
-        """Forget a delivered row, whoever holds its lease by now."""
+        """Delete a delivered row, even if another process has leased it by now."""
         with self.file.writing(durable=False) as connection:
             connection.execute("DELETE FROM outbox WHERE event_id = ?", (event.event_id,))
 
     def mark_failed(self, event: OutboxEvent, reason: str) -> None:
-        """Put a claimed row back for later, or among the dead letters after its last attempt."""
+        """Schedule a claimed row for its next attempt, or make it a dead letter after the last one."""
         due = self.clock() + self.policy.delay(event.attempts, self._jitter())
-        last = event.attempts >= self.policy.attempts
+        was_last = event.attempts >= self.policy.attempts
         with self.file.writing(durable=False) as connection:
-            if last:
+            if was_last:
                 connection.execute(_BURY, (reason, event.event_id, event.attempts))
             else:
                 connection.execute(_DELAY, (micros(due), reason, event.event_id, event.attempts))
 
     def next_due(self) -> datetime | None:
-        """Return when the next row is due or its lease runs out; None when nothing waits."""
+        """Return when the next row is due or its lease expires. None if the outbox is empty."""
         with self.file.reading() as connection:
             (due,) = connection.execute("SELECT min(due_at) FROM outbox WHERE due_at IS NOT NULL").fetchone()
         return None if due is None else from_micros(due)
 
     def dead_letters(self, limit: int = 100) -> Sequence[OutboxEvent]:
-        """Return what was given up, oldest first."""
+        """Return up to `limit` dead letters, oldest first."""
         with self.file.reading() as connection:
             return tuple(_event(row) for row in connection.execute(_DEAD, (limit,)).fetchall())
 
     def replay(self, event_id: str | None = None) -> int:
-        """Make one dead letter, or all, due again with all attempts; return how many there were."""
+        """Make one dead letter (or all, if None) due again, with a full set of attempts. Return their number."""
         with self.file.writing() as connection:
-            revived = connection.execute(_REVIVE, (micros(self.clock()), event_id)).rowcount
+            count = connection.execute(_REVIVE, (micros(self.clock()), event_id)).rowcount
         self.file.wake.set()
-        return revived
+        return count
 
     def depth(self) -> Depth:
-        """Return how many rows wait, are being delivered (or were, by somebody who died), and are dead."""
+        """Return the number of rows that wait, that are leased (perhaps by a dead process), and that are dead."""
         with self.file.reading() as connection:
             waiting, leased, dead, oldest = connection.execute(_DEPTH).fetchone()
         return Depth(waiting, leased, dead, None if oldest is None else from_micros(oldest))
 
     def _lease(self, connection: sqlite3.Connection, event: OutboxEvent) -> OutboxEvent | None:
         if event.attempts >= self.policy.attempts:
-            connection.execute(_BURY, ("lease ran out", event.event_id, event.attempts))
+            connection.execute(_BURY, ("lease expired", event.event_id, event.attempts))
             return None
         until = self.clock() + timedelta(seconds=self.policy.lease_seconds)
         connection.execute(_LEASE, (micros(until), event.event_id))

@@ -1,11 +1,11 @@
-"""Queries of the embedded store in SQL: the indexes that are declared, and pages that read nothing else."""
+"""Queries of the embedded store in SQL. Each page reads one declared index and nothing else."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.document_values import KEY_OFFSET, cursor, declared, index_key, key_bounds, shape
+from keyturn.adapters.document_values import KEY_OFFSET, cursor, find_index, index_key, key_bounds, shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def page_statement(query: Query, indexes: Sequence[Index]) -> tuple[str, list[int | str | None]]:
-    """Return the SQL of one page and its values; it reads the query's declared index and nothing else."""
-    index = declared(query, indexes)
+    """Return the SQL of one page and its parameters. StoreError if no declared index covers the query."""
+    index = find_index(query, indexes)
     low, high = key_bounds(query)
     key, equal = _key(index.order_by), dict(query.equal)
     terms = [f"shape = '{shape(index.collection)}'", f"{key} IS NOT NULL", "collection = ?"]
@@ -28,13 +28,13 @@ def page_statement(query: Query, indexes: Sequence[Index]) -> tuple[str, list[in
         terms.append(f"({key}, path) > (?, ?)")
         values += cursor(query, query.after)
     where = " AND ".join(terms)
-    # Only names of declared indexes stand in the text; every value is bound.
-    text = f"SELECT path, version, data FROM documents WHERE {where} ORDER BY {key}, path LIMIT ?"  # noqa: S608 - as said
+    # The text holds only names from declared indexes. Every value is a bound parameter.
+    text = f"SELECT path, version, data FROM documents WHERE {where} ORDER BY {key}, path LIMIT ?"  # noqa: S608 - see above
     return text, [*values, query.limit]
 
 
 def create_index(index: Index) -> tuple[str, str]:
-    """Return name and SQL of a declared index; it holds only documents whose ordered field has a value."""
+    """Return name and SQL of a declared index. It is partial: documents without the ordered field are not in it."""
     name = "by_" + "_".join([*re.findall(r"\w+", shape(index.collection)), *index.equal, index.order_by])
     key = _key(index.order_by)
     keys = ", ".join(["collection", *(_key(field) for field in index.equal), key, "path"])
@@ -43,9 +43,9 @@ def create_index(index: Index) -> tuple[str, str]:
 
 
 def _key(field: str) -> str:
-    """Return the SQL twin of `index_key` for one field."""
+    """Return the SQL expression that computes `index_key` for one field."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", field):
-        raise ValueError("an indexed field is a plain lower-case name")
+        raise ValueError("an indexed field has a plain lower-case name")
     at, micros = f"'$.{field}'", f"json_extract(data, '$.{field}.\"$t\"')"
     return (
         f"CASE json_type(data, {at}) WHEN 'integer' THEN json_extract(data, {at})"

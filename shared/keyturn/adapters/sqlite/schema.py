@@ -1,8 +1,8 @@
-"""The birth of an embedded store's file, and what is looked at before one is used.
+"""Schema of an embedded store's file: how a file is created, and the checks before an existing one is used.
 
-1. A file is complete before it has its name, and nobody but its owner may read it from birth on (0600; SQLite gives
-   the log and the shared memory beside it the same mode).
-2. A file that isn't ours, is damaged or of a newer version is refused and not changed.
+1. A new file gets its name only when it is complete. From the start only its owner may read it (mode 0600, which SQLite
+   also gives to the log and the shared memory beside it).
+2. A file that is damaged, written by a newer version or by another program is refused and left unchanged.
 """
 
 from __future__ import annotations
@@ -22,33 +22,39 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x6B79746E
-"""Bytes 68 to 71 of the file: "kytn"."""
+"""Bytes 68 to 71 of the file (SQLite file format §1.3.14): "kytn"."""
 BUSY_SECONDS = 10.0
-_SCHEMA = f"""\
-PRAGMA journal_mode = WAL;
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-BEGIN IMMEDIATE;
-CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, time INTEGER NOT NULL);
-INSERT INTO counter VALUES (1, 0, 0);
-CREATE TABLE documents (path TEXT PRIMARY KEY, collection TEXT NOT NULL, shape TEXT NOT NULL, version INTEGER NOT NULL,
-    data TEXT NOT NULL);
-CREATE TABLE outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, door TEXT NOT NULL,
-    kind TEXT NOT NULL, subject TEXT NOT NULL, attributes TEXT NOT NULL, published_at INTEGER NOT NULL,
-    due_at INTEGER, leased INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, reason TEXT);
-CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX outbox_dead ON outbox (seq) WHERE due_at IS NULL;
-COMMIT;
-"""  # noqa: S608 - two numbers of ours
+_SCHEMA = (
+    "PRAGMA journal_mode = WAL",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+    "BEGIN IMMEDIATE",
+    # One row: the highest version so far, and the latest commit time in microseconds since 1970.
+    "CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, time INTEGER NOT NULL)",
+    "INSERT INTO counter VALUES (1, 0, 0)",
+    # `shape` is the collection's path with every id replaced by `*`: the partial indexes select by it.
+    """CREATE TABLE documents (path TEXT PRIMARY KEY, collection TEXT NOT NULL, shape TEXT NOT NULL,
+        version INTEGER NOT NULL, data TEXT NOT NULL)""",
+    # A row without `due_at` is a dead letter. `door` is the function to call.
+    """CREATE TABLE outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, door TEXT NOT NULL,
+        kind TEXT NOT NULL, subject TEXT NOT NULL, attributes TEXT NOT NULL, published_at INTEGER NOT NULL,
+        due_at INTEGER, leased INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, reason TEXT)""",
+    "CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX outbox_dead ON outbox (seq) WHERE due_at IS NULL",
+    "COMMIT",
+)
 
 
-def refusal(path: Path, why: str) -> StoreUnavailable:
-    """Return the error that names a file, without its folder, and says what is the matter with it."""
+def unusable(path: Path, why: str) -> StoreUnavailable:
+    """Return an error that says why a file cannot be used. It names the file without its folder."""
     return StoreUnavailable(f"{path.name} {why}")
 
 
 def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
-    """Open a connection that leaves no copies: zeroes what it frees, spills nothing, keeps no temporary file."""
+    """Open a connection that leaves no copies of old content on disk.
+
+    It zeroes freed pages, does not spill its cache, and keeps temporary tables in memory.
+    """
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
@@ -65,8 +71,11 @@ def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
     return connection
 
 
-def make(path: Path) -> None:
-    """Build the file under another name and give it its own when complete; whoever is second uses the first's."""
+def create_file(path: Path) -> None:
+    """Create the file under a temporary name and link it to `path` when complete.
+
+    If two processes do so at once, both use the file that was linked first.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -82,32 +91,33 @@ def _build_draft(draft: Path) -> None:
     create_private(draft, b"")  # before SQLite opens it: SQLite gives its files the rights that the umask leaves
     connection = connect(draft)
     try:
-        connection.executescript(_SCHEMA)
+        for statement in _SCHEMA:
+            connection.execute(statement)
     finally:
         connection.close()
 
 
-def inspect(path: Path) -> None:
-    """Raise `StoreUnavailable` for a file that isn't ours, changing nothing.
+def check_file(path: Path) -> None:
+    """Raise `StoreUnavailable` if the file is not an intact keyturn store. Changes nothing.
 
-    Only SQLite opens it: to close another descriptor of the file would drop the locks that this process has on it.
+    Only SQLite may open the file: POSIX drops all of a process's locks on a file when it closes any descriptor of it.
     """
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise refusal(path, "is no regular file")
+        raise unusable(path, "is not a regular file")
     if is_open_to_others(status):
-        raise refusal(path, "may be read by others: its mode must be 0600")
+        raise unusable(path, "may be read by other users, its mode must be 0600")
     connection = connect(path, "ro")
     try:
-        _inspect_content(path, connection)
+        _check_content(path, connection)
     finally:
         connection.close()
 
 
-def _inspect_content(path: Path, connection: sqlite3.Connection) -> None:
+def _check_content(path: Path, connection: sqlite3.Connection) -> None:
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise refusal(path, "is no store's file")
+        raise unusable(path, "is not a keyturn store")
     if connection.execute("PRAGMA user_version").fetchone()[0] > SCHEMA_VERSION:
-        raise refusal(path, "is of a newer version than this program")
+        raise unusable(path, "was written by a newer version of this program")
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise refusal(path, "is damaged")
+        raise unusable(path, "is damaged")
