@@ -65,7 +65,7 @@ def main(folder: Path, counts_file: Path) -> None:
 
 def _deliver(suite: Suite, outbox: Outbox, event: OutboxEvent) -> None:
     try:
-        if event.door == "on_secret_version":
+        if event.function == "on_secret_version":
             _, client_id, _, version_id = event.subject.split("/")
             suite.distribution.publish(client_id, version_id)
         else:

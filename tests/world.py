@@ -248,7 +248,7 @@ class World:
 
     def deliver(self, item: Delivery) -> TestResponse:
         headers, body = request_of(item)
-        return self.call("POST", f"/{item.door}/", body, {**headers, "Authorization": f"Bearer {TOKEN}"})
+        return self.call("POST", f"/{item.function}/", body, {**headers, "Authorization": f"Bearer {TOKEN}"})
 
     def pump(self) -> list[int]:
         """Deliver what is queued, and what that wakes, each once."""

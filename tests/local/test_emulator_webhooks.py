@@ -60,7 +60,7 @@ def test_written_document_becomes_eventarcs_call(gateway: Gateway) -> None:
     answer = gateway.client.post(TRIGGER, data=b64encode(body), headers=HEADERS)
     assert answer.status_code == 204
     (call,) = gateway.taken
-    assert (call.door, call.body, call.attempts) == ("on_secret_version", body, 0)
+    assert (call.function, call.body, call.attempts) == ("on_secret_version", body, 0)
     assert call.headers["ce-source"] == "//firestore.googleapis.com/projects/p/databases/control"
     assert call.headers["content-type"] == "application/protobuf"
     assert "x-other" not in call.headers

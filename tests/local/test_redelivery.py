@@ -81,4 +81,4 @@ def test_one_that_fails_holds_up_no_other() -> None:
 
 
 def test_a_call_says_nothing_of_what_it_carries() -> None:
-    assert repr(CALL) == "Call(door='on_secret_version', attempts=0)"
+    assert repr(CALL) == "Call(function='on_secret_version', attempts=0)"

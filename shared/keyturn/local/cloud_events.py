@@ -47,4 +47,4 @@ def _topic(event: OutboxEvent) -> tuple[Mapping[str, str], Mapping[str, object]]
         "messageId": event.event_id,
         "publishTime": event.published_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
     }
-    return attributes, {"message": message, "subscription": f"projects/local/subscriptions/{event.door}"}
+    return attributes, {"message": message, "subscription": f"projects/local/subscriptions/{event.function}"}

@@ -50,7 +50,7 @@ def show(events: Sequence[OutboxEvent], *, json: bool) -> None:
 def _fields(event: OutboxEvent) -> dict[str, object]:
     return {
         "event_id": event.event_id,
-        "door": event.door,
+        "door": event.function,
         "subject": event.subject,
         "published_at": to_milliseconds(event.published_at),
         "attempts": event.attempts,

@@ -122,7 +122,7 @@ class Delivery:
 
     def _deliver(self, event: OutboxEvent) -> None:
         try:
-            problem = self._doors.call(event.door, *request_of(event))
+            problem = self._doors.call(event.function, *request_of(event))
             if problem is None:
                 self._outbox.mark_delivered(event)
             else:

@@ -35,7 +35,7 @@ _LOOK_SECONDS = 0.2
 class Call:
     """One call of a door, and how often it was tried."""
 
-    door: str
+    function: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     attempts: int = 0
@@ -78,11 +78,11 @@ class Redelivery:
             return heapq.heappop(self._waiting)[2]
 
     def _deliver(self, doors: FunctionClient, call: Call) -> None:
-        problem = doors.call(call.door, call.headers, call.body)
+        problem = doors.call(call.function, call.headers, call.body)
         if problem is None:
             return
         tried = replace(call, attempts=call.attempts + 1)
         if tried.attempts < self._policy.attempts:
             self._put(tried, self._policy.delay(tried.attempts, _RANDOM.random()).total_seconds())
         else:
-            _LOG.error("an event for %s was given up after %d attempts: %s", call.door, tried.attempts, problem)
+            _LOG.error("an event for %s was given up after %d attempts: %s", call.function, tried.attempts, problem)

@@ -60,7 +60,7 @@ def give_up(outbox: Outbox, clock: SetClock) -> None:
 def test_written_document_that_a_trigger_means_wakes_its_door(store: SqliteStore, outbox: Outbox) -> None:
     store.commit([Create(SECRET, {}), Create("oauth2_clients/a", {}), Create("oauth2_clients/a/audit/1", {})])
     event = claim_one(outbox)
-    assert (event.door, event.kind, event.subject) == ("on_secret_version", "document", SECRET)
+    assert (event.function, event.kind, event.subject) == ("on_secret_version", "document", SECRET)
     assert (event.attempts, event.published_at, dict(event.attributes)) == (1, START, {})
 
 
@@ -84,14 +84,14 @@ def test_every_trigger_that_means_a_document_wakes_its_own_door(tmp_path: Path) 
     triggers = (Trigger("a/{x}", "one"), Trigger("a/{x}", "two"), Trigger("a/fixed", "three"), Trigger("b/{x}", "no"))
     store = SqliteStore(tmp_path / "two.db", triggers=triggers)
     store.commit([Create("a/fixed", {})])
-    assert sorted(event.door for event in Outbox(store.file).claim(10)) == ["one", "three", "two"]
+    assert sorted(event.function for event in Outbox(store.file).claim(10)) == ["one", "three", "two"]
 
 
 def test_published_message_wakes_every_subscribed_door(store: SqliteStore, outbox: Outbox) -> None:
     bus = LocalBus(store, (Subscription("news", "one"), Subscription("news", "two"), Subscription("other", "three")))
     bus.publish("news", {"client_id": "a", "version_id": "1"})
     events = outbox.claim(10)
-    assert [event.door for event in events] == ["one", "two"]
+    assert [event.function for event in events] == ["one", "two"]
     assert {(event.kind, event.subject, event.attributes["version_id"]) for event in events} == {("topic", "news", "1")}
 
 

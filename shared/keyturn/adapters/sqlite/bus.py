@@ -27,10 +27,10 @@ class LocalBus:
 
         `BusUnavailable` if the message is not confirmed, or if the topic has no subscription.
         """
-        doors = [subscription.function for subscription in self._subscriptions if subscription.topic == topic]
-        if not doors:
+        functions = [subscription.function for subscription in self._subscriptions if subscription.topic == topic]
+        if not functions:
             raise BusUnavailable("no such topic")
         try:
-            self._store.publish([(door, topic, message) for door in doors])
+            self._store.publish([(function, topic, message) for function in functions])
         except StoreError as error:
             raise BusUnavailable("the message may not have been stored") from error

@@ -65,7 +65,7 @@ class OutboxEvent:
     """
 
     event_id: str
-    door: str
+    function: str
     kind: str
     subject: str
     attributes: Mapping[str, str] = field(repr=False)
@@ -177,7 +177,7 @@ class Outbox:
 
 
 def _event(row: tuple[str, str, str, str, str, int, int, str | None]) -> OutboxEvent:
-    event_id, door, kind, subject, attributes, published_at, attempts, reason = row
+    event_id, function, kind, subject, attributes, published_at, attempts, reason = row
     return OutboxEvent(
-        event_id, door, kind, subject, json.loads(attributes), from_micros(published_at), attempts, reason
+        event_id, function, kind, subject, json.loads(attributes), from_micros(published_at), attempts, reason
     )

@@ -125,9 +125,9 @@ class SqliteStore:
         """Add messages (function, topic, attributes) to the outbox. The embedded bus uses this."""
         with self.file.writing() as connection:
             now, _ = self._advance(connection, 0)
-            for door, topic, attributes in messages:
+            for function, topic, attributes in messages:
                 text = json.dumps(dict(attributes))
-                connection.execute(_OUTBOX, _row(door, "topic", topic, text, now))
+                connection.execute(_OUTBOX, _row(function, "topic", topic, text, now))
         self.file.wake.set()
 
     def checkpoint(self) -> bool:
@@ -167,8 +167,8 @@ class SqliteStore:
     def _add_events(self, connection: sqlite3.Connection, writes: Sequence[Write], now: datetime) -> int:
         written = [write.path for write in writes if not isinstance(write, Check)]
         pairs = [(t.function, path) for path in written for t in self._triggers if matches(t.pattern, path)]
-        for door, path in pairs:
-            connection.execute(_OUTBOX, _row(door, "document", path, "{}", now))
+        for function, path in pairs:
+            connection.execute(_OUTBOX, _row(function, "document", path, "{}", now))
         return len(pairs)
 
     def _truncate_log(self, writes: Sequence[Write]) -> None:
@@ -215,5 +215,5 @@ def _apply(connection: sqlite3.Connection, write: Write, version: int, texts: Ma
     return int(path in texts)
 
 
-def _row(door: str, kind: str, subject: str, attributes: str, now: datetime) -> tuple[str | int, ...]:
-    return (uuid4().hex, door, kind, subject, attributes, micros(now), micros(now))
+def _row(function: str, kind: str, subject: str, attributes: str, now: datetime) -> tuple[str | int, ...]:
+    return (uuid4().hex, function, kind, subject, attributes, micros(now), micros(now))
