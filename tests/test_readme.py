@@ -1,4 +1,4 @@
-"""What the README shows is run: its session, its requests, its verbs, its links."""
+"""The README: its session and requests are run, and its drawings, commands, verbs and links are held to the project."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from main import DOORS
 from tests.local.real_machine import Machine
 from tests.local.terminal import Reader
 
@@ -27,6 +28,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
+FIRST_SCREEN = 30
+"""Lines of a small terminal."""
+CLOUD, ONE_MACHINE = blocks("text")[:2]
 SESSION = [line.removeprefix("$ keyturn ") for line in blocks("console")[0].splitlines()]
 
 
@@ -69,25 +73,36 @@ def run(arguments: list[str], machine: Machine, folder: Path, reader: Reader, st
 
 
 def play(lines: list[str], machine: Machine, folder: Path, reader: Reader) -> dict[str, str]:
-    """Run lines of the session; what stands in capitals is what an earlier line printed."""
-    known: dict[str, str] = {}
+    """Run lines of the session; a word in capitals stands for what an earlier line printed."""
+    values: dict[str, str] = {}
     for line in lines:
         command, _, source = line.partition(" < ")
-        arguments = [known.get(word, word) for word in shlex.split(command)]
-        reports = arguments[0] in {"rotate", "device"} and arguments[1] != "init"
+        arguments = [values.get(word, word) for word in shlex.split(command)]
+        is_report = arguments[0] in {"rotate", "device"} and arguments[1] != "init"
         stdin = (folder / source).read_text() if source else ""
-        said = run([*arguments, *(["--json"] if reports else [])], machine, folder, reader, stdin)
-        told = json.loads(said) if reports else {}
-        known |= {name: told[key] for name, key in (("CODE", "code"), ("ROTATION", "rotation_id")) if key in told}
-    return known
+        output = run([*arguments, *(["--json"] if is_report else [])], machine, folder, reader, stdin)
+        report = json.loads(output) if is_report else {}
+        values |= {name: report[key] for name, key in (("CODE", "code"), ("ROTATION", "rotation_id")) if key in report}
+    return values
 
 
-def test_the_session_runs_as_it_stands(machine: Machine, tmp_path: Path, reader: Reader) -> None:
-    known = play(SESSION, machine, tmp_path, reader)
-    assert "acknowledged" in run(["rotation", "show", known["ROTATION"]], machine, tmp_path, reader)
+def test_the_first_screen_has_the_two_commands() -> None:
+    top = README.splitlines()[:FIRST_SCREEN]
+    assert [line.split()[1] for line in top if line.startswith("make ")] == ["demo", "test"]
 
 
-def test_what_an_integrator_sends_is_answered(machine: Machine, tmp_path: Path, reader: Reader) -> None:
+def test_the_cloud_is_drawn_first_and_with_every_function() -> None:
+    assert set(re.findall(r"\w+", CLOUD)) >= set(DOORS)
+    assert "keyturn up" in ONE_MACHINE
+    assert README.index("## On Google Cloud") < README.index("## On one machine")
+
+
+def test_the_session_runs_as_written(machine: Machine, tmp_path: Path, reader: Reader) -> None:
+    values = play(SESSION, machine, tmp_path, reader)
+    assert "acknowledged" in run(["rotation", "show", values["ROTATION"]], machine, tmp_path, reader)
+
+
+def test_the_integrators_requests_are_answered(machine: Machine, tmp_path: Path, reader: Reader) -> None:
     play(SESSION[: SESSION.index("ack ROTATION") + 1], machine, tmp_path, reader)
     requests = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("curl")]
     answers = [
@@ -105,20 +120,20 @@ def test_what_an_integrator_sends_is_answered(machine: Machine, tmp_path: Path, 
     assert check["accepted"] is True
 
 
-def test_every_verb_that_it_names_is_in_the_makefile() -> None:
+def test_every_make_target_exists() -> None:
     verbs = set(re.findall(r"make (\w+)", README))
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert verbs
     assert verbs <= targets
 
 
-def test_every_link_leads_somewhere() -> None:
+def test_every_linked_file_exists() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_every_command_that_it_names_exists() -> None:
+def test_every_command_is_in_the_help() -> None:
     done = subprocess.run([*KEYTURN, "--help"], capture_output=True, text=True, check=True)  # noqa: S603 - our own program
     named = {line.split()[0] for line in SESSION} | {"up", "demo"}
     assert [name for name in sorted(named) if not re.search(rf"\b{name}\b", done.stdout)] == []

@@ -1,13 +1,7 @@
-"""docs/deploy.md speaks of variables, outputs, resources and commands that there are, and its sum is one."""
+"""docs/deploy.md names only variables, outputs and resources that exist, and its costs add up."""
 
-import copy
 import re
-import shlex
-from typing import Any
 
-import pytest
-import typer
-from keyturn.cli import main as cli
 from keyturn.cli.operator_token import token_path
 from keyturn.domain.policy import Policy
 from keyturn.entry.config.proof_settings import ProofSettings
@@ -15,40 +9,6 @@ from keyturn.entry.config.proof_settings import ProofSettings
 from tests.terraform.reading import ROOT, literals, read
 
 PAGE = (ROOT.parent / "docs" / "deploy.md").read_text()
-RUNBOOK = (ROOT.parent / "docs" / "runbook.md").read_text()
-
-
-def _commands() -> list[str]:
-    """Return the command lines of `keyturn` in the pages: those in blocks, and those between backticks."""
-    lines = [
-        line
-        for page in (PAGE, RUNBOOK)
-        for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-        for line in block.splitlines()
-    ]
-    inline = [words for page in (PAGE, RUNBOOK) for words in re.findall(r"`(keyturn [^`]+)`", page)]
-    found = [re.search(r"(?:^|[|] *)(keyturn [^#|<>]+)", line) for line in (*lines, *inline)]
-    return sorted({match[1].strip().replace("…", "x") for match in found if match})
-
-
-@pytest.fixture(scope="module")
-def root() -> Any:  # noqa: ANN401 - the framework keeps a click of its own
-    app = copy.copy(cli.app)
-    app.registered_commands, app.registered_groups = [*app.registered_commands], [*app.registered_groups]
-    cli.register_local(app)
-    return typer.main.get_command(app)
-
-
-@pytest.mark.parametrize("line", _commands())
-def test_every_command_that_it_tells_is_one_that_there_is(root: Any, line: str) -> None:  # noqa: ANN401 - as above
-    words = shlex.split(line)[1:]
-    command = root
-    while words and words[0] in getattr(command, "commands", {}):
-        command = command.commands[words.pop(0)]
-    assert command is not root, line
-    assert not (words and hasattr(command, "commands")), line
-    options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
-    assert {word for word in words if word.startswith("--")} <= options, line
 
 
 def test_every_variable_that_it_sets_is_declared_and_every_required_one_is_set() -> None:
