@@ -54,7 +54,7 @@ class ProposalReceived:
     """A proposal is pending now. kind: the proposal type of RFC 9420 §17.4. reference: its ProposalRef (bytes, 32).
 
     subject: the member that would be removed, or the proposer's or newcomer's new key (leaf index 0 for a newcomer
-    without a place yet). Raises None for kinds that concern no one member.
+    without a place yet). None for kinds that concern no single member.
     """
 
     sender: Member

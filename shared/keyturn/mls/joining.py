@@ -71,7 +71,7 @@ def _tree(info: GroupInfo, separate_tree: bytes | None) -> RatchetTree:
     """Take the ratchet tree, and check it and the GroupInfo's signature with it."""
     encoded = find(info.extensions, RATCHET_TREE) or separate_tree
     if encoded is None:
-        raise InvalidWelcome("the ratchet tree is neither in the welcome nor separate_tree", "RFC 9420 §12.4.3.3")
+        raise InvalidWelcome("the ratchet tree is neither in the welcome nor given separately", "RFC 9420 §12.4.3.3")
     tree = decode(RatchetTree.read, encoded)
     signer = tree.leaf(info.signer)
     if signer is None:

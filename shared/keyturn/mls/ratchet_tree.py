@@ -91,12 +91,12 @@ class RatchetTree:
         return (len(self.nodes) + 1) // 2
 
     def leaf(self, index: int) -> LeafNode | None:
-        """Return the leaf with that leaf index. Raises None when it is blank or outside of the tree."""
+        """Return the leaf with that leaf index. None when it is blank or outside of the tree."""
         node = self.nodes[2 * index] if 0 <= index < self.leaf_count else None
         return node if isinstance(node, LeafNode) else None
 
     def parent(self, node: int) -> ParentNode | None:
-        """Return the parent node at a node index. Raises None when it is blank."""
+        """Return the parent node at a node index. None when it is blank."""
         content = self.nodes[node]
         return content if isinstance(content, ParentNode) else None
 
