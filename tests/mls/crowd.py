@@ -10,6 +10,7 @@ import pytest
 from keyturn.mls import (
     ApplicationReceived,
     CommitReceived,
+    CommitRequired,
     Group,
     InvalidProposal,
     KeyPackageSecrets,
@@ -75,19 +76,30 @@ class Crowd:
         seed, since, until = self.random(32), NOW - DAY, NOW + DAY
         return create_key_package(name.encode(), seed, random=self.random, not_before=since, not_after=until)
 
-    def commit(self, by: str, adds: int, removes: Iterable[str], *, public: bool, pending: bool) -> None:
-        """Let a member commit; everybody else follows, joins, or finds itself out."""
+    def commit(
+        self, by: str, adds: int, removes: Iterable[str], *, public: bool, pending: bool, brief: bool = False
+    ) -> None:
+        """Let a member commit. The others follow, join, or find themselves removed.
+
+        brief: without a path where that is allowed, and with a new signature key elsewhere.
+        """
         committer = self.members[by]
+        removes = list(removes)
+        packages = self.newcomers(adds)
+        partial = brief and bool(packages) and not removes and not (pending and committer.pending)
         places = {name_in(committer, index): index for index in indices(committer)}
         made = committer.commit(
             random=self.random,
             now=NOW,
-            add=[package.message() for package in self.newcomers(adds)],
+            add=[package.message() for package in packages],
             remove=[places[name] for name in removes],
             include_pending=pending,
             public=public,
+            path=not partial,
+            new_signature_seed=self.random(32) if brief and not partial else None,
         )
         self.done["commits"] += 1
+        self.done["without a path"] += partial
         self.eavesdrop(made.message)
         before, self.members = self.members, {by: made.group}
         for name, group in before.items():
@@ -138,6 +150,10 @@ class Crowd:
 
     def say(self, by: str, number: int, order: int) -> None:
         """Let a member send messages: some read them as they come, some backwards, some later."""
+        if self.members[by].pending:
+            with pytest.raises(CommitRequired):
+                self.members[by].encrypt(b"", random=self.random)
+            self.commit(by, 0, (), public=False, pending=True)
         sent = []
         for at in range(number):
             text = f"{by} {at}".encode()

@@ -20,7 +20,7 @@ from keyturn.mls.secret_tree import MessageKey, Ratchet, SecretTree
 from keyturn.mls.state import load
 from keyturn.mls.update_path import LABEL
 
-from tests.mls.people import NOW
+from tests.mls.people import RECEIVED
 
 SECRET_BYTES = 32
 
@@ -48,7 +48,7 @@ def follow(saved: bytes, commit: bytes) -> list[bytes]:
     assert isinstance(content.body, CommitContent)
     assert content.body.path is not None
     entries = resolve(content.body.proposals, state.pending, content.sender.index)
-    applied = apply(state.tree, state.context, entries, content.sender.index, NOW)
+    applied = apply(state.tree, state.context, entries, content.sender.index, RECEIVED)
     _merge(state, applied, content.sender.index, content.body.path)
     context = provisional_context(state, applied.tree, applied.extensions).encode()
     opened = []

@@ -3,11 +3,15 @@
 import random
 from datetime import UTC, datetime, timedelta
 
-from keyturn.mls import Group, KeyPackageSecrets, create_key_package
+from keyturn.mls import Group, KeyPackageSecrets, LifetimePolicy, create_key_package
 from keyturn.mls.hpke import Random
+from keyturn.mls.key_package import DEFAULT_LIFETIMES, LifetimeCheck
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+SENT = LifetimeCheck(DEFAULT_LIFETIMES, NOW)
+RECEIVED = LifetimeCheck(DEFAULT_LIFETIMES)
+ANY_LIFETIME = LifetimePolicy(longest=None)
 
 
 def seeded(seed: int = 1) -> Random:

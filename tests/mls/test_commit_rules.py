@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from keyturn.mls import (
@@ -13,19 +13,21 @@ from keyturn.mls import (
     InvalidProposal,
     InvalidSignature,
     InvalidTag,
+    LifetimePolicy,
     MalformedMessage,
     MlsError,
+    ProposalReceived,
     UnknownPsk,
     UnsupportedFeature,
     receiving,
 )
 from keyturn.mls.commit_creation import _renew
 from keyturn.mls.epoch_change import LAST_EPOCH, provisional_context
-from keyturn.mls.extensions import Extension
+from keyturn.mls.extensions import EXTERNAL_SENDERS, Extension
 from keyturn.mls.hpke import KeyPair
 from keyturn.mls.key_package import parse_key_package
 from keyturn.mls.leaf_node import LeafNode, next_leaf
-from keyturn.mls.proposal_list import Pending, apply, validate
+from keyturn.mls.proposal_list import Pending, apply
 from keyturn.mls.proposals import (
     Add,
     CommitContent,
@@ -42,10 +44,11 @@ from keyturn.mls.protection import protect, sign
 from keyturn.mls.psk import APPLICATION, BRANCH, EXTERNAL, REINIT, RESUMPTION, PskId
 from keyturn.mls.update_path import UpdatePath
 
-from tests.mls.people import DAY, LOW_ORDER, NOW, RANDOM, agree, group_of, person
+from tests.mls.people import ANY_LIFETIME, DAY, LOW_ORDER, NOW, RANDOM, RECEIVED, SENT, agree, group_of, person
 
 GROUPS = group_of(4)
 ALICE, BOB = GROUPS[0].state, GROUPS[1]
+SECOND = timedelta(seconds=1)
 PSK = PskId(EXTERNAL, 0, b"psk", 0, bytes(32))
 Entry = Proposal | Reference
 
@@ -57,7 +60,7 @@ def sent(entries: Sequence[Entry], path: UpdatePath | None, tag: bytes = bytes(3
 
 def honest_path(entries: Sequence[Proposal] = ()) -> UpdatePath:
     pending = [Pending(b"", 0, entry) for entry in entries]
-    return _renew(ALICE, apply(ALICE.tree, ALICE.context, pending, 0, NOW), RANDOM)[1]
+    return _renew(ALICE, apply(ALICE.tree, ALICE.context, pending, 0, SENT), ALICE.seed, RANDOM)[2]
 
 
 def refused(message: bytes, error: type[MlsError], by: Group = BOB, now: datetime = NOW) -> None:
@@ -94,7 +97,8 @@ SAME = Add(parse_key_package(person("same").key_package))
         ([update_of(0)], InvalidProposal),
         ([SAME, SAME], InvalidProposal),
         ([GroupContextExtensions(()), GroupContextExtensions(())], InvalidProposal),
-        ([GroupContextExtensions((Extension(0x1234, b""),))], InvalidLeafNode),
+        ([GroupContextExtensions((Extension(0x1234, b""),))], UnsupportedFeature),
+        ([GroupContextExtensions((Extension(EXTERNAL_SENDERS, b""),))], UnsupportedFeature),
         ([PreSharedKey(PSK), PreSharedKey(PSK)], InvalidProposal),
         ([PreSharedKey(PSK)], UnknownPsk),
         ([PreSharedKey(PskId(RESUMPTION, APPLICATION, b"group", 0, bytes(32)))], UnknownPsk),
@@ -169,14 +173,13 @@ def replace_signature(path: UpdatePath) -> LeafNode:
 def test_an_added_member_brings_new_keys() -> None:
     mine = replace(NEW.key_package, leaf=replace(NEW.key_package.leaf, signature_key=ALICE.own_leaf.signature_key))
     with pytest.raises(InvalidSignature):
-        apply(ALICE.tree, ALICE.context, [Pending(b"", 1, Add(mine))], 0, NOW)
+        apply(ALICE.tree, ALICE.context, [Pending(b"", 1, Add(mine))], 0, RECEIVED)
 
 
 @pytest.mark.parametrize(
     ("proposal", "error"),
     [
         (update_of(0, ALICE.own_leaf.encryption_key), InvalidProposal),
-        (update_of(0, BOB.members[1].encryption_key), InvalidProposal),
         (update_of(2), InvalidSignature),
         (Update(ALICE.own_leaf), InvalidLeafNode),
         (Remove(9), InvalidProposal),
@@ -188,14 +191,42 @@ def test_proposals_that_are_refused(proposal: Proposal, error: type[MlsError]) -
     refused(propose(proposal), error)
 
 
-def test_an_expired_newcomer_is_refused_by_everybody() -> None:
-    refused(propose(NEW), ExpiredKeyPackage, now=NOW + 31 * DAY)
+def test_an_expired_newcomer_is_refused_by_the_sender_and_followed_by_a_late_receiver() -> None:
+    # RFC 9420 §7.3: a leaf may expire between sending and receiving. Before, one short-lived key package dropped every
+    # member out of the group that read the commit later.
+    late = NOW + 31 * DAY
+    with pytest.raises(ExpiredKeyPackage):
+        GROUPS[0].commit(random=RANDOM, now=late, add=[person("new").key_package])
+    with pytest.raises(ExpiredKeyPackage):
+        GROUPS[0].propose_add(person("new").key_package, random=RANDOM, now=late)
+    made = GROUPS[0].commit(random=RANDOM, now=NOW, add=[person("brief", until=NOW + SECOND).key_package])
+    assert agree([made.group, BOB.receive(made.message, now=late)[0]])
+    assert isinstance(BOB.receive(propose(NEW), now=late)[1], ProposalReceived)
+
+
+def test_a_total_lifetime_has_a_maximum_for_all() -> None:
+    package = person("forever", until=NOW + 36_500 * DAY).key_package
+    endless = Add(parse_key_package(package))
+    for use in (GROUPS[0].commit, lambda **times: GROUPS[0].propose_add(times.pop("add")[0], **times)):
+        with pytest.raises(InvalidLeafNode):
+            use(random=RANDOM, now=NOW, add=[package])
+    refused(propose(endless), InvalidLeafNode)
+    refused(sent([endless], honest_path()), InvalidLeafNode)
+    made = GROUPS[0].commit(random=RANDOM, now=NOW, add=[package], lifetimes=ANY_LIFETIME)
+    assert agree([made.group, BOB.receive(made.message, now=NOW, lifetimes=ANY_LIFETIME)[0]])
+
+
+def test_an_application_may_demand_remaining_lifetime() -> None:
+    demanding = LifetimePolicy(least_remaining=30 * DAY)
+    with pytest.raises(ExpiredKeyPackage):
+        GROUPS[0].commit(random=RANDOM, now=NOW + SECOND, add=[person("new").key_package], lifetimes=demanding)
+    assert GROUPS[0].commit(random=RANDOM, now=NOW, add=[person("new").key_package], lifetimes=demanding)
 
 
 def test_a_newcomer_supports_what_the_group_uses() -> None:
     context = replace(ALICE.context, extensions=(Extension(0x1234, b""),))
     with pytest.raises(InvalidLeafNode):
-        validate(ALICE.tree, context, Pending(b"", 0, NEW), NOW)
+        apply(ALICE.tree, context, [Pending(b"", 0, NEW)], 0, SENT)
 
 
 def test_pending_proposals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,13 +255,13 @@ def test_a_pre_shared_key_is_needed_by_all(mine: bool) -> None:  # noqa: FBT001 
 
 
 def test_extensions_of_the_group_context_are_taken_over() -> None:
-    bob, _ = BOB.receive(propose(GroupContextExtensions((Extension(5, b""),))), now=NOW)
-    carol, _ = GROUPS[2].receive(propose(GroupContextExtensions((Extension(5, b""),))), now=NOW)
+    bob, _ = BOB.receive(propose(GroupContextExtensions((Extension(1, b""),))), now=NOW)
+    carol, _ = GROUPS[2].receive(propose(GroupContextExtensions((Extension(1, b""),))), now=NOW)
     made = bob.commit(random=RANDOM, now=NOW)
     carol, _ = carol.receive(made.message, now=NOW)
     assert agree([made.group, carol])
-    assert carol.state.context.extensions == (Extension(5, b""),)
-    assert (BOB.extensions, carol.extensions) == (b"\x00", b"\x03\x00\x05\x00")
+    assert carol.state.context.extensions == (Extension(1, b""),)
+    assert (BOB.extensions, carol.extensions) == (b"\x00", b"\x03\x00\x01\x00")
 
 
 def test_an_unmerged_leaf_is_served() -> None:

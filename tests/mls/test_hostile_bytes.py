@@ -13,24 +13,32 @@ from keyturn.mls import (
     WrongEpoch,
     read_key_package,
 )
-from keyturn.mls.cipher_suite import sha256
+from keyturn.mls.key_package import STATE_MAGIC
+from keyturn.mls.saved import SeparatePart, pack, unpack
+from keyturn.mls.state import MAGIC
 
 from tests.mls.hostile import bent, flipped, received, taken, truncated
 from tests.mls.people import NOW, RANDOM, agree, commit_by, deliver, founded, group_of, person
 
 
 def lived() -> list[Group]:
-    """Make a group with a past epoch, a pending proposal and keys that were jumped over."""
+    """Make a group with a past epoch and keys that were jumped over."""
     groups = commit_by(group_of(3), 2)
-    groups[2], proposal = groups[2].propose_update(random=RANDOM, now=NOW)
     groups[2], _ = groups[2].encrypt(b"jumped over", random=RANDOM)
     groups[2], text = groups[2].encrypt(b"text", random=RANDOM)
-    return deliver(deliver(groups, proposal, 2), text, 2)
+    return deliver(groups, text, 2)
 
 
-ALICE, BOB, CAROL = lived()
+def with_a_proposal(groups: list[Group]) -> list[Group]:
+    groups = list(groups)
+    groups[2], proposal = groups[2].propose_update(random=RANDOM, now=NOW)
+    return deliver(groups, proposal, 2)
+
+
+BEFORE_THE_PROPOSAL = lived()
+ALICE, BOB, CAROL = with_a_proposal(BEFORE_THE_PROPOSAL)
 SENT: dict[str, tuple[Group, bytes]] = {
-    "application": ALICE.encrypt(b"text", random=RANDOM, authenticated_data=b"data", padding=5),
+    "application": BEFORE_THE_PROPOSAL[0].encrypt(b"text", random=RANDOM, authenticated_data=b"data", padding=5),
     "private proposal": ALICE.propose_update(random=RANDOM, now=NOW),
     "public proposal": ALICE.propose_update(random=RANDOM, now=NOW, public=True),
 }
@@ -38,6 +46,16 @@ for name_of, is_public in (("private commit", False), ("public commit", True)):
     made = ALICE.commit(random=RANDOM, now=NOW, add=[person("new").key_package], public=is_public)
     SENT[name_of] = made.group, made.message
 OWN = person("own")
+
+
+def load_whole(data: bytes) -> Group:
+    """Load a group with the parts that are read late: the tree, and the members of past epochs."""
+    group = Group.from_bytes(data)
+    assert group.members
+    assert all(epoch.members for epoch in group.state.past)
+    return group
+
+
 each_message = pytest.mark.parametrize("name", SENT)
 
 
@@ -129,11 +147,11 @@ def test_a_bent_key_package_is_refused(wrapped: bool) -> None:  # noqa: FBT001 -
 
 
 def test_a_bent_state_is_refused() -> None:
-    assert taken(Group.from_bytes, bent(BOB.to_bytes())) == []
-    assert agree([Group.from_bytes(BOB.to_bytes()), ALICE])
+    assert taken(load_whole, bent(BOB.to_bytes())) == []
+    assert agree([load_whole(BOB.to_bytes()), ALICE])
     for data in truncated(BOB.to_bytes()):
         with pytest.raises(InvalidState):
-            Group.from_bytes(data)
+            load_whole(data)
 
 
 def test_bent_secrets_of_a_key_package_are_refused() -> None:
@@ -141,9 +159,18 @@ def test_bent_secrets_of_a_key_package_are_refused() -> None:
     assert KeyPackageSecrets.from_bytes(OWN.to_bytes()) == OWN
 
 
-@pytest.mark.parametrize(("load", "saved"), [(Group.from_bytes, BOB.to_bytes()), (OWN.from_bytes, OWN.to_bytes())])
-def test_a_state_bent_under_a_digest_that_holds_fails_typed(load: Callable[[bytes], object], saved: bytes) -> None:
-    for head in (*flipped(saved[:-32], (0x01,)), *truncated(saved[:-32])):
-        # The digest is no seal: another secret may load. What contradicts itself does not.
+@pytest.mark.parametrize(
+    ("load", "magic", "saved"),
+    [(load_whole, MAGIC, BOB.to_bytes()), (OWN.from_bytes, STATE_MAGIC, OWN.to_bytes())],
+)
+def test_a_state_bent_under_a_digest_that_holds_fails_typed(
+    load: Callable[[bytes], object], magic: bytes, saved: bytes
+) -> None:
+    main, part = unpack(magic, saved)
+    for changed in (*flipped(main, (0x01,)), *truncated(main)):
+        # The digest is no seal: another secret may load. Contradictions do not.
         with suppress(InvalidState):
-            load(head + sha256(head))
+            load(pack(magic, changed, part))
+    for changed in (*flipped(part.stored, (0x01,)), *truncated(part.stored)):
+        with pytest.raises(InvalidState):
+            load(pack(magic, main, SeparatePart.of(changed)))

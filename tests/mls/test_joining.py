@@ -8,6 +8,7 @@ from keyturn.mls import (
     Group,
     InvalidArgument,
     InvalidCommit,
+    InvalidLeafNode,
     InvalidSignature,
     InvalidTag,
     InvalidTree,
@@ -16,8 +17,8 @@ from keyturn.mls import (
     UnknownPsk,
     UnsupportedFeature,
 )
-from keyturn.mls.encoding import decode
-from keyturn.mls.extensions import EXTERNAL_PUB, RATCHET_TREE, Extension, find
+from keyturn.mls.encoding import decode, uint16s
+from keyturn.mls.extensions import EXTERNAL_SENDERS, RATCHET_TREE, REQUIRED_CAPABILITIES, Extension
 from keyturn.mls.key_package import parse_key_package
 from keyturn.mls.key_schedule import Joiner
 from keyturn.mls.psk import BRANCH, EXTERNAL, RESUMPTION, PskId
@@ -60,9 +61,24 @@ def test_an_honest_welcome_is_followed() -> None:
     assert group.epoch_authenticator == MADE.group.epoch_authenticator
 
 
-def test_the_external_key_carries_its_length() -> None:
-    data = find(INFO.extensions, EXTERNAL_PUB)
-    assert data == b"\x20" + STATE.secrets.external_public()
+def test_external_commits_are_not_invited() -> None:
+    assert [extension.kind for extension in INFO.extensions] == [RATCHET_TREE]
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        Extension(EXTERNAL_SENDERS, b"\x00"),
+        Extension(0x1234, b""),
+        Extension(REQUIRED_CAPABILITIES, uint16s((0x1234,)) + b"\x00\x00"),
+        # One of our own GREASE values: listed in our leaf for others to ignore, and not supported (RFC 9420 §13.5).
+        Extension(STATE.own_leaf.capabilities.extensions[-1], b""),
+    ],
+)
+def test_a_group_that_we_do_not_support_is_not_joined(extension: Extension) -> None:
+    refused(sealed(replace(INFO, context=replace(INFO.context, extensions=(extension,)))), UnsupportedFeature)
+    with pytest.raises((InvalidLeafNode, UnsupportedFeature)):
+        Group.create(b"group", OWN, random=RANDOM, now=NOW, extensions={extension.kind: extension.data})
 
 
 def test_the_tree_may_come_apart() -> None:

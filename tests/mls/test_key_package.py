@@ -17,16 +17,18 @@ from keyturn.mls import (
 )
 from keyturn.mls.cipher_suite import sign_with_label, signature_public
 from keyturn.mls.encoding import uint16, vector
-from keyturn.mls.extensions import Extension, encode_extensions
+from keyturn.mls.extensions import LAST_RESORT, Extension, encode_extensions
 from keyturn.mls.hpke import KeyPair
 from keyturn.mls.key_package import moment_of, parse_key_package, seconds
 from keyturn.mls.leaf_node import first_leaf, next_leaf
 
-from tests.mls.people import DAY, LOW_ORDER, NOW, RANDOM, person
+from tests.mls.people import ANY_LIFETIME, DAY, LOW_ORDER, NOW, RANDOM, SENT, person
+
+LIFETIME = seconds(NOW - DAY), seconds(NOW + 30 * DAY)
 
 
 def signed(
-    init: bytes, encryption: bytes, extensions: tuple[Extension, ...] = (), lifetime: tuple[int, int] = (0, 2**64 - 1)
+    init: bytes, encryption: bytes, extensions: tuple[Extension, ...] = (), lifetime: tuple[int, int] = LIFETIME
 ) -> bytes:
     seed = RANDOM(32)
     leaf = first_leaf(b"someone", seed, encryption, lifetime, RANDOM)
@@ -65,7 +67,10 @@ def test_a_lifetime_holds_at_both_ends(now: datetime) -> None:
 
 
 def test_a_lifetime_may_be_longer_than_time() -> None:
-    view = read_key_package(signed(*KEYS), now=NOW)
+    package = signed(*KEYS, lifetime=(0, 2**64 - 1))
+    view = read_key_package(package, now=NOW, lifetimes=ANY_LIFETIME)
+    with pytest.raises(InvalidLeafNode):
+        read_key_package(package, now=NOW)
     assert view.not_before == datetime(1970, 1, 1, tzinfo=UTC)
     assert view.not_after == datetime.max.replace(tzinfo=UTC)
 
@@ -75,7 +80,7 @@ def test_rules_of_validation() -> None:
     with pytest.raises(InvalidKeyPackage):
         read_key_package(signed(KEYS[0], KEYS[0]), now=NOW)
     with pytest.raises(InvalidKeyPackage):
-        read_key_package(signed(*KEYS, extensions=(Extension(0x1234, b""),)), now=NOW)
+        read_key_package(signed(*KEYS, extensions=(Extension(LAST_RESORT, b"x"),)), now=NOW)
     with pytest.raises(MalformedMessage):
         read_key_package(signed(KEYS[0][1:], KEYS[1]), now=NOW)
     with pytest.raises(MalformedMessage):
@@ -100,11 +105,11 @@ def test_a_key_packages_leaf_is_made_for_it() -> None:
 
 def test_both_signatures_are_checked() -> None:
     package = parse_key_package(person("name").key_package)
-    package.validate(NOW)
+    package.validate(SENT)
     with pytest.raises(InvalidSignature):
-        replace(package, signature=bytes(64)).validate(NOW)
+        replace(package, signature=bytes(64)).validate(SENT)
     with pytest.raises(InvalidSignature):
-        replace(package, leaf=replace(package.leaf, signature=bytes(64))).validate(NOW)
+        replace(package, leaf=replace(package.leaf, signature=bytes(64))).validate(SENT)
 
 
 @pytest.mark.parametrize("header", ["00020001", "00010002", "00010001000500010002"])

@@ -39,6 +39,11 @@ def test_a_key_packages_leaf_is_bound_to_no_place() -> None:
     leaf.verify(b"any", 99)
 
 
+def check_both(leaf: LeafNode, extensions: tuple[Extension, ...]) -> None:
+    leaf.validate(None)
+    leaf.fit(extensions)
+
+
 @pytest.mark.parametrize(
     ("leaf", "extensions"),
     [
@@ -51,20 +56,21 @@ def test_a_key_packages_leaf_is_bound_to_no_place() -> None:
     ],
 )
 def test_a_leaf_offers_what_it_uses_and_what_the_group_needs(leaf: LeafNode, extensions: tuple[Extension, ...]) -> None:
-    capable().validate(None, ())
+    capable().validate(None)
     with pytest.raises(InvalidLeafNode):
-        leaf.validate(None, extensions)
+        check_both(leaf, extensions)
 
 
 def test_what_is_listed_may_be_used() -> None:
     leaf = replace(capable(extensions=(0x1234,)), extensions=(Extension(0x1234, b""),))
-    leaf.validate(COMMIT, (Extension(0x1234, b""), Extension(3, uint16s((0x1234,)) + b"\x00\x00")))
+    leaf.validate(COMMIT)
+    leaf.fit((Extension(0x1234, b""), Extension(3, uint16s((0x1234,)) + b"\x00\x00")))
 
 
 @pytest.mark.parametrize("source", [KEY_PACKAGE, UPDATE])
 def test_a_leaf_comes_from_where_it_must(source: int) -> None:
     with pytest.raises(InvalidLeafNode):
-        LEAF.validate(source, ())
+        LEAF.validate(source)
 
 
 def test_unknown_sources_and_credentials_are_refused() -> None:

@@ -34,11 +34,11 @@ class Members(RuleBasedStateMachine):
     def begin(self, size: int, seed: int) -> None:
         self.crowd = Crowd(size, seed)
 
-    @rule(by=who, adds=st.integers(0, 2), out=st.lists(who, max_size=2), public=flag, pending=flag)
-    def commit(self, *, by: int, adds: int, out: list[int], public: bool, pending: bool) -> None:
+    @rule(by=who, adds=st.integers(0, 2), out=st.lists(who, max_size=2), public=flag, pending=flag, brief=flag)
+    def commit(self, *, by: int, adds: int, out: list[int], public: bool, pending: bool, brief: bool) -> None:
         committer = self._name(by)
         removed = {name for number in out if (name := self.crowd.name(number, but=committer))}
-        self.crowd.commit(committer, adds, sorted(removed), public=public, pending=pending)
+        self.crowd.commit(committer, adds, sorted(removed), public=public, pending=pending, brief=brief)
 
     @rule(by=who, public=flag)
     def update(self, *, by: int, public: bool) -> None:

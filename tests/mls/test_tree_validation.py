@@ -8,7 +8,7 @@ from keyturn.mls.parent_hash import parent_hash, verify_parent_hashes
 from keyturn.mls.ratchet_tree import ParentNode, RatchetTree
 from keyturn.mls.tree_validation import check_unique, validate_tree
 
-from tests.mls.people import NOW, RANDOM, commit_by, group_of, person
+from tests.mls.people import NOW, RANDOM, RECEIVED, commit_by, group_of, person
 
 GROUP = commit_by(commit_by(group_of(6), 2), 5)[0].commit(random=RANDOM, now=NOW, include_pending=False).group
 NEWCOMER = GROUP.commit(random=RANDOM, now=NOW, add=[person("7").key_package]).group
@@ -23,7 +23,7 @@ def altered(node: int, value: ParentNode | None) -> RatchetTree:
 
 def refused(tree: RatchetTree, error: type[MlsError] = InvalidTree) -> None:
     with pytest.raises(error):
-        validate_tree(tree, tree.root_hash, b"group", ())
+        validate_tree(tree, tree.root_hash, b"group", (), RECEIVED)
 
 
 def parent(node: int) -> ParentNode:
@@ -33,13 +33,13 @@ def parent(node: int) -> ParentNode:
 
 
 def test_an_honest_tree_holds() -> None:
-    validate_tree(TREE, NEWCOMER.tree_hash, b"group", ())
+    validate_tree(TREE, NEWCOMER.tree_hash, b"group", (), RECEIVED)
     again = decode(RatchetTree.read, TREE.encode())
     assert again.nodes == TREE.nodes
     with pytest.raises(InvalidTree):
-        validate_tree(TREE, bytes(32), b"group", ())
+        validate_tree(TREE, bytes(32), b"group", (), RECEIVED)
     with pytest.raises(InvalidSignature):
-        validate_tree(TREE, TREE.root_hash, b"other", ())
+        validate_tree(TREE, TREE.root_hash, b"other", (), RECEIVED)
 
 
 def test_a_changed_node_breaks_its_parent_hash() -> None:

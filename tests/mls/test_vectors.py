@@ -30,7 +30,7 @@ from keyturn.mls.framing import (
     read_message_header,
 )
 from keyturn.mls.hpke import KeyPair
-from keyturn.mls.key_package import KeyPackage, moment_of, parse_key_package
+from keyturn.mls.key_package import KeyPackage, LifetimeCheck, moment_of, parse_key_package
 from keyturn.mls.key_schedule import EpochSecrets, GroupContext, Joiner, confirmed_hash, interim_hash
 from keyturn.mls.leaf_node import next_leaf
 from keyturn.mls.private_message import PrivateMessage, sender_data_keys
@@ -52,6 +52,7 @@ from keyturn.mls.update_path import (
 )
 from keyturn.mls.welcome import GroupInfo, GroupSecrets, Welcome, parse_welcome
 
+from tests.mls.people import ANY_LIFETIME
 from tests.mls.vectors import FOLDER, Case, cases
 
 raw = bytes.fromhex
@@ -207,7 +208,7 @@ def check_tree_validation(case: Case) -> None:
     nodes = range(len(tree.nodes))
     assert [tree.tree_hash(node) for node in nodes] == [raw(value) for value in case["tree_hashes"]]
     assert [tree.resolution(node) for node in nodes] == case["resolutions"]
-    validate_tree(tree, tree.root_hash, raw(case["group_id"]), ())
+    validate_tree(tree, tree.root_hash, raw(case["group_id"]), (), LifetimeCheck(ANY_LIFETIME))
 
 
 def check_treekem(case: Case) -> None:
@@ -351,11 +352,13 @@ def check_passive_client(case: Case) -> None:
     psks = {raw(psk["psk_id"]): raw(psk["psk"]) for psk in case["external_psks"]}
     given = None if case["ratchet_tree"] is None else raw(case["ratchet_tree"])
     now = moment_of(package.leaf.lifetime[0] + 1)
-    group = Group.join(raw(case["welcome"]), own, now=now, ratchet_tree=given, psks=psks)
+    group = Group.join(raw(case["welcome"]), own, now=now, ratchet_tree=given, psks=psks, lifetimes=ANY_LIFETIME)
     assert group.epoch_authenticator == raw(case["initial_epoch_authenticator"])
     for epoch in case["epochs"]:
         for message in (*epoch["proposals"], epoch["commit"]):
-            group, _ = Group.from_bytes(group.to_bytes()).receive(raw(message), now=now, psks=psks)
+            group, _ = Group.from_bytes(group.to_bytes()).receive(
+                raw(message), now=now, psks=psks, lifetimes=ANY_LIFETIME
+            )
         assert group.epoch_authenticator == raw(epoch["epoch_authenticator"])
 
 

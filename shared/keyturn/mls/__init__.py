@@ -5,6 +5,7 @@ of randomness: the caller passes them in.
 """
 
 from .errors import (
+    CommitRequired,
     DecryptionFailed,
     ExpiredKeyPackage,
     GenerationTooFar,
@@ -34,12 +35,13 @@ from .errors import (
 from .events import ApplicationReceived, CommitReceived, Event, Member, ProposalReceived
 from .group import Commit, Group
 from .hpke import Random
-from .key_package import KeyPackageSecrets, KeyPackageView, create_key_package, read_key_package
+from .key_package import KeyPackageSecrets, KeyPackageView, LifetimePolicy, create_key_package, read_key_package
 
 __all__ = [
     "ApplicationReceived",
     "Commit",
     "CommitReceived",
+    "CommitRequired",
     "DecryptionFailed",
     "Event",
     "ExpiredKeyPackage",
@@ -57,6 +59,7 @@ __all__ = [
     "InvalidWelcome",
     "KeyPackageSecrets",
     "KeyPackageView",
+    "LifetimePolicy",
     "MalformedMessage",
     "Member",
     "MlsError",

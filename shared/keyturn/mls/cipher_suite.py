@@ -73,6 +73,36 @@ def _verifier(public: bytes) -> Ed25519PublicKey:
         raise MalformedMessage("a signature key has the wrong length", "RFC 9420 §5.1.1") from None
 
 
+# Encodings of the eight points of small order on Curve25519's Edwards form, without the sign bit, non-canonical ones
+# included. With such a key, signatures exist that verify for any message, so it proves nothing about its holder.
+_SIGN_BIT = 0x80
+_SMALL_ORDER = frozenset(
+    map(
+        bytes.fromhex,
+        (
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        ),
+    )
+)
+
+
+def check_signature_key(public: bytes) -> None:
+    """Check that an Ed25519 public key (bytes, 32) is usable. Raises MalformedMessage for wrong length or small order.
+
+    RFC 8032 §5.1.7 does not demand it of a verifier. RFC 9420 §16.5 rests on signature keys that only their holders
+    can sign with.
+    """
+    _verifier(public)
+    if public[:-1] + bytes([public[-1] & ~_SIGN_BIT]) in _SMALL_ORDER:
+        raise MalformedMessage("a signature key is of small order", "RFC 9420 §16.5")
+
+
 def signing_key(seed: bytes) -> Ed25519PrivateKey:
     """Parse an Ed25519 private key (bytes, 32). Raises InvalidArgument on another length."""
     if len(seed) != SEED_BYTES:

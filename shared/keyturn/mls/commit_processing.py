@@ -1,19 +1,21 @@
 """Processing a commit from another member (RFC 9420 §12.4.2)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
-from .cipher_suite import ZERO, check_mac
+from .cipher_suite import check_mac
 from .epoch_change import Transition, conclude, fitting, provisional_context
 from .errors import InvalidCommit
 from .events import CommitReceived, Member
 from .framing import AuthenticatedContent
+from .key_package import LifetimeCheck
 from .leaf_node import COMMIT
 from .proposal_list import Applied, apply, resolve
 from .proposals import CommitContent
 from .state import State
 from .tree_validation import check_unique
-from .update_path import PathSecrets, UpdatePath, check_keys, merge_path, open_path
+from .update_path import NO_PATH_SECRETS, PathSecrets, UpdatePath, check_keys, merge_path, open_path
 
 
 def process_commit(
@@ -21,6 +23,7 @@ def process_commit(
     authenticated: AuthenticatedContent,
     commit: CommitContent,
     external: Mapping[bytes, bytes],
+    check_lifetime: LifetimeCheck,
     now: datetime,
 ) -> tuple[State, CommitReceived]:
     """Apply the commit in `authenticated`, after its framing, signature and epoch were checked.
@@ -29,7 +32,7 @@ def process_commit(
     """
     committer = authenticated.content.sender.index
     entries = resolve(commit.proposals, state.pending, committer)
-    applied = apply(state.tree, state.context, entries, committer, now)
+    applied = apply(state.tree, state.context, entries, committer, check_lifetime)
     if commit.path is not None:
         _merge(state, applied, committer, commit.path)
     elif applied.needs_path:
@@ -44,14 +47,16 @@ def process_commit(
     own_pairs = {**state.key_pairs, **applied.own_pairs, **pairs}
     psk_secret = state.psks(external).secret(applied.psks)
     change = Transition(applied.tree, applied.extensions, own_pairs, path.commit_secret, psk_secret)
-    entered, _, _tag = conclude(state, change, authenticated, now)
+    renewed = replace(state, seed=applied.own_seed or state.seed)
+    entered, _, _tag = conclude(renewed, change, authenticated, now)
     secrets, confirmed = entered.secrets, entered.context.confirmed_transcript_hash
     check_mac(secrets.confirmation_key, confirmed, authenticated.confirmation_tag, "RFC 9420 §12.4.2")
     return entered, event
 
 
 def _merge(state: State, applied: Applied, committer: int, path: UpdatePath) -> None:
-    path.leaf.validate(COMMIT, applied.extensions)
+    path.leaf.validate(COMMIT)
+    path.leaf.fit(applied.extensions)
     path.leaf.verify(state.context.group_id, committer)
     fresh = {path.leaf.encryption_key, *(node.encryption_key for node in path.nodes)}
     if not fresh.isdisjoint(node.encryption_key for node in applied.tree.nodes if node is not None):
@@ -61,7 +66,7 @@ def _merge(state: State, applied: Applied, committer: int, path: UpdatePath) -> 
 
 def _open(state: State, applied: Applied, committer: int, path: UpdatePath | None) -> PathSecrets:
     if path is None:
-        return PathSecrets({}, ZERO)
+        return NO_PATH_SECRETS
     context = provisional_context(state, applied.tree, applied.extensions).encode()
     newcomers = {index for index, _ in applied.added}
     pairs = fitting(applied.tree, {**state.key_pairs, **applied.own_pairs})
@@ -71,6 +76,7 @@ def _open(state: State, applied: Applied, committer: int, path: UpdatePath | Non
 def _event(state: State, applied: Applied, committer: int) -> CommitReceived:
     return CommitReceived(
         committer=state.members[committer],
+        committer_after=Member.of(committer, leaf) if (leaf := applied.tree.leaf(committer)) else None,
         added=tuple(Member.of(index, package.leaf) for index, package in applied.added),
         removed=tuple(state.members[index] for index in applied.removed),
         updated=tuple(Member.of(index, leaf) for index, leaf in applied.updated),

@@ -13,6 +13,7 @@
     ├── ReplayedMessage            the generation's key is consumed, or older than the window
     ├── GenerationTooFar           the generation is beyond the window
     ├── InvalidLeafNode, InvalidKeyPackage, ExpiredKeyPackage
+    ├── CommitRequired             a proposal is pending, so no application message may be sent
     ├── InvalidTree, InvalidProposal, InvalidCommit, InvalidWelcome
     ├── UnknownPsk                 a pre-shared key that the caller did not give
     └── InvalidState, NewerStateVersion   a saved state that fails its self-check or is from the future
@@ -112,6 +113,10 @@ class InvalidTree(MlsError):
 
 class InvalidProposal(MlsError):
     """A proposal that cannot be applied to this group."""
+
+
+class CommitRequired(MlsError):
+    """A proposal is pending: an application message may be sent after a commit only."""
 
 
 class InvalidCommit(MlsError):

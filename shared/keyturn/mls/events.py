@@ -68,11 +68,13 @@ class ProposalReceived:
 class CommitReceived:
     """A commit was applied. `epoch` is the new epoch.
 
-    committer: as it was before. added, updated: as they are now (updated: by Update proposals; the committer's own
-    leaf is renewed by every path). removed: as they were. self_removed: this member is out, the group is inactive.
+    committer, committer_after: as it was before and as it is now: a commit with a path renews the committer's leaf.
+    added, updated: as they are now, updated by Update proposals. removed: as they were. self_removed: this member is
+    out, the group is inactive.
     """
 
     committer: Member
+    committer_after: Member | None
     added: tuple[Member, ...]
     removed: tuple[Member, ...]
     updated: tuple[Member, ...]

@@ -4,10 +4,10 @@ Written by hand on primitives because the ephemeral key must come from the calle
 MLS derives key pairs from secrets (RFC 9180 §7.1.3).
 """
 
+import functools
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Self
 
 from cryptography.exceptions import InvalidTag
@@ -55,7 +55,7 @@ def _labeled_expand(suite: bytes, key: bytes, label: bytes, info: bytes, length:
     return expand(key, length.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info, length)
 
 
-@lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=4096)
 def parse_public(public: bytes) -> X25519PublicKey:
     """Parse an X25519 public key (bytes, 32). Raises MalformedMessage on another length."""
     if len(public) != KEY_BYTES:
@@ -65,17 +65,24 @@ def parse_public(public: bytes) -> X25519PublicKey:
 
 @dataclass(frozen=True)
 class KeyPair:
-    """An X25519 key pair: private (bytes, 32) and public (bytes, 32)."""
+    """An X25519 key pair: private (bytes, 32) and public (bytes, 32).
+
+    The public half is computed when it is first needed: a state that only sends loads its key pairs without using them.
+    """
 
     private: bytes = field(repr=False)
-    public: bytes
 
     @classmethod
     def of(cls, private: bytes) -> Self:
-        """Complete a private key (bytes, 32) with its public half."""
+        """Make a key pair from a private key (bytes, 32). Raises MalformedMessage on another length."""
         if len(private) != KEY_BYTES:
             raise MalformedMessage("an HPKE private key has the wrong length", "RFC 9420 §5.1.1")
-        return cls(private, X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw())
+        return cls(private)
+
+    @functools.cached_property
+    def public(self) -> bytes:
+        """Public key: bytes, 32."""
+        return X25519PrivateKey.from_private_bytes(self.private).public_key().public_bytes_raw()
 
     @classmethod
     def derive(cls, secret: bytes) -> Self:
@@ -96,7 +103,7 @@ def _exchange(private: bytes, public: bytes) -> bytes:
         raise MalformedMessage("an HPKE public key is of low order", "RFC 9180 §7.1.4") from None
 
 
-@lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=4096)
 def check_public(public: bytes) -> None:
     """Check that something can be sealed to a public key. Raises MalformedMessage on another length, or on low order.
 

@@ -1,16 +1,16 @@
-"""Becoming a member: by founding a group (RFC 9420 §11) or by a Welcome (RFC 9420 §12.4.3.1)."""
+"""Becoming a member: by creating a group (RFC 9420 §11) or by a Welcome (RFC 9420 §12.4.3.1)."""
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from . import tree_math
 from .cipher_suite import HASH_BYTES, check_mac
 from .encoding import decode
 from .errors import InvalidWelcome
-from .extensions import RATCHET_TREE, find
+from .extensions import RATCHET_TREE, Extensions, find
 from .hpke import KeyPair, Random, draw
-from .key_package import KeyPackageSecrets, parse_key_package
+from .key_package import KeyPackageSecrets, LifetimeCheck, LifetimePolicy, parse_key_package
 from .key_schedule import EpochSecrets, GroupContext, Joiner, interim_hash
+from .leaf_node import check_own_support
 from .psk import PskSource
 from .ratchet_tree import RatchetTree
 from .secret_tree import SecretTree
@@ -22,12 +22,16 @@ from .welcome import GroupInfo, GroupSecrets, parse_welcome
 CLAUSE = "RFC 9420 §12.4.3.1"
 
 
-def create_group(group_id: bytes, own: KeyPackageSecrets, random: Random, now: datetime) -> State:
-    """Create a group of one in epoch 0 (RFC 9420 §11)."""
+def create_group(
+    group_id: bytes, own: KeyPackageSecrets, extensions: Extensions, check_lifetime: LifetimeCheck, random: Random
+) -> State:
+    """Create a group of one in epoch 0 (RFC 9420 §11), with these GroupContext extensions."""
     package = parse_key_package(own.key_package)
-    package.validate(now)
+    package.validate(check_lifetime)
+    package.leaf.fit(extensions)
+    check_own_support(extensions)
     tree = RatchetTree([package.leaf])
-    context = GroupContext(group_id, 0, tree.root_hash, b"", ())
+    context = GroupContext(group_id, 0, tree.root_hash, b"", extensions)
     secrets = EpochSecrets.derive(draw(random, HASH_BYTES))
     interim = interim_hash(b"", secrets.confirmation_tag(b""))
     return _enter(context, tree, 0, own, secrets, interim, {0: own.encryption})
@@ -48,7 +52,11 @@ def _enter(
 
 
 def join_group(
-    message: bytes, own: KeyPackageSecrets, ratchet_tree: bytes | None, external: Mapping[bytes, bytes]
+    message: bytes,
+    own: KeyPackageSecrets,
+    ratchet_tree: bytes | None,
+    external: Mapping[bytes, bytes],
+    lifetimes: LifetimePolicy,
 ) -> State:
     """Join by a Welcome. The tree is in it, or given as `ratchet_tree`, encoded as the extension is.
 
@@ -58,7 +66,8 @@ def join_group(
     secrets = welcome.open(own)
     joiner = Joiner(secrets.joiner_secret, PskSource(external, {}).secret(secrets.psks))
     info = decode(GroupInfo.read, joiner.open_group_info(welcome.group_info))
-    tree = _tree(info, ratchet_tree)
+    check_own_support(info.context.extensions)
+    tree = _tree(info, ratchet_tree, LifetimeCheck(lifetimes))
     context, confirmed = info.context, info.context.confirmed_transcript_hash
     own_index = _own_index(tree, own)
     pairs = {2 * own_index: own.encryption, **_path_pairs(tree, info, own_index, secrets)}
@@ -67,7 +76,7 @@ def join_group(
     return _enter(context, tree, own_index, own, epoch, interim_hash(confirmed, info.confirmation_tag), pairs)
 
 
-def _tree(info: GroupInfo, separate_tree: bytes | None) -> RatchetTree:
+def _tree(info: GroupInfo, separate_tree: bytes | None, check_lifetime: LifetimeCheck) -> RatchetTree:
     """Take the ratchet tree, and check it and the GroupInfo's signature with it."""
     encoded = find(info.extensions, RATCHET_TREE) or separate_tree
     if encoded is None:
@@ -77,7 +86,7 @@ def _tree(info: GroupInfo, separate_tree: bytes | None) -> RatchetTree:
     if signer is None:
         raise InvalidWelcome("the welcome's signer is no member", CLAUSE)
     info.verify(signer.signature_key)
-    validate_tree(tree, info.context.tree_hash, info.context.group_id, info.context.extensions)
+    validate_tree(tree, info.context.tree_hash, info.context.group_id, info.context.extensions, check_lifetime)
     return tree
 
 

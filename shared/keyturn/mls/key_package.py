@@ -7,7 +7,14 @@ from typing import Self
 from . import saved
 from .cipher_suite import SUITE, VERSION, ref_hash, sign_with_label, signature_public, verify_with_label
 from .encoding import Reader, decode, uint16, vector
-from .errors import ExpiredKeyPackage, InvalidArgument, InvalidKeyPackage, UnsupportedFeature
+from .errors import (
+    ExpiredKeyPackage,
+    InvalidArgument,
+    InvalidKeyPackage,
+    InvalidLeafNode,
+    InvalidState,
+    UnsupportedFeature,
+)
 from .extensions import LAST_RESORT, Extension, Extensions, encode_extensions, find, read_extensions
 from .hpke import KeyPair, Random, check_public
 from .leaf_node import KEY_PACKAGE, LeafNode, first_leaf
@@ -30,6 +37,45 @@ def moment_of(value: int) -> datetime:
     """Return the aware UTC time of a uint64 of seconds. Values beyond `datetime.max` become `datetime.max`."""
     last = datetime.max.replace(tzinfo=UTC)
     return EPOCH + timedelta(seconds=value) if value <= (last - EPOCH).total_seconds() else last
+
+
+@dataclass(frozen=True)
+class LifetimePolicy:
+    """The lifetimes of key packages that an application accepts (RFC 9420 §7.2).
+
+    longest: maximum total lifetime, None for any. least_remaining: the time that must be left when we add a member.
+    """
+
+    longest: timedelta | None = timedelta(days=366)
+    least_remaining: timedelta = timedelta(0)
+
+
+DEFAULT_LIFETIMES = LifetimePolicy()
+
+
+@dataclass(frozen=True)
+class LifetimeCheck:
+    """How to check the lifetime of a leaf (RFC 9420 §7.3). sent_at: the current time, for a leaf in a message of ours.
+
+    A leaf in a received message is not held against the clock. It was valid when it was sent, and a receiver that is
+    late, or whose clock is wrong, must not drop out of the group: one member with a short-lived key package could
+    otherwise exclude every member that reads later. The maximum total lifetime needs no clock and is always checked.
+    """
+
+    policy: LifetimePolicy
+    sent_at: datetime | None = None
+
+    def __call__(self, lifetime: tuple[int, int]) -> None:
+        """Check a lifetime (not_before, not_after) in seconds. Raises InvalidLeafNode or ExpiredKeyPackage."""
+        not_before, not_after = lifetime
+        longest = self.policy.longest
+        if longest is not None and not_after - not_before > longest.total_seconds():
+            raise InvalidLeafNode("the total lifetime is longer than the maximum", "RFC 9420 §7.2")
+        if self.sent_at is None:
+            return
+        now = seconds(self.sent_at)
+        if not not_before <= now <= not_after - self.policy.least_remaining.total_seconds():
+            raise ExpiredKeyPackage("the key package is outside of its lifetime, or close to its end", "RFC 9420 §7.3")
 
 
 @dataclass(frozen=True)
@@ -62,22 +108,21 @@ class KeyPackage:
         """KeyPackageRef (RFC 9420 §5.2): 32 bytes."""
         return ref_hash("MLS 1.0 KeyPackage Reference", self.encoded)
 
-    def validate(self, now: datetime, group_extensions: Extensions = ()) -> None:
-        """Check it as RFC 9420 §10.1 says, and its lifetime at `now` (§7.3). Raises MlsError."""
-        self.leaf.validate(KEY_PACKAGE, group_extensions)
+    def validate(self, check_lifetime: LifetimeCheck) -> None:
+        """Check the key package by itself (RFC 9420 §10.1). Raises MlsError.
+
+        Unknown extensions of the key package are ignored (§13.4).
+        """
+        self.leaf.validate(KEY_PACKAGE)
         self.leaf.verify(b"", 0)
         verify_with_label(self.leaf.signature_key, "KeyPackageTBS", self.unsigned, self.signature)
         for key in (self.init_key, self.leaf.encryption_key):
             check_public(key)
         if self.init_key == self.leaf.encryption_key:
             raise InvalidKeyPackage("init key and encryption key are the same", CLAUSE)
-        if not self.leaf.capabilities.support_extensions(
-            extension.kind for extension in self.extensions if extension.kind != LAST_RESORT
-        ):
-            raise InvalidKeyPackage("the key package carries an extension that its client does not list", CLAUSE)
-        not_before, not_after = self.leaf.lifetime
-        if not not_before <= seconds(now) <= not_after:
-            raise ExpiredKeyPackage("the key package is outside of its lifetime", "RFC 9420 §7.3")
+        if find(self.extensions, LAST_RESORT):
+            raise InvalidKeyPackage("the last_resort extension is not empty", "draft-ietf-mls-extensions, last resort")
+        check_lifetime(self.leaf.lifetime)
 
 
 @dataclass(frozen=True)
@@ -101,10 +146,16 @@ def parse_key_package(data: bytes) -> KeyPackage:
     return decode(KeyPackage.read, data.removeprefix(MESSAGE_HEADER))
 
 
-def read_key_package(data: bytes, *, now: datetime) -> KeyPackageView:
-    """Parse and validate a key package, bare or wrapped in an MLSMessage, at `now`. Raises MlsError."""
+def read_key_package(
+    data: bytes, *, now: datetime | None, lifetimes: LifetimePolicy = DEFAULT_LIFETIMES
+) -> KeyPackageView:
+    """Parse and validate a key package, bare or wrapped in an MLSMessage. Raises MlsError.
+
+    now: the current time, to add its owner to a group. None for a key package that another member has added already:
+    its lifetime is then not held against the clock (RFC 9420 §7.3).
+    """
     package = parse_key_package(data)
-    package.validate(now)
+    package.validate(LifetimeCheck(lifetimes, now))
     leaf, (not_before, not_after) = package.leaf, package.leaf.lifetime
     return KeyPackageView(
         reference=package.reference,
@@ -142,7 +193,7 @@ class KeyPackageSecrets:
     def from_bytes(cls, data: bytes) -> Self:
         """Load what `to_bytes` saved. Raises InvalidState or NewerStateVersion otherwise."""
         with saved.checked():
-            return cls.assemble(*decode(_read_saved, saved.unpack(STATE_MAGIC, data)))
+            return cls.assemble(*_read_saved(data))
 
     @classmethod
     def assemble(cls, key_package: bytes, init: bytes, encryption: bytes, seed: bytes) -> Self:
@@ -158,8 +209,11 @@ class KeyPackageSecrets:
         return cls(package.encoded, package.reference, *pairs, seed)
 
 
-def _read_saved(reader: Reader) -> tuple[bytes, bytes, bytes, bytes]:
-    return reader.vector(), reader.vector(), reader.vector(), reader.vector()
+def _read_saved(data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    main, nothing = saved.unpack(STATE_MAGIC, data)
+    if nothing != saved.NOTHING:
+        raise InvalidState("the saved key package has a part too many", saved.CLAUSE)
+    return decode(lambda reader: (reader.vector(), reader.vector(), reader.vector(), reader.vector()), main)
 
 
 def create_key_package(

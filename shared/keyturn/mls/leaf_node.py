@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Self
 
-from .cipher_suite import SUITE, VERSION, sign_with_label, signature_public, verify_with_label
+from .cipher_suite import SUITE, VERSION, check_signature_key, sign_with_label, signature_public, verify_with_label
 from .encoding import Reader, uint8, uint16, uint32, uint64, vector
 from .errors import InvalidLeafNode, UnsupportedFeature
 from .extensions import (
     BASIC,
+    EXTERNAL_SENDERS,
     LAST_RESORT,
     Capabilities,
     Extensions,
@@ -35,10 +36,17 @@ def grease(random: Random) -> int:
     return 0x0A0A + 0x1010 * nibble
 
 
-def own_capabilities(random: Random) -> Capabilities:
-    """Capabilities of this library, each list with a GREASE value except the versions (RFC 9420 §7.2, §13.5)."""
-    ignored = grease(random)
-    return Capabilities((VERSION,), (SUITE, ignored), (LAST_RESORT, ignored), (ignored,), (BASIC, ignored))
+# What this library supports. GREASE values are sent to others only: our own list must not contain them, or a group
+# that requires such a value would look supported (RFC 9420 §13.5).
+SUPPORTED = Capabilities((VERSION,), (SUITE,), (LAST_RESORT,), (), (BASIC,))
+
+
+def sent_capabilities(random: Random) -> Capabilities:
+    """Return the capabilities for a new leaf: SUPPORTED with one GREASE value in each list but the versions (§13.5)."""
+    ignored = (grease(random),)
+    own = SUPPORTED
+    lists = own.cipher_suites, own.extensions, own.proposals, own.credentials
+    return Capabilities(own.versions, *(values + ignored for values in lists))
 
 
 @dataclass(frozen=True)
@@ -84,26 +92,40 @@ class LeafNode:
         tbs = self.unsigned + placement(self.source, group_id, leaf_index)
         verify_with_label(self.signature_key, "LeafNodeTBS", tbs, self.signature)
 
-    def validate(self, source: int | None, group_extensions: Extensions) -> None:
-        """Check all that needs no other leaf (RFC 9420 §7.3). Raises InvalidLeafNode when a rule is broken.
+    def validate(self, source: int | None) -> None:
+        """Check the rules that need no group and no other leaf (RFC 9420 §7.3). Raises MlsError.
 
-        source: where the leaf must come from, or None when any will do (a leaf of a whole tree).
+        source: the required leaf_node_source, or None for any (a leaf of a whole tree). The signature is checked by
+        `verify`, support of the group's extensions by `fit`, the lifetime by `LifetimeCheck`.
         """
         if source is not None and self.source != source:
             raise InvalidLeafNode("the leaf node has the wrong source", CLAUSE)
+        check_signature_key(self.signature_key)
         offered = self.capabilities
         if VERSION not in offered.versions or SUITE not in offered.cipher_suites or BASIC not in offered.credentials:
             raise InvalidLeafNode("the capabilities lack the group's version, suite or credential", CLAUSE)
         if not offered.support_extensions(extension.kind for extension in self.extensions):
             raise InvalidLeafNode("the leaf node carries an extension that it does not list", CLAUSE)
-        self.fit(group_extensions)
 
     def fit(self, group_extensions: Extensions) -> None:
-        """Check that the member supports what the group uses and requires (RFC 9420 §7.3, §13.4)."""
+        """Check that the member supports the group's extensions and required capabilities (RFC 9420 §7.3, §13.4)."""
         if not self.capabilities.support_extensions(extension.kind for extension in group_extensions):
             raise InvalidLeafNode("a group context extension is not supported by a member", "RFC 9420 §13.4")
         if not self.capabilities.satisfy(RequiredCapabilities.of(group_extensions)):
             raise InvalidLeafNode("a required capability is missing", "RFC 9420 §11.1")
+
+
+def check_own_support(group_extensions: Extensions) -> None:
+    """Check that this library supports a GroupContext's extensions (RFC 9420 §13.4). Raises UnsupportedFeature.
+
+    Every member can process the default types, but proposals of external senders are not implemented here. A group
+    with external_senders would break at the first of them, so it is refused at once.
+    """
+    kinds = [extension.kind for extension in group_extensions]
+    if EXTERNAL_SENDERS in kinds:
+        raise UnsupportedFeature("groups with external senders are not supported", "RFC 9420 §12.1.8")
+    if not SUPPORTED.support_extensions(kinds) or not SUPPORTED.satisfy(RequiredCapabilities.of(group_extensions)):
+        raise UnsupportedFeature("the group requires a feature that is not supported", "RFC 9420 §13.4")
 
 
 def placement(source: int, group_id: bytes, leaf_index: int) -> bytes:
@@ -121,7 +143,7 @@ def first_leaf(
 ) -> LeafNode:
     """Make and sign the leaf node of a key package (RFC 9420 §10)."""
     keys = vector(encryption_key) + vector(signature_public(seed))
-    about = uint16(BASIC) + vector(identity) + own_capabilities(random).encode()
+    about = uint16(BASIC) + vector(identity) + sent_capabilities(random).encode()
     unsigned = keys + about + uint8(KEY_PACKAGE) + uint64(lifetime[0]) + uint64(lifetime[1]) + encode_extensions(())
     return _sign(unsigned, b"", seed)
 
@@ -131,9 +153,9 @@ def next_leaf(
 ) -> LeafNode:
     """Renew a member's leaf for an Update proposal, or for a commit when there is a parent hash (RFC 9420 §7.5).
 
-    place: group id and leaf index, which the signature binds.
+    seed: the leaf's signature key, the old one or a new one. place: group id and leaf index, which the signature binds.
     """
-    keys = vector(encryption_key) + vector(old.signature_key)
+    keys = vector(encryption_key) + vector(signature_public(seed))
     about = uint16(BASIC) + vector(old.identity) + old.capabilities.encode()
     source = UPDATE if parent_hash is None else COMMIT
     hashed = b"" if parent_hash is None else vector(parent_hash)

@@ -4,13 +4,54 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from .encoding import Reader, optional, uint32, uint64, vector, vector_of
-from .events import Member
+from .encoding import Reader, decode, optional, uint32, uint64, vector, vector_of
+from .events import Member, members_of
 from .key_schedule import GroupContext
+from .ratchet_tree import RatchetTree
+from .saved import checked
 from .secret_tree import SecretTree
 
 MOST_KEPT = 3
 MOST_SECONDS = 600
+MOST_SET_BACK_SECONDS = 60
+
+
+class Roster:
+    """The members of a past epoch by leaf index.
+
+    A saved one is stored as differences to the members of the current tree, and read when it is first needed.
+    """
+
+    def __init__(
+        self, members: Mapping[int, Member] | None, differences: bytes = b"", tree: RatchetTree | None = None
+    ) -> None:
+        self._members = members
+        self._saved = differences, tree
+
+    @property
+    def members(self) -> Mapping[int, Member]:
+        """The members. Raises InvalidState when the saved ones cannot be read."""
+        if self._members is None:
+            differences, tree = self._saved
+            current = {} if tree is None else {member.leaf_index: member for member in members_of(tree)}
+            with checked():
+                changed = dict(decode(lambda reader: reader.vector_of(_read_difference), differences))
+            merged = {**current, **changed}
+            self._members = {index: member for index, member in merged.items() if member is not None}
+        return self._members
+
+    def differences(self, tree: RatchetTree) -> bytes:
+        """Encode the differences to the members of `tree`: leaf index, and the member if there was one."""
+        differences, saved_beside = self._saved
+        if saved_beside is tree:
+            return differences
+        current = {member.leaf_index: member for member in members_of(tree)}
+        changed = [at for at in sorted({*current, *self.members}) if current.get(at) != self.members.get(at)]
+        return vector_of(uint32(at) + optional(_encode_member(self.members.get(at))) for at in changed)
+
+
+def _read_difference(reader: Reader) -> tuple[int, Member | None]:
+    return reader.uint32(), reader.optional(Member.read)
 
 
 @dataclass(frozen=True)
@@ -25,23 +66,24 @@ class PastEpoch:
     sender_data: bytes = field(repr=False)
     resumption_psk: bytes = field(repr=False)
     secret_tree: SecretTree
-    members: Mapping[int, Member]
+    roster: Roster
+
+    @property
+    def members(self) -> Mapping[int, Member]:
+        """Members by leaf index."""
+        return self.roster.members
 
     @classmethod
-    def read(cls, reader: Reader, current: Mapping[int, Member]) -> Self:
-        """Read a saved past epoch. Its members are saved as differences to the current members."""
+    def read(cls, reader: Reader, tree: RatchetTree) -> Self:
+        """Read a past epoch that was saved beside `tree`, the current one."""
         context, ended = GroupContext.read(reader), reader.uint64()
         secrets = reader.vector(), reader.vector(), SecretTree.read(reader)
-        changes = dict(reader.vector_of(lambda inner: (inner.uint32(), inner.optional(Member.read))))
-        members = {index: member for index, member in {**current, **changes}.items() if member is not None}
-        return cls(context, ended, *secrets, members)
+        return cls(context, ended, *secrets, Roster(None, reader.vector(), tree))
 
-    def encode(self, current: Mapping[int, Member]) -> bytes:
-        """Encode to be saved, members as differences to the current ones."""
-        changed = [at for at in sorted({*current, *self.members}) if current.get(at) != self.members.get(at)]
-        changes = vector_of(uint32(at) + optional(_encode_member(self.members.get(at))) for at in changed)
+    def encode(self, tree: RatchetTree) -> bytes:
+        """Encode for saving beside `tree`, the current one."""
         secrets = vector(self.sender_data) + vector(self.resumption_psk) + self.secret_tree.encode()
-        return self.context.encode() + uint64(self.ended) + secrets + changes
+        return self.context.encode() + uint64(self.ended) + secrets + vector(self.roster.differences(tree))
 
 
 def _encode_member(member: Member | None) -> bytes | None:
@@ -49,5 +91,9 @@ def _encode_member(member: Member | None) -> bytes | None:
 
 
 def keep(past: tuple[PastEpoch, ...], now: int) -> tuple[PastEpoch, ...]:
-    """Drop epochs that are too old at `now` (seconds since the Unix epoch) or too many. The latest is last."""
-    return tuple(epoch for epoch in past if now - epoch.ended <= MOST_SECONDS)[-MOST_KEPT:]
+    """Drop epochs that are too old at `now` (seconds since the Unix epoch) or too many. The latest is last.
+
+    An epoch that ended in the future is dropped as well: after a clock was set back, its age is unknown, and its keys
+    would otherwise stay until the clock has caught up. One minute is allowed, for clocks of several processes.
+    """
+    return tuple(epoch for epoch in past if -MOST_SET_BACK_SECONDS <= now - epoch.ended <= MOST_SECONDS)[-MOST_KEPT:]

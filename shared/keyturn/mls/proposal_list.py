@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TypeVar
 
 from .cipher_suite import HASH_BYTES
 from .errors import InvalidProposal, UnsupportedFeature
 from .extensions import Extensions
 from .hpke import KeyPair
-from .key_package import KeyPackage
+from .key_package import KeyPackage, LifetimeCheck
 from .key_schedule import GroupContext
-from .leaf_node import UPDATE, LeafNode
+from .leaf_node import UPDATE, LeafNode, check_own_support
 from .proposals import (
     Add,
     ExternalInit,
@@ -35,13 +34,14 @@ P = TypeVar("P", Add, Update, Remove, PreSharedKey, GroupContextExtensions)
 class Pending:
     """A proposal with its ProposalRef (empty when it comes by value) and its sender's leaf index.
 
-    own_pair: for our own Update, the key pair of the proposed leaf.
+    own_pair, own_seed: for our own Update, the key pair of the proposed leaf, and its signature key if that changes.
     """
 
     reference: bytes
     sender: int
     proposal: Proposal
     own_pair: KeyPair | None = field(default=None, repr=False)
+    own_seed: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,18 @@ class Applied:
     psks: tuple[PskId, ...]
     needs_path: bool
     own_pairs: dict[int, KeyPair] = field(repr=False)
+    own_seed: bytes | None = field(repr=False)
 
 
-def validate(tree: RatchetTree, context: GroupContext, entry: Pending, now: datetime) -> None:
-    """Check one proposal against the group (RFC 9420 §12.1). Raises MlsError.
+def validate(tree: RatchetTree, context: GroupContext, entry: Pending, check_lifetime: LifetimeCheck) -> None:
+    """Check one proposal by itself (RFC 9420 §12.1). Raises MlsError.
 
-    Lifetimes are checked at `now`. `context` has the extensions that the leaves must support.
+    Whether the members support the group's extensions is a question to the tree after the whole list (§12.1.7, §12.3):
+    a required capability may come with the removal of the one member that lacks it. `apply` checks it.
     """
     proposal = entry.proposal
     if isinstance(proposal, Add):
-        proposal.key_package.validate(now, context.extensions)
+        proposal.key_package.validate(check_lifetime)
     elif isinstance(proposal, Update):
         _validate_update(tree, context, entry.sender, proposal)
     elif isinstance(proposal, Remove) and tree.leaf(proposal.removed) is None:
@@ -73,16 +75,16 @@ def validate(tree: RatchetTree, context: GroupContext, entry: Pending, now: date
     elif isinstance(proposal, PreSharedKey):
         _validate_psk(proposal.psk)
     elif isinstance(proposal, GroupContextExtensions):
-        for _, leaf in tree.leaves():
-            leaf.fit(proposal.extensions)
+        check_own_support(proposal.extensions)
     elif isinstance(proposal, ReInit | ExternalInit):
         raise UnsupportedFeature("this kind of proposal is not supported", "RFC 9420 §12.1")
 
 
 def _validate_update(tree: RatchetTree, context: GroupContext, sender: int, proposal: Update) -> None:
-    proposal.leaf.validate(UPDATE, context.extensions)
+    proposal.leaf.validate(UPDATE)
     proposal.leaf.verify(context.group_id, sender)
-    if any(leaf.encryption_key == proposal.leaf.encryption_key for _, leaf in tree.leaves()):
+    replaced = tree.leaf(sender)
+    if replaced is None or replaced.encryption_key == proposal.leaf.encryption_key:
         raise InvalidProposal("an update does not bring a new encryption key", "RFC 9420 §7.3")
 
 
@@ -130,14 +132,17 @@ def validate_list(entries: Sequence[Pending], committer: int) -> None:
 
 
 def apply(
-    tree: RatchetTree, context: GroupContext, entries: Sequence[Pending], committer: int, now: datetime
+    tree: RatchetTree,
+    context: GroupContext,
+    entries: Sequence[Pending],
+    committer: int,
+    check_lifetime: LifetimeCheck,
 ) -> Applied:
     """Validate a commit's proposals and apply them to a copy of the tree, in the order of RFC 9420 §12.3."""
     validate_list(entries, committer)
     extensions = next((new.extensions for _, new in _only(entries, GroupContextExtensions)), context.extensions)
-    next_context = GroupContext(context.group_id, context.epoch, b"", b"", extensions)
     for entry in entries:
-        validate(tree, next_context, entry, now)
+        validate(tree, context, entry, check_lifetime)
     changed, updates = tree.copy(), _only(entries, Update)
     for sender, update in updates:
         changed.update(sender, update.leaf)
@@ -145,13 +150,27 @@ def apply(
     for index in removed:
         changed.remove(index)
     packages = [add.key_package for _, add in _only(entries, Add)]
+    places = changed.add_all([package.leaf for package in packages])
+    _check_support(changed, extensions, None if extensions != context.extensions else (*dict(updates), *places))
     return Applied(
         tree=changed,
         extensions=extensions,
-        added=tuple((changed.add(package.leaf), package) for package in packages),
+        added=tuple(zip(places, packages, strict=True)),
         removed=removed,
         updated=tuple((sender, update.leaf) for sender, update in updates),
         psks=tuple(proposal.psk for _, proposal in _only(entries, PreSharedKey)),
         needs_path=not entries or any(isinstance(entry.proposal, NEED_PATH) for entry in entries),
         own_pairs={2 * entry.sender: entry.own_pair for entry in entries if entry.own_pair is not None},
+        own_seed=next((entry.own_seed for entry in entries if entry.own_seed is not None), None),
     )
+
+
+def _check_support(tree: RatchetTree, extensions: Extensions, changed: Iterable[int] | None) -> None:
+    """Check that members support the new GroupContext (RFC 9420 §12.1.7, §13.4): `changed` leaf indices, None for all.
+
+    A member that supported the old extensions supports them still, so only new leaves are checked unless they change.
+    """
+    for index in (at for at, _ in tree.leaves()) if changed is None else changed:
+        leaf = tree.leaf(index)
+        if leaf is not None:
+            leaf.fit(extensions)

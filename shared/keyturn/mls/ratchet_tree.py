@@ -4,16 +4,18 @@ A tree is changed only while it is being made: `copy()` first (cheap: the nodes 
 Hashes of subtrees are kept until something below them changes.
 """
 
-from collections.abc import Collection, Iterator
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 from . import tree_math
 from .cipher_suite import sha256
-from .encoding import Reader, optional, uint8, uint32, vector, vector_of
+from .encoding import Reader, decode, optional, uint8, uint32, vector, vector_of
 from .errors import InvalidTree, MalformedMessage
 from .leaf_node import LeafNode
+from .saved import SeparatePart, checked
 
 LEAF, PARENT = 1, 2
 
@@ -63,6 +65,12 @@ class RatchetTree:
     def __init__(self, nodes: list[Node | None], hashes: list[bytes | None] | None = None) -> None:
         self.nodes = nodes
         self._hashes: list[bytes | None] = [None] * len(nodes) if hashes is None else hashes
+        self._saved: SeparatePart | None = None
+
+    @staticmethod
+    def load(part: SeparatePart, check: Callable[["RatchetTree"], None]) -> "RatchetTree":
+        """Return a saved tree that is read and checked when it is first used. That first use raises InvalidState."""
+        return SavedTree(part, check)
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
@@ -80,6 +88,12 @@ class RatchetTree:
         """Encode as `optional<Node> ratchet_tree<V>`, blank nodes at the end left out."""
         last = max(at for at, node in enumerate(self.nodes) if node is not None)
         return vector_of(map(_encode_node, self.nodes[: last + 1]))
+
+    def save(self) -> SeparatePart:
+        """Return the encoded tree as part of a saved state. It is computed once: a tree in a state never changes."""
+        if self._saved is None:
+            self._saved = SeparatePart.of(self.encode())
+        return self._saved
 
     def copy(self) -> "RatchetTree":
         """Return a mutable copy that shares nodes and hashes."""
@@ -157,17 +171,31 @@ class RatchetTree:
 
     def add(self, leaf: LeafNode) -> int:
         """Put a new leaf into the leftmost blank place (RFC 9420 §12.1.1). Returns its leaf index."""
-        index = next((at for at, node in enumerate(self.nodes[::2]) if node is None), self.leaf_count)
-        if index == self.leaf_count:
-            grown = len(self.nodes) + 1
-            self.nodes, self._hashes = [*self.nodes, *[None] * grown], [*self._hashes, *[None] * grown]
-        self.put(2 * index, leaf)
-        for at in self.direct_path(index):
+        return self.add_all([leaf])[0]
+
+    def add_all(self, leaves: Sequence[LeafNode]) -> list[int]:
+        """Add leaves in this order, each into the leftmost blank place (RFC 9420 §12.1.1). Returns their leaf indices.
+
+        Each parent node is rebuilt once for all of them: one at a time, the cost would grow with the square.
+        """
+        indices, unmerged = [], dict[int, list[int]]()
+        blank = (at for at in itertools.count() if at >= self.leaf_count or self.nodes[2 * at] is None)
+        for index, leaf in zip(blank, leaves, strict=False):
+            if index == self.leaf_count:
+                added = len(self.nodes) + 1
+                self.nodes, self._hashes = [*self.nodes, *[None] * added], [*self._hashes, *[None] * added]
+            self.put(2 * index, leaf)
+            indices.append(index)
+        for index in indices:
+            for at in self.direct_path(index):
+                unmerged.setdefault(at, []).append(index)
+        for at, joined in unmerged.items():
             above = self.parent(at)
             if above is not None:
-                unmerged = tuple(sorted((*above.unmerged, index)))
-                self.nodes[at] = ParentNode(above.encryption_key, above.parent_hash, unmerged)
-        return index
+                self.nodes[at] = ParentNode(
+                    above.encryption_key, above.parent_hash, tuple(sorted((*above.unmerged, *joined)))
+                )
+        return indices
 
     def update(self, index: int, leaf: LeafNode) -> None:
         """Replace a leaf and blank the nodes above it (RFC 9420 §12.1.2)."""
@@ -210,6 +238,23 @@ class RatchetTree:
         children = (self.original_hash(child, without) for child in (tree_math.left(node), tree_math.right(node)))
         encoded = optional(None if content is None else content.encoded)
         return sha256(uint8(PARENT) + encoded + b"".join(map(vector, children)))
+
+
+class SavedTree(RatchetTree):
+    """A tree of a saved state, not read yet: most states are loaded to send one message, which needs no tree."""
+
+    def __init__(self, part: SeparatePart, check: Callable[[RatchetTree], None]) -> None:
+        self._saved = part
+        self._check = check
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - called for `nodes` and `_hashes`, until they are read
+        if name not in {"nodes", "_hashes"}:
+            raise AttributeError(name)
+        with checked():
+            tree = decode(RatchetTree.read, self.save().read())
+            self._check(tree)
+        self.nodes, self._hashes = tree.nodes, tree._hashes  # noqa: SLF001 - of the same class
+        return getattr(self, name)
 
 
 def _encode_node(node: Node | None) -> bytes:

@@ -14,6 +14,7 @@ from .framing import (
     AuthenticatedContent,
     read_message_header,
 )
+from .key_package import LifetimeCheck, LifetimePolicy
 from .private_message import PrivateMessage
 from .proposal_list import Pending, validate
 from .proposals import Add, CommitContent, Proposal, Remove, Update
@@ -24,15 +25,21 @@ from .state import State
 MOST_PENDING = 1000
 
 
-def receive(state: State, message: bytes, external: Mapping[bytes, bytes], now: datetime) -> tuple[State, Event]:
-    """Process an MLSMessage from another member. `external` has pre-shared keys by id. Raises MlsError."""
+def receive(
+    state: State, message: bytes, external: Mapping[bytes, bytes], lifetimes: LifetimePolicy, now: datetime
+) -> tuple[State, Event]:
+    """Process an MLSMessage from another member. `external` has pre-shared keys by id. Raises MlsError.
+
+    now: when an epoch ends by this message. Lifetimes of received leaves are not held against it (RFC 9420 §7.3).
+    """
+    check_lifetime = LifetimeCheck(lifetimes)
     next_state, authenticated, sender = _open(state, message)
     body, content = authenticated.content.body, authenticated.content
     if isinstance(body, bytes):
         return next_state, ApplicationReceived(sender, body, content.authenticated_data, content.epoch)
     if isinstance(body, CommitContent):
-        return process_commit(next_state, authenticated, body, external, now)
-    return _keep_proposal(next_state, authenticated, body, sender, now)
+        return process_commit(next_state, authenticated, body, external, check_lifetime, now)
+    return _keep_proposal(next_state, authenticated, body, sender, check_lifetime)
 
 
 def _open(state: State, message: bytes) -> Opened:
@@ -50,7 +57,7 @@ def _open(state: State, message: bytes) -> Opened:
 
 
 def _keep_proposal(
-    state: State, authenticated: AuthenticatedContent, proposal: Proposal, sender: Member, now: datetime
+    state: State, authenticated: AuthenticatedContent, proposal: Proposal, sender: Member, check_lifetime: LifetimeCheck
 ) -> tuple[State, ProposalReceived]:
     reference = authenticated.reference()
     if any(entry.reference == reference for entry in state.pending):
@@ -58,7 +65,7 @@ def _keep_proposal(
     if len(state.pending) == MOST_PENDING:
         raise InvalidProposal("too many proposals are pending", "RFC 9420 §12.1")
     entry = Pending(reference, sender.leaf_index, proposal)
-    validate(state.tree, state.context, entry, now)
+    validate(state.tree, state.context, entry, check_lifetime)
     event = ProposalReceived(sender, proposal.kind, reference, _subject(state, entry), state.context.epoch)
     return replace(state, pending=(*state.pending, entry)), event
 

@@ -1,42 +1,74 @@
-"""The envelope of everything that is saved: magic, version, body, and a digest that makes it check itself."""
+"""The envelope of saved states: magic, version, two parts and their digests.
+
+The main part is small and is read and written at every use. The separate part holds a group's tree: it is large, and
+sending a message needs nothing of it. So it has a digest of its own, which is checked when the part is first read.
+"""
 
 import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from .cipher_suite import HASH_BYTES, sha256
-from .encoding import uint16
+from .encoding import Reader, uint16, vector
 from .errors import InvalidState, MlsError, NewerStateVersion
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 CLAUSE = "keyturn.mls README, saved state"
 
 
-def pack(magic: bytes, body: bytes) -> bytes:
-    """Wrap a body: magic, uint16 version, body, SHA-256 of all that precedes."""
-    head = magic + uint16(STATE_VERSION) + body
-    return head + sha256(head)
+@dataclass(frozen=True)
+class SeparatePart:
+    """The separate part of an envelope as stored, and its SHA-256 (bytes, 32)."""
+
+    stored: bytes
+    digest: bytes
+
+    @classmethod
+    def of(cls, data: bytes) -> "SeparatePart":
+        """Make a separate part from its bytes."""
+        return cls(data, sha256(data))
+
+    def read(self) -> bytes:
+        """Return the bytes. Raises InvalidState when they do not have their digest."""
+        if not hmac.compare_digest(sha256(self.stored), self.digest):
+            raise InvalidState("the saved state is damaged", CLAUSE)
+        return self.stored
 
 
-def unpack(magic: bytes, data: bytes) -> bytes:
-    """Return the body. Raises InvalidState for a damaged envelope, NewerStateVersion for a newer format.
+NOTHING = SeparatePart.of(b"")
 
-    The digest finds damage, not malice: sealing the state is the caller's duty.
+
+def pack(magic: bytes, main: bytes, separate: SeparatePart = NOTHING) -> bytes:
+    """Wrap two parts: magic, uint16 version, main part, digest of the separate part, digest so far, separate part."""
+    head = magic + uint16(STATE_VERSION) + vector(main) + separate.digest
+    return head + sha256(head) + separate.stored
+
+
+def unpack(magic: bytes, data: bytes) -> tuple[bytes, SeparatePart]:
+    """Return the two parts. Raises InvalidState for a damaged envelope, NewerStateVersion for a newer format.
+
+    The digests find damage, not manipulation: encrypting and authenticating the state is the caller's duty.
     """
-    head, digest = data[:-HASH_BYTES], data[-HASH_BYTES:]
-    if not head.startswith(magic) or not hmac.compare_digest(sha256(head), digest):
+    if not data.startswith(magic):
         raise InvalidState("the saved state is damaged", CLAUSE)
-    version = int.from_bytes(head[len(magic) : len(magic) + 2], "big")
+    reader = Reader(data)
+    reader.fixed(len(magic))
+    version = reader.uint16()
     if version > STATE_VERSION:
         raise NewerStateVersion("the saved state was written by a newer version", CLAUSE)
-    if version < STATE_VERSION or len(head) < len(magic) + 2:
-        raise InvalidState("the saved state has no known version", CLAUSE)
-    return head[len(magic) + 2 :]
+    if version < STATE_VERSION:
+        raise InvalidState("the saved state has a version that is no longer read", CLAUSE)
+    main, separate_digest = reader.vector(), reader.fixed(HASH_BYTES)
+    head = reader.since(0)
+    if not hmac.compare_digest(sha256(head), reader.fixed(HASH_BYTES)):
+        raise InvalidState("the saved state is damaged", CLAUSE)
+    return main, SeparatePart(data[reader.position :], separate_digest)
 
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """Whatever fails while a saved state is put together again is an InvalidState."""
+    """Turn every error while a saved state is read into an InvalidState."""
     try:
         yield
     except InvalidState:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from . import saved
-from .cipher_suite import HASH_BYTES, signature_public
+from .cipher_suite import HASH_BYTES, SEED_BYTES, signature_public
 from .encoding import Reader, decode, optional, uint8, uint32, vector, vector_of
 from .errors import InvalidState, NotActive
 from .events import Member, members_of
 from .hpke import KeyPair
 from .key_schedule import EpochSecrets, GroupContext
 from .leaf_node import LeafNode
-from .past_epoch import PastEpoch
+from .past_epoch import PastEpoch, Roster
 from .proposal_list import Pending
 from .proposals import encode_proposal, read_proposal
 from .psk import PskSource
@@ -71,7 +71,9 @@ class State:
     def retire(self, ended: int) -> PastEpoch:
         """Turn this epoch into a past one that ended at `ended` (seconds since the Unix epoch)."""
         tree = self.secret_tree.without(self.own_index)
-        return PastEpoch(self.context, ended, self.secrets.sender_data, self.secrets.resumption_psk, tree, self.members)
+        return PastEpoch(
+            self.context, ended, self.secrets.sender_data, self.secrets.resumption_psk, tree, Roster(self.members)
+        )
 
     def removed(self) -> "State":
         """Delete every key after our removal (RFC 9420 §12.4.2). Public state stays readable."""
@@ -84,42 +86,41 @@ class State:
         pairs = vector_of(uint32(node) + pair.private for node, pair in sorted(self.key_pairs.items()))
         keys = vector(self.seed) + pairs + self.secrets.encode() + vector(self.interim_hash)
         pending = vector_of(map(_encode_pending, self.pending))
-        past = vector_of(epoch.encode(self.members) for epoch in self.past)
-        head = self.context.encode() + self.tree.encode() + uint32(self.own_index) + uint8(self.active)
-        return saved.pack(MAGIC, head + keys + self.secret_tree.encode() + pending + past)
+        past = vector_of(epoch.encode(self.tree) for epoch in self.past)
+        head = self.context.encode() + uint32(self.own_index) + uint8(self.active)
+        return saved.pack(MAGIC, head + keys + self.secret_tree.encode() + pending + past, self.tree.save())
 
 
 def load(data: bytes) -> State:
-    """Load a saved state. Checks tree hash against group context and keys against tree. Raises InvalidState."""
+    """Load a saved state. Raises InvalidState.
+
+    The tree is read when it is first used. Then its hash is checked against the group context, and our keys against it.
+    """
     with saved.checked():
-        state = decode(_read_state, saved.unpack(MAGIC, data))
-        _check(state)
-        return state
+        main, tree_part = saved.unpack(MAGIC, data)
+        return decode(lambda reader: _read_state(reader, tree_part), main)
 
 
-def _read_state(reader: Reader) -> State:
-    context, tree, own_index, active = (
-        GroupContext.read(reader),
-        RatchetTree.read(reader),
-        reader.uint32(),
-        reader.uint8(),
-    )
-    keys = reader.vector(), dict(reader.vector_of(_read_pair)), EpochSecrets.read(reader), reader.vector()
+def _read_state(reader: Reader, tree_part: saved.SeparatePart) -> State:
+    context, own_index, active = GroupContext.read(reader), reader.uint32(), reader.uint8() == 1
+    seed, key_pairs = reader.vector(), dict(reader.vector_of(_read_pair))
+    secrets, interim = EpochSecrets.read(reader), reader.vector()
+
+    def check(tree: RatchetTree) -> None:
+        if tree.root_hash != context.tree_hash:
+            raise InvalidState("the saved tree does not hash to the tree hash", "RFC 9420 §8.1")
+        own_leaf = tree.leaf(own_index)
+        if active and (own_leaf is None or signature_public(seed) != own_leaf.signature_key):
+            raise InvalidState("the saved signature key is not that of the own leaf", "RFC 9420 §7.2")
+        for node, pair in key_pairs.items():
+            content = tree.nodes[node] if node < len(tree.nodes) else None
+            if content is None or content.encryption_key != pair.public:
+                raise InvalidState("a saved private key is not that of its node", "RFC 9420 §7.1")
+
+    tree = RatchetTree.load(tree_part, check)
     secret_tree, pending = SecretTree.read(reader), reader.vector_of(_read_pending)
-    current = {member.leaf_index: member for member in members_of(tree)}
-    past = reader.vector_of(lambda inner: PastEpoch.read(inner, current))
-    return State(context, tree, own_index, *keys, secret_tree, pending, past, active == 1)
-
-
-def _check(state: State) -> None:
-    if state.tree.root_hash != state.context.tree_hash:
-        raise InvalidState("the saved tree does not hash to the tree hash", "RFC 9420 §8.1")
-    if state.active and signature_public(state.seed) != state.own_leaf.signature_key:
-        raise InvalidState("the saved signature key is not that of the own leaf", "RFC 9420 §7.2")
-    for node, pair in state.key_pairs.items():
-        content = state.tree.nodes[node] if node < len(state.tree.nodes) else None
-        if content is None or content.encryption_key != pair.public:
-            raise InvalidState("a saved private key is not that of its node", "RFC 9420 §7.1")
+    past = reader.vector_of(lambda inner: PastEpoch.read(inner, tree))
+    return State(context, tree, own_index, seed, key_pairs, secrets, interim, secret_tree, pending, past, active)
 
 
 def _read_pair(reader: Reader) -> tuple[int, KeyPair]:
@@ -128,9 +129,11 @@ def _read_pair(reader: Reader) -> tuple[int, KeyPair]:
 
 def _encode_pending(entry: Pending) -> bytes:
     private = None if entry.own_pair is None else entry.own_pair.private
-    return vector(entry.reference) + uint32(entry.sender) + encode_proposal(entry.proposal) + optional(private)
+    seed = optional(entry.own_seed)
+    return vector(entry.reference) + uint32(entry.sender) + encode_proposal(entry.proposal) + optional(private) + seed
 
 
 def _read_pending(reader: Reader) -> Pending:
     head = reader.vector(), reader.uint32(), read_proposal(reader)
-    return Pending(*head, reader.optional(lambda inner: KeyPair.of(inner.fixed(HASH_BYTES))))
+    pair = reader.optional(lambda inner: KeyPair.of(inner.fixed(HASH_BYTES)))
+    return Pending(*head, pair, reader.optional(lambda inner: inner.fixed(SEED_BYTES)))

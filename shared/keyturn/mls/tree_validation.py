@@ -4,22 +4,29 @@ from . import tree_math
 from .errors import InvalidLeafNode, InvalidTree
 from .extensions import Extensions
 from .hpke import check_public
+from .key_package import LifetimeCheck
+from .leaf_node import KEY_PACKAGE
 from .parent_hash import verify_parent_hashes
 from .ratchet_tree import RatchetTree
 
 CLAUSE = "RFC 9420 §12.4.3.1"
 
 
-def validate_tree(tree: RatchetTree, tree_hash: bytes, group_id: bytes, extensions: Extensions) -> None:
+def validate_tree(
+    tree: RatchetTree, tree_hash: bytes, group_id: bytes, extensions: Extensions, check_lifetime: LifetimeCheck
+) -> None:
     """Check a received tree against its hash and on its own. Raises InvalidTree or another MlsError.
 
-    Lifetimes are left alone: a member's key package may have run out long after it joined (RFC 9420 §7.3).
+    Only the total length of lifetimes is checked: a key package may have expired since its owner joined (§7.3).
     """
     if tree.root_hash != tree_hash:
         raise InvalidTree("the ratchet tree does not hash to the tree hash", CLAUSE)
     for index, leaf in tree.leaves():
-        leaf.validate(None, extensions)
+        leaf.validate(None)
+        leaf.fit(extensions)
         leaf.verify(group_id, index)
+        if leaf.source == KEY_PACKAGE:
+            check_lifetime(leaf.lifetime)
     check_unique(tree)
     _check_unmerged(tree)
     verify_parent_hashes(tree)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from . import tree_math
-from .cipher_suite import decrypt_with_label, derive_secret, encrypt_with_label
+from .cipher_suite import ZERO, decrypt_with_label, derive_secret, encrypt_with_label
 from .encoding import Reader, vector, vector_of
 from .errors import InvalidCommit
 from .hpke import KeyPair, Random
@@ -81,6 +81,10 @@ class PathSecrets:
     def key_pairs(self) -> dict[int, KeyPair]:
         """Key pairs of the nodes."""
         return {node: KeyPair.derive(derive_secret(secret, "node")) for node, secret in self.secrets.items()}
+
+
+# Of a commit without a path: the commit secret is all zeros (RFC 9420 §12.4.1).
+NO_PATH_SECRETS = PathSecrets({}, ZERO)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class _Reader:
         if renewal and message.data == renewal.message:
             self.group = renewal.after
             member = next(item for item in self.group.members if item.leaf_index == self.group.own_leaf_index)
-            return CommitReceived(member, (), (), (), self_removed=False, epoch=self.group.epoch)
+            return CommitReceived(member, member, (), (), (), self_removed=False, epoch=self.group.epoch)
         try:
             self.group, event = self.group.receive(message.data, now=self.now)
         except MlsError:
