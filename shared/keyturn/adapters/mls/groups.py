@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from keyturn import mls
 from keyturn.domain.encodings import base64url_encode, length_prefixed
+from keyturn.domain.key_packages import LEAST_REMAINING_LIFETIME, LONGEST_LIFETIME
 from keyturn.ports.groups import ForbiddenChange, GroupError, Leaf, OfferedKeyPackage, Received, StaleEpoch
 from keyturn.ports.keys import KeyRefused
 from keyturn.proofs.nostr import sign_event
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data
 
 _LEAF_LIFETIME = timedelta(days=84)
+_LIFETIMES = mls.LifetimePolicy(LONGEST_LIFETIME, LEAST_REMAINING_LIFETIME)
 _CLOCK_DIFFERENCE = timedelta(hours=1)
 
 
@@ -56,7 +58,10 @@ class MlsSession:
         return [Leaf(member.leaf_index, member.identity.hex()) for member in self._group.members]
 
     def add(self, key_package: bytes) -> tuple[bytes, bytes]:
-        """Return the commit that adds, and the Welcome."""
+        """Return the commit that adds, and the Welcome.
+
+        The commit has no path (RFC 9420 §12.4): a path update precedes every delivery anyway (docs/protocol.md §5).
+        """
         message, welcome = self._commit(add=[key_package])
         return message, cast("bytes", welcome)
 
@@ -73,7 +78,13 @@ class MlsSession:
     def _commit(self, add: Sequence[bytes] = (), remove: Sequence[int] = ()) -> tuple[bytes, bytes | None]:
         with _group_errors():
             made = self._group.commit(
-                random=self._groups.random, now=self._now, add=add, remove=remove, include_pending=False
+                random=self._groups.random,
+                now=self._now,
+                add=add,
+                remove=remove,
+                include_pending=False,
+                path=not add,
+                lifetimes=_LIFETIMES,
             )
         self._group = made.group
         return made.message, made.welcome
@@ -151,12 +162,12 @@ class MlsGroups:
         epoch, generation = cast("int", document["epoch"]), cast("int", document["generation"])
         with _group_errors():
             state = self.sealer.unseal(sealed, _associated_data(group_id, epoch, generation))
-            return MlsSession(self, mls.Group.from_bytes(state), generation, now)
+            return MlsSession(self, mls.Group.from_bytes(state, now=now), generation, now)
 
     def read_key_package(self, data: bytes, now: datetime) -> OfferedKeyPackage:
         """Validate a key package."""
         with _group_errors():
-            view = mls.read_key_package(data, now=now)
+            view = mls.read_key_package(data, now=now, lifetimes=_LIFETIMES)
         return OfferedKeyPackage(view.identity.hex(), base64url_encode(view.reference), view.data)
 
     def envelope(

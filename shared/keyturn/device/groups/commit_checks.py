@@ -20,17 +20,13 @@ from keyturn.mls import MlsError, read_key_package
 from keyturn.proofs.nostr import open_event
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from keyturn.device.groups.membership import Seat
     from keyturn.mls import CommitReceived, Group, KeyPackageView, Member
 
 _TELL = "Tell whoever operates the service, before anything is rotated through this group."
 
 
-def checked_changes(
-    seat: Seat, after: Group, commit: CommitReceived, joined: object, index: int, now: datetime
-) -> list[Change]:
+def checked_changes(seat: Seat, after: Group, commit: CommitReceived, joined: object, index: int) -> list[Change]:
     """Return who came and went by a commit; `joined` is the key-package event that the log shows with it.
 
     `MembershipError` if somebody else than the service changes members, or a newcomer did not sign for its leaf.
@@ -42,7 +38,7 @@ def checked_changes(
     if not commit.self_removed and _renames(seat.group, after, commit):
         raise MembershipError("A commit gives a member another name or key: the change is refused.", _TELL)
     for member in commit.added:
-        _check_newcomer(member, commit, joined, now)
+        _check_newcomer(member, commit, joined)
     gone = [Change(seat.group_id, index, member.identity.hex(), joined=False) for member in commit.removed]
     come = [Change(seat.group_id, index, member.identity.hex(), joined=True) for member in commit.added]
     return gone + come
@@ -65,10 +61,10 @@ def _names(members: tuple[Member, ...], without: tuple[Member, ...]) -> dict[int
     }
 
 
-def _check_newcomer(member: Member, commit: CommitReceived, joined: object, now: datetime) -> None:
+def _check_newcomer(member: Member, commit: CommitReceived, joined: object) -> None:
     try:
         event = open_event(joined) if isinstance(joined, dict) else None
-        offered = read_key_package(base64url_decode(event.content), now=now) if event else None
+        offered = read_key_package(base64url_decode(event.content), now=None) if event else None
     except (Refusal, MlsError):
         event, offered = None, None
     signed = event is not None and event.kind in KEY_PACKAGES and event.pubkey == member.identity.hex()

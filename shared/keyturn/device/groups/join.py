@@ -14,7 +14,8 @@ from keyturn.device.core.errors import AnotherServiceError
 from keyturn.device.core.signed_events import key_package_event
 from keyturn.device.groups.local_store import GROUP
 from keyturn.device.groups.membership import take_seat
-from keyturn.mls import KeyPackageSecrets, MlsError, create_key_package, read_key_package
+from keyturn.domain.key_packages import KEY_PACKAGE_LIFETIME, LEAST_REMAINING_LIFETIME
+from keyturn.mls import KeyPackageSecrets, LifetimePolicy, MlsError, create_key_package, read_key_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from keyturn.proofs.nostr import Event
 
 _ENROLMENT = "enrolment"
-_KEY_PACKAGE_LIFETIME = timedelta(days=90)
+_STILL_USABLE = LifetimePolicy(least_remaining=LEAST_REMAINING_LIFETIME)
 _CLOCK_TOLERANCE = timedelta(hours=1)
 _SEED_BYTES = 32
 
@@ -71,7 +72,7 @@ class Enrolment:
 
     def _is_valid(self, kept: KeyPackageSecrets) -> bool:
         try:
-            read_key_package(kept.key_package, now=self._signer.now())
+            read_key_package(kept.key_package, now=self._signer.now(), lifetimes=_STILL_USABLE)
         except MlsError:  # its time is over: nobody takes it any more
             return False
         return True
@@ -82,7 +83,7 @@ class Enrolment:
             bytes.fromhex(self._signer.public_key),
             random(_SEED_BYTES),
             not_before=now - _CLOCK_TOLERANCE,
-            not_after=now + _KEY_PACKAGE_LIFETIME,
+            not_after=now + KEY_PACKAGE_LIFETIME,
             random=random,
         )
 

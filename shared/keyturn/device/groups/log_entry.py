@@ -67,7 +67,7 @@ def _received(seat: Seat, message: bytes, entry: Mapping[str, object], now: date
     except MlsError as refused:
         return seat, (_unreadable(seat, answers.text(entry, "kind"), refused),)
     if isinstance(event, CommitReceived):
-        changes = checked_changes(seat, group, event, entry.get("joined"), seat.cursor, now)
+        changes = checked_changes(seat, group, event, entry.get("joined"), seat.cursor)
         own = (Incident(seat.group_id, seat.cursor, "This device's place in the group was taken away."),)
         return replace(seat, group=group, renewal=None), own if event.self_removed else changes
     after = replace(seat, group=group)

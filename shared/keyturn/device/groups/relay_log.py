@@ -119,7 +119,7 @@ class _Reader:
     def _offers_of(self, member: Member) -> Iterator[Mapping[str, object]]:
         for offer in self.offers(member.identity.hex()):
             try:
-                view = read_key_package(base64url_decode(open_event(offer).content), now=self.now)
+                view = read_key_package(base64url_decode(open_event(offer).content), now=None)
             except (Refusal, MlsError):
                 continue
             if (view.signature_key, view.encryption_key) == (member.signature_key, member.encryption_key):
