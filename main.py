@@ -1,4 +1,4 @@
-"""Loads one door, by name: what Cloud Run functions and the local gateway both start (FUNCTION_TARGET names it)."""
+"""Loads one function by name. Cloud Run functions start it here (FUNCTION_TARGET names the function)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parent / "shared"))  # the source root of `keyturn`
 
-DOORS = (
+FUNCTIONS = (
     "admin_proof",
     "client_token",
     "distribute",
@@ -28,8 +28,9 @@ DOORS = (
 
 
 def __getattr__(name: str) -> Callable[[flask.Request], flask.Response]:
-    """Return a door, importing nothing but what it needs."""
-    if name not in DOORS:
+    """Return a function, importing only what it needs: a missing dependency of one must not stop another."""
+    if name not in FUNCTIONS:
         raise AttributeError(name)
-    door: Callable[[flask.Request], flask.Response] = getattr(importlib.import_module(f"functions.{name}.main"), name)
-    return door
+    module = importlib.import_module(f"functions.{name}.main")
+    function: Callable[[flask.Request], flask.Response] = getattr(module, name)
+    return function

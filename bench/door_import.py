@@ -94,7 +94,7 @@ class Shares:
 
 def door_import_vs_floor(_folder: Path) -> Measured:
     """Return the worst function's import time over the floor. Reports each function's, and the time until ready."""
-    if set(CLIENTS) != set(doors.DOORS):
+    if set(CLIENTS) != set(doors.FUNCTIONS):
         raise UnlikeClientsError
     for door in CLIENTS:
         clients_of(door)

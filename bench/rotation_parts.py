@@ -109,10 +109,7 @@ _EVENT = OutboxEvent("0" * 32, "distribute", "topic", "secret-distribution", _ME
 @contextmanager
 def parts(suite: Suite, folder: Path) -> Iterator[Parts]:
     """Yield the parts. Their store is in `folder`, on the same disk as the suite's store."""
-    import functions_framework  # noqa: PLC0415 - as the gateway does it, when a server is to run
-
-    door = functions_framework.create_app(target="empty_door", source=empty_door.__file__)  # type: ignore[no-untyped-call]  # the framework has no types
-    server = Server(0, door)
+    server = Server(0, empty_door.ROUTES)
     server.start()
     store = SqliteStore(folder / "parts.db", triggers=TRIGGERS)
     try:

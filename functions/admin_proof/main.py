@@ -1,21 +1,17 @@
-"""Door: evidence of who, device, presence and possession in; an attested admin token out (protocol.md §7)."""
+"""Trigger: HTTP.
+
+Evidence about an admin in, a signed proof of their identity out.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.handlers import admin_proof as requests
-from keyturn.entry.http.routing import Routes
+from keyturn.entry.handlers.admin_proof import ROUTES
 
 if TYPE_CHECKING:
     import flask
-
-ROUTES = Routes({
-    ("POST", "/challenge"): requests.challenge,
-    ("POST", "/proof"): requests.prove,
-    ("GET", "/.well-known/jwks.json"): requests.jwks,
-})  # fmt: skip
 
 
 @functions_framework.http

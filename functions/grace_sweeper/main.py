@@ -1,18 +1,17 @@
-"""Door: the scheduler's call; promote, expire and retire what is due (protocol.md §4)."""
+"""Trigger: Cloud Scheduler.
+
+Promotes, expires and retires everything that is due.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.composition.suite import current
-from keyturn.entry.http.routing import Routes
+from keyturn.entry.handlers.grace_sweeper import ROUTES
 
 if TYPE_CHECKING:
     import flask
-
-ROUTES = Routes({("POST", "/"): lambda _request: asdict(current().distribution.sweep())})
 
 
 @functions_framework.http

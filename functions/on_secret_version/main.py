@@ -1,24 +1,17 @@
-"""Door: a secret version was written; publish what its state now requires (protocol.md §5)."""
+"""Trigger: Firestore document written, oauth2_clients/{client}/secrets/{version}.
+
+Publishes what its state requires.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.composition.suite import current
-from keyturn.entry.http.cloud_events import Delivered, woken
+from keyturn.entry.handlers.on_secret_version import ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import flask
-
-
-def _written(delivered: Delivered) -> Mapping[str, object]:
-    return {"published": current().distribution.publish(*delivered.document("oauth2_clients", "secrets"))}
-
-
-ROUTES = woken(_written)
 
 
 @functions_framework.http

@@ -1,20 +1,20 @@
-"""Door: signed control events in (protocol.md §7)."""
+"""Trigger: HTTP.
+
+Admins' signed commands in.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import functions_framework
-from keyturn.entry.composition.suite import current
-from keyturn.entry.http.routing import Routes, body_of
+from keyturn.entry.handlers.rotate_request import ROUTES
 
 if TYPE_CHECKING:
     import flask
 
-ROUTES = Routes({("POST", "/"): lambda request: current().commands.accept(body_of(request))})
-
 
 @functions_framework.http
 def rotate_request(request: flask.Request) -> flask.Response:
-    """Answer one signed event."""
+    """Answer one signed command."""
     return ROUTES.answer(request)

@@ -17,7 +17,7 @@ from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 from keyturn.adapters.pubsub_bus import BODY, PubsubBus, PubsubPatience
 from keyturn.domain.encodings import base64url_encode
-from keyturn.entry.http.cloud_events import Delivered
+from keyturn.entry.http.cloud_events import CloudEvent
 from keyturn.local.emulators import start_pubsub
 from keyturn.local.server import Server
 from keyturn.ports.bus import BusUnavailable
@@ -111,7 +111,7 @@ def test_published_identifiers_are_pushed_as_attributes(emulated: Emulated) -> N
     emulated.push(emulated.topic(TOPIC))
     emulated.bus.publish(TOPIC, IDENTIFIERS)
     pushed = emulated.inbox.next()
-    fields = Delivered({}, pushed.body).message()
+    fields = CloudEvent({}, pushed.body).message()
     assert {name: fields.text(name) for name in IDENTIFIERS} == IDENTIFIERS
     assert base64url_encode(BODY) == pushed.message["data"].rstrip("=").replace("+", "-").replace("/", "_")
 
@@ -140,7 +140,7 @@ def test_message_that_is_always_refused_ends_in_the_dead_letter_topic(emulated: 
         pushed = emulated.inbox.next()
         paths.append(pushed.path)
     assert paths.count(f"/{TOPIC}") >= 5
-    assert {name: Delivered({}, pushed.body).message().text(name) for name in IDENTIFIERS} == IDENTIFIERS
+    assert {name: CloudEvent({}, pushed.body).message().text(name) for name in IDENTIFIERS} == IDENTIFIERS
 
 
 @pytest.mark.tier("java")

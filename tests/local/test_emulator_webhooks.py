@@ -6,7 +6,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.entry.http.cloud_events import Delivered
+from keyturn.entry.http.cloud_events import CloudEvent
 from keyturn.local.emulator_webhooks import LARGEST_EVENT_BYTES, EmulatorWebhooks
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
@@ -70,7 +70,7 @@ def test_written_document_becomes_eventarcs_call(gateway: Gateway) -> None:
 def test_door_takes_the_protobuf_event_and_reads_its_attributes_only() -> None:
     attributes = {"document": PATH}
     for body in (event(PATH), event("oauth2_clients/somebody/secrets/else"), b"\xff\xfe no protobuf"):
-        delivered = Delivered(attributes, body)
+        delivered = CloudEvent(attributes, body)
         assert delivered.document("oauth2_clients", "secrets") == ("acme", PATH.rpartition("/")[2])
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from keyturn.local.package import write
 
-from main import DOORS
+from main import FUNCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,10 +127,10 @@ def test_every_module_of_the_archive_finds_what_it_imports(unpacked: Unpacked) -
 
 
 def test_every_door_of_the_archive_is_asked_here() -> None:
-    assert set(REQUESTS) == set(DOORS)
+    assert set(REQUESTS) == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", FUNCTIONS)
 def test_a_door_starts_and_answers(unpacked: Unpacked, door: str, tmp_path: Path) -> None:
     method, path, status = REQUESTS[door]
     environment = unpacked.environment(KEYTURN_STAGE="local", KEYTURN_DATA=str(tmp_path / "data"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from main import DOORS
+from main import FUNCTIONS
 from tests.terraform.access import Grant, grants
 from tests.terraform.reading import ROOT, Folder, read
 
@@ -100,7 +100,7 @@ def test_every_account_may_do_what_the_table_says_and_no_more() -> None:
 def test_every_door_runs_as_an_account_of_its_own() -> None:
     modules = read().modules
     assert {name: body["name"] for name, body in modules.items()} == {door: f'"{door}"' for door in modules}
-    assert set(DOORS) <= set(modules)
+    assert set(FUNCTIONS) <= set(modules)
 
 
 def test_nobody_administers_keys_and_only_distribute_computes_a_mac() -> None:

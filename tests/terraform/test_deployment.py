@@ -22,7 +22,7 @@ from keyturn.use_cases.sweep.expiry import EXPIRING, WITH_ROTATIONS
 from keyturn.use_cases.usage import early_retirement
 from keyturn.verifier import honeytoken
 
-from main import DOORS
+from main import FUNCTIONS
 from tests.terraform.reading import ROOT, Folder, literal, literals, read
 
 DECLARED = ROOT.parent / "firestore.indexes.json"
@@ -148,7 +148,7 @@ def test_exports_leave_out_whatever_holds_or_opens_group_messages() -> None:
 
 def test_every_door_is_deployed_from_the_one_archive_and_none_that_it_has_not() -> None:
     modules = read().modules
-    assert set(modules) == set(DOORS)
+    assert set(modules) == set(FUNCTIONS)
     assert not [name for name, body in modules.items() if "count" in body]
     assert {literal(body["source"]) for body in modules.values()} == {"./modules/function"}
     assert {body["build"] for body in modules.values()} == {"${local.build}"}

@@ -11,7 +11,7 @@ from keyturn.domain.errors import RateLimited
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Cloud
-from keyturn.entry.http import oauth
+from keyturn.entry.http import requests
 from keyturn.verifier import failure_limits as budgets
 from keyturn.verifier.failure_limits import Budgets, source_of
 from keyturn.verifier.verifier import Caching, Verifier
@@ -132,8 +132,8 @@ def test_both_doors_answer_429_and_say_when_to_come_back(world: World) -> None:
 def test_in_the_cloud_the_source_is_what_the_front_end_appended(world: World) -> None:
     environ = {"REMOTE_ADDR": "169.254.1.1", "HTTP_X_FORWARDED_FOR": f"{THERE}, {HERE}"}
     request = flask.Request(EnvironBuilder(environ_overrides=environ).get_environ())
-    assert oauth.source(request) == "169.254.1.1"
+    assert requests.source(request) == "169.254.1.1"
     keys = {"mac_key": "m", "seal_key": "s", "sign_key": "t"}
     cloud = Cloud(project="p", control="c", auth="a", usage="u", **keys)
     wiring.use(Suite(replace(world.suite.settings, cloud=cloud)))
-    assert oauth.source(request) == HERE
+    assert requests.source(request) == HERE

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from werkzeug.wrappers import Request, Response
 
 from keyturn.domain.errors import InvalidRequest, NotFound
-from keyturn.entry.http.routing import problem_answer
+from keyturn.entry.http.responses import problem_answer
 from keyturn.local.redelivery import Call
 from keyturn.ports.triggers import SUBSCRIPTIONS, TRIGGERS
 

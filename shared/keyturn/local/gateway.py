@@ -1,6 +1,6 @@
-"""Gateway: every door at /<door> of one address, each started by functions-framework through the root main.py.
+"""Gateway: all functions at one address, each at /<function>, served from the route tables that are deployed.
 
-What IAM does in the cloud, a token does here: the operator's door and those that only the suite itself calls want it.
+In the cloud, IAM guards the operator's function and those that only the suite itself calls. Here a bearer token does.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import functions_framework
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-import main as doors
 from keyturn.domain.errors import NotFound, Unauthenticated
-from keyturn.entry.http.routing import problem_answer
+from keyturn.entry.functions import FUNCTIONS
+from keyturn.entry.http.responses import problem_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 GUARDED = frozenset({"operator", "on_secret_version", "distribute", "grace_sweeper"})
@@ -28,48 +27,38 @@ _WELL_KNOWN = "/.well-known/"
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A WSGI application; `token` is what the guarded doors want as a bearer token."""
+    """A WSGI application; guarded functions require `token` as a bearer token."""
 
-    routes: WSGIApplication
+    functions: WSGIApplication
     token: str = field(repr=False)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        environ["PATH_INFO"] = _of_door(environ["PATH_INFO"])
-        door = environ["PATH_INFO"].split("/")[1] if environ["PATH_INFO"].startswith("/") else ""
-        if door in GUARDED and not self._may_pass(environ):
-            refusal = Unauthenticated("operator_token", "This door wants the operator's token.")
-            answer = problem_answer(refusal)
+        path = environ["PATH_INFO"] = _within_function(environ["PATH_INFO"])
+        function = path.split("/")[1] if path.startswith("/") else ""
+        if function in GUARDED and not self._is_authorized(environ):
+            answer = problem_answer(Unauthenticated("operator_token", "This function requires the operator's token."))
             answer.headers["WWW-Authenticate"] = "Bearer"
             return answer(environ, start_response)
-        if "\n" in environ["PATH_INFO"]:  # the framework would answer a page of its own
-            return problem_answer(NotFound("unknown_path", "There is nothing at this path."))(environ, start_response)
-        if environ["PATH_INFO"] == f"/{door}":
-            environ["PATH_INFO"] += "/"  # the door's own address, with or without its slash
-        return self.routes(environ, start_response)
+        return self.functions(environ, start_response)
 
-    def _may_pass(self, environ: WSGIEnvironment) -> bool:
+    def _is_authorized(self, environ: WSGIEnvironment) -> bool:
         presented = environ.get("HTTP_AUTHORIZATION", "").encode("utf-8", "replace")
         return hmac.compare_digest(presented, f"Bearer {self.token}".encode())
 
 
-def _of_door(path: str) -> str:
-    """Return a path within a door; what is well known of it stands before its path, too (RFC 8414 §3.1)."""
-    name, _, door = path.removeprefix(_WELL_KNOWN).partition("/")
-    return f"/{door}{_WELL_KNOWN}{name}" if path.startswith(_WELL_KNOWN) and door in doors.DOORS else path
+def _within_function(path: str) -> str:
+    """Return a path within a function. Its well-known documents stand before its own path, too (RFC 8414 §3.1)."""
+    name, _, function = path.removeprefix(_WELL_KNOWN).partition("/")
+    return f"/{function}{_WELL_KNOWN}{name}" if path.startswith(_WELL_KNOWN) and function in FUNCTIONS else path
 
 
-def open_gateway(token: str) -> Gateway:
-    """Return the gateway to all doors; the suite behind them is wired from the environment on first use."""
+def open_gateway(token: str, functions: Mapping[str, WSGIApplication] = FUNCTIONS) -> Gateway:
+    """Return the gateway to all functions; the suite behind them is composed from the environment on first use."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    apps = {f"/{door}": _door(door) for door in doors.DOORS}
-    return Gateway(DispatcherMiddleware(_no_such_door, apps), token)
+    mounts = {f"/{name}": application for name, application in functions.items()}
+    return Gateway(DispatcherMiddleware(_unknown_function, mounts), token)
 
 
-def _door(name: str) -> WSGIApplication:
-    app: WSGIApplication = functions_framework.create_app(target=name, source=doors.__file__)  # type: ignore[no-untyped-call]  # the framework has no types
-    return app
-
-
-def _no_such_door(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    return problem_answer(NotFound("unknown_door", "There is no such door."))(environ, start_response)
+def _unknown_function(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    return problem_answer(NotFound("unknown_door", "There is no such function."))(environ, start_response)

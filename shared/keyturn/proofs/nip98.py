@@ -23,6 +23,14 @@ TOLERANCE_SECONDS = 60
 """How far `created_at` may be from now, either way (NIP-98's suggestion; protocol.md §6)."""
 
 
+def signed_url(base_url: str, path: str, query: str = "") -> str:
+    """Return the URL that a request's event must name: the service's address, the path, and the query if there is one.
+
+    `base_url` ends without a slash, `path` begins with one.
+    """
+    return f"{base_url}{path}?{query}" if query else f"{base_url}{path}"
+
+
 def sign_authorization(
     private_key: bytes,
     *,

@@ -1,4 +1,4 @@
-"""What a door that is woken answers whoever delivers: taken, or again later, by the class of what went wrong."""
+"""How a function answers an event: done, or retry, depending on the class of the error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.world import TOKEN, World
 
 pytestmark = pytest.mark.world("alice", "bob")
 
-AGAIN: dict[str, tuple[Exception, int]] = {
+RETRIED: dict[str, tuple[Exception, int]] = {
     "the bus does not answer": (BusUnavailable("down"), 503),
     "the store does not answer": (StoreUnavailable("down"), 503),
     "not now": (Unavailable("contended", "Too many changes at once."), 503),
@@ -20,7 +20,7 @@ AGAIN: dict[str, tuple[Exception, int]] = {
     "a damaged store": (Broken("damaged"), 500),
     "a bug": (KeyError("bug"), 500),
 }
-NEVER: dict[str, Exception] = {
+DROPPED: dict[str, Exception] = {
     "there is no such thing": NotFound("unknown_client", "There is no such client."),
     "the state does not allow it": Conflict("rotation_not_open", "The rotation is no longer open."),
 }
@@ -33,19 +33,21 @@ def world(world: World) -> World:
     return world
 
 
-@pytest.mark.parametrize("name", AGAIN)
-def test_what_may_go_better_later_is_delivered_again(world: World, name: str) -> None:
+@pytest.mark.parametrize("name", RETRIED)
+def test_an_event_that_may_succeed_later_is_delivered_again(world: World, name: str) -> None:
     (written,) = world.queue
-    world.bus.down, status = AGAIN[name]
+    world.bus.down, status = RETRIED[name]
     assert world.deliver(written).status_code == status
     world.bus.down = None
     assert world.deliver(written).json == {"published": True}
 
 
-@pytest.mark.parametrize("name", NEVER)
-def test_what_would_be_refused_again_is_not(world: World, name: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("name", DROPPED)
+def test_an_event_that_every_delivery_would_refuse_is_dropped(
+    world: World, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     (written,) = world.queue
-    world.bus.down = refusal = NEVER[name]
+    world.bus.down = refusal = DROPPED[name]
     answer = world.deliver(written)
     reason = getattr(refusal, "reason", "")
     assert (answer.status_code, answer.json) == (200, {"dropped": reason})
@@ -69,7 +71,7 @@ EVENTARC = {
 
 
 @pytest.mark.parametrize("quoted", [False, True])
-def test_an_event_as_eventarc_sends_it_is_taken(world: World, *, quoted: bool) -> None:
+def test_an_event_in_eventarcs_form_is_accepted(world: World, *, quoted: bool) -> None:
     (written,) = world.queue
     path = written.subject.replace("/", "%2F") if quoted else written.subject
     headers = {**EVENTARC, "ce-document": path, "ce-subject": f"documents/{path}", "Authorization": f"Bearer {TOKEN}"}

@@ -1,8 +1,7 @@
-"""The description of the doors: whole, true to their routes, and held to by their answers, whatever is sent."""
+"""The OpenAPI document: complete, equal to the routes, and true of every answer to generated requests."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import io
 import re
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 import schemathesis
-from keyturn.entry.openapi.document import DOORS as DESCRIBED
-from keyturn.entry.openapi.document import VERSION, document
+from keyturn.entry.functions import FUNCTIONS
+from keyturn.entry.openapi.document import OPERATIONS, VERSION, document
 from keyturn.entry.openapi.operations import NIP98, OPERATOR
-from keyturn.local.gateway import open_gateway
+from keyturn.local.gateway import GUARDED, open_gateway
 from keyturn.proofs.nip98 import sign_authorization
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -27,7 +26,6 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from main import DOORS
 from tests.world import TOKEN, URL, running
 
 if TYPE_CHECKING:
@@ -46,13 +44,13 @@ CHECKS = [
     allow_header_conformance,
     unsupported_method,
 ]
-"""Not `positive_data_acceptance` (a well-formed id of nobody is refused), and not `ignored_auth` (see Calling)."""
+"""Not `positive_data_acceptance` (a well-formed unknown id is refused), and not `ignored_auth` (see Authorizing)."""
 
 
-class Calling:
-    """The gateway as an authorised caller reaches it: whatever Authorization is made up is replaced by a true one.
+class Authorizing:
+    """The gateway as an authorised caller reaches it: every generated Authorization is replaced by a valid one.
 
-    So everything gets further than the doorstep; what comes without any stays without.
+    So requests get past authentication. Requests without the header stay without it.
     """
 
     def __init__(self, world: World, inner: WSGIApplication) -> None:
@@ -68,10 +66,10 @@ class Calling:
         return self._inner(environ, start_response)
 
     def _scheme(self, environ: WSGIEnvironment) -> str:
-        door = environ["PATH_INFO"].split("/")[1]
-        if door in {"operator", "on_secret_version", "distribute", "grace_sweeper"}:
+        function = environ["PATH_INFO"].split("/")[1]
+        if function in GUARDED:
             return OPERATOR
-        return NIP98 if door in {"status", "admin_proof", "enrol"} else ""
+        return NIP98 if function in {"status", "admin_proof", "enrol"} else ""
 
     def _signed(self, environ: WSGIEnvironment) -> str:
         body = environ["wsgi.input"].read()
@@ -89,7 +87,7 @@ class Calling:
 
 
 class Late:
-    """The application that is described; tests are collected before there is a world to call."""
+    """The described application: tests are collected before there is a world to call."""
 
     inner: WSGIApplication
 
@@ -108,7 +106,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.found("alice", "bob")
         world.issue("alice", "bob")
         world.sweep()
-        LATE.inner = Calling(world, open_gateway(TOKEN))
+        LATE.inner = Authorizing(world, open_gateway(TOKEN))
         yield world
 
 
@@ -119,23 +117,23 @@ def test_every_answer_is_as_described(case: Any) -> None:  # noqa: ANN401 - sche
     case.call_and_validate(checks=CHECKS)
 
 
-def test_status_serves_it(world: World) -> None:
+def test_status_serves_the_document(world: World) -> None:
     assert world.call("GET", "/status/openapi.json").json == document(URL)
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_every_route_is_described_and_no_other(door: str) -> None:
-    routes = importlib.import_module(f"functions.{door}.main").ROUTES
-    assert set(DESCRIBED[door]) == set(routes._handlers)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_route_is_described_and_no_other(name: str) -> None:
+    assert set(OPERATIONS) == set(FUNCTIONS)
+    assert set(OPERATIONS[name]) == set(FUNCTIONS[name].handlers)
 
 
-def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
+def test_every_reference_resolves_and_every_schema_is_used() -> None:
     text = repr(document(URL))
     named = set(re.findall(r"#/components/schemas/(\w+)", text))
     assert named == set(document(URL)["components"]["schemas"])
 
 
-def test_it_says_where_it_is_and_which_version() -> None:
+def test_the_document_names_its_server_and_version() -> None:
     said = document("https://example.org")
     assert said["servers"] == [{"url": "https://example.org"}]
     assert said["info"]["version"] == VERSION

@@ -14,7 +14,7 @@ from keyturn.device.api.error_hints import fields_of, is_refused_verdict
 from keyturn.device.api.transport import Call, UrlTransport, checked_address
 from keyturn.device.core.errors import ServerRefusedError, UnreachableError
 from keyturn.domain.encodings import identifier, rotation_identifier
-from keyturn.proofs.nip98 import sign_authorization
+from keyturn.proofs.nip98 import sign_authorization, signed_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -136,7 +136,7 @@ class Server:
     def _possession(self, signer: Signer, method: str, path: str, body: bytes | None = None) -> dict[str, str]:
         header = sign_authorization(
             signer.private_key,
-            url=self.url + path,
+            url=signed_url(self.url, path),
             method=method,
             body=body,
             now=signer.now(),

@@ -11,7 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from keyturn.domain.proofs_policy import admin_rule
-from keyturn.entry.config.proof_settings import ENVIRONMENTS, ProofSettings, proofs_from_environment, required_path
+from keyturn.entry.config.proof_settings import (
+    ENVIRONMENTS,
+    LOCAL_IDENTITY,
+    ProofSettings,
+    proofs_from_environment,
+    required_path,
+)
 from keyturn.entry.config.settings import SettingsError
 from keyturn.use_cases.refusal_log import Refusals
 
@@ -67,6 +73,11 @@ class ProofSuite:
         if self.settings.identity != NAME:
             return self.local_authority
         return open_firebase(self.settings.firebase_project, emulated=self.settings.emulated)
+
+    @property
+    def has_local_identity(self) -> bool:
+        """Whether the test identity provider of one machine authenticates users."""
+        return self.settings.identity == LOCAL_IDENTITY
 
     @functools.cached_property
     def local_authority(self) -> LocalIdentity:

@@ -1,17 +1,17 @@
-"""The requests of `admin_proof`: parse, call the use case, answer."""
+"""The function `admin_proof`: evidence about an admin in, a signed proof of their identity out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import InvalidRequest
 from keyturn.domain.request_fields import Fields
 from keyturn.entry.composition.suite import current
-from keyturn.entry.http.routing import body_of
+from keyturn.entry.http.requests import body_of, charge, signature
+from keyturn.entry.http.routing import Routes
 from keyturn.ports.authorisation import Act
 from keyturn.proofs.jws import MAX_TOKEN
-from keyturn.proofs.nip98 import check_authorization
 from keyturn.proofs.strict_json import load_object
 from keyturn.use_cases.admin_proof.factors import ProofRequest
 
@@ -25,48 +25,40 @@ _SHORT = 256
 
 
 def challenge(request: flask.Request) -> Mapping[str, Any]:
-    """Return a challenge, and whether this deployment's acts need proofs at all."""
-    _charge(request)
-    issued = current().proofs.challenges.issue(current().databases.auth.get([]).read_time)
-    return {**issued, "required": current().settings.attested}
+    """Issue a challenge; `required` says whether this deployment's commands need proofs at all."""
+    suite = current()
+    charge(request, suite.proofs.budgets)
+    issued = suite.proofs.challenges.issue(suite.databases.auth.get([]).read_time)
+    return {**issued, "required": suite.settings.attested}
 
 
 def prove(request: flask.Request) -> Mapping[str, Any]:
-    """Return a proof for what the body asks; the npub that proves its possession signed this very request (NIP-98)."""
-    _charge(request)
-    body = body_of(request)
-    url = f"{current().settings.base_url}{request.root_path}{request.path}"
-    now = current().databases.auth.get([]).read_time
-    header = request.headers.get("Authorization", "")
-    signer = check_authorization(header, url=url, method="POST", body=body, now=now).pubkey
-    return current().proofs.prove_admin(_asked(signer, Fields(load_object(body))))
+    """Issue a proof for the command in the body. The admin's npub signs this very request, so it proves possession."""
+    suite = current()
+    charge(request, suite.proofs.budgets)
+    body = body_of(request)  # read once: the signed bytes are the parsed bytes
+    npub = signature(request, body, suite.databases.auth)
+    return suite.proofs.prove_admin(_evidence(npub, Fields(load_object(body))))
 
 
 def jwks(_request: flask.Request) -> Mapping[str, Any]:
-    """Return the keys that proofs verify with."""
+    """Return the public keys of proofs."""
     return current().proofs.issuer.jwks()
 
 
-def _charge(request: flask.Request) -> None:
-    # Right or wrong, it costs a call to a key: it is paid for before anything is looked at.
-    from keyturn.entry.http.oauth import source  # noqa: PLC0415 - a door imports little before it is asked
-
-    asking = source(request)
-    current().proofs.budgets.admit(asking)
-    current().proofs.budgets.failed(asking)
+ROUTES: Final = Routes({
+    ("POST", "/challenge"): challenge,
+    ("POST", "/proof"): prove,
+    ("GET", "/.well-known/jwks.json"): jwks,
+})  # fmt: skip
 
 
-def _optional_identifier(fields: Fields, name: str) -> str:
-    given = fields.optional_text(name)
-    return identifier(given) if given else ""
-
-
-def _asked(npub: str, fields: Fields) -> ProofRequest:
+def _evidence(npub: str, fields: Fields) -> ProofRequest:
     device = fields.fields("device")
     group, client_id = (_optional_identifier(fields, name) for name in ("mls_group", "client_id"))
     digest = fields.text("request_digest", limit=_DIGEST_CHARACTERS)
     if len(digest) != _DIGEST_CHARACTERS:
-        raise InvalidRequest("bad_digest", "A request's digest is base64url of 32 bytes.")
+        raise InvalidRequest("bad_digest", "A request digest is 32 bytes in base64url.")
     return ProofRequest(
         act=Act(npub, group, client_id, digest),
         challenge=fields.text("challenge", limit=_SHORT),
@@ -77,3 +69,8 @@ def _asked(npub: str, fields: Fields) -> ProofRequest:
         totp=fields.text("totp", limit=_SHORT),
         action=fields.optional_text("action"),
     )
+
+
+def _optional_identifier(fields: Fields, name: str) -> str:
+    text = fields.optional_text(name)
+    return identifier(text) if text else ""

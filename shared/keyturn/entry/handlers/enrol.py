@@ -1,15 +1,15 @@
-"""The requests of `enrol`: parse, call the use case, answer."""
+"""The function `enrol`: registers a device, takes its approvals, and lets it join its group."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.domain.request_fields import Fields
 from keyturn.entry.composition.suite import current
-from keyturn.entry.http.routing import body_of
+from keyturn.entry.http.requests import body_of, fields_of, signature
+from keyturn.entry.http.routing import Routes
 from keyturn.entry.http.views import event_view
 from keyturn.proofs.jws import MAX_TOKEN
-from keyturn.proofs.nip98 import check_authorization
 from keyturn.proofs.strict_json import load_object
 
 if TYPE_CHECKING:
@@ -21,23 +21,22 @@ _SHORT = 256
 
 
 def join(request: flask.Request) -> Mapping[str, Any]:
-    """Answer a key package with a Welcome, by an invite's code or for a device that is known."""
-    fields = Fields(load_object(body_of(request)))
+    """Answer a key package with a Welcome: for an invite's code, or for a device that the group already knows."""
+    fields = fields_of(request)
     event = fields.fields("event").values
     code = fields.optional_text("code")
-    joined = (
-        current().enrolment.join(code, event) if code else current().enrolment.join.rejoin(fields.text("group"), event)
-    )
+    use_case = current().enrolment.join
+    joined = use_case(code, event) if code else use_case.rejoin(fields.text("group"), event)
     return {**joined, "event": event_view(joined["event"])}
 
 
 def register(request: flask.Request) -> Mapping[str, Any]:
-    """Register a device, with a new TOTP where it takes one; the npub signed this very request (NIP-98)."""
-    from keyturn.use_cases.enrolment.register_device import RegistrationRequest  # noqa: PLC0415 - joining again needs none of it
+    """Register a device, with a new TOTP secret where it needs one. The device's npub signs this very request."""
+    from keyturn.use_cases.enrolment.register_device import RegistrationRequest  # noqa: PLC0415 - only this route needs it
 
-    npub, fields = _signed(request)
+    npub, fields = _signed_fields(request)
     device = fields.fields("device")
-    offered = RegistrationRequest(
+    registration = RegistrationRequest(
         npub=npub,
         code=fields.text("code", limit=_SHORT),
         challenge=fields.text("challenge", limit=_SHORT),
@@ -46,25 +45,29 @@ def register(request: flask.Request) -> Mapping[str, Any]:
         device_id=device.optional_text("device_id"),
         evidence=device.values,
     )
-    return current().enrolment.register(offered)
+    return current().enrolment.register(registration)
 
 
 def confirm(request: flask.Request) -> Mapping[str, Any]:
-    """Confirm a registration by a one-time code."""
-    npub, fields = _signed(request)
+    """Confirm a registration with the first one-time code of its authenticator."""
+    npub, fields = _signed_fields(request)
     code, totp = (fields.text(name, limit=_SHORT) for name in ("code", "totp"))
     return current().enrolment.register.confirm(code, npub, totp)
 
 
 def approve(request: flask.Request) -> Mapping[str, Any]:
-    """Take an admin's consent to an invite."""
-    return current().enrolment.approvals(Fields(load_object(body_of(request))).fields("event").values)
+    """Take an admin's approval of an invite."""
+    return current().enrolment.approvals(fields_of(request).fields("event").values)
 
 
-def _signed(request: flask.Request) -> tuple[str, Fields]:
-    body = body_of(request)  # read once: what was signed is what is parsed
-    url = f"{current().settings.base_url}{request.root_path}{request.path}"
-    now = current().databases.auth.get([]).read_time
-    header = request.headers.get("Authorization", "")
-    npub = check_authorization(header, url=url, method="POST", body=body, now=now).pubkey
-    return npub, Fields(load_object(body))
+ROUTES: Final = Routes({
+    ("POST", "/"): join,
+    ("POST", "/registration"): register,
+    ("POST", "/registration/confirm"): confirm,
+    ("POST", "/approvals"): approve,
+})  # fmt: skip
+
+
+def _signed_fields(request: flask.Request) -> tuple[str, Fields]:
+    body = body_of(request)  # read once: the signed bytes are the parsed bytes
+    return signature(request, body, current().databases.auth), Fields(load_object(body))

@@ -1,18 +1,17 @@
-"""OAuth2 as HTTP: client authentication (RFC 6749 §2.3.1), tokens and errors (§5.1, §5.2), introspection (RFC 7662)."""
+"""OAuth2 over HTTP: client authentication (RFC 6749 §2.3.1), tokens (§5.1), errors (§5.2), introspection (RFC 7662)."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
 from keyturn.domain.errors import InvalidRequest, RateLimited
 from keyturn.domain.model import ClientKind
 from keyturn.entry.composition.suite import current
 from keyturn.entry.http.problems import UNAVAILABLE
-from keyturn.entry.http.routing import body_of, json_answer
-from keyturn.verifier.failure_limits import source_of
+from keyturn.entry.http.requests import body_of, source
+from keyturn.entry.http.responses import json_answer
+from keyturn.proofs.basic_credentials import BasicCredentials, parse_basic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,20 +34,20 @@ class OAuthError(Exception):
 
 
 def token_answer(request: flask.Request, verifier: Verifier, tokens: Tokens) -> flask.Response:
-    """Return the answer of the token endpoint."""
-    return _answered(request, lambda form: _token(request, form, verifier, tokens))
+    """Return the response of the token endpoint."""
+    return _respond(request, lambda form: _token(request, form, verifier, tokens))
 
 
 def introspection_answer(request: flask.Request, verifier: Verifier, checker: TokenChecker) -> flask.Response:
-    """Return the answer of the introspection endpoint (RFC 7662 §2) to a client with a good credential.
+    """Return the response of the introspection endpoint (RFC 7662 §2) to an authenticated client.
 
-    It learns something of tokens whose audience it is a resource server for, and of no others.
+    Only tokens for an audience that the client serves are active for it.
     """
-    return _answered(request, lambda form: _introspection(request, form, verifier, checker))
+    return _respond(request, lambda form: _introspection(request, form, verifier, checker))
 
 
 def metadata(issuer: str) -> Mapping[str, object]:
-    """Return what the authorization server says of itself (RFC 8414 §2)."""
+    """Return the authorization server's metadata (RFC 8414 §2)."""
     methods = ["client_secret_basic", "client_secret_post"]
     return {
         "issuer": issuer,
@@ -62,18 +61,18 @@ def metadata(issuer: str) -> Mapping[str, object]:
     }
 
 
-def _answered(request: flask.Request, answer: Callable[[Mapping[str, str]], Mapping[str, object]]) -> flask.Response:
-    answered = _tried(request, answer)
-    answered.headers["Pragma"] = "no-cache"  # RFC 6749 §5.1: beside the Cache-Control that every answer has
-    return answered
+def _respond(request: flask.Request, endpoint: Callable[[Mapping[str, str]], Mapping[str, object]]) -> flask.Response:
+    response = _response(request, endpoint)
+    response.headers["Pragma"] = "no-cache"  # RFC 6749 §5.1: beside the Cache-Control that every response has
+    return response
 
 
-def _tried(request: flask.Request, answer: Callable[[Mapping[str, str]], Mapping[str, object]]) -> flask.Response:
+def _response(request: flask.Request, endpoint: Callable[[Mapping[str, str]], Mapping[str, object]]) -> flask.Response:
     try:
-        return json_answer(answer(_form(request)))
+        return json_answer(endpoint(_form(request)))
     except OAuthError as error:
         return _error(error.code, request)
-    except InvalidRequest as error:  # an oversized body is one, too, with its own status (RFC 9110 §15.5.14)
+    except InvalidRequest as error:  # its subclass TooLarge has a status of its own (RFC 9110 §15.5.14)
         return _error("invalid_request", request, error.status)
     except RateLimited as error:
         return _limited(error)
@@ -84,101 +83,87 @@ def _tried(request: flask.Request, answer: Callable[[Mapping[str, str]], Mapping
 def _token(request: flask.Request, form: Mapping[str, str], verifier: Verifier, tokens: Tokens) -> Mapping[str, object]:
     if form.get("grant_type") != "client_credentials":
         raise OAuthError("unsupported_grant_type" if form.get("grant_type") else "invalid_request")
-    verdict = _authenticated(request, form, verifier)
+    verdict = _authenticate(request, form, verifier)
     if verdict.kind is not ClientKind.OAUTH2_CLIENT_SECRET:
         raise OAuthError("unauthorized_client")
-    asked = form.get("scope", "")
-    scopes = verdict.terms.granted(asked)
+    requested_scope = form.get("scope", "")
+    scopes = verdict.terms.granted(requested_scope)
     if scopes is None:
         raise OAuthError("invalid_scope")
     if form.get("resource", tokens.audience_of(verdict)) != tokens.audience_of(verdict):
-        raise OAuthError("invalid_target")  # RFC 8707 §2: better none than one for somebody else
+        raise OAuthError("invalid_target")  # RFC 8707 §2: no token rather than one for another resource
     token, seconds = tokens.issue(verdict, scopes)
-    said = {"scope": " ".join(scopes)} if scopes and not asked else {}  # RFC 6749 §5.1: where it is not what was asked
-    return {"access_token": token, "token_type": "Bearer", "expires_in": seconds, **said}
+    # RFC 6749 §5.1: the scope is in the response where it differs from the requested one.
+    scope = {"scope": " ".join(scopes)} if scopes and not requested_scope else {}
+    return {"access_token": token, "token_type": "Bearer", "expires_in": seconds, **scope}
 
 
 def _introspection(
     request: flask.Request, form: Mapping[str, str], verifier: Verifier, checker: TokenChecker
 ) -> Mapping[str, object]:
-    caller = _authenticated(request, form, verifier)
+    caller = _authenticate(request, form, verifier)
     if "token" not in form:
         raise OAuthError("invalid_request")
-    checked = checker.check_for(form["token"], caller.terms.introspects)
-    if not checked.verdict.accepted:
-        return {"active": False}  # RFC 7662 §2.2: and nothing more, whatever the reason
-    return {"active": True, "token_type": "Bearer", **checked.claims}
+    result = checker.check_for(form["token"], caller.terms.introspects)
+    if not result.verdict.accepted:
+        return {"active": False}  # RFC 7662 §2.2: nothing more, whatever the reason
+    return {"active": True, "token_type": "Bearer", **result.claims}
 
 
-def source(request: flask.Request) -> str:
-    """Return whose failure budget a request is charged to: the address that it came from."""
-    if current().settings.cloud is None:
-        return source_of(request.remote_addr)
-    # Google's front end appends the caller's address; whatever stands before it the caller wrote.
-    return source_of(request.headers.get("X-Forwarded-For", "").rpartition(",")[2])
-
-
-def caller(request: flask.Request, source: str) -> str:
-    """Return the tag under which telemetry knows whoever asks: a keyed hash of network and product."""
+def caller_tag(request: flask.Request, source: str) -> str:
+    """Return the tag under which telemetry counts a caller: a keyed hash of its source and its User-Agent's product."""
     return current().verification.callers.tag(source, request.environ.get("HTTP_USER_AGENT", ""))
 
 
-def _authenticated(request: flask.Request, form: Mapping[str, str], verifier: Verifier) -> Verdict:
-    asking = source(request)
-    client_id, secret, otherwise = _credentials(request, form)
-    tag = caller(request, asking)
-    verdict = verifier.check(client_id, secret, source=asking, caller=tag, otherwise=otherwise)
+def _authenticate(request: flask.Request, form: Mapping[str, str], verifier: Verifier) -> Verdict:
+    origin = source(request)
+    credentials = _credentials(request, form)
+    verdict = verifier.check(
+        credentials.client_id,
+        credentials.secret,
+        source=origin,
+        caller=caller_tag(request, origin),
+        otherwise=credentials.raw_secret,
+    )
     if not verdict.accepted:
         raise OAuthError("invalid_client")
     return verdict
 
 
 def _form(request: flask.Request) -> Mapping[str, str]:
-    kind = request.content_type  # without parameters, as a rule: then they need not be looked for
+    kind = request.content_type  # as a rule without parameters: then `mimetype`, which parses them, is not needed
     if (kind if kind == _FORM else request.mimetype) != _FORM:
         raise OAuthError("invalid_request")
     pairs: list[tuple[str, str]] = []
     try:
         pairs = parse_qsl(body_of(request).decode("utf-8"), keep_blank_values=True, max_num_fields=20)
     except ValueError:
-        pairs = [("", ""), ("", "")]  # refused below, where no text of the body hangs on the error
+        pairs = [
+            ("", ""),
+            ("", ""),
+        ]  # refused below: this error holds text of the body, and must not be chained to ours
     form = dict(pairs)
     if len(form) != len(pairs):  # RFC 6749 §3.2: parameters must not be included more than once
         raise OAuthError("invalid_request")
     return {name: value for name, value in form.items() if value}  # RFC 6749 §3.2: one without a value is omitted
 
 
-def _credentials(request: flask.Request, form: Mapping[str, str]) -> tuple[str, str, str]:
-    """Return id and secret, and the secret as it was sent where that may be meant, too (`_basic`)."""
+def _credentials(request: flask.Request, form: Mapping[str, str]) -> BasicCredentials:
     header: str | None = request.environ.get("HTTP_AUTHORIZATION")
     if header is None:
-        return form.get("client_id", ""), form.get("client_secret", ""), ""
-    if "client_secret" in form:  # RFC 6749 §2.3: not more than one method in a request
+        return BasicCredentials(form.get("client_id", ""), form.get("client_secret", ""))
+    if "client_secret" in form:  # RFC 6749 §2.3: not more than one method per request
         raise OAuthError("invalid_request")
-    client_id, secret, as_sent = _basic(header)
-    if form.get("client_id", client_id) != client_id:
-        raise OAuthError("invalid_request")
-    return client_id, secret, as_sent
-
-
-def _basic(header: str) -> tuple[str, str, str]:
-    # RFC 6749 §2.3.1 wants both form-encoded, and most clients send them as they are: for secrets of ours that is the
-    # same. An imported one may hold "+" or "%": both readings are tried.
-    scheme, _, encoded = header.partition(" ")
-    decoded = ""
-    try:
-        decoded = base64.b64decode(encoded, validate=True).decode("utf-8")
-    except (binascii.Error, ValueError):
-        decoded = ""
-    client_id, colon, secret = decoded.partition(":")
-    if scheme.lower() != "basic" or not colon:
+    basic = parse_basic(header)
+    if basic is None:
         raise OAuthError("invalid_client")
-    meant = unquote_plus(secret)
-    return unquote_plus(client_id), meant, secret if secret != meant else ""
+    if form.get("client_id", basic.client_id) != basic.client_id:
+        raise OAuthError("invalid_request")
+    return basic
 
 
 def _limited(error: RateLimited) -> flask.Response:
-    # RFC 6749 has no code for it; RFC 6585 §4 has the status, and Retry-After says when.
+    # RFC 6749 has no code for rate limits. RFC 6585 §4 has the status; Retry-After says when to try again.
     answer = json_answer({"error": "temporarily_unavailable"}, 429)
     answer.headers["Retry-After"] = str(error.retry_after_seconds)
     return answer

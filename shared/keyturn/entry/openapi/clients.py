@@ -22,8 +22,7 @@ from keyturn.entry.openapi.forms import (
     one_of,
     ref,
 )
-from keyturn.entry.openapi.operations import OPERATOR as SIGNED
-from keyturn.entry.openapi.operations import Operations, operation, query
+from keyturn.entry.openapi.operations import OPERATOR, Operations, operation, query
 
 _POLICY: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["integer", "boolean"]}}
 _POLICY_CHANGE: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["integer", "boolean", "null"]}}
@@ -83,43 +82,43 @@ CLIENTS: Final[Operations] = {
         "Add a client",
         ref("Client"),
         takes=fields({"client_id": ID, "groups": _GROUPS}, {"kind": one_of(*ClientKind), "policy": _POLICY, **_TERMS}),
-        signed=SIGNED,
+        signed=OPERATOR,
     ),
     ("GET", "/clients"): operation(
         "List a page of clients",
         fields({"clients": many(ref("ClientLine")), "next": maybe(ID)}),
-        signed=SIGNED,
+        signed=OPERATOR,
         given=(query("after", ID, "the client after which the page begins"),),
     ),
     ("POST", "/imports"): operation(
         "Import clients with bcrypt hashes, 200 at most",
         fields({"added": many(TEXT), "known": many(TEXT), "refused": many(fields({"index": COUNT, "reason": TEXT}))}),
         takes=fields({"clients": {**many(_IMPORTED), "maxItems": 200}}),
-        signed=SIGNED,
+        signed=OPERATOR,
     ),
-    ("GET", "/clients/<client_id>"): operation("Show a client", ref("Client"), signed=SIGNED),
+    ("GET", "/clients/<client_id>"): operation("Show a client", ref("Client"), signed=OPERATOR),
     ("GET", "/clients/<client_id>/cutover"): operation(
-        "Show how far a client has moved to its new secret", CUTOVER, signed=SIGNED
+        "Show how far a client has moved to its new secret", CUTOVER, signed=OPERATOR
     ),
     ("POST", "/callers"): operation(
         "Tell the tag of callers from an address",
         fields({"caller": TEXT}),
         takes=fields({}, {"address": maybe(TEXT), "agent": maybe(TEXT)}),
-        signed=SIGNED,
+        signed=OPERATOR,
     ),
     ("POST", "/clients/<client_id>/tokens"): operation(
-        "Change what a client's access tokens say", ref("Client"), takes=fields({}, _TERMS), signed=SIGNED
+        "Change what a client's access tokens say", ref("Client"), takes=fields({}, _TERMS), signed=OPERATOR
     ),
     ("POST", "/clients/<client_id>/policy"): operation(
         "Change a client's policy; null takes an override away",
         ref("Client"),
         takes=fields({"policy": _POLICY_CHANGE}),
-        signed=SIGNED,
+        signed=OPERATOR,
     ),
     ("GET", "/versions"): operation(
         "List versions to compare a sighted value with; of a client, of a hint, or a page of all",
         fields({"versions": many(_VERSION), "next": maybe(TEXT)}),
-        signed=SIGNED,
+        signed=OPERATOR,
         given=(
             query("client_id", ID, "of this client"),
             query("hint", {"type": "string", "pattern": "^[A-Za-z0-9]{8}$"}, "of versions that bear this hint"),
@@ -143,6 +142,6 @@ CLIENTS: Final[Operations] = {
             {"client_id": ID, "version_id": ULID, "rotation_id": ROTATION_ID, "sighted_at": TIME},
             {"made_by": maybe(TEXT), "signature": maybe(BASE64URL)},
         ),
-        signed=SIGNED,
+        signed=OPERATOR,
     ),
 }

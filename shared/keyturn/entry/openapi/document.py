@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of all doors, as `status` serves it."""
+"""The OpenAPI 3.1 document of all functions, as `status` serves it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from keyturn import __version__
 from keyturn.entry.openapi.integrators import CLIENT_TOKEN
 from keyturn.entry.openapi.members import ADMIN_PROOF, ENROL, ROTATE_REQUEST, STATUS
 from keyturn.entry.openapi.operations import CLIENT, NIP98, OPERATOR, paths_of
-from keyturn.entry.openapi.operators import DISTRIBUTE, GRACE_SWEEPER, ON_SECRET_VERSION
-from keyturn.entry.openapi.operators import OPERATOR as OPERATORS_DOOR
+from keyturn.entry.openapi.operators import ADMINISTRATION, DISTRIBUTE, GRACE_SWEEPER, ON_SECRET_VERSION
 from keyturn.entry.openapi.schemas import SCHEMAS
 
 if TYPE_CHECKING:
@@ -19,20 +18,20 @@ if TYPE_CHECKING:
 
 VERSION: Final = __version__
 
-DOORS: Final[Mapping[str, Operations]] = {
+OPERATIONS: Final[Mapping[str, Operations]] = {
     "admin_proof": ADMIN_PROOF,
     "client_token": CLIENT_TOKEN,
     "distribute": DISTRIBUTE,
     "enrol": ENROL,
     "grace_sweeper": GRACE_SWEEPER,
     "on_secret_version": ON_SECRET_VERSION,
-    "operator": OPERATORS_DOOR,
+    "operator": ADMINISTRATION,
     "rotate_request": ROTATE_REQUEST,
     "status": STATUS,
 }
 
 _SCHEMES: Final = {
-    NIP98: {"type": "http", "scheme": "nostr", "description": "NIP-98: an event that signs this very request"},
+    NIP98: {"type": "http", "scheme": "nostr", "description": "NIP-98: a signed event that names this very request"},
     OPERATOR: {"type": "http", "scheme": "bearer", "description": "one machine: the operator's token; cloud: IAM"},
     CLIENT: {
         "type": "http",
@@ -43,8 +42,8 @@ _SCHEMES: Final = {
 
 
 def document(base_url: str) -> dict[str, Any]:
-    """Return the description of all doors of a deployment that is reached at `base_url`."""
-    paths = {path: item for door, routes in DOORS.items() for path, item in paths_of(door, routes).items()}
+    """Return the description of all functions of a deployment at `base_url`."""
+    paths = {path: item for name, routes in OPERATIONS.items() for path, item in paths_of(name, routes).items()}
     return {
         "openapi": "3.1.0",
         "info": {

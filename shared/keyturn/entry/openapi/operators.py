@@ -22,8 +22,7 @@ from keyturn.entry.openapi.forms import (
     one_of,
     ref,
 )
-from keyturn.entry.openapi.operations import OPERATOR as SIGNED
-from keyturn.entry.openapi.operations import Operations, operation
+from keyturn.entry.openapi.operations import OPERATOR, Operations, operation
 from keyturn.records.admin import AdminStatus
 from keyturn.records.invite import InvitePurpose
 
@@ -37,12 +36,12 @@ _DENIED: Final = named(
 )
 _STANDING: Final = fields({"stopped": FLAG, "since": maybe(TIME), "reason": maybe(TEXT), "everywhere": FLAG})
 
-OPERATOR: Final[Operations] = {
+ADMINISTRATION: Final[Operations] = {
     **CLIENTS,
-    ("POST", "/groups"): operation("Create a group", ref("Group"), takes=fields({"group_id": ID}), signed=SIGNED),
-    ("GET", "/groups/<group_id>"): operation("Show a group", ref("Group"), signed=SIGNED),
+    ("POST", "/groups"): operation("Create a group", ref("Group"), takes=fields({"group_id": ID}), signed=OPERATOR),
+    ("GET", "/groups/<group_id>"): operation("Show a group", ref("Group"), signed=OPERATOR),
     ("POST", "/groups/<group_id>/remove"): operation(
-        "Remove a person from a group", ref("Removed"), takes=fields({"user": ID}), signed=SIGNED
+        "Remove a person from a group", ref("Removed"), takes=fields({"user": ID}), signed=OPERATOR
     ),
     ("POST", "/invites"): operation(
         "Make an invite",
@@ -62,48 +61,48 @@ OPERATOR: Final[Operations] = {
         takes=fields(
             {"user": ID, "group_id": ID}, {"subject": maybe(TEXT), "purpose": maybe(_PURPOSE), "revoke": many(TEXT)}
         ),
-        signed=SIGNED,
+        signed=OPERATOR,
     ),
     ("GET", "/admins"): operation(
         "List all admins",
         fields({"admins": many(fields({"user": ID, "status": one_of(*AdminStatus), "devices": many(_DEVICE)}))}),
-        signed=SIGNED,
+        signed=OPERATOR,
     ),
-    ("POST", "/admins/<user>/suspend"): operation("Stop an admin until they are resumed", _STOPPED, signed=SIGNED),
+    ("POST", "/admins/<user>/suspend"): operation("Stop an admin until they are resumed", _STOPPED, signed=OPERATOR),
     ("POST", "/admins/<user>/resume"): operation(
         "Let a suspended admin act again",
         fields({"user": ID, "status": one_of(*AdminStatus), "awaits_approval": maybe(SHA256)}),
-        signed=SIGNED,
+        signed=OPERATOR,
     ),
-    ("POST", "/admins/<user>/remove"): operation("Stop an admin for good", _STOPPED, signed=SIGNED),
-    ("GET", "/denied"): operation("Show who and what may do nothing", _DENIED, signed=SIGNED),
+    ("POST", "/admins/<user>/remove"): operation("Stop an admin for good", _STOPPED, signed=OPERATOR),
+    ("GET", "/denied"): operation("Show who and what may do nothing", _DENIED, signed=OPERATOR),
     ("POST", "/denied"): operation(
         "Deny, and allow again",
         _DENIED,
         takes=fields({}, {"add": _NAMES, "remove": _NAMES, "reason": maybe(TEXT)}),
-        signed=SIGNED,
+        signed=OPERATOR,
     ),
-    ("GET", "/stop"): operation("Show whether everything is stopped", _STANDING, signed=SIGNED),
-    ("POST", "/stop"): operation("Stop everything", _STANDING, takes=fields({"reason": TEXT}), signed=SIGNED),
+    ("GET", "/stop"): operation("Show whether everything is stopped", _STANDING, signed=OPERATOR),
+    ("POST", "/stop"): operation("Stop everything", _STANDING, takes=fields({"reason": TEXT}), signed=OPERATOR),
     ("POST", "/start"): operation(
-        "Let everything go on", _STANDING, takes=fields({}, {"reason": maybe(TEXT)}), signed=SIGNED
+        "Let everything go on", _STANDING, takes=fields({}, {"reason": maybe(TEXT)}), signed=OPERATOR
     ),
     ("POST", "/id_tokens"): operation(
         "Have one machine's test authority say who somebody is",
         fields({"id_token": JWT, "expires_at": TIME}),
         takes=fields({"user": ID}),
-        signed=SIGNED,
+        signed=OPERATOR,
     ),
 }
 
 GRACE_SWEEPER: Final[Operations] = {
     ("POST", "/"): operation(
-        "Sweep once", fields({"settled": COUNT, "republished": COUNT, "failed": COUNT}), signed=SIGNED
+        "Sweep once", fields({"settled": COUNT, "republished": COUNT, "failed": COUNT}), signed=OPERATOR
     ),
 }
 ON_SECRET_VERSION: Final[Operations] = {
-    ("POST", "/"): operation("Take a CloudEvent of the store; what is none is dropped", OPEN, signed=SIGNED),
+    ("POST", "/"): operation("Take a CloudEvent of the store; what is none is dropped", OPEN, signed=OPERATOR),
 }
 DISTRIBUTE: Final[Operations] = {
-    ("POST", "/"): operation("Take a published message; what is none is dropped", OPEN, signed=SIGNED),
+    ("POST", "/"): operation("Take a published message; what is none is dropped", OPEN, signed=OPERATOR),
 }

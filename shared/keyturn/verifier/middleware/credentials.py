@@ -7,15 +7,14 @@ them is refused: nobody may guess which one counted.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
 from keyturn.domain.errors import RateLimited, Refusal
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
 from keyturn.ports.store import StoreError
+from keyturn.proofs.basic_credentials import parse_basic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -122,15 +121,8 @@ def _authorization(header: str) -> Presented:
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
         return Presented(bearer=value.strip() or "-")
-    text = ""
-    if scheme.lower() == "basic":
-        try:
-            text = base64.b64decode(value.strip(), validate=True).decode("utf-8")
-        except (binascii.Error, ValueError):
-            text = ""
-    client_id, _, secret = text.partition(":")
-    meant = unquote_plus(secret)
-    return Presented(unquote_plus(client_id), meant, as_sent=secret if secret != meant else "")
+    basic = parse_basic(header)
+    return Presented(basic.client_id, basic.secret, as_sent=basic.raw_secret) if basic else Presented()
 
 
 def _fields(form: bytes) -> Mapping[str, str]:

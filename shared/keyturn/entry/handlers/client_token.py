@@ -1,0 +1,73 @@
+"""The function `client_token`: integrators' credentials in, an access token or a verdict out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.entry.composition.suite import current
+from keyturn.entry.http.oauth import caller_tag, introspection_answer, metadata, token_answer
+from keyturn.entry.http.requests import charge, fields_of, source
+from keyturn.entry.http.responses import json_answer
+from keyturn.entry.http.routing import Routes
+from keyturn.entry.http.views import verdict_view
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import flask
+
+
+def issue_token(request: flask.Request) -> flask.Response:
+    """Issue an access token (RFC 6749 §4.4)."""
+    suite = current().verification
+    return token_answer(request, suite.verifier, suite.tokens)
+
+
+def introspect(request: flask.Request) -> flask.Response:
+    """Introspect an access token (RFC 7662)."""
+    suite = current().verification
+    return introspection_answer(request, suite.verifier, suite.token_checker)
+
+
+def check(request: flask.Request) -> flask.Response:
+    """Return the verdict on a credential: 200 if it is accepted, else 401."""
+    client_id, secret = request.headers.get("X-Client-Id", ""), request.headers.get("X-API-Key", "")
+    origin = source(request)
+    verifier = current().verification.verifier
+    verdict = verifier.check(client_id, secret, source=origin, caller=caller_tag(request, origin))
+    return json_answer(verdict_view(verdict), 200 if verdict.accepted else 401)
+
+
+def canary_challenge(request: flask.Request) -> Mapping[str, Any]:
+    """Issue a nonce for an instance that will prove possession of a pending secret."""
+    suite = current().verification
+    charge(request, suite.canary_budgets)
+    return suite.canary.challenge(fields_of(request).text("client_id"))
+
+
+def canary_proof(request: flask.Request) -> Mapping[str, Any]:
+    """Take an instance's proof that it holds the pending secret."""
+    suite = current().verification
+    charge(request, suite.canary_budgets)
+    return suite.canary.prove(fields_of(request))
+
+
+def server_metadata(_request: flask.Request) -> Mapping[str, Any]:
+    """Return the authorization server's metadata (RFC 8414)."""
+    return metadata(current().verification.tokens.issuer)
+
+
+def jwks(_request: flask.Request) -> Mapping[str, Any]:
+    """Return the public keys of access tokens."""
+    return current().verification.tokens.jwks()
+
+
+ROUTES: Final = Routes({
+    ("POST", "/token"): issue_token,
+    ("POST", "/check"): check,
+    ("POST", "/canary/challenge"): canary_challenge,
+    ("POST", "/canary"): canary_proof,
+    ("POST", "/introspect"): introspect,
+    ("GET", "/.well-known/oauth-authorization-server"): server_metadata,
+    ("GET", "/.well-known/jwks.json"): jwks,
+})  # fmt: skip

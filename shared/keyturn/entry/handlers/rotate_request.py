@@ -1,0 +1,22 @@
+"""The function `rotate_request`: admins' signed commands in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.entry.composition.suite import current
+from keyturn.entry.http.requests import body_of
+from keyturn.entry.http.routing import Routes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import flask
+
+
+def execute(request: flask.Request) -> Mapping[str, Any]:
+    """Execute a signed command."""
+    return current().commands.accept(body_of(request))
+
+
+ROUTES: Final = Routes({("POST", "/"): execute})
