@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from main import DOORS
+from main import FUNCTIONS
 from tests.local.real_machine import Machine
 from tests.local.terminal import Reader
 
@@ -92,7 +92,7 @@ def test_the_first_screen_has_the_two_commands() -> None:
 
 
 def test_the_cloud_is_drawn_first_and_with_every_function() -> None:
-    assert set(re.findall(r"\w+", CLOUD)) >= set(DOORS)
+    assert set(re.findall(r"\w+", CLOUD)) >= set(FUNCTIONS)
     assert "keyturn up" in ONE_MACHINE
     assert README.index("## On Google Cloud") < README.index("## On one machine")
 
