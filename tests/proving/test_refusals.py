@@ -19,14 +19,14 @@ LACKS = (Missing.DEVICE, Missing.IDENTITY)
 
 def test_what_somebody_known_lacked_is_kept_with_what_they_asked_for(stage: Stage) -> None:
     act = stage.act()
-    Refusals(stage.databases.usage, "a door").keep(act, "alice", LACKS, stage.now)
+    Refusals(stage.databases.usage, "a function").keep(act, "alice", LACKS, stage.now)
     path = refusals_path(act.npub, stage.now)
     data = dict(stage.databases.usage.get([path])[path].data or {})
     assert data["expires_at"] == stage.now + KEPT
     assert [dict(entry) for entry in stage.evidence()] == [
         {
             "at": stage.now,
-            "door": "a door",
+            "door": "a function",
             "user": "alice",
             "npub": act.npub,
             "client_id": "acme",
@@ -41,9 +41,10 @@ def test_a_stranger_is_counted_in_the_log_and_nothing_of_theirs_is_in_it(
 ) -> None:
     act = stage.act(npub="ab" * 32)
     with caplog.at_level(logging.INFO, "keyturn"):
-        Refusals(stage.databases.usage, "a door").keep(act, None, LACKS, stage.now)
+        Refusals(stage.databases.usage, "a function").keep(act, None, LACKS, stage.now)
     assert stage.evidence() == []
-    assert [record.getMessage() for record in caplog.records] == ["a door refused a stranger: device identity"]
+    (record,) = caplog.records
+    assert record.getMessage() == "a function refused an unknown caller: device identity"
 
 
 def test_a_store_that_is_down_changes_no_refusal(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
@@ -51,8 +52,8 @@ def test_a_store_that_is_down_changes_no_refusal(stage: Stage, caplog: pytest.Lo
         def get(self, _paths: object) -> object:
             raise StoreUnavailable
 
-    Refusals(Down(), "a door").keep(stage.act(), "alice", LACKS, stage.now)  # type: ignore[arg-type]  # a store that only fails
-    assert [record.getMessage() for record in caplog.records] == ["a door could not keep evidence of a refusal"]
+    Refusals(Down(), "a function").keep(stage.act(), "alice", LACKS, stage.now)  # type: ignore[arg-type]  # a store that only fails
+    assert [record.getMessage() for record in caplog.records] == ["a function could not record a refusal"]
 
 
 def test_the_evidence_of_a_day_is_spread_over_sixteen_documents(stage: Stage) -> None:

@@ -1,16 +1,17 @@
-"""Store: documents by path, as Firestore has them; one store a database.
+"""Store: documents by path, as in Firestore; one store for each database.
 
-Rules, which every implementation keeps and one contract tests:
+Every implementation keeps these rules, and one contract test holds them (tests/contracts/test_store.py):
 
-1. `get` reads several documents at one instant; the snapshot says which, and that `read_time` is the decision's now.
-2. `commit` applies all of its writes or none. Each write names what it rests on: `Create` that there is no document,
-   `Update`, `Delete` and `Check` the version that was read, `Amend` that there is a document.
-3. A version belongs to one state of one document and never comes back, not even after delete and create.
-4. No lock outlives a call. Who loses a race gets `LostRace`, reads again and decides again.
-5. A query reads an index, never a collection; no decision rests on a query alone.
-6. `Amend` rests on no version: for a document that changes only beside another one, which the commit does rest on.
-7. A stamp is a time that the store itself took while it carried out the commit: after the commit reached it, and not
-   after the commit time that it answers.
+1. `get` reads several documents at one instant. `read_time` of the snapshot is the `now` of decisions that rest on it.
+2. `commit` applies all of its writes or none. Each write has a precondition: `Create` requires that there is no
+   document, `Replace`, `Delete` and `Check` the version that was read, `Amend` that there is a document.
+3. A version belongs to one state of one document and never comes back, not even after a delete and a create.
+4. No lock outlives a call. The loser of a race gets `LostRace`, reads again and decides again.
+5. A query reads an index, never a collection. No decision rests on a query alone.
+6. `Amend` requires no version. It is for a document that changes only in commits that also write another document with
+   a version.
+7. A stamp is a time that the store itself takes while it carries out the commit: not before the commit arrived, and
+   not after the commit time that it returns.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 Value: TypeAlias = "bool | int | str | bytes | datetime | Sequence[Value] | Mapping[str, Value] | None"
-"""What a field may hold: Firestore's types that this suite uses. Datetimes are aware UTC, to the microsecond."""
+"""A field's value: the types of Firestore that this package uses. Datetimes are aware UTC, to the microsecond."""
 
 Data: TypeAlias = "Mapping[str, Value]"
 
 DocumentVersion: TypeAlias = "str"
-"""Opaque: the update time on Firestore, a rising number elsewhere."""
+"""Opaque: the update time in Firestore, a rising number in other stores."""
 
 
 class StoreError(Exception):
-    """Family of what leaves a store."""
+    """The base of every error that a store raises."""
 
 
-class LostRace(StoreError):  # noqa: N818 - the field's word for it: nothing failed, somebody was faster
-    """A precondition did not hold, or the outcome is unknown: nothing may be assumed, read again."""
+class LostRace(StoreError):  # noqa: N818 - the usual term: nothing failed, another commit came first
+    """A precondition did not hold, or the outcome is unknown: assume nothing and read again."""
 
 
 class StoreUnavailable(StoreError):  # noqa: N818 - named after HTTP's own word for it
@@ -51,7 +52,11 @@ class StoreUnavailable(StoreError):  # noqa: N818 - named after HTTP's own word 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document as it was read; `version` and `data` are None where there is none."""
+    """One document as it was read; `version` and `data` are None if there is none.
+
+    The typed readers raise `Broken`, not a refusal: only this package writes documents, so a field of another type is
+    damage and never a caller's mistake.
+    """
 
     path: str
     data: Data | None = field(repr=False)
@@ -86,6 +91,18 @@ class Document:
         """Return a time (aware UTC); `Broken` if the document or the field is missing, or of another type."""
         return typed(self.fields, name, datetime)
 
+    def mapping(self, name: str) -> Data:
+        """Return a map field; `Broken` if the document or the field is missing, or of another type."""
+        return mapping(self.fields, name)
+
+    def texts(self, name: str) -> Sequence[str]:
+        """Return a list of texts; `Broken` if the document or the field is missing, or of another type."""
+        return typed_list(self.fields, name, str)
+
+    def times(self, name: str) -> Sequence[datetime]:
+        """Return a list of times (aware UTC); `Broken` if the document or the field is missing, or of another type."""
+        return typed_list(self.fields, name, datetime)
+
 
 def typed(data: Data, name: str, kind: type[_T]) -> _T:
     """Return a field of type `kind`; `Broken` if it is missing or of another type."""
@@ -93,6 +110,22 @@ def typed(data: Data, name: str, kind: type[_T]) -> _T:
     if not isinstance(value, kind):
         raise Broken(f"a stored document's field is not {kind.__name__}")
     return value
+
+
+def typed_list(data: Data, name: str, kind: type[_T]) -> list[_T]:
+    """Return a field that is a list of `kind`; `Broken` if it is missing or of another type."""
+    values = data.get(name)
+    if not isinstance(values, list | tuple):
+        raise Broken("a stored document's field is not a list")
+    items = [value for value in values if isinstance(value, kind)]
+    if len(items) != len(values):
+        raise Broken(f"a stored document's field is not a list of {kind.__name__}")
+    return items
+
+
+def mappings(data: Data, name: str) -> list[Data]:
+    """Return a field that is a list of maps; `Broken` if it is missing or of another type."""
+    return typed_list(data, name, Mapping)  # type: ignore[type-abstract]  # only for isinstance
 
 
 def mapping(data: Data, name: str) -> Data:
@@ -105,19 +138,19 @@ def mapping(data: Data, name: str) -> Data:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Documents by path as they were together at `read_time` (aware UTC, the store's clock)."""
+    """Documents by path, all as they were at `read_time` (aware UTC, the store's clock)."""
 
     documents: Mapping[str, Document]
     read_time: datetime
 
     def __getitem__(self, path: str) -> Document:
-        """Return the document read at `path`; KeyError if it was not asked for."""
+        """Return the document at `path`; `KeyError` if it was not read."""
         return self.documents[path]
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Write a document where there must be none; the store puts the commit's own time into the field `stamped`."""
+    """Create a document where there is none; the store writes the commit's own time into the field `stamped`."""
 
     path: str
     data: Data = field(repr=False)
@@ -126,7 +159,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Replace a whole document, only at the version that was read; `stamped` as in `Create`."""
+    """Replace a whole document, if it still has the version that was read; `stamped` as in `Create`."""
 
     path: str
     data: Data = field(repr=False)
@@ -136,7 +169,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Amend:
-    """Replace these fields of a document that there is, and leave its others as they are (rule 6)."""
+    """Replace these fields of an existing document and leave the others as they are (rule 6)."""
 
     path: str
     data: Data = field(repr=False)
@@ -144,7 +177,7 @@ class Amend:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete a document, only at the version that was read."""
+    """Delete a document, if it still has the version that was read."""
 
     path: str
     version: DocumentVersion
@@ -152,7 +185,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Write nothing, but demand that the document is still at the version that was read (None: still absent)."""
+    """Write nothing, but require that the document still has the version that was read (None: is still absent)."""
 
     path: str
     version: DocumentVersion | None
@@ -162,7 +195,7 @@ Write: TypeAlias = "Create | Replace | Amend | Delete | Check"
 
 
 def put(document: Document, data: Data, stamped: str | None = None) -> Create | Replace:
-    """Return the write that puts `data` where `document` was read, resting on what was read."""
+    """Return the write of `data` to the place of `document`, under the condition that it is as it was read."""
     if document.version is None:
         return Create(document.path, data, stamped)
     return Replace(document.path, data, document.version, stamped)
@@ -179,8 +212,8 @@ def delete(document: Document) -> Delete:
 class Query:
     """Documents of one collection, ordered by one field and then by path.
 
-    `equal` are equalities, `at_most` bounds the ordered field; a null or missing ordered field is never returned (as in
-    Firestore under a range filter). `after` is the last document of the page before.
+    `equal` are equalities; `at_least` and `at_most` bound the ordered field. A document whose ordered field is null or
+    missing is never returned, as in Firestore with a range filter. `after` is the last document of the previous page.
     """
 
     collection: str
@@ -192,7 +225,7 @@ class Query:
     after: Document | None = None
 
     def following(self, last: Document) -> Query:
-        """Return the query of the page after the one that ended with `last`."""
+        """Return the query for the page after the one that ended with `last`."""
         return replace(self, after=last)
 
 
@@ -204,7 +237,10 @@ class Store(Protocol):
         ...
 
     def commit(self, writes: Sequence[Write]) -> datetime:
-        """Apply all writes, or none and raise `LostRace`; the commit time, aware UTC. No two writes share a path."""
+        """Apply all writes and return the commit time (aware UTC), or none and raise `LostRace`.
+
+        No two writes have the same path.
+        """
         ...
 
     def query(self, query: Query) -> Sequence[Document]:
@@ -225,13 +261,13 @@ def pages(store: Store, query: Query) -> Iterator[Sequence[Document]]:
 
 
 def scan(store: Store, query: Query) -> Iterator[Document]:
-    """Yield every document that a query finds, reading it page by page."""
+    """Yield every document that a query returns, page by page."""
     return chain.from_iterable(pages(store, query))
 
 
 @dataclass(frozen=True, slots=True)
 class Databases:
-    """The three databases of a deployment: access is granted by database (protocol.md §3)."""
+    """The three databases of a deployment: access is granted by database (docs/protocol.md §3)."""
 
     control: Store
     auth: Store

@@ -1,13 +1,14 @@
-"""Clients in the store: read everything that a decision rests on, write everything that it changed, in one commit.
+"""Clients in the store: read everything that a decision rests on, and write everything that it changed in one commit.
 
 Rules:
 
-1. A reading is two reads: the client says which documents belong to it, then all of them are read at one instant. A
-   client that changed in between is read again.
-2. Everything that was read is written or checked in the commit, so that no decision rests on something that moved.
-3. Versions and rotations change only in commits that write their client. So what the client's document tells of them
-   need not be read to be decided on (ADR 0011), and what was not read is amended: the commit rests on the client.
-4. `live`, `next_due_at`, `due_shard`, `revision` and the audit entries follow from the decision, here and nowhere else.
+1. In general, reading a client takes two reads: its document says which other documents belong to it, then all of them
+   are read at one instant. If the client changed in between, the read is repeated.
+2. Every document that was read is written or checked in the commit, so no decision rests on a document that changed.
+3. Versions and rotations change only in commits that also write their client. So what the client's document embeds of
+   them need not be read separately (ADR 0011), and a document that was not read is amended: the client's version
+   protects it as well.
+4. `live`, `next_due_at`, `due_shard`, `revision` and the audit entries are derived from the decision, and only here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from keyturn.domain import audit_chain as audit
-from keyturn.domain.errors import Broken, NotFound
+from keyturn.domain.errors import NotFound
 from keyturn.domain.model import Client, ClientState, Rotation, Version, VersionState
 from keyturn.ports.store import Amend, Check, Create, LostRace, Snapshot, put
 from keyturn.records import paths
@@ -37,12 +38,46 @@ if TYPE_CHECKING:
 
 
 RETIRED_KEPT = 5
-"""How many versions a client's document names after they were retired."""
+"""How many retired versions a client's document lists."""
+
+
+def _no_paths(_client: Data) -> Iterable[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """What to read together with a client, and what the caller already knows about it.
+
+    With `expected_groups`, one read is enough if they include all groups that are authorised for the client: versions
+    and rotations are then taken from the client's document (rule 3). Otherwise two reads follow. The same holds without
+    rosters, for a decision that rests on no membership.
+    """
+
+    also: Sequence[str] = ()
+    """Paths of further documents."""
+    derived: Callable[[Data], Iterable[str]] = _no_paths
+    """Paths of further documents that follow from the client's document."""
+    expected_groups: Sequence[str] | None = None
+    rosters: bool = True
+    document: Document | None = None
+    """The client's document, if a query has just returned it: it saves the first of the two reads."""
+
+    @property
+    def one_read(self) -> bool:
+        """Whether to try with one read."""
+        return self.expected_groups is not None or not self.rosters
+
+
+READ_ALL = ReadPlan()
+"""The client with its versions, rotations and rosters."""
+CLIENT_ONLY = ReadPlan(rosters=False)
+"""The client without rosters, for the operator's commands."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientReading:
-    """One client and all that a decision on it rests on, as they were together at `now`."""
+    """One client and everything that a decision on it rests on, as it was at `now`."""
 
     snapshot: Snapshot
     state: ClientState
@@ -60,16 +95,22 @@ class ClientReading:
         return people(self.rosters.values())
 
     def user(self, npub: str) -> str | None:
-        """Return who is behind a key, in any group that is authorised for the client."""
+        """Return the user with that key in any group that is authorised for the client."""
         return user_of(self.rosters.values(), npub)
 
-    def seated(self, npub: str, group: str) -> str | None:
-        """Return who is behind a key in that very group, if it is authorised for the client."""
+    def user_in(self, npub: str, group: str) -> str | None:
+        """Return the user with that key in exactly that group, if it is authorised for the client."""
         return user_of([self.rosters[group]] if group in self.rosters else (), npub)
 
     def groups_of(self, npub: str) -> frozenset[str]:
         """Return the groups authorised for the client in which that key has a leaf."""
         return frozenset(name for name, roster in self.rosters.items() if roster.member(npub))
+
+    def without(self, paths_read: Iterable[str]) -> ClientReading:
+        """Return this reading without some documents: a commit does not rest on them."""
+        excluded = set(paths_read)
+        documents = {path: item for path, item in self.snapshot.documents.items() if path not in excluded}
+        return replace(self, snapshot=replace(self.snapshot, documents=documents))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,80 +121,58 @@ class Clients:
     policy: Policy
     banner: str = ""
 
-    def read(
-        self,
-        client_id: str,
-        also: Iterable[str] = (),
-        belonging: Callable[[Data], Iterable[str]] = lambda _client: (),
-        found: Document | None = None,
-    ) -> ClientReading:
-        """Read a client, the paths `also`, and what `belonging` derives from the client; `NotFound` without one.
-
-        `found` is the client's document where a query gave it just now: then one read is enough. `LostRace` when the
-        client changed between the two reads.
-        """
-        first = {found.path: found} if found else self.store.get([paths.client(client_id)]).documents
-        readings = self._read_on(first, also, belonging)
+    def read(self, client_id: str, plan: ReadPlan = READ_ALL) -> ClientReading:
+        """Read a client by a plan; `NotFound` if it does not exist, `LostRace` if it changed between two reads."""
+        path = paths.client(client_id)
+        document = plan.document
+        if plan.one_read:
+            snapshot = self._read_expected(path, plan)
+            if (reading := self._complete(path, plan, snapshot)) is not None:
+                return reading
+            document = snapshot[path]
+        first = {path: document} if document else self.store.get([path]).documents
+        readings = self._read_on(first, plan)
         if not readings:
             raise NotFound("unknown_client", "There is no such client.")
         return readings[0]
 
-    def read_at_once(
-        self,
-        client_id: str,
-        also: Iterable[str] = (),
-        belonging: Callable[[Data], Iterable[str]] = lambda _client: (),
-        groups: Iterable[str] = (),
-    ) -> ClientReading:
-        """Read the same in one read where `groups` hold all that are authorised for the client, and else as `read`.
+    def read_together(self, client_ids: Iterable[str], plan: ReadPlan = READ_ALL) -> list[ClientReading]:
+        """Read several clients at one instant, with two reads in all; clients that do not exist are left out."""
+        return self._read_on(self.store.get(map(paths.client, client_ids)).documents, plan)
 
-        What the client's document tells by itself is not read (rule 3).
-        """
-        path, also = paths.client(client_id), [*also]
-        snapshot = self.store.get(dict.fromkeys([path, *also, *map(paths.roster, groups)]))
-        data = snapshot[path].data or {}
-        told = _told(data)
-        rosters = [paths.roster(group) for group in told.client.admin_groups] if told else []
-        needed = dict.fromkeys([path, *also, *(belonging(data) if told else ()), *rosters])
-        if told is None or not needed.keys() <= snapshot.documents.keys():
-            return self.read(client_id, also, belonging, found=snapshot[path])
+    def _read_expected(self, path: str, plan: ReadPlan) -> Snapshot:
+        rosters = map(paths.roster, plan.expected_groups or ())
+        return self.store.get(dict.fromkeys([path, *plan.also, *rosters]))
+
+    def _complete(self, path: str, plan: ReadPlan, snapshot: Snapshot) -> ClientReading | None:
+        """Return the reading if the snapshot has everything that it needs, and no more; else None."""
+        data = snapshot[path].data
+        state = embedded_state(data) if data else None
+        if data is None or state is None:
+            return None
+        groups = state.client.admin_groups if plan.rosters else ()
+        needed = dict.fromkeys([path, *plan.also, *plan.derived(data), *map(paths.roster, groups)])
+        if not needed.keys() <= snapshot.documents.keys():
+            return None
+        # An expected group that is not the client's must not decide whether the commit goes through.
         kept = Snapshot({name: snapshot[name] for name in needed}, snapshot.read_time)
-        policy = self.policy.overridden(told.client.policy)
-        return ClientReading(kept, _with_people(told, kept), policy, read_rosters(kept, told.client.admin_groups))
+        policy = self.policy.overridden(state.client.policy)
+        return ClientReading(kept, _with_read_rotations(state, kept), policy, read_rosters(kept, groups))
 
-    def read_alone(self, client_id: str, also: Iterable[str] = ()) -> ClientReading:
-        """Read the same in one read, for what rests on nobody's membership: there are no rosters in the reading."""
-        path, also = paths.client(client_id), [*also]
-        snapshot = self.store.get([path, *also])
-        told = _told(snapshot[path].data or {})
-        if told is None:
-            return self.read(client_id, also, found=snapshot[path])
-        return ClientReading(snapshot, _with_people(told, snapshot), self.policy.overridden(told.client.policy), {})
-
-    def read_together(
-        self,
-        client_ids: Iterable[str],
-        also: Iterable[str] = (),
-        belonging: Callable[[Data], Iterable[str]] = lambda _client: (),
-    ) -> list[ClientReading]:
-        """Read those of several clients that there are, as they were together at one instant; else as `read`."""
-        return self._read_on(self.store.get(map(paths.client, client_ids)).documents, also, belonging)
-
-    def _read_on(
-        self, first: Mapping[str, Document], also: Iterable[str], belonging: Callable[[Data], Iterable[str]]
-    ) -> list[ClientReading]:
+    def _read_on(self, first: Mapping[str, Document], plan: ReadPlan) -> list[ClientReading]:
+        """Return the readings of those clients that exist, from the second of two reads."""
         clients = {path: item.data for path, item in first.items() if item.data}
-        named = {path: _named(data) for path, data in clients.items()}
-        wanted = [path for data in clients.values() for path in belonging(data)]
-        snapshot = self.store.get(dict.fromkeys([*clients, *also, *wanted, *chain.from_iterable(named.values())]))
+        own = {path: _own_paths(data) for path, data in clients.items()}
+        derived = [path for data in clients.values() for path in plan.derived(data)]
+        snapshot = self.store.get(dict.fromkeys([*clients, *plan.also, *derived, *chain.from_iterable(own.values())]))
         if any(snapshot[path].version != first[path].version for path in clients):
             raise LostRace("a client changed between two reads")
-        return [self._reading(snapshot, from_data(Client, data), named[path]) for path, data in clients.items()]
+        return [self._reading(snapshot, from_data(Client, data), own[path]) for path, data in clients.items()]
 
-    def _reading(self, snapshot: Snapshot, client: Client, named: Iterable[str]) -> ClientReading:
-        documents = {path: _present(snapshot[path]) for path in named if not path.startswith(paths.GROUPS)}
-        versions = [from_data(Version, data) for data in documents.values() if "version_id" in data]
-        rotations = [from_data(Rotation, data) for data in documents.values() if "new_version" in data]
+    def _reading(self, snapshot: Snapshot, client: Client, own: Iterable[str]) -> ClientReading:
+        documents = [snapshot[path].fields for path in own if not path.startswith(paths.GROUPS)]
+        versions = [from_data(Version, data) for data in documents if "version_id" in data]
+        rotations = [from_data(Rotation, data) for data in documents if "new_version" in data]
         state = ClientState(
             client,
             {version.version_id: version for version in versions},
@@ -163,91 +182,86 @@ class Clients:
         return ClientReading(snapshot, state, self.policy.overridden(client.policy), rosters)
 
     def commit(self, reading: ClientReading, decision: Decision, also: Sequence[Write] = ()) -> None:
-        """Write what a decision changed, `also`, and the audit, all or nothing; `LostRace` if anything moved."""
+        """Write what a decision changed, its audit entries and `also`, all or nothing; `LostRace` if a read changed."""
         self.commit_together([(reading, decision)], also)
 
-    def commit_together(self, decided: Sequence[tuple[ClientReading, Decision]], also: Sequence[Write] = ()) -> None:
-        """Write several decisions that rest on one snapshot, all or nothing; else as `commit`."""
-        changes = [write for reading, decision in decided for write in self._writes(reading, decision)]
+    def commit_together(self, decisions: Sequence[tuple[ClientReading, Decision]], also: Sequence[Write] = ()) -> None:
+        """Write several decisions that rest on one snapshot, all or nothing; otherwise as `commit`."""
+        changes = [write for reading, decision in decisions for write in self._writes(reading, decision)]
         changes.extend(also)
-        self.store.commit([*changes, *_checks(decided[0][0].snapshot, changes)])
+        self.store.commit([*changes, *_checks(decisions[0][0].snapshot, changes)])
 
     def create(self, snapshot: Snapshot, decision: Decision, also: Sequence[Write] = ()) -> None:
-        """Write a new client with its first audit entries, resting on what was read; `LostRace` if that moved."""
+        """Write a new client with its first audit entries; `LostRace` if anything in the snapshot changed."""
         policy = self.policy.overridden(decision.state.client.policy)
         self.commit(ClientReading(snapshot, decision.state, policy, {}), decision, also)
 
     def _writes(self, reading: ClientReading, decision: Decision) -> list[Write]:
         client = reading.state.client
         entries = audit.chained(client.audit_head, decision.transitions, reading.now, banner=self.banner)
-        written = replace(
+        updated = replace(
             decision.state.client,
             audit_head=entries[-1].head if entries else client.audit_head,
             revision=client.revision + 1,
             updated_at=reading.now,
             recently_retired=_recently_retired(reading.state, decision.state),
         )
-        state = replace(decision.state, client=written)
+        state = replace(decision.state, client=updated)
         return [*_changes(reading, state), *entry_writes(client.client_id, entries)]
 
 
 def _recently_retired(before: ClientState, after: ClientState) -> tuple[str, ...]:
-    """Return the last versions that had a secret and have it no more, the newly retired ones at the end."""
-    gone = (item for item in after.versions.values() if item.state is VersionState.RETIRED and item.receipt_key)
-    new = [item.version_id for item in gone if item.version_id not in before.client.recently_retired]
+    """Return the ids of the last retired versions that were distributed, the newest at the end."""
+    retired_versions = (
+        item for item in after.versions.values() if item.state is VersionState.RETIRED and item.receipt_key
+    )
+    new = [item.version_id for item in retired_versions if item.version_id not in before.client.recently_retired]
     return (*before.client.recently_retired, *new)[-RETIRED_KEPT:]
 
 
-def _named(data: Data) -> list[str]:
+def _own_paths(data: Data) -> list[str]:
+    """Return the paths of the documents that belong to a client: versions, rotations, and rosters of its groups."""
     client = from_data(Client, data)
     rotations = [name for name in (client.active_rotation, client.last_rotation) if name]
     versions = [paths.version(client.client_id, name) for name in live_state(data).versions]
     return [*versions, *map(paths.rotation, rotations), *map(paths.roster, client.admin_groups)]
 
 
-def _present(document: Document) -> Data:
-    if document.data is None:
-        raise Broken("a client names a document that is not there")
-    return document.data
-
-
 def _changes(reading: ClientReading, state: ClientState) -> list[Write]:
-    client_id = state.client.client_id
-    before, after = (_documents(known, reading.now) for known in (reading.state, state))
-    changed = {path: data for path, data in after.items() if before.get(path) != data}
-    client = put(reading.snapshot[paths.client(client_id)], client_data(state, reading.policy), CHANGED_AT)
-    return [client, *(_written(reading.snapshot, path, before.get(path), data) for path, data in changed.items())]
+    """Return the writes of the client and of every version and rotation that differs from what was read."""
+    before, after = (_documents(item, reading.now) for item in (reading.state, state))
+    changes = {path: data for path, data in after.items() if before.get(path) != data}
+    path = paths.client(state.client.client_id)
+    client = put(reading.snapshot[path], client_data(state, reading.policy), CHANGED_AT)
+    return [client, *(_write(reading.snapshot, path, before.get(path), data) for path, data in changes.items())]
 
 
 def _documents(state: ClientState, now: datetime) -> dict[str, Data]:
-    """Return the documents of a state's versions and rotations by their paths, as they would be written now."""
+    """Return the documents of a state's versions and rotations by path, as they would be written now."""
     client_id = state.client.client_id
     versions = {paths.version(client_id, name): version_document(item, now) for name, item in state.versions.items()}
     rotations = {paths.rotation(name): rotation_document(item, state, now) for name, item in state.rotations.items()}
     return {**versions, **rotations}
 
 
-def _written(snapshot: Snapshot, path: str, before: Data | None, after: Data) -> Write:
+def _write(snapshot: Snapshot, path: str, before: Data | None, after: Data) -> Write:
     if path in snapshot.documents:
         return put(snapshot[path], after)
     if before is None:
         return Create(path, after)
+    # Known from the client's document only, so its other fields (recipients, acks) are not known: amend (rule 3).
     return Amend(path, {name: value for name, value in after.items() if before[name] != value})
 
 
-def _told(data: Data) -> ClientState | None:
-    return embedded_state(data) if data else None
-
-
-def _with_people(told: ClientState, snapshot: Snapshot) -> ClientState:
-    """Return the state with those of its rotations whole that were read for themselves."""
-    for rotation_id in told.rotations:
+def _with_read_rotations(state: ClientState, snapshot: Snapshot) -> ClientState:
+    """Return the state with complete rotations in place of the embedded ones, where their documents were read."""
+    for rotation_id in state.rotations:
         document = snapshot.documents.get(paths.rotation(rotation_id))
         if document is not None and document.data is not None:
-            told = told.with_rotation(from_data(Rotation, document.data))
-    return told
+            state = state.with_rotation(from_data(Rotation, document.data))
+    return state
 
 
 def _checks(snapshot: Snapshot, changes: Sequence[Write]) -> list[Write]:
-    changed = {write.path for write in changes}
-    return [Check(path, item.version) for path, item in snapshot.documents.items() if path not in changed]
+    written_paths = {write.path for write in changes}
+    return [Check(path, item.version) for path, item in snapshot.documents.items() if path not in written_paths]

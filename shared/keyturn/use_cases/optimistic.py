@@ -1,4 +1,4 @@
-"""Optimism: read, decide, commit; who loses the race reads and decides again, after a jittered pause."""
+"""Optimistic retry: read, decide, commit; after a lost race, again from the start, with a random pause."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ LONGEST_PAUSE_SECONDS = 0.5
 
 
 def until_won(attempt: Callable[[], _T], environment: Environment) -> _T:
-    """Return what `attempt` returns, trying again on `LostRace`; `Unavailable` after ATTEMPTS lost races."""
+    """Return the result of `attempt`, repeated after each `LostRace`; `Unavailable` after ATTEMPTS lost races."""
     for turn in range(ATTEMPTS):
         try:
             return attempt()
         except LostRace:
             environment.sleep(_pause(turn, environment))
-    raise Unavailable("contended", "Too many changes at once; try again.")
+    raise Unavailable("contended", "Too many changes at once. Try again.")
 
 
 def _pause(turn: int, environment: Environment) -> float:
+    # A random share of the whole pause ("full jitter"): processes that lost one race together do not meet again.
     bound = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**turn)
     return bound * int.from_bytes(environment.random(4), "big") / 2**32

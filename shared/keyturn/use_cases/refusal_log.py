@@ -1,53 +1,53 @@
-"""Evidence of refusals: what callers who are known lacked (protocol.md §9).
+"""Log of refusals: what a known caller's proof lacked (docs/protocol.md §9).
 
-Sharded documents in the database usage, `refusals/{day}-{shard}`, bounded in size and in rate. Junk, that is whatever
-comes from nobody that we know, is counted in the log and never stored. Evidence is no part of a decision: when it
-cannot be written, the refusal stands all the same.
+The entries are in sharded documents of the database `usage`, `refusals/{day}-{shard}`, limited in size and in rate.
+Requests of unknown callers are only logged and never stored, so that they cannot fill the database. No decision depends
+on this log: if an entry cannot be written, the request is refused all the same.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import due_shard
-from keyturn.ports.store import StoreError, put
+from keyturn.domain.errors import Broken
+from keyturn.ports.store import StoreError, mappings, put, typed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable
 
     from keyturn.domain.proofs_policy import Missing
     from keyturn.ports.authorisation import Act
-    from keyturn.ports.store import Store
+    from keyturn.ports.store import Data, Store, Value
 
 _log = logging.getLogger("keyturn")
 
 MOST_ENTRIES = 100
-"""In one document: a day's shard."""
+"""In one document, that is, one shard of one day."""
 PAUSE = timedelta(seconds=10)
-"""Between two entries of one key."""
+"""The shortest time between two entries of one key."""
 KEPT = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Keeps evidence; `door` is who refused."""
+    """Records refusals; `function` is the function that refused."""
 
     store: Store
-    door: str
+    function: str
 
     def keep(self, act: Act, user: str | None, missing: Iterable[Missing], now: datetime) -> None:
-        """Store that `user` lacked something for an act; None, a stranger, is only counted."""
+        """Record what `user` lacked for an act; an unknown caller (None) is only logged."""
         lacks = [lack.value for lack in missing]
         if user is None:
-            _log.info("%s refused a stranger: %s", self.door, " ".join(lacks))
+            _log.info("%s refused an unknown caller: %s", self.function, " ".join(lacks))
             return
-        entry = {
+        entry: dict[str, Value] = {
             "at": now,
-            "door": self.door,
+            "door": self.function,
             "user": user,
             "npub": act.npub,
             "client_id": act.client_id,
@@ -55,21 +55,20 @@ class Refusals:
             "missing": lacks,
         }
         try:
-            self._append(entry, now)
-        except StoreError:
-            _log.warning("%s could not keep evidence of a refusal", self.door)
+            self._append(act.npub, entry, now)
+        except (StoreError, Broken):
+            _log.warning("%s could not record a refusal", self.function)
 
-    def _append(self, entry: Mapping[str, object], now: datetime) -> None:
-        path = refusals_path(cast("str", entry["npub"]), now)
+    def _append(self, npub: str, entry: Data, now: datetime) -> None:
+        path = refusals_path(npub, now)
         document = self.store.get([path])[path]
-        entries = cast("Sequence[Mapping[str, object]]", document.data["entries"]) if document.data else ()
-        recent = any(old["npub"] == entry["npub"] and now - cast("datetime", old["at"]) < PAUSE for old in entries)
+        entries: list[Data] = mappings(document.fields, "entries") if document.exists else []
+        recent = any(old["npub"] == npub and now - typed(old, "at", datetime) < PAUSE for old in entries)
         if recent or len(entries) >= MOST_ENTRIES:
             return
-        kept = [*entries, entry]
-        self.store.commit([put(document, {"entries": kept, "expires_at": now + KEPT})])  # type: ignore[dict-item]  # texts and times
+        self.store.commit([put(document, {"entries": [*entries, entry], "expires_at": now + KEPT})])
 
 
 def refusals_path(npub: str, now: datetime) -> str:
-    """Return where the evidence on a key goes on a day: one of 16 shards."""
+    """Return the path of the document for a key's refusals on a day: one of 16 shards."""
     return f"refusals/{now:%Y%m%d}-{due_shard(npub):02d}"

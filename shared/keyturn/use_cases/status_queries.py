@@ -1,10 +1,10 @@
-"""Read what an admin's app shows: rotations, clients, a group's log, a Welcome; for members and invitees only."""
+"""Queries for an admin's app: rotations, clients, a group's log, a Welcome; for members and invitees only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keyturn.domain import lifecycle
 from keyturn.domain.encodings import base64url_decode, identifier, rotation_identifier
@@ -14,6 +14,7 @@ from keyturn.ports.store import LostRace, Query, put
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.records.roster import Roster
+from keyturn.use_cases.client_repository import CLIENT_ONLY, READ_ALL
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
@@ -28,113 +29,112 @@ if TYPE_CHECKING:
 PAGE = 100
 _UNKNOWN_CLIENT = ("unknown_client", "There is no such client.")
 _UNKNOWN_ROTATION = ("unknown_rotation", "There is no such rotation.")
-SEEN_EVERY = timedelta(hours=1)
-"""How exactly it is known when a device was last seen."""
+ACTIVITY_RESOLUTION = timedelta(hours=1)
+"""How precisely the time of a device's last request is stored: not every request writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientView:
-    """A client as of now: settled, with the reading that it rests on."""
+    """A client as of now: its settled state, and the reading that it rests on."""
 
     state: ClientState
     reading: ClientReading
 
     @property
     def stopped(self) -> bool:
-        """Whether the operator has stopped everything (denials.py)."""
+        """Whether the operator's stop is in force (records/denylist.py)."""
         return self.reading.snapshot[paths.STOPPED].exists
 
 
 @dataclass(frozen=True, slots=True)
 class ReadStatus:
-    """The use cases behind `status`; `npub` is who asks, None for the operator."""
+    """The use cases behind `status`; `npub` is the caller's key, None for the operator."""
 
     clients: Clients
     usage: Store
     environment: Environment
     page: int = PAGE
-    """How many messages are told at once."""
+    """How many messages a page has at most."""
 
     def client(self, npub: str | None, client_id: str) -> ClientView:
-        """Return a client; `NotFound` also for those who may not see it."""
+        """Return a client; `NotFound` also for a caller who is not allowed to see it."""
         return self._view(npub, identifier(client_id))
 
     def _view(
-        self, npub: str | None, client_id: str, *also: str, otherwise: tuple[str, str] = _UNKNOWN_CLIENT
+        self, npub: str | None, client_id: str, *also: str, not_found: tuple[str, str] = _UNKNOWN_CLIENT
     ) -> ClientView:
-        # The operator sees every client; whom else it concerns, its groups' rosters say.
-        read = self.clients.read_alone if npub is None else self.clients.read
-        reading = until_won(lambda: read(client_id, (*also, paths.STOPPED)), self.environment)
+        # The operator sees every client, an admin those of their groups: only that needs the rosters.
+        plan = replace(CLIENT_ONLY if npub is None else READ_ALL, also=(*also, paths.STOPPED))
+        reading = until_won(lambda: self.clients.read(client_id, plan), self.environment)
+        # The same words as for a client that does not exist: whether it exists is not disclosed.
         if npub is not None and reading.user(npub) is None:
-            raise NotFound(*otherwise)  # in the very words for what is not there
+            raise NotFound(*not_found)
         return ClientView(lifecycle.settle(reading.state, reading.policy, reading.now).state, reading)
 
     def rotation(self, npub: str, rotation_id: str) -> Rotation:
-        """Return a rotation, settled; `NotFound` also for those who may not see it."""
+        """Return a rotation, settled; `NotFound` also for a caller who is not allowed to see it."""
         path = paths.rotation(rotation_identifier(rotation_id))
-        data = self.clients.store.get([path])[path].data
-        if data is None:
+        document = self.clients.store.get([path])[path]
+        if not document.exists:
             raise NotFound(*_UNKNOWN_ROTATION)
-        view = self._view(npub, cast("str", data["client_id"]), path, otherwise=_UNKNOWN_ROTATION)
-        latest = from_data(Rotation, cast("Data", view.reading.snapshot[path].data))
+        view = self._view(npub, document.text("client_id"), path, not_found=_UNKNOWN_ROTATION)
+        latest = from_data(Rotation, view.reading.snapshot[path].fields)
         return view.state.rotations.get(rotation_id, latest)
 
     def messages(self, npub: str, group_id: str, after: str) -> list[Data]:
-        """Return at most a page of the messages of a group's log that follow the message id `after`."""
-        self._roster(npub, group_id)
-        self._saw(npub, group_id)
+        """Return the page of a group's log that follows the message id `after`; fewer than a page at its end."""
+        self._require_member(npub, group_id)
+        self._note_activity(npub, group_id)
         query = Query(paths.messages(group_id), order_by="index", at_least=_index(after) + 1, limit=self.page)
         return [item.data for item in self.clients.store.query(query) if item.data is not None]
 
     def group(self, npub: str, group_id: str) -> tuple[Roster, int, Mapping[str, datetime]]:
-        """Return a group's roster and epoch, and when each device was last seen."""
-        self._roster(npub, group_id)
-        return self.group_seen(group_id)
+        """Return a group's roster and epoch, and when each device was last active, for a member."""
+        self._require_member(npub, group_id)
+        return self.group_activity(group_id)
 
-    def group_seen(self, group_id: str) -> tuple[Roster, int, Mapping[str, datetime]]:
+    def group_activity(self, group_id: str) -> tuple[Roster, int, Mapping[str, datetime]]:
         """Return the same for the operator; `NotFound` without such a group."""
-        wanted = [paths.group(identifier(group_id)), paths.roster(group_id)]
-        snapshot = self.clients.store.get(wanted)
-        group, data = (snapshot[path].data for path in wanted)
-        if group is None or data is None:
+        group_path, roster_path = paths.group(identifier(group_id)), paths.roster(group_id)
+        snapshot = self.clients.store.get([group_path, roster_path])
+        if not snapshot[group_path].exists or not snapshot[roster_path].exists:
             raise NotFound("unknown_group", "There is no such group.")
-        roster = from_data(Roster, data)
+        roster = from_data(Roster, snapshot[roster_path].fields)
         by_path = {
             paths.device_activity(group_id, member.npub): member.npub for member in (*roster.members, *roster.absent)
         }
-        seen = self.usage.get(by_path).documents.values() if by_path else ()
-        last = {by_path[item.path]: cast("datetime", item.data["seen_at"]) for item in seen if item.data}
-        return roster, cast("int", group["epoch"]), last
+        documents = self.usage.get(by_path).documents.values() if by_path else ()
+        last_active = {by_path[item.path]: item.time("seen_at") for item in documents if item.exists}
+        return roster, snapshot[group_path].integer("epoch"), last_active
 
-    def _roster(self, npub: str, group_id: str) -> Roster:
+    def _require_member(self, npub: str, group_id: str) -> None:
         path = paths.roster(identifier(group_id))
         data = self.clients.store.get([path])[path].data
         roster = from_data(Roster, data) if data else None
         if roster is None or not roster.find(npub):
             raise Forbidden("not_in_group", "Only members read a group's log.")
         if not roster.member(npub):
-            raise Conflict("absent", "This device has no leaf any more: it comes back with a fresh key package.")
-        return roster
+            raise Conflict("absent", "This device is no longer in the group. It can join again with a new key package.")
 
-    def _saw(self, npub: str, group_id: str) -> None:
+    def _note_activity(self, npub: str, group_id: str) -> None:
         path = paths.device_activity(group_id, npub)
         snapshot = self.usage.get([path])
-        known = snapshot[path].data
-        if known is not None and cast("datetime", known["seen_at"]) + SEEN_EVERY > snapshot.read_time:
+        document, now = snapshot[path], snapshot.read_time
+        if document.exists and document.time("seen_at") + ACTIVITY_RESOLUTION > now:
             return
         try:
-            self.usage.commit([put(snapshot[path], {"seen_at": snapshot.read_time})])
+            self.usage.commit([put(document, {"seen_at": now})])
         except LostRace:
-            return  # the same device, at the same time
+            return  # another request of the same device has written it just now
 
     def welcome(self, npub: str, reference: str) -> str:
-        """Return the kind-444 event for a key package; `NotFound` for anybody but the npub that it is for."""
+        """Return the kind-444 event for a key package; `NotFound` for every key but the one that it is for."""
         base64url_decode(reference)
         path = paths.welcome(reference or "-")
-        data = self.clients.store.get([path])[path].data
-        if data is None or data["npub"] != npub:
+        document = self.clients.store.get([path])[path]
+        if not document.exists or document.text("npub") != npub:
             raise NotFound("unknown_welcome", "There is no such Welcome for this key.")
-        return cast("str", data["event"])
+        return document.text("event")
 
 
 def _index(after: str) -> int:

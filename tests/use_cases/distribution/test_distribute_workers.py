@@ -9,7 +9,7 @@ from keyturn.domain.model import Rotation
 from keyturn.ports.effects import Environment
 from keyturn.records import paths
 from keyturn.records.client_document import group_key
-from keyturn.use_cases.distribution.batch_leader import PATIENCE_SECONDS, STAGGER_SECONDS, Waiting, WaitingRoom
+from keyturn.use_cases.distribution.batch_leader import PATIENCE_SECONDS, STAGGER_SECONDS, BatchLeader, WaitingRotation
 
 from bench.distribute_stage import Sent, send
 from tests.world import GROUP
@@ -70,7 +70,7 @@ def waiting_rotations(world: World, count: int) -> list[Rotation]:
 def seconds_until_led(world: World, rotation: Rotation) -> tuple[float, int]:
     """Return how long a message waits before it leads, while nobody else does anything, and how much it then sends."""
     slept: list[float] = []
-    led = WaitingRoom(world.control, Environment(bytes, slept.append)).led(rotation)
+    led = BatchLeader(world.control, Environment(bytes, slept.append)).lead(rotation)
     return sum(slept), len(led)
 
 
@@ -90,13 +90,13 @@ def test_progress_of_others_starts_the_wait_anew_and_being_sent_along_ends_it(wo
     def meanwhile(_seconds: float) -> None:
         world.suite.distribution.distribute(first.client_id, first.rotation_id)
 
-    assert WaitingRoom(world.control, Environment(bytes, meanwhile)).led(second) == []
+    assert BatchLeader(world.control, Environment(bytes, meanwhile)).lead(second) == []
 
 
 def test_a_rotation_beyond_the_batch_takes_itself_along(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keyturn.use_cases.distribution.batch_leader.BATCH", 2)
     rotations = waiting_rotations(world.found("alice"), 3)
-    led = WaitingRoom(world.control, Environment(bytes, lambda _seconds: None)).led(rotations[2])
-    assert led[0] == Waiting(rotations[2].rotation_id, "client-2")
+    led = BatchLeader(world.control, Environment(bytes, lambda _seconds: None)).lead(rotations[2])
+    assert led[0] == WaitingRotation(rotations[2].rotation_id, "client-2")
     assert len(led) == 2
     assert world.document(paths.rotation(rotations[2].rotation_id))["waiting_for"] == group_key([GROUP])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.use_cases.distribution.distribute import DistributeSecrets
-from keyturn.use_cases.distribution.publish_pending import Publish
+from keyturn.use_cases.distribution.publish_pending import PublishPending
 from keyturn.use_cases.groups.maintenance import GroupMaintenance
 from keyturn.use_cases.groups.relay_outbox import PublishOutbox
 from keyturn.use_cases.sweep.expiry import DeleteExpired
@@ -26,9 +26,9 @@ class DistributionSuite:
     base: Foundation
 
     @functools.cached_property
-    def publish(self) -> Publish:
+    def publish(self) -> PublishPending:
         """Behind `on_secret_version`: asks for the distribution of pending secrets."""
-        return Publish(self.base.databases.control, self.base.bus)
+        return PublishPending(self.base.databases.control, self.base.bus)
 
     @functools.cached_property
     def distribute(self) -> DistributeSecrets:

@@ -12,8 +12,7 @@ from keyturn.use_cases.admins.suspension import ManageAdmins
 from keyturn.use_cases.clients.administration import Operate
 from keyturn.use_cases.clients.import_bcrypt import ImportClients
 from keyturn.use_cases.clients.leak import Leak
-from keyturn.use_cases.clients.set_policy import SetPolicy
-from keyturn.use_cases.clients.set_token_terms import SetTokenTerms
+from keyturn.use_cases.clients.settings import SetPolicy, SetTokenTerms
 from keyturn.use_cases.groups.remove_user import RemoveUser
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ def create_group(request: flask.Request) -> Mapping[str, Any]:
 
 def show_group(_request: flask.Request, group_id: str) -> Mapping[str, Any]:
     """Show a group."""
-    return views.group_view(*current().status.group_seen(group_id))
+    return views.group_view(*current().status.group_activity(group_id))
 
 
 def remove_user(request: flask.Request, group_id: str) -> Mapping[str, Any]:

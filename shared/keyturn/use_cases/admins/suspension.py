@@ -24,8 +24,7 @@ from keyturn.records.admin_directory import admin_writes, approvals_needed, read
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.invite import Invite, InvitePurpose
 from keyturn.use_cases.admins.create_invite import INVITE_LIFETIME
-from keyturn.use_cases.audit_log import HEAD, system_writes
-from keyturn.use_cases.audit_log_once import announce_once
+from keyturn.use_cases.audit_log import HEAD, announce_once, system_writes
 from keyturn.use_cases.groups.remove_user import Departure
 from keyturn.use_cases.optimistic import until_won
 

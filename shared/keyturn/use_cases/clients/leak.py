@@ -35,6 +35,7 @@ from keyturn.ports.store import Query, put, scan
 from keyturn.proofs.receipts import Sighting, verify_sighting
 from keyturn.records import paths
 from keyturn.records.codec import from_data
+from keyturn.use_cases.client_repository import ReadPlan
 from keyturn.use_cases.optimistic import until_won
 from keyturn.use_cases.signed_events import ANSWERS_LAST
 
@@ -129,7 +130,8 @@ class Leak:
 
     def _revoke(self, sighting: Sighting, signature: str) -> Data:
         place, known = paths.version(sighting.client_id, sighting.version_id), paths.event(sighting.replaced_by)
-        reading = self.clients.read(sighting.client_id, also=[place, known, paths.rotation(sighting.replaced_by)])
+        plan = ReadPlan([place, known, paths.rotation(sighting.replaced_by)])
+        reading = self.clients.read(sighting.client_id, plan)
         answered = _answered(sighting, reading)
         if answered is not None:
             return answered

@@ -1,12 +1,12 @@
-"""Control events: what a signed Nostr event asks for (protocol.md §7, §8), in whichever of its kinds it came.
+"""Parse a control event: one Intent for each kind of signed Nostr event (docs/protocol.md §8).
 
     40901 rotate-request  ┐
     40910 NIP-SERVICE     ┴─▶ Intent ─▶ a command of the lifecycle, by ACTIONS
     40902 rotate-ack      ┐
     40911 NIP-SERVICE ack ┴─▶ Intent with action `ack`
 
-The digest of an intent is over what it asks for, not over its wrapping: the same request in another kind, or signed
-again, has the same digest.
+The digest of an intent covers the content of the request, not the event around it: the same request in another kind,
+or signed again, has the same digest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from keyturn.domain.errors import InvalidRequest
 from keyturn.domain.request_fields import Fields
 from keyturn.proofs.request_digest import request_digest
 from keyturn.proofs.strict_json import load_object
-from keyturn.use_cases.commands.actions import ACTIONS, ROTATIONS
+from keyturn.use_cases.commands.actions import ACK, ACTIONS, ROTATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,14 +39,13 @@ SERVICE_ACK = 40911
 NIP_KR = "0.1.0"
 PROFILE = "nip-kr/0.1.0"
 NIP_SERVICE = "0.1.0"
-ACK = "ack"
 APPROVE = "approve"
-"""The one action that concerns no client: consent to an invite, or to a suspended admin's return."""
+"""The one action that concerns no client: approval of an invite, or of the return of a suspended admin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What an event asks for. `target` is the rotation or action id; `params` the fields that the action reads."""
+    """A parsed event. `target` is the rotation or action id, `params` are the fields that the action reads."""
 
     action: str
     client_id: str
@@ -59,15 +58,15 @@ class Intent:
 
     @property
     def rotation_id(self) -> str | None:
-        """The rotation that this intent names, if its kind names one."""
+        """The id of the rotation that this intent concerns; None if its action concerns none."""
         return self.target if self.action in ROTATIONS or self.action == ACK else None
 
 
 def read_intent(event: Event) -> Intent:
-    """Return what a verified event asks for; `InvalidRequest` for unknown kinds or tags that disagree with content."""
+    """Return the intent of a verified event; `InvalidRequest` for an unknown kind, or tags unlike the content."""
     reader = KINDS.get(event.kind)
     if reader is None:
-        raise InvalidRequest("unknown_kind", "This kind of event is none that this door accepts.")
+        raise InvalidRequest("unknown_kind", "This kind of event is not accepted here.")
     return reader(event, Fields(load_object(event.content)))
 
 
@@ -83,29 +82,29 @@ def _rotate_request(event: Event, content: Fields) -> Intent:
 def _service_request(event: Event, content: Fields) -> Intent:
     action, target = content.text("action_type"), content.text("action_id")
     if action not in ACTIONS:
-        raise InvalidRequest("unknown_action", "This type of action is none that this door accepts.")
+        raise InvalidRequest("unknown_action", "This type of action is not accepted here.")
     params, client_id, group = content.fields("params"), identifier(content.text("client_id")), _only(event, "mls")
     if action in ROTATIONS:
         rotation_identifier(target)
     agree(event, {"service": action, "action": target, "client": client_id, "mls": identifier(group)})
-    _same_profile(event, content)
+    _require_profile(event, content)
     if action in ROTATIONS:
-        # The params are those of 40901, which names these three once more (protocol.md §8).
-        _say_the_same(params, {"client_id": client_id, "mls_group": group, "rotation_id": target})
+        # The params are the content of a 40901, which has these three names as well (docs/protocol.md §8).
+        _require_same(params, {"client_id": client_id, "mls_group": group, "rotation_id": target})
     reason = params.optional_text("rotation_reason") or params.optional_text("reason")
     return _intent(action, client_id, group, target, reason, params, content.optional_text("jwt_proof"))
 
 
 def read_approval(event: Event) -> Intent:
-    """Return what a verified event approves: its params name the invite, whom it is for, and its purpose."""
+    """Return the intent of a verified approval; its params name the invite, its user and its purpose."""
     content = Fields(load_object(event.content))
     action, target, group = content.text("action_type"), content.text("action_id"), _only(event, "mls")
     if event.kind != SERVICE_REQUEST or action != APPROVE:
-        raise InvalidRequest("unknown_kind", "This kind of event is none that this door accepts.")
+        raise InvalidRequest("unknown_kind", "This kind of event is not accepted here.")
     agree(event, {"service": action, "action": target})
     if event.tag_count("client") or content.optional_text("client_id"):
         raise InvalidRequest("tags_disagree", "An approval concerns no client.")
-    _same_profile(event, content)
+    _require_profile(event, content)
     proof = content.optional_text("jwt_proof")
     return _intent(action, "", identifier(group), target, "", content.fields("params"), proof)
 
@@ -121,10 +120,10 @@ def _service_ack(event: Event, content: Fields) -> Intent:
     action, target = content.text("action_type"), content.text("action_id")
     client_id = identifier(content.text("client_id"))
     agree(event, {"service": action, "action": target, "client": client_id})
-    _same_profile(event, content)
+    _require_profile(event, content)
     if action not in ROTATIONS:
         raise InvalidRequest("unknown_action", "Only rotations are acknowledged.")
-    # NIP-SERVICE carries the fields of a rotate-ack in two places: those about the action, and its result.
+    # NIP-SERVICE has the fields of a rotate-ack in two places: at the top level and in `result`.
     result = {**content.fields("result").values, "rotation_id": target, "client_id": client_id}
     return _ack(client_id, rotation_identifier(target), Fields({**content.values, **result}))
 
@@ -139,33 +138,33 @@ def _ack(client_id: str, rotation_id: str, content: Fields) -> Intent:
 
 def _intent(action: str, client_id: str, group: str, target: str, reason: str, params: Fields, proof: str) -> Intent:
     about = {"client_id": client_id, "group": group, "target": target, "reason": reason}
-    binding = request_digest(action, **about, params=params.values)
-    return Intent(action, client_id, group, target, reason, params, proof, binding)
+    digest = request_digest(action, **about, params=params.values)
+    return Intent(action, client_id, group, target, reason, params, proof, digest)
 
 
 def agree(event: Event, expected: Mapping[str, str]) -> None:
-    """Demand each tag exactly once, with what the content says; `InvalidRequest` otherwise."""
+    """Require each tag exactly once and with the value in the content; `InvalidRequest` otherwise."""
     for name, value in expected.items():
         if _only(event, name) != value:
-            raise InvalidRequest("tags_disagree", "The event's tags and its content disagree.")
+            raise InvalidRequest("tags_disagree", "The event's tags contradict its content.")
 
 
 def _only(event: Event, name: str) -> str:
     value = event.tag(name)
     if value is None or event.tag_count(name) != 1:
-        raise InvalidRequest("tags_disagree", "A tag that must stand exactly once does not.")
+        raise InvalidRequest("tags_disagree", "A required tag is missing or repeated.")
     return value
 
 
-def _say_the_same(params: Fields, expected: Mapping[str, str]) -> None:
+def _require_same(params: Fields, expected: Mapping[str, str]) -> None:
     if any(params.values.get(name) not in {None, value} for name, value in expected.items()):
-        raise InvalidRequest("tags_disagree", "The event's params and its tags disagree.")
+        raise InvalidRequest("tags_disagree", "The event's params contradict its tags.")
 
 
-def _same_profile(event: Event, content: Fields) -> None:
+def _require_profile(event: Event, content: Fields) -> None:
     agree(event, {"profile": PROFILE, "nip-service": NIP_SERVICE})
     if content.text("profile") != PROFILE:
-        raise InvalidRequest("tags_disagree", "The event's tags and its content disagree.")
+        raise InvalidRequest("tags_disagree", "The event's tags contradict its content.")
 
 
 KINDS: Mapping[int, Callable[[Event, Fields], Intent]] = {

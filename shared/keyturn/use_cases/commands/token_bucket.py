@@ -1,4 +1,4 @@
-"""Token buckets in this process: how much unasked work (decryption, refusals in the audit) one group may cause."""
+"""Token buckets in this process: a limit on the work (decryption, audit of refusals) that one group can cause."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BURST = 100.0
 
 @dataclass(slots=True)
 class Buckets:
-    """One bucket a key; an instance of a door counts for itself."""
+    """One bucket for each key. Every instance of a function has its own, so the limit is per instance."""
 
     per_second: float = PER_SECOND
     burst: float = BURST
@@ -25,10 +25,11 @@ class Buckets:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, key: str, now: datetime) -> None:
-        """Take one token; `RateLimited` when there is none."""
+        """Take one token; `RateLimited` if there is none."""
         with self._lock:
             level, since = self._levels.get(key, (self.burst, now))
-            filled = min(self.burst, level + max(0.0, (now - since).total_seconds()) * self.per_second)
-            if filled < 1:
+            # Two readings of the store's time can arrive in the wrong order: never refill by a negative time.
+            refilled = min(self.burst, level + max(0.0, (now - since).total_seconds()) * self.per_second)
+            if refilled < 1:
                 raise RateLimited("group_rate", "Too many messages of this group at once.", retry_after_seconds=1)
-            self._levels[key] = (filled - 1, now)
+            self._levels[key] = (refilled - 1, now)

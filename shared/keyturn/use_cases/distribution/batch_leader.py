@@ -1,15 +1,15 @@
-"""Rotations that wait for their notice, and who of several workers sends those of a group.
+"""Batches: rotations that wait for distribution, and which of several workers distributes those of a group.
 
-Notices of one group go out together: one path update, then all that wait, in one commit. Two workers that did it at
-once would only throw one another's work away. So the message of the *oldest* waiting rotation leads; the others wait
-until theirs was sent along, or until the leader has taken so long that the next had better lead. Nothing is
-locked: whoever is wrong about who leads loses a race, no more.
+The notices of one group are sent together: one path update, then all waiting rotations, in one commit. Two workers that
+did this at once would only discard each other's work. So the message of the *oldest* waiting rotation leads. The others
+wait until their rotation was distributed by the leader, or until the leader has taken so long that the next one takes
+over. Nothing is locked: a worker that is wrong about who leads only loses a race.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keyturn.ports.store import Query
 from keyturn.records import paths
@@ -26,61 +26,65 @@ BATCH = 50
 POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 0.25
 PATIENCE_SECONDS = 2.0
-"""How long the leader may take before somebody else leads."""
+"""How long the leader can make no progress before another worker takes over."""
 STAGGER_SECONDS = 0.3
-"""How much later than the one before it each next one loses patience: if all did at once, they would only race."""
+"""How much longer each following worker waits: if all took over at once, they would only race."""
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A waiting rotation, as the index has it."""
+class WaitingRotation:
+    """A rotation that waits for distribution, as the index returns it."""
 
     rotation_id: str
     client_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingRoom:
-    """The waiting rotations of one deployment."""
+class BatchLeader:
+    """Elects the worker that distributes the waiting rotations of a group."""
 
     store: Store
     environment: Environment
 
-    def batch(self, rotation: Rotation) -> Sequence[Waiting]:
-        """Return the oldest waiting rotations of the same groups, at most BATCH; among them `rotation`, if it waits."""
+    def batch(self, rotation: Rotation) -> Sequence[WaitingRotation]:
+        """Return the oldest waiting rotations of the same groups, at most BATCH; it can include `rotation`."""
         query = Query(
             paths.ROTATIONS,
             order_by="created_at",
             equal=(("waiting_for", group_key(rotation.groups)),),
             limit=BATCH,
         )
-        found = [item.data for item in self.store.query(query) if item.data is not None]
-        return [Waiting(cast("str", data["rotation_id"]), cast("str", data["client_id"])) for data in found]
+        documents = [item for item in self.store.query(query) if item.exists]
+        return [WaitingRotation(item.text("rotation_id"), item.text("client_id")) for item in documents]
 
-    def led(self, rotation: Rotation) -> Sequence[Waiting]:
-        """Return what this rotation's message has to send, itself among it; nothing if somebody else sent it."""
-        mine, oldest = Waiting(rotation.rotation_id, rotation.client_id), None
+    def lead(self, rotation: Rotation) -> Sequence[WaitingRotation]:
+        """Wait for this rotation's turn, and return the batch to distribute, including it.
+
+        Empty if another worker has distributed this rotation meanwhile.
+        """
+        own, oldest = WaitingRotation(rotation.rotation_id, rotation.client_id), None
         waited, pause = 0.0, POLL_SECONDS
         while True:
             waiting = self.batch(rotation)
-            if waiting[:1] != oldest:  # somebody leads, and gets on with it
+            if waiting[:1] != oldest:  # the leader makes progress: wait from the start again
                 waited, oldest = 0.0, waiting[:1]
-            if waited >= _turn(mine, waiting):
-                return waiting if mine in waiting else [mine, *waiting[: BATCH - 1]]
+            if waited >= _turn(own, waiting):
+                return waiting if own in waiting else [own, *waiting[: BATCH - 1]]
             self.environment.sleep(pause)
             waited, pause = waited + pause, min(LONGEST_POLL_SECONDS, pause * 1.5)
-            if not self._waits(rotation):
+            if not self._is_waiting(rotation):
                 return []
 
-    def _waits(self, rotation: Rotation) -> bool:
+    def _is_waiting(self, rotation: Rotation) -> bool:
         path = paths.rotation(rotation.rotation_id)
         data = self.store.get([path])[path].data
         return data is not None and data["waiting_for"] is not None
 
 
-def _turn(mine: Waiting, waiting: Sequence[Waiting]) -> float:
-    """Return how many seconds without progress a message waits before it leads: the oldest none, later ones longer."""
-    if not waiting or mine == waiting[0]:
+def _turn(own: WaitingRotation, waiting: Sequence[WaitingRotation]) -> float:
+    """Return after how many seconds without progress a worker takes over: 0 for the oldest, longer for later ones."""
+    if not waiting or own == waiting[0]:
         return 0.0
-    place = waiting.index(mine) if mine in waiting else BATCH
+    # A rotation that the query did not return (the batch is full) is the last in turn.
+    place = waiting.index(own) if own in waiting else BATCH
     return PATIENCE_SECONDS + place * STAGGER_SECONDS

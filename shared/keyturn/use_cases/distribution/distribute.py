@@ -1,17 +1,17 @@
-"""Distribute: the secret is born here, in memory, and leaves it only as MLS ciphertext (protocol.md §5).
+"""Distribute secrets: a secret is generated here in memory, and leaves only as MLS ciphertext (docs/protocol.md §5).
 
-    read ─▶ path update ─▶ per rotation: secret ─▶ MAC ─▶ verify ─▶ encrypt ─▶ ONE commit ─▶ gone
+    read ─▶ path update ─▶ for each rotation: secret ─▶ MAC ─▶ verify ─▶ encrypt ─▶ ONE commit
 
-All rotations that wait for the same groups go out together (waiting.py), so that they don't fight over one document.
-Dies before the commit: nothing happened, redelivery makes a fresh secret. Dies after: the ciphertext is in the log. A
-lost race throws everything away, the secrets first.
+All rotations that wait for the same groups are sent together (batch_leader.py), so that they do not compete for the
+group's document. If this process dies before the commit, nothing has happened, and redelivery generates a new secret.
+If it dies after the commit, the ciphertext is in the log. After a lost race the secrets are thrown away.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keyturn.domain import lifecycle
 from keyturn.domain.commands import Distribute as DistributeCommand
@@ -19,11 +19,13 @@ from keyturn.domain.encodings import SECRET_BYTES, base64url_encode, canonical_i
 from keyturn.domain.errors import Broken
 from keyturn.domain.model import Phase, Recipient
 from keyturn.domain.secret_format import scannable_secret
+from keyturn.ports.store import typed_list
 from keyturn.proofs.receipts import receipt_key
 from keyturn.records import paths
 from keyturn.records.client_document import group_key
 from keyturn.records.denylist import require_running
-from keyturn.use_cases.distribution.batch_leader import WaitingRoom
+from keyturn.use_cases.client_repository import ReadPlan
+from keyturn.use_cases.distribution.batch_leader import BatchLeader
 from keyturn.use_cases.groups.membership import require_not_frozen
 from keyturn.use_cases.groups.message_log import GroupLog
 from keyturn.use_cases.optimistic import until_won
@@ -40,13 +42,13 @@ if TYPE_CHECKING:
     from keyturn.ports.keys import MacKey
     from keyturn.ports.store import Data, Document, Snapshot
     from keyturn.use_cases.client_repository import ClientReading, Clients
-    from keyturn.use_cases.distribution.batch_leader import Waiting
+    from keyturn.use_cases.distribution.batch_leader import WaitingRotation
     from keyturn.use_cases.groups.relay_outbox import PublishOutbox
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """A rotation whose notice goes out now, with the reading that this rests on."""
+class Delivery:
+    """A rotation whose secret is distributed now, with the reading that the decision rests on."""
 
     reading: ClientReading
     rotation: Rotation
@@ -62,51 +64,53 @@ class DistributeSecrets:
     mac_key: MacKey
     environment: Environment
     publish_log: PublishOutbox | None = None
-    """What is sent goes to relays, too, once its commit is won; None where settings name none."""
+    """Publishes the messages to relays after the commit; None if the settings name no relays."""
 
     def __call__(self, client_id: str, rotation_id: str) -> bool:
-        """Send a rotation's secret, and those that wait with it, unless it was sent or is not to be sent any more.
+        """Distribute a rotation's secret, and those of the rotations that wait with it.
 
-        Whether it was sent now, by this call.
+        Returns whether this call has distributed it: false if that was done before, or the rotation has ended.
         """
         return until_won(lambda: self._attempt(client_id, rotation_id), self.environment)
 
     def _attempt(self, client_id: str, rotation_id: str) -> bool:
-        asked = _requested(self.clients.read(client_id, belonging=_groups_of))
-        if asked is None or asked.rotation.rotation_id != rotation_id:
+        own = _undistributed(self.clients.read(client_id, _PLAN))
+        if own is None or own.rotation.rotation_id != rotation_id:
             return False
-        waiting = WaitingRoom(self.clients.store, self.environment).led(asked.rotation)
-        sending = [asked] if len(waiting) == 1 else self._together(asked, waiting)
-        if sending:
-            self._send(sending)
-        return rotation_id in {item.rotation.rotation_id for item in sending}
+        batch = BatchLeader(self.clients.store, self.environment).lead(own.rotation)
+        deliveries = [own] if len(batch) == 1 else self._together(own, batch)
+        if deliveries:
+            self._send(deliveries)
+        return rotation_id in {item.rotation.rotation_id for item in deliveries}
 
-    def _together(self, asked: Sending, waiting: Sequence[Waiting]) -> list[Sending]:
+    def _together(self, own: Delivery, batch: Sequence[WaitingRotation]) -> list[Delivery]:
+        """Return the deliveries of a batch that are still due, read at one instant."""
         try:
-            readings = self.clients.read_together([item.client_id for item in waiting], belonging=_groups_of)
-        except Broken:  # a damaged client holds up no other: this one goes alone
-            return [asked]
-        found = [item for reading in readings if (item := _requested(reading))]
-        return [item for item in found if group_key(item.rotation.groups) == group_key(asked.rotation.groups)]
+            readings = self.clients.read_together([item.client_id for item in batch], _PLAN)
+        except Broken:  # a damaged client must not block the others: this one is sent alone
+            return [own]
+        deliveries = [item for reading in readings if (item := _undistributed(reading))]
+        return [item for item in deliveries if group_key(item.rotation.groups) == group_key(own.rotation.groups)]
 
-    def _send(self, sending: Sequence[Sending]) -> None:
-        snapshot = sending[0].reading.snapshot
+    def _send(self, deliveries: Sequence[Delivery]) -> None:
+        snapshot = deliveries[0].reading.snapshot
         require_not_frozen(snapshot)
         require_running(snapshot)
-        documents = _documents(snapshot, sending[0].rotation)
+        documents = _group_documents(snapshot, deliveries[0].rotation)
         logs = [GroupLog.open(self.groups, document, snapshot.read_time) for document in documents]
         for log in logs:
-            # The notices' epoch comes from a commit secret that exists in memory only (mls.md, "Stores remember").
+            # The notices are sent in an epoch whose commit secret existed in this process's memory only, so no copy of
+            # the store, taken before or after, opens them (docs/protocol.md §12).
             log.append("commit", log.session.update())
-        decided = [(item.reading, self._decided(item, logs)) for item in sending]
-        self.clients.commit_together(decided, also=[write for log in logs for write in log.writes()])
+        decisions = [(item.reading, self._decide(item, logs)) for item in deliveries]
+        self.clients.commit_together(decisions, also=[write for log in logs for write in log.writes()])
         if self.publish_log is not None:
             self.publish_log()
 
-    def _decided(self, item: Sending, logs: Sequence[GroupLog]) -> Decision:
-        secret = self._born(item)
-        version = self._installed(item.pending, secret)
-        message_id = _tell(item, version, secret, logs)
+    def _decide(self, item: Delivery, logs: Sequence[GroupLog]) -> Decision:
+        secret = self._generate(item)
+        version = self._with_hash(item.pending, secret)
+        message_id = _append_notices(item, version, secret, logs)
         command = DistributeCommand(
             rotation_id=item.rotation.rotation_id,
             secret_hash=version.secret_hash or "",
@@ -117,12 +121,13 @@ class DistributeSecrets:
         )
         return lifecycle.decide(item.reading.state, command, item.reading.policy, item.reading.now)
 
-    def _born(self, item: Sending) -> str:
+    def _generate(self, item: Delivery) -> str:
         randomness = self.environment.random(SECRET_BYTES)
         scannable = item.reading.policy.scannable_secrets
         return scannable_secret(randomness, item.pending.version_id) if scannable else new_secret(randomness)
 
-    def _installed(self, pending: Version, secret: str) -> Version:
+    def _with_hash(self, pending: Version, secret: str) -> Version:
+        """Return the pending version with the hash and the receipt key of its secret."""
         mac_key_ref, client_id, version_id = self.mac_key.current(), pending.client_id, pending.version_id
         tag = self.mac_key.sign(mac_key_ref, canonical_input(client_id, version_id, secret))
         public = receipt_key(secret, client_id=client_id, version_id=version_id, rotation_id=pending.rotation_id)
@@ -132,12 +137,14 @@ class DistributeSecrets:
             mac_key_ref=mac_key_ref,
             receipt_key=base64url_encode(public),
         )
+        # With the verifier's own code: a hash that does not verify would lock the integrator out after the promotion.
         if not matches(secret, version, self.mac_key):
             raise Broken("the verifier would refuse the secret that is about to be sent")
         return version
 
 
-def _tell(item: Sending, version: Version, secret: str, logs: Sequence[GroupLog]) -> str:
+def _append_notices(item: Delivery, version: Version, secret: str, logs: Sequence[GroupLog]) -> str:
+    """Append the encrypted notice to each group's log; return its message id in the requester's group."""
     message_id = ""
     for log in logs:
         message_id = log.next_id if log.group_id == item.rotation.mls_group else message_id
@@ -146,28 +153,34 @@ def _tell(item: Sending, version: Version, secret: str, logs: Sequence[GroupLog]
     return message_id
 
 
-def _groups_of(client: Data) -> Iterator[str]:
+def _group_paths(client: Data) -> Iterator[str]:
     yield paths.FROZEN
-    yield paths.STOPPED  # the one thing that a commit rests on the stop for: no secret goes out once it stands
-    yield from (paths.group(name) for name in cast("Iterable[str]", client["admin_groups"]))
+    # The only commit that rests on the operator's stop: no secret is sent once the stop is in force.
+    yield paths.STOPPED
+    yield from (paths.group(name) for name in typed_list(client, "admin_groups", str))
 
 
-def _requested(reading: ClientReading) -> Sending | None:
+_PLAN = ReadPlan(derived=_group_paths)
+
+
+def _undistributed(reading: ClientReading) -> Delivery | None:
+    """Return the delivery that a client waits for, as of now; None if there is none."""
     state = lifecycle.settle(reading.state, reading.policy, reading.now).state
     rotation, pending = state.rotation, state.pending
     if rotation is None or pending is None or rotation.phase is not Phase.REQUESTED:
         return None
-    return Sending(reading, rotation, pending)
+    return Delivery(reading, rotation, pending)
 
 
-def _documents(snapshot: Snapshot, rotation: Rotation) -> list[Document]:
+def _group_documents(snapshot: Snapshot, rotation: Rotation) -> list[Document]:
     documents = [snapshot[paths.group(name)] for name in rotation.groups]
     if not all(document.exists for document in documents):
-        raise Broken("a client names a group that is not there")
+        raise Broken("a client refers to a group that does not exist")
     return documents
 
 
 def _recipients(reading: ClientReading, logs: Iterable[GroupLog]) -> Iterator[Recipient]:
+    """Yield the devices that can open the notice: in the roster, and with a leaf in the group's tree."""
     for log in logs:
         leaves = {leaf.npub for leaf in log.session.members}
         for member in reading.rosters[log.group_id].members:

@@ -1,4 +1,4 @@
-"""Publish what a version's present state requires: identifiers of what is to be distributed (protocol.md §5)."""
+"""Publish the identifiers of a version that has to be distributed (docs/protocol.md §5)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Publish:
-    """The use case behind `on_secret_version`: acts on the state that it reads, never on what the event says."""
+class PublishPending:
+    """The use case behind `on_secret_version`. It acts on the state that it reads, never on the event's content."""
 
     store: Store
     bus: Bus
 
     def __call__(self, client_id: str, version_id: str) -> bool:
-        """Publish a pending version without a hash for distribution; whether there was anything to publish."""
+        """Publish a pending version without a hash; return whether it is one."""
         path = paths.version(client_id, version_id)
         data = self.store.get([path])[path].data
         if data is None:
             return False
         version = from_data(Version, data)
+        # The trigger also fires for the write of the hash itself: an already distributed version is not published.
         if version.state is not VersionState.PENDING or version.secret_hash is not None:
             return False
         self.bus.publish(DISTRIBUTION_TOPIC, {"client_id": version.client_id, "rotation_id": version.rotation_id})

@@ -25,8 +25,7 @@ from keyturn.records.admin import Admin, AdminDevice, AdminStatus, challenge_pat
 from keyturn.records.invite import InvitePurpose, Registration, bad_invite
 from keyturn.use_cases.admin_proof.challenge import CHALLENGE_LIFETIME, challenge_refused
 from keyturn.use_cases.admin_proof.prove import require_unlocked
-from keyturn.use_cases.audit_log import HEAD
-from keyturn.use_cases.audit_log_once import announced_path, announced_writes
+from keyturn.use_cases.audit_log import HEAD, announcement_path, announcement_writes
 from keyturn.use_cases.enrolment.invite_context import not_registered
 from keyturn.use_cases.optimistic import until_won
 
@@ -172,11 +171,11 @@ class RegisterDevice:
             desk.invite.user,
             {"user": desk.invite.user, "npub": npub, "group_id": desk.invite.group_id, "invite": desk.invite_id},
         )
-        path = announced_path(done.action, (desk.invite_id, npub))
+        path = announcement_path(done.action, (desk.invite_id, npub))
         standing = paths.suspension(desk.invite.user)
         control = self.databases.control
         snapshot = control.get([HEAD, path, standing])
-        said = [] if snapshot[path].exists else announced_writes(snapshot, path, done, self.banner)
+        said = [] if snapshot[path].exists else announcement_writes(snapshot, path, done, self.banner)
         # Who was removed and is invited anew gets leaves again; whether they are an admin, the next commit says.
         barred = snapshot[standing].version
         anew = [Delete(standing, barred)] if barred is not None and desk.invite.purpose is InvitePurpose.JOIN else []

@@ -21,6 +21,7 @@ from keyturn.domain.model import Phase
 from keyturn.ports.store import LostRace, Query, StoreUnavailable, put, scan
 from keyturn.ports.triggers import DISTRIBUTION_TOPIC
 from keyturn.records import paths
+from keyturn.use_cases.client_repository import ReadPlan
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Sweep:
     def _settle(self, path: str, found: Document | None) -> str:
         client_id = path.rpartition("/")[2]
         try:
-            reading = self.clients.read(client_id, found=found)
+            reading = self.clients.read(client_id, ReadPlan(document=found))
         except NotFound:
             return "gone"
         decision = lifecycle.settle(reading.state, reading.policy, reading.now)
