@@ -7,6 +7,8 @@ from bench.door_import import door_import_vs_floor
 from bench.group_batch import group_batch_commits
 from bench.mls_bytes import bytes_against_wrapping
 from bench.mls_encrypt import encrypt_bytes, encrypt_time
+from bench.mls_growth import commit_adds, send_saved, update_growth
+from bench.mls_tsmls import against_tsmls
 from bench.mls_update import update_against_founding
 from bench.proof_refusals import proof_refusals_alike
 from bench.rotation import rotation_vs_floor
@@ -27,6 +29,10 @@ ROWS = (
     Row("mls_encrypt_bytes_200_vs_3", 1.0, encrypt_bytes, exact=True),
     Row("mls_update_200_vs_add_200_rfc9420", 1.0, update_against_founding),
     Row("mls_bytes_200_vs_pyrage", 1.0, bytes_against_wrapping),
+    Row("mls_send_saved_200_vs_3", 1.5, send_saved),
+    Row("mls_commit_adds_200_vs_50", 5.0, commit_adds),
+    Row("mls_update_1000_vs_200", 5.0, update_growth),
+    Row("mls_vs_tsmls_worst", 0.5, against_tsmls),
     Row("sweep_reads_100k_vs_1k", 1.0, sweep_reads, exact=True),
     Row("sweep_time_100k_vs_1k", 1.2, sweep_time),
     Row("verify_hot_vs_hmac", 4.0, hot_against_hmac),

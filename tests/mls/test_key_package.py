@@ -76,7 +76,9 @@ def test_a_lifetime_may_be_longer_than_time() -> None:
 
 
 def test_rules_of_validation() -> None:
-    read_key_package(signed(*KEYS, extensions=(Extension(1, b""),)), now=NOW)
+    # Unknown extensions of a key package are ignored (RFC 9420 §13.4), an extension of ours has its form.
+    for kind in (1, 0x1234, 0x0A0A):
+        read_key_package(signed(*KEYS, extensions=(Extension(kind, b""),)), now=NOW)
     with pytest.raises(InvalidKeyPackage):
         read_key_package(signed(KEYS[0], KEYS[0]), now=NOW)
     with pytest.raises(InvalidKeyPackage):

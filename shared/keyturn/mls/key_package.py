@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Self
 
 from . import saved
@@ -114,8 +115,7 @@ class KeyPackage:
         Unknown extensions of the key package are ignored (§13.4).
         """
         self.leaf.validate(KEY_PACKAGE)
-        self.leaf.verify(b"", 0)
-        verify_with_label(self.leaf.signature_key, "KeyPackageTBS", self.unsigned, self.signature)
+        _ = self._verified
         for key in (self.init_key, self.leaf.encryption_key):
             check_public(key)
         if self.init_key == self.leaf.encryption_key:
@@ -123,6 +123,13 @@ class KeyPackage:
         if find(self.extensions, LAST_RESORT):
             raise InvalidKeyPackage("the last_resort extension is not empty", "draft-ietf-mls-extensions, last resort")
         check_lifetime(self.leaf.lifetime)
+
+    @cached_property
+    def _verified(self) -> bool:
+        """Verify both signatures, once for a parsed key package: a commit over many adds checks each one twice."""
+        self.leaf.verify(b"", 0)
+        verify_with_label(self.leaf.signature_key, "KeyPackageTBS", self.unsigned, self.signature)
+        return True
 
 
 @dataclass(frozen=True)
