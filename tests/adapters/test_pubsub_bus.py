@@ -15,7 +15,7 @@ from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
-from keyturn.adapters.pubsub_bus import BODY, PubsubBus, PubsubPatience
+from keyturn.adapters.pubsub_bus import BODY, PublishTimeouts, PubsubBus
 from keyturn.domain.encodings import base64url_encode
 from keyturn.entry.http.cloud_events import CloudEvent
 from keyturn.local.emulators import start_pubsub
@@ -76,7 +76,7 @@ class Emulated:
         self.channel = grpc.insecure_channel(host)
         self.publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self.channel))
         self.subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=self.channel))
-        self.bus = PubsubBus(self.project, emulator_host=host, patience=PubsubPatience(5, 5))
+        self.bus = PubsubBus(self.project, emulator_host=host, timeouts=PublishTimeouts(5, 5))
 
     def topic(self, topic: str) -> str:
         return str(self.publisher.create_topic(name=f"projects/{self.project}/topics/{topic}").name)
@@ -155,7 +155,7 @@ def test_topic_that_is_not_there_confirms_nothing(emulated: Emulated) -> None:
 def test_nobody_there_confirms_nothing() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # and never listens
-        bus = PubsubBus("p", emulator_host=f"127.0.0.1:{bound.getsockname()[1]}", patience=PubsubPatience(0.2, 0.2))
+        bus = PubsubBus("p", emulator_host=f"127.0.0.1:{bound.getsockname()[1]}", timeouts=PublishTimeouts(0.2, 0.2))
         with pytest.raises(BusUnavailable):
             bus.publish(TOPIC, IDENTIFIERS)
         bus.close()

@@ -1,6 +1,7 @@
-"""Relays over nostr-sdk: one connection for each batch, and nothing that a relay says gets any further than an outcome.
+"""Nostr relays over nostr-sdk, with one connection per batch.
 
-nostr-sdk's errors and a relay's answers quote what was sent: no text of theirs is raised, logged or kept.
+nostr-sdk's errors and a relay's answers quote the published events. So their texts are never raised, logged or stored.
+Only an enumerated result leaves this module.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
 
 _FINAL = re.compile(r"\b(auth-required|blocked|invalid|mute|pow|restricted):")
-"""NIP-01 "from relay to client": prefixes of an `OK false` that would be the same the next time."""
+"""NIP-01, "from relay to client": prefixes of an `OK false` that a retry would not change."""
 
 
 class NostrRelays:
-    """Implements `Relays`. `connect_seconds` bounds the connection, `answer_seconds` the answer to each event."""
+    """Implements `Relays`. Connecting may take `connect_seconds`, the answer to each event `answer_seconds`."""
 
     def __init__(
         self, urls: Sequence[str], *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS
@@ -36,11 +37,11 @@ class NostrRelays:
         self._answer_seconds = answer_seconds
 
     def publish(self, url: str, events: Sequence[str]) -> Sequence[PublishResult]:
-        """Publish events at one relay, in order; those after one that got no answer are unknown, too."""
+        """Publish events at one relay, in order. After one without an answer, all later ones are unknown too."""
         outcomes: list[PublishResult] = []
-        patience = self._connect_seconds + self._answer_seconds * (len(events) + 1)
-        with suppress(Exception):  # whatever went wrong: what was not confirmed is unknown, and its text is not ours
-            asyncio.run(asyncio.wait_for(self._publish(url, events, outcomes), patience))
+        seconds = self._connect_seconds + self._answer_seconds * (len(events) + 1)
+        with suppress(Exception):  # after any error the unconfirmed events are unknown, and its text must not leave
+            asyncio.run(asyncio.wait_for(self._publish(url, events, outcomes), seconds))
         return outcomes + [PublishResult.UNKNOWN] * (len(events) - len(outcomes))
 
     async def _publish(self, url: str, events: Sequence[str], outcomes: list[PublishResult]) -> None:
@@ -49,8 +50,8 @@ class NostrRelays:
         client, relay = ClientBuilder().build(), RelayUrl.parse(url)
         try:
             await client.add_relay(relay)
-            reached = await client.try_connect(timedelta(seconds=self._connect_seconds))
-            for event in events if relay in reached.success else ():
+            connection = await client.try_connect(timedelta(seconds=self._connect_seconds))
+            for event in events if relay in connection.success else ():
                 outcomes.append(await self._publish_one(client, relay, event))
                 if outcomes[-1] is PublishResult.UNKNOWN:  # an unresponsive relay costs one time-out
                     return
@@ -60,8 +61,8 @@ class NostrRelays:
     async def _publish_one(self, client: Client, relay: RelayUrl, event: str) -> PublishResult:
         from nostr_sdk import Event  # noqa: PLC0415 - the same
 
-        sent = client.send_event(Event.from_json(event), ok_timeout=timedelta(seconds=self._answer_seconds))
-        return _outcome(await asyncio.wait_for(sent, self._answer_seconds), relay)
+        publishing = client.send_event(Event.from_json(event), ok_timeout=timedelta(seconds=self._answer_seconds))
+        return _outcome(await asyncio.wait_for(publishing, self._answer_seconds), relay)
 
 
 def _outcome(output: SendEventOutput, relay: RelayUrl) -> PublishResult:

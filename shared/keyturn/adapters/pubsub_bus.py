@@ -1,11 +1,11 @@
-"""The bus in the cloud: Pub/Sub, one message a call, confirmed before `publish` returns.
+"""The message bus in the cloud: Pub/Sub, one message per call, confirmed before `publish` returns.
 
-1. Confirmed is what Pub/Sub gave an id to. All else is `BusUnavailable`: it may have been published, or not.
-2. A call is tried again while that may help, within a deadline: a message may arrive twice, doors expect it.
-3. Identifiers are attributes. The body says nothing; it is there because a message without one is lost on some ways.
+1. A message is confirmed when Pub/Sub has assigned it an id. Otherwise the outcome is unknown: `BusUnavailable`.
+2. A call is retried within a deadline. So a message may arrive twice, which the functions expect.
+3. Identifiers travel as attributes. The body is constant, because some delivery paths drop a message without a body.
 
-It publishes by the plain client: the library's publisher collects messages for a while, in threads of its own, and a
-function that has answered may get no time for them.
+The plain client is used and not the library's publisher, which batches messages in background threads: a function that
+has responded may get no CPU time for them.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ _LONGEST_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class PubsubPatience:
-    """How long one attempt, and how long all of them together may take, in seconds."""
+class PublishTimeouts:
+    """How long one attempt, and all attempts together, may take, in seconds."""
 
     attempt_seconds: float = 3.0
     total_seconds: float = 8.0
 
 
 class PubsubBus:
-    """Implement `keyturn.ports.bus.Bus` over the topics of a project; nothing is opened before the first publish.
+    """Implements `keyturn.ports.bus.Bus` over the topics of a project. Connects on the first publish.
 
-    `emulator_host` (`address:port`) reaches an emulator without TLS and credentials; None reaches Google. Threads may
+    `emulator_host` (`address:port`) is an emulator, called without TLS and credentials. None means Google. Threads may
     share it.
     """
 
     def __init__(
-        self, project: str, *, emulator_host: str | None = None, patience: PubsubPatience | None = None
+        self, project: str, *, emulator_host: str | None = None, timeouts: PublishTimeouts | None = None
     ) -> None:
         self._project = project
         self._emulator_host = emulator_host
-        self._patience = patience or PubsubPatience()
+        self._timeouts = timeouts or PublishTimeouts()
 
     def publish(self, topic: str, message: Mapping[str, str]) -> None:
-        """Publish identifiers (never a secret) to `topic`; `BusUnavailable` when not confirmed."""
+        """Publish identifiers (never a secret) to `topic`. `BusUnavailable` if the message is not confirmed."""
         from google.api_core.exceptions import GoogleAPICallError, RetryError  # noqa: PLC0415 - the vendor's client
         from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 - the same
 
@@ -60,14 +60,14 @@ class PubsubBus:
             "messages": [{"data": BODY, "attributes": dict(message)}],
         }
         try:
-            confirmed = self._client.publish(request=request, retry=self._retry, timeout=self._patience.attempt_seconds)
+            response = self._client.publish(request=request, retry=self._retry, timeout=self._timeouts.attempt_seconds)
         except (GoogleAPICallError, RetryError, GoogleAuthError):
-            raise BusUnavailable(_UNCONFIRMED) from None  # the server's message quotes the project
-        if len(confirmed.message_ids) != 1:
+            raise BusUnavailable(_UNCONFIRMED) from None  # the server's message quotes the project's name
+        if len(response.message_ids) != 1:
             raise BusUnavailable(_UNCONFIRMED)
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
+        """Close the connection if one is open."""
         if "_channel" in vars(self):
             self._channel.close()
 
@@ -81,7 +81,7 @@ class PubsubBus:
         return PublisherGrpcTransport.create_channel(ADDRESS)
 
     @functools.cached_property
-    def _client(self) -> Any:  # noqa: ANN401 - the vendor's class is known only once it is needed
+    def _client(self) -> Any:  # noqa: ANN401 - the vendor's class is imported late
         from google.pubsub_v1.services.publisher import PublisherClient  # noqa: PLC0415 - the vendor's client
         from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport  # noqa: PLC0415 - the same
 
@@ -92,7 +92,7 @@ class PubsubBus:
         from google.api_core import exceptions  # noqa: PLC0415 - the vendor's client
         from google.api_core.retry import Retry, if_exception_type  # noqa: PLC0415 - the same
 
-        again = (
+        transient_errors = (
             exceptions.Aborted,
             exceptions.Cancelled,
             exceptions.DeadlineExceeded,
@@ -101,9 +101,9 @@ class PubsubBus:
             exceptions.ServiceUnavailable,
             exceptions.Unknown,
         )
-        return Retry(  # its pauses are jittered
-            predicate=if_exception_type(*again),
+        return Retry(  # adds jitter to its pauses
+            predicate=if_exception_type(*transient_errors),
             initial=_FIRST_PAUSE_SECONDS,
             maximum=_LONGEST_PAUSE_SECONDS,
-            timeout=self._patience.total_seconds,
+            timeout=self._timeouts.total_seconds,
         )

@@ -1,8 +1,9 @@
-"""Raw Apple App Attest as device attestation (Apple, "Validating apps that connect to your server").
+"""Apple App Attest as device attestation (Apple, "Validating apps that connect to your server").
 
-Registration: a CBOR attestation object whose certificates lead to the configured root, over a nonce of authenticator
-data and statement, for a key whose id is the hash of its point, of one of our apps, with counter 0.
-Assertion: CBOR of a signature over the same kind of nonce, and authenticator data whose counter has risen.
+Registration: a CBOR attestation object. Its certificates must chain to the configured root, its nonce must cover the
+authenticator data and the statement, its key id must be the hash of the public key, it must come from one of our apps,
+and its counter must be 0.
+Assertion: a CBOR map of a signature over the same kind of nonce and of authenticator data. The counter must have risen.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _ID_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatorData:
-    """WebAuthn §6.1, as App Attest uses it; `aaguid` and `key_id` are empty in assertions."""
+    """Authenticator data (WebAuthn §6.1) as App Attest uses it. In assertions `aaguid` and `key_id` are empty."""
 
     app_hash: bytes
     counter: int
@@ -42,7 +43,7 @@ class AuthenticatorData:
 
 
 def read_authenticator_data(data: bytes) -> AuthenticatorData:
-    """Return the parts of authenticator data; `AttestationRefused` if they don't fit."""
+    """Split authenticator data into its parts. `AttestationRefused` if the lengths don't fit."""
     require(len(data) >= _ASSERTED_BYTES, "malformed_evidence")
     length = int.from_bytes(data[53:55], "big")
     require(len(data) == _ASSERTED_BYTES or len(data) >= 55 + length, "malformed_evidence")
@@ -53,8 +54,8 @@ def read_authenticator_data(data: bytes) -> AuthenticatorData:
 class AppAttestation:
     """Implements `Attestation`. `root` is Apple's App Attest root, `app_ids` are `<team>.<bundle>`.
 
-    `aaguid` says which of Apple's environments the apps run in. Evidence to register: `attestation` and `key_id`; to
-    check: `assertion`; all base64url.
+    `aaguid` is the Apple environment that the apps run in. The evidence of a registration is `attestation` and
+    `key_id`, that of a check is `assertion`. All are base64url.
     """
 
     root: Certificate = field(repr=False)
@@ -64,61 +65,62 @@ class AppAttestation:
     amr: str = NAME
 
     def register(self, evidence: Mapping[str, object], statement: bytes, now: datetime) -> DeviceKey:
-        """Return the key that Apple vouches for."""
+        """Return the key that Apple's certificate attests."""
         chain, data = _attestation_object(octets(evidence, "attestation"))
         leaf = trusted_leaf(chain, self.root, now)
         require_nonce(leaf, _nonce(data, statement))
         point = public_point(leaf)
-        self._require_first(read_authenticator_data(data), hashlib.sha256(point).digest(), octets(evidence, "key_id"))
+        self._require_new_key(read_authenticator_data(data), hashlib.sha256(point).digest(), octets(evidence, "key_id"))
         return DeviceKey(NAME, base64url_encode(hashlib.sha256(point).digest()), point)
 
     def check(self, evidence: Mapping[str, object], statement: bytes, device: DeviceKey, now: datetime) -> int:  # noqa: ARG002 - an assertion has no time
-        """Return the new counter of a key that asserts the statement."""
-        assertion = _decoded(octets(evidence, "assertion"))
+        """Return the new counter if the device's key signed the statement."""
+        assertion = _decode(octets(evidence, "assertion"))
         data, signature = _octets(assertion, "authenticatorData"), _octets(assertion, "signature")
         _verify(device.public_key, signature, _nonce(data, statement))
-        read = read_authenticator_data(data)
-        self._require_app(read)
-        require(read.counter > device.counter, "counter_not_risen")
-        return read.counter
+        authenticator = read_authenticator_data(data)
+        self._require_app(authenticator)
+        # A counter that does not rise means a replayed assertion or a copied key.
+        require(authenticator.counter > device.counter, "counter_not_risen")
+        return authenticator.counter
 
-    def _require_first(self, read: AuthenticatorData, key_id: bytes, claimed: bytes) -> None:
-        self._require_app(read)
-        require(hmac.compare_digest(read.key_id, key_id) and hmac.compare_digest(claimed, key_id), "wrong_key_id")
-        require(read.aaguid == self.aaguid, "wrong_environment")
-        require(read.counter == 0, "counter_not_zero")
+    def _require_new_key(self, data: AuthenticatorData, key_id: bytes, claimed: bytes) -> None:
+        self._require_app(data)
+        require(hmac.compare_digest(data.key_id, key_id) and hmac.compare_digest(claimed, key_id), "wrong_key_id")
+        require(data.aaguid == self.aaguid, "wrong_environment")
+        require(data.counter == 0, "counter_not_zero")
 
-    def _require_app(self, read: AuthenticatorData) -> None:
+    def _require_app(self, data: AuthenticatorData) -> None:
         hashes = [hashlib.sha256(app.encode("utf-8")).digest() for app in self.app_ids]
-        require(read.app_hash in hashes, "wrong_app")
+        require(data.app_hash in hashes, "wrong_app")
 
 
 def _attestation_object(data: bytes) -> tuple[Sequence[bytes], bytes]:
-    read = _decoded(data)
-    statement = read.get("attStmt")
+    attestation = _decode(data)
+    statement = attestation.get("attStmt")
     chain = statement.get("x5c") if isinstance(statement, dict) else None
-    require(read.get("fmt") == FORMAT, "wrong_format")
+    require(attestation.get("fmt") == FORMAT, "wrong_format")
     if not isinstance(chain, list) or not all(isinstance(item, bytes) for item in chain):
         raise AttestationRefused("malformed_evidence")
-    found = _octets(read, "authData")
-    require(len(found) >= _ASSERTED_BYTES + 18 + _ID_BYTES, "malformed_evidence")
-    return chain, found
+    authenticator_data = _octets(attestation, "authData")
+    require(len(authenticator_data) >= _ASSERTED_BYTES + 18 + _ID_BYTES, "malformed_evidence")
+    return chain, authenticator_data
 
 
-def _decoded(data: bytes) -> Mapping[str, object]:
+def _decode(data: bytes) -> Mapping[str, object]:
     import cbor2  # noqa: PLC0415 - nothing heavy at import time
 
     try:
-        read = cbor2.loads(data)
+        value = cbor2.loads(data)
     except (cbor2.CBORDecodeError, RecursionError, ValueError):
-        read = None
-    if not isinstance(read, dict):
+        value = None
+    if not isinstance(value, dict):
         raise AttestationRefused("malformed_evidence")
-    return read
+    return value
 
 
-def _octets(read: Mapping[str, object], name: str) -> bytes:
-    value = read.get(name)
+def _octets(cbor: Mapping[str, object], name: str) -> bytes:
+    value = cbor.get(name)
     if not isinstance(value, bytes):
         raise AttestationRefused("malformed_evidence")
     return value

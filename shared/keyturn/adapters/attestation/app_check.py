@@ -1,7 +1,7 @@
-"""Firebase App Check tokens, minted from App Attest by Firebase, as device attestation (protocol.md §7).
+"""Firebase App Check tokens, issued by Firebase after App Attest, as device attestation (docs/protocol.md §7).
 
-The claims are held to what Firebase's admin SDK holds them to; the address of the keys, the project and the app ids
-come from the settings. A token speaks for a genuine app and not for one device: the device's id is the app's.
+The claims are checked as Firebase's admin SDK checks them. The address of the keys, the project and the app ids come
+from the settings. A token proves a genuine app, not one device, so the device's id is the app's id.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ SKEW_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class AppCheckAttestation:
-    """Implements `Attestation`; evidence: `token`. `project` is the Firebase project's number, `app_ids` its apps.
+    """Implements `Attestation`. The evidence is `token`.
 
-    `issuer` is Firebase's address, in front of the project's number.
+    `project` is the Firebase project's number, `app_ids` its apps, `issuer` the issuer without the project's number.
     """
 
     keys: TrustedKeys
@@ -41,20 +41,20 @@ class AppCheckAttestation:
     amr: str = "app_attest"
 
     def register(self, evidence: Mapping[str, object], statement: bytes, now: datetime) -> DeviceKey:  # noqa: ARG002 - a token names no statement
-        """Return the app that the token speaks for."""
+        """Return the app that the token was issued for."""
         return DeviceKey(NAME, self._app(text(evidence, "token"), now), b"")
 
     def check(self, evidence: Mapping[str, object], statement: bytes, device: DeviceKey, now: datetime) -> int:  # noqa: ARG002 - a token names no statement
-        """Return 0, there is no counter, if the token speaks for the registered app."""
+        """Return 0 (there is no counter) if the token was issued for the registered app."""
         require(self._app(text(evidence, "token"), now) == device.device_id, "wrong_app")
         return 0
 
     def _app(self, token: str, now: datetime) -> str:
         claims = self._claims(token)
         audiences, app = claims.get("aud"), claims.get("sub")
-        named = isinstance(audiences, list) and f"projects/{self.project}" in audiences
+        is_for_us = isinstance(audiences, list) and f"projects/{self.project}" in audiences
         require(claims.get("iss") == f"{self.issuer}{self.project}", "wrong_issuer")
-        require(named, "wrong_audience")
+        require(is_for_us, "wrong_audience")
         _require_current(claims, now)
         if not isinstance(app, str) or app not in self.app_ids:
             raise AttestationRefused("wrong_app")
@@ -64,12 +64,13 @@ class AppCheckAttestation:
         try:
             key = self.keys.named(read_unverified(token).header["kid"])
             return verified_claims(token, key, algorithm=RS256, typ="JWT")
-        except ProofError as refused:
-            raise AttestationRefused(refused.reason) from None
+        except ProofError as error:
+            raise AttestationRefused(error.reason) from None
 
 
 def _require_current(claims: Mapping[str, object], now: datetime) -> None:
-    issued, ends = claims.get("iat"), claims.get("exp")
-    if type(issued) is not int or type(ends) is not int:
+    issued_at, expires_at = claims.get("iat"), claims.get("exp")
+    # `type` and not `isinstance`: True is an int too.
+    if type(issued_at) is not int or type(expires_at) is not int:
         raise AttestationRefused("wrong_time")
-    require(issued - SKEW_SECONDS <= now.timestamp() < ends, "wrong_time")
+    require(issued_at - SKEW_SECONDS <= now.timestamp() < expires_at, "wrong_time")

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 NONCE_EXTENSION = "1.2.840.113635.100.8.2"
 _NONCE_PREFIX = bytes.fromhex("3024a1220420")
-"""DER of SEQUENCE { [1] { OCTET STRING of 32 bytes } }, all but the bytes: the only encoding there is."""
+"""DER of SEQUENCE { [1] { OCTET STRING of 32 bytes } } without the 32 bytes. DER has no other encoding of it."""
 _LONGEST_CHAIN = 4
 
 
 def trusted_leaf(x5c: Sequence[bytes], root: Certificate, now: datetime) -> Certificate:
-    """Return the first certificate (DER) if a chain of the others leads to `root` at `now`."""
+    """Return the first certificate (DER) if the others form a chain to `root` that is valid at `now`."""
     from cryptography.x509 import load_der_x509_certificate  # noqa: PLC0415 - nothing heavy at import time
     from cryptography.x509.verification import (  # noqa: PLC0415 - the same
         ExtensionPolicy,
@@ -35,7 +35,7 @@ def trusted_leaf(x5c: Sequence[bytes], root: Certificate, now: datetime) -> Cert
 
     if not 1 <= len(x5c) <= _LONGEST_CHAIN:
         raise AttestationRefused("wrong_chain")
-    # The authorities keep to the web's profile; the leaf has Apple's own extensions and no name of a server.
+    # Apple's CAs follow the web PKI profile. The leaf does not: it has Apple's own extensions and no server name.
     policies = {"ca_policy": ExtensionPolicy.webpki_defaults_ca(), "ee_policy": ExtensionPolicy.permit_all()}
     builder = PolicyBuilder().store(Store([root])).time(now).extension_policies(**policies)
     try:
@@ -46,15 +46,15 @@ def trusted_leaf(x5c: Sequence[bytes], root: Certificate, now: datetime) -> Cert
 
 
 def require_nonce(leaf: Certificate, nonce: bytes) -> None:
-    """Refuse a leaf whose nonce extension does not hold exactly `nonce` (`bytes, 32`)."""
+    """Refuse a leaf unless its nonce extension holds exactly `nonce` (bytes, 32)."""
     from cryptography.x509 import ExtensionNotFound, ObjectIdentifier, UnrecognizedExtension  # noqa: PLC0415 - heavy
 
     try:
         value = leaf.extensions.get_extension_for_oid(ObjectIdentifier(NONCE_EXTENSION)).value
     except (ExtensionNotFound, ValueError):
         raise AttestationRefused("wrong_nonce") from None
-    found = value.value if isinstance(value, UnrecognizedExtension) else b""
-    if not hmac.compare_digest(found, _NONCE_PREFIX + nonce):
+    content = value.value if isinstance(value, UnrecognizedExtension) else b""
+    if not hmac.compare_digest(content, _NONCE_PREFIX + nonce):
         raise AttestationRefused("wrong_nonce")
 
 
@@ -70,7 +70,7 @@ def public_point(leaf: Certificate) -> bytes:
 
 
 def key_of(point: bytes) -> EllipticCurvePublicKey:
-    """Return the P-256 key of an uncompressed point (65 bytes); `AttestationRefused` if it is none."""
+    """Return the P-256 key of an uncompressed point (65 bytes). `AttestationRefused` for other bytes."""
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey  # noqa: PLC0415 - heavy
 
     try:

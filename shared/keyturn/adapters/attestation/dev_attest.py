@@ -1,4 +1,4 @@
-"""Device attestation for development: a software key that vouches for itself, and says so; production refuses it."""
+"""Device attestation for development: a software key attests itself. Its name says so, and production refuses it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _KEY_BYTES = 32
 class DevAttestation:
     """Implements `Attestation` with Ed25519.
 
-    Evidence to register: `public_key` (`bytes, 32`) and `signature` over the statement; to check: `signature`. Both
-    base64url. The device's id is base64url of the key's SHA-256.
+    The evidence of a registration is `public_key` (bytes, 32) and `signature` over the statement, that of a check is
+    `signature`. All are base64url. The device's id is base64url of the key's SHA-256.
     """
 
     kind = NAME
@@ -34,7 +34,7 @@ class DevAttestation:
         return DeviceKey(NAME, base64url_encode(hashlib.sha256(public_key).digest()), public_key)
 
     def check(self, evidence: Mapping[str, object], statement: bytes, device: DeviceKey, now: datetime) -> int:  # noqa: ARG002 - the port's form
-        """Return 0, there is no counter, if the device's key signed the statement."""
+        """Return 0 (there is no counter) if the device's key signed the statement."""
         _verify(device.public_key, octets(evidence, "signature"), statement)
         return 0
 

@@ -1,4 +1,4 @@
-"""Evidence as it was presented: typed fields, and refusals that echo none of them."""
+"""Typed access to attestation evidence. Refusals never quote it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LARGEST_FIELD = 32 * 1024
-"""Characters: an attestation object with its certificates has some thousand."""
+"""In characters. An attestation object with its certificates has a few thousand."""
 
 
 def text(evidence: Mapping[str, object], name: str) -> str:
-    """Return a string; `AttestationRefused` if there is none, or too long a one."""
+    """Return a string field. `AttestationRefused` if it is missing, of another type or too long."""
     value = evidence.get(name)
     if not isinstance(value, str) or len(value) > LARGEST_FIELD:
         raise AttestationRefused("malformed_evidence")
@@ -24,7 +24,7 @@ def text(evidence: Mapping[str, object], name: str) -> str:
 
 
 def octets(evidence: Mapping[str, object], name: str) -> bytes:
-    """Return the bytes of an unpadded base64url field; `AttestationRefused` if there is none."""
+    """Return the bytes of an unpadded base64url field. `AttestationRefused` if it is missing or malformed."""
     try:
         return base64url_decode(text(evidence, name))
     except InvalidRequest:
@@ -32,6 +32,6 @@ def octets(evidence: Mapping[str, object], name: str) -> bytes:
 
 
 def require(holds: bool, reason: str) -> None:  # noqa: FBT001 - a condition, not an option
-    """Refuse with `reason` unless something holds."""
+    """Raise `AttestationRefused(reason)` unless the condition holds."""
     if not holds:
         raise AttestationRefused(reason)

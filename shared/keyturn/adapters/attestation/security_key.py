@@ -1,7 +1,7 @@
 """WebAuthn security keys as device attestation of desktop admins (`hwk`), through py_webauthn.
 
-Only formats that the policy gives roots for are registered, and only with a certificate: an authenticator that vouches
-for itself (`none`, self attestation) is no evidence of hardware (WebAuthn §8, §6.5.3).
+A registration needs an attestation certificate in a format that the policy configures roots for. Without a certificate
+(`none`, self attestation) an authenticator is no evidence of hardware (WebAuthn §8, §6.5.3).
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ AAGUID_EXTENSION = "1.3.6.1.4.1.45724.1.1.4"
 
 @dataclass(frozen=True, slots=True)
 class SecurityKeyAttestation:
-    """Implements `Attestation`; evidence: `credential`, the RegistrationResponseJSON or AuthenticationResponseJSON.
+    """Implements `Attestation`.
 
-    `rp_id` is the domain, `origins` where keys may be used; `roots` are PEM certificates by attestation format: the
-    formats that it names are those that the policy allows. The challenge is the statement's SHA-256.
+    The evidence is `credential`, a RegistrationResponseJSON or AuthenticationResponseJSON. `rp_id` is the domain and
+    `origins` are the origins where keys may be used. `roots` holds PEM certificates by attestation format. Only formats
+    with roots are allowed. The challenge is the statement's SHA-256.
     """
 
     rp_id: str
@@ -40,13 +41,13 @@ class SecurityKeyAttestation:
     amr: str = "hwk"
 
     def register(self, evidence: Mapping[str, object], statement: bytes, now: datetime) -> DeviceKey:  # noqa: ARG002 - the library reads its own clock
-        """Return the credential that a trusted authenticator's maker vouches for."""
+        """Return the credential if a trusted manufacturer's certificate attests its authenticator."""
         from webauthn import verify_registration_response  # noqa: PLC0415 - nothing heavy at import time
 
         credential = _credential(evidence)
-        self._require_vouched(credential)
+        self._require_certificate(credential)
         try:
-            found = verify_registration_response(
+            registration = verify_registration_response(
                 credential=credential,
                 expected_challenge=hashlib.sha256(statement).digest(),
                 expected_rp_id=self.rp_id,
@@ -56,17 +57,18 @@ class SecurityKeyAttestation:
             )
         except Exception:  # noqa: BLE001 - the library's errors have no family, and quote what was presented
             raise AttestationRefused("bad_registration") from None
-        return DeviceKey(NAME, base64url_encode(found.credential_id), found.credential_public_key, found.sign_count)
+        device_id = base64url_encode(registration.credential_id)
+        return DeviceKey(NAME, device_id, registration.credential_public_key, registration.sign_count)
 
     def check(self, evidence: Mapping[str, object], statement: bytes, device: DeviceKey, now: datetime) -> int:  # noqa: ARG002 - an assertion has no time
-        """Return the new counter (0 where the key has none) of a credential that asserts the statement."""
+        """Return the new counter (0 if the key has none) if the device's credential signed the statement."""
         from webauthn import verify_authentication_response  # noqa: PLC0415 - nothing heavy at import time
 
         credential = _credential(evidence)
         if credential.get("id") != device.device_id:
             raise AttestationRefused("wrong_key_id")
         try:
-            found = verify_authentication_response(
+            authentication = verify_authentication_response(
                 credential=credential,
                 expected_challenge=hashlib.sha256(statement).digest(),
                 expected_rp_id=self.rp_id,
@@ -77,25 +79,22 @@ class SecurityKeyAttestation:
             )
         except Exception:  # noqa: BLE001 - the library's errors have no family, and quote what was presented
             raise AttestationRefused("bad_assertion") from None
-        return found.new_sign_count
+        return authentication.new_sign_count
 
     def _roots(self) -> dict[str, list[bytes]]:
         return {name: list(certificates) for name, certificates in self.roots.items()}
 
-    def _require_vouched(self, credential: Mapping[str, Any]) -> None:
+    def _require_certificate(self, credential: Mapping[str, Any]) -> None:
         from webauthn.helpers import base64url_to_bytes, parse_attestation_object  # noqa: PLC0415 - heavy
 
         try:
-            read = parse_attestation_object(base64url_to_bytes(credential["response"]["attestationObject"]))
+            attestation = parse_attestation_object(base64url_to_bytes(credential["response"]["attestationObject"]))
         except Exception:  # noqa: BLE001 - the library's errors have no family, and quote what was presented
             raise AttestationRefused("malformed_evidence") from None
-        if (
-            not self.roots.get(str(read.fmt))
-            or not read.att_stmt.x5c
-            or read.auth_data.attested_credential_data is None
-        ):
+        chain, data = attestation.att_stmt.x5c, attestation.auth_data.attested_credential_data
+        if not self.roots.get(str(attestation.fmt)) or not chain or data is None:
             raise AttestationRefused("format_not_allowed")
-        _require_model(read.att_stmt.x5c[0], read.auth_data.attested_credential_data.aaguid)
+        _require_model(chain[0], data.aaguid)
 
 
 def _credential(evidence: Mapping[str, object]) -> dict[str, Any]:
@@ -108,26 +107,26 @@ def _credential(evidence: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _require_model(leaf: bytes, aaguid: bytes) -> None:
-    """Refuse a certificate that names another model than the authenticator does (WebAuthn §8.2.1)."""
+    """Refuse a certificate that names another model (AAGUID) than the authenticator does (WebAuthn §8.2.1)."""
     from cryptography.x509 import ExtensionNotFound, ObjectIdentifier, load_der_x509_certificate  # noqa: PLC0415 - heavy
 
     try:
-        found = load_der_x509_certificate(leaf).extensions.get_extension_for_oid(ObjectIdentifier(AAGUID_EXTENSION))
+        extension = load_der_x509_certificate(leaf).extensions.get_extension_for_oid(ObjectIdentifier(AAGUID_EXTENSION))
     except ExtensionNotFound:
         return
     except ValueError:
         raise AttestationRefused("malformed_evidence") from None
     # The extension's value is an OCTET STRING of the 16 bytes, in DER.
-    if found.value.public_bytes() != b"\x04\x10" + aaguid:
+    if extension.value.public_bytes() != b"\x04\x10" + aaguid:
         raise AttestationRefused("wrong_model")
 
 
 def read_roots(folder: Path) -> dict[str, list[bytes]]:
-    """Return the PEM certificates of a folder's `<format>.pem` files, by format; each file may hold several."""
+    """Return the PEM certificates of a folder's `<format>.pem` files, by format. Each file may hold several."""
     from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415 - nothing heavy at import time
     from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415 - the same
 
     def certificates(path: Path) -> list[bytes]:
-        return [found.public_bytes(Encoding.PEM) for found in load_pem_x509_certificates(path.read_bytes())]
+        return [each.public_bytes(Encoding.PEM) for each in load_pem_x509_certificates(path.read_bytes())]
 
     return {path.stem: certificates(path) for path in sorted(folder.glob("*.pem"))}

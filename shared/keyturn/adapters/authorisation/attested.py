@@ -1,7 +1,7 @@
-"""The authoriser of attested admins: the proof is ours, current, bound to exactly this act, and used up by it.
+"""The authoriser of attested admins. A proof must be signed by us, current, bound to exactly this act, and unused.
 
-Verified from local settings with a trusted key set. What was missing goes into the evidence; the caller is told that
-something is.
+It is verified with a trusted key set from the settings. The evidence of a refusal records which condition failed. The
+caller learns only that one did, so that the thief of a proof cannot find out which.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 NAME = "attested_admin"
 KEPT = timedelta(seconds=2 * LIFETIME_SECONDS)
-"""How long it is known that a proof was used: longer than any proof is good."""
+"""How long the use of a proof is recorded: longer than any proof is valid, so that none can be used twice."""
 _JTI = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class ProofAuthoriser:
-    """Implements `Authoriser`; `issuer` is the address of `admin_proof`, `audience` the door that asks."""
+    """Implements `Authoriser`. `issuer` is the address of `admin_proof`, `audience` that of the calling function."""
 
     keys: TrustedKeys
     issuer: str
@@ -47,7 +47,7 @@ class ProofAuthoriser:
     name: str = NAME
 
     def reads(self, proof: str) -> Sequence[str]:
-        """Return where it stands whether the proof was used, if it is one at all."""
+        """Return the path of the record that says whether the proof was used. Empty for an unreadable proof."""
         try:
             jti = read_unverified(proof).claims.get("jti")
         except ProofError:
@@ -55,36 +55,40 @@ class ProofAuthoriser:
         return (proof_path(jti),) if isinstance(jti, str) and _JTI.match(jti) else ()
 
     def check(self, proof: str, act: Act, snapshot: Snapshot) -> Sequence[Create]:
-        """Return the document that uses the proof up; `ProofRefused`, `Unseated`, or `Unavailable` without keys."""
-        known = act.user
+        """Return the write that records the proof as used.
+
+        `ProofRefused` or `NotAMember` if a condition fails, `Unavailable` if the keys can't be fetched.
+        """
+        user = act.user
         try:
             claims = self._claims(proof)
-            known = known or str(claims.get("sub"))  # a stranger in this group whom our own proof names
-            return (self._used_up(claims, act, snapshot),)
+            user = user or str(claims.get("sub"))  # not a member of this group, but identified by our own proof
+            return (self._use(claims, act, snapshot),)
         except (ProofRefused, NotAMember) as refusal:
-            self.refusals.keep(act, known or None, refusal.missing, snapshot.read_time)
+            self.refusals.keep(act, user or None, refusal.missing, snapshot.read_time)
             raise
 
     def _claims(self, proof: str) -> Mapping[str, object]:
         try:
             key = self.keys.named(read_unverified(proof).header["kid"])
             return verified_claims(proof, key, algorithm=ES256, typ=TYPE)
-        except ProofError as refused:
-            known = isinstance(refused, Unauthenticated)
-            raise ProofRefused(Missing.SIGNATURE if known else Missing.FORM) from None
+        except ProofError as error:
+            is_readable = isinstance(error, Unauthenticated)
+            raise ProofRefused(Missing.SIGNATURE if is_readable else Missing.FORM) from None
 
-    def _used_up(self, claims: Mapping[str, object], act: Act, snapshot: Snapshot) -> Create:
+    def _use(self, claims: Mapping[str, object], act: Act, snapshot: Snapshot) -> Create:
         lack = self.rule.missing(claims, self._expected(act), snapshot.read_time)
         if lack:
             raise NotAMember if lack is Missing.MEMBERSHIP else ProofRefused(lack)
         jti, nonce = claims.get("jti"), claims.get("nonce")
-        # The id follows from the nonce: to use up one is to use up the other.
+        # The id is derived from the nonce, so one record marks both as used. The record is a `Create`: of two
+        # concurrent requests with the same proof, the store lets only one commit.
         if not isinstance(nonce, str) or jti != jti_of(nonce):
             raise ProofRefused(Missing.FORM)
         path = proof_path(jti_of(nonce))
         if snapshot[path].exists:
             raise ProofRefused(Missing.UNUSED)
-        return Create(path, _used(act, snapshot.read_time))
+        return Create(path, _use_record(act, snapshot.read_time))
 
     def _expected(self, act: Act) -> Expected:
         return Expected(
@@ -99,9 +103,9 @@ class ProofAuthoriser:
 
 
 def proof_path(jti: str) -> str:
-    """Return the path (database control) that says that a proof was used."""
+    """Return the path (database control) of the record that a proof was used."""
     return f"proofs/{jti}"
 
 
-def _used(act: Act, now: datetime) -> dict[str, str | datetime]:
+def _use_record(act: Act, now: datetime) -> dict[str, str | datetime]:
     return {"npub": act.npub, "client_id": act.client_id, "at": now, "expires_at": now + KEPT}

@@ -1,10 +1,10 @@
-"""Trusted keys: a JWKS (RFC 7517 §5) from an address in the settings, cached; what fails, fails closed.
+"""Trusted keys: a cached JWKS (RFC 7517 §5) from an address in the settings. It fails closed.
 
-1. The set is fetched anew when it is no longer fresh, and when a token names a key that is not in it: a new key is
-   known at once, and a retired one is forgotten within FRESH_SECONDS.
-2. Fetches are at least PAUSE_SECONDS apart, so that made-up key ids cost nobody anything.
-3. Nothing is judged by a set older than STALE_SECONDS, and no key is called unknown by a set that could not be renewed
-   just now: `Unavailable`, and the caller may try again. So no good token is refused while keys change.
+1. The set is fetched again when it is older than FRESH_SECONDS, or when a token names a key that is not in it. So a new
+   key works at once, and a retired one stops working within FRESH_SECONDS.
+2. Fetches are at least PAUSE_SECONDS apart, so that tokens with invented key ids cannot cause a flood of requests.
+3. A set older than STALE_SECONDS is not used, and no key is called unknown unless the set was just fetched. Instead
+   `Unavailable` tells the caller to retry. So no valid token is refused while keys change.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ LARGEST_SET_BYTES = 64 * 1024
 
 
 class TrustedKeys:
-    """The keys of one issuer. `fetch` returns the set's JSON, or raises OSError; `elapsed` is a monotonic clock.
+    """The keys of one issuer. `fetch` returns the set's JSON or raises OSError. `elapsed` is a monotonic clock.
 
-    Where a fetch costs nothing, because the keys lie on this machine, `fresh_seconds` and `pause_seconds` are 0.
+    If the keys are local and a fetch costs nothing, `fresh_seconds` and `pause_seconds` are 0.
     """
 
     def __init__(
@@ -50,17 +50,17 @@ class TrustedKeys:
         self._tried_at: float | None = None
 
     def named(self, kid: str) -> Mapping[str, str] | None:
-        """Return the public JWK of that id, None if the issuer has none; `Unavailable` if that can't be said now."""
+        """Return the public JWK with that id, None if the issuer has none. `Unavailable` if that is unknown now."""
         with self._lock:
-            renewed = (kid not in self._keys or self._age() >= self._fresh_seconds) and self._renewed()
-            if self._age() >= STALE_SECONDS or (kid not in self._keys and not renewed):
-                raise Unavailable("keys_unavailable", "The keys that a token is checked with cannot be had now.")
+            is_renewed = (kid not in self._keys or self._age() >= self._fresh_seconds) and self._renew()
+            if self._age() >= STALE_SECONDS or (kid not in self._keys and not is_renewed):
+                raise Unavailable("keys_unavailable", "The keys that verify tokens are unavailable.")
             return self._keys.get(kid)
 
     def _age(self) -> float:
         return STALE_SECONDS if self._fetched_at is None else self._elapsed() - self._fetched_at
 
-    def _renewed(self) -> bool:
+    def _renew(self) -> bool:
         now = self._elapsed()
         if self._tried_at is not None and now - self._tried_at < self._pause_seconds:
             return False
@@ -74,19 +74,19 @@ class TrustedKeys:
 
 
 def read_jwks(data: bytes) -> dict[str, Mapping[str, str]]:
-    """Return the keys of a JWKS by id; those without a distinct id are left out; `Malformed` if it is none."""
+    """Return the keys of a JWKS by id, except keys without a unique id. `Malformed` if the data is no JWKS."""
     keys = load_object(data).get("keys")
     if not isinstance(keys, list):
-        raise Malformed("malformed_jwks", "This is not a JWKS.")
-    found = [{str(name): str(value) for name, value in key.items()} for key in keys if isinstance(key, dict)]
-    ids = [key.get("kid", "") for key in found]
-    return {key["kid"]: key for key in found if key.get("kid") and ids.count(key["kid"]) == 1}
+        raise Malformed("malformed_jwks", "The document is not a JWKS.")
+    jwks = [{str(name): str(value) for name, value in key.items()} for key in keys if isinstance(key, dict)]
+    ids = [key.get("kid", "") for key in jwks]
+    return {key["kid"]: key for key in jwks if key.get("kid") and ids.count(key["kid"]) == 1}
 
 
 def https_fetch(address: str) -> Callable[[], bytes]:
-    """Return what fetches the set at an https address; ValueError for any other scheme."""
+    """Return a function that fetches the set from an https address. ValueError for any other scheme."""
     if not address.startswith("https://"):
-        raise ValueError("keys are fetched over https")
+        raise ValueError("keys are fetched over https only")
 
     def fetch() -> bytes:
         from urllib.request import urlopen  # noqa: PLC0415 - nothing heavy at import time

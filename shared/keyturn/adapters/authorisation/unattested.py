@@ -1,6 +1,7 @@
-"""The authoriser that proves nothing: until the attested admin is there, a signature and a leaf must do.
+"""An authoriser that requires no proof: a signature by a group member is enough. For tests and trials only.
 
-Its name says so, stage `production` refuses it by that name, and stage `trial` says so in every answer and audit entry.
+Its name contains "unsafe". Stage `production` refuses it by that name, and stage `trial` shows the name in every
+response and audit entry.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ NAME = "unsafe_no_attestation"
 
 
 class UnsafeAuthoriser:
-    """Implements `Authoriser` by accepting every act of whoever signed it."""
+    """Implements `Authoriser` by accepting every signed act."""
 
     name = NAME
 
-    def reads(self, proof: str) -> Sequence[str]:  # noqa: ARG002 - it looks at no proof
-        """Return nothing: no proof is ever used up."""
+    def reads(self, proof: str) -> Sequence[str]:  # noqa: ARG002 - it ignores proofs
+        """Return no paths, because no proof is recorded as used."""
         return ()
 
-    def check(self, proof: str, act: Act, snapshot: Snapshot) -> Sequence[Create]:  # noqa: ARG002 - it looks at nothing
-        """Accept."""
+    def check(self, proof: str, act: Act, snapshot: Snapshot) -> Sequence[Create]:  # noqa: ARG002 - it accepts everything
+        """Accept the act."""
         return ()

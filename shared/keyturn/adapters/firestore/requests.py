@@ -168,10 +168,10 @@ def commit_time(response: Message) -> datetime:
 
 
 def documents_by_path(root: str, responses: Sequence[Message]) -> dict[str, Document]:
-    """Return the documents of BatchGet's responses by path. A missing document has neither data nor version."""
+    """Return the documents of BatchGet's responses by path. A absent document has neither data nor version."""
     here = [document_of(root, response.found) for response in responses if response.WhichOneof("result") == "found"]
-    missing = [_path(root, response.missing) for response in responses if response.WhichOneof("result") == "missing"]
-    return {path: Document(path, None, None) for path in missing} | {each.path: each for each in here}
+    absent = [_path(root, response.absent) for response in responses if response.WhichOneof("result") == "absent"]
+    return {path: Document(path, None, None) for path in absent} | {each.path: each for each in here}
 
 
 def document_of(root: str, message: Message) -> Document:

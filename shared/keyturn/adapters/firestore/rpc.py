@@ -85,12 +85,14 @@ class FirestoreRpc:
     def batch_get(self, request: Message) -> list[Message]:
         """Read several documents in one consistent state and return the responses."""
         wrapped = firestore.BatchGetDocumentsRequest.wrap(request)
-        return self._read(lambda left: self._client.batch_get_documents(request=wrapped, timeout=left, **self._options))
+        return self._read(
+            lambda limit: self._client.batch_get_documents(request=wrapped, timeout=limit, **self._options)
+        )
 
     def run_query(self, request: Message) -> list[Message]:
         """Read one page and return the responses."""
         wrapped = firestore.RunQueryRequest.wrap(request)
-        return self._read(lambda left: self._client.run_query(request=wrapped, timeout=left, **self._options))
+        return self._read(lambda seconds: self._client.run_query(request=wrapped, timeout=seconds, **self._options))
 
     def commit(self, request: Message) -> Message:
         """Commit without retrying and return the response."""

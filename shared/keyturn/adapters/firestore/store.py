@@ -2,7 +2,8 @@
 
 1. A version is the document's update time, to the nanosecond. It only rises, even if the document is deleted and
    created again.
-2. A commit whose outcome is unknown counts as a lost race. The command then reads again and recognises its own effect.
+2. If the outcome of a commit is unknown, it counts as a lost race. The command then reads again and recognises its own
+   effect.
 3. No vendor module is imported and no connection opened before the first call.
 
 The emulator does not enforce everything, so tests on it do not prove: composite indexes, TTL, the limits of a commit,
@@ -88,10 +89,12 @@ class FirestoreStore:
         """Read several documents in one consistent state, as of the latest read time in the response."""
         from keyturn.adapters.firestore import requests  # noqa: PLC0415 - rule 3
 
-        wanted = dict.fromkeys(document_path(path) for path in paths)
-        responses = self._channel.rpc.batch_get(requests.batch_get(self._root, wanted or [_ANY]))
+        unique_paths = dict.fromkeys(document_path(path) for path in paths)
+        responses = self._channel.rpc.batch_get(requests.batch_get(self._root, unique_paths or [_ANY]))
         by_path = requests.documents_by_path(self._root, responses)
-        return Snapshot(MappingProxyType({path: by_path[path] for path in wanted}), requests.last_read_time(responses))
+        return Snapshot(
+            MappingProxyType({path: by_path[path] for path in unique_paths}), requests.last_read_time(responses)
+        )
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """Apply all writes and return the commit time, or apply none and raise `LostRace`.

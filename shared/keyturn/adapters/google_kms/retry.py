@@ -38,7 +38,7 @@ _ACCESS_DENIED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 
 
 class CorruptedResponse(Exception):  # noqa: N818 - it names the response's state and never leaves this package
-    """The response does not match what was requested or sent: a checksum or a name is wrong."""
+    """The response does not match the request or its own checksum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ class RetryingCalls:
         """Return `call(seconds)`, retried where that may help, or raise `KeyRefused` or `KeyUnavailable`."""
         deadline = self._policy.clock() + self._policy.total_seconds
         turn = 0
-        while (left := deadline - self._policy.clock()) > 0:
-            first_pause, answer = self._attempt(call, min(left, self._policy.attempt_seconds))
+        while (remaining := deadline - self._policy.clock()) > 0:
+            first_pause, answer = self._attempt(call, min(remaining, self._policy.attempt_seconds))
             if first_pause is None:
                 return answer[0]
             self._pause(first_pause * 2.0**turn, deadline)

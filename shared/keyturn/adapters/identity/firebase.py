@@ -1,7 +1,7 @@
-"""Who, by Firebase: ID tokens through the admin SDK; issuer, audience, revocation and disabled users are its checks.
+"""User identity from Firebase: ID tokens, verified by the admin SDK (issuer, audience, revocation, disabled users).
 
-Where the SDK's emulator variable is set it accepts tokens that nobody signed; this adapter then refuses all of them,
-unless it was built for an emulator, which settings of production cannot do.
+If the SDK's emulator variable is set, the SDK accepts unsigned tokens. This adapter then refuses all tokens, unless it
+was built for an emulator, which production settings do not allow.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ EMULATOR_VARIABLE = "FIREBASE_AUTH_EMULATOR_HOST"
 
 @dataclass(frozen=True, slots=True)
 class FirebaseIdentity:
-    """Implements `Identity`; `app` is a `firebase_admin.App` of the project whose users the admins are."""
+    """Implements `Identity`. `app` is a `firebase_admin.App` of the project that has the admins as its users."""
 
     app: Any
     emulated: bool = False
     name: str = NAME
 
     def subject(self, token: str, now: datetime) -> str:  # noqa: ARG002 - the SDK reads its own clock
-        """Return the user's uid; `IdentityRefused` or `Unavailable` otherwise."""
+        """Return the user's uid. `IdentityRefused` for an invalid token, `Unavailable` if Firebase is."""
         if self.emulated:
             return self._uid(token)
-        # The SDK reads this variable itself, at every call: what counts is what it would find now.
+        # The SDK reads this variable at every call, so it is checked at every call and not at start.
         if EMULATOR_VARIABLE in os.environ:
             raise IdentityRefused("emulated")
         try:
             algorithm = read_unverified(token).header["alg"]
-        except ProofError as refused:
-            raise IdentityRefused(refused.reason) from None
+        except ProofError as error:
+            raise IdentityRefused(error.reason) from None
         if algorithm != RS256:
             raise IdentityRefused("wrong_token_type")
         return self._uid(token)
@@ -51,10 +51,10 @@ class FirebaseIdentity:
 
         try:
             claims = auth.verify_id_token(token, app=self.app, check_revoked=True)
-        except (auth.InvalidIdTokenError, auth.UserDisabledError, auth.UserNotFoundError, ValueError) as refused:
-            raise IdentityRefused(_REASONS.get(type(refused).__name__, "bad_token")) from None
+        except (auth.InvalidIdTokenError, auth.UserDisabledError, auth.UserNotFoundError, ValueError) as error:
+            raise IdentityRefused(_REASONS.get(type(error).__name__, "bad_token")) from None
         except FirebaseError:
-            raise Unavailable("identity_unavailable", "Who somebody is cannot be asked now.") from None
+            raise Unavailable("identity_unavailable", "The identity provider is unavailable.") from None
         return str(claims["uid"])
 
 
@@ -67,7 +67,7 @@ _REASONS = {
 
 
 def open_firebase(project: str, *, emulated: bool = False) -> FirebaseIdentity:
-    """Return the identity of a Firebase project, under the credentials that this process runs with."""
+    """Return the identity provider of a Firebase project, with the default credentials of this process."""
     import firebase_admin  # noqa: PLC0415 - heavy
 
     app = firebase_admin.initialize_app(options={"projectId": project}, name=f"keyturn-{project}")

@@ -1,6 +1,6 @@
-"""Who, on one machine: a test authority whose key lies beside the data. Production refuses it by its name.
+"""User identity on one machine: a test provider whose key is stored beside the data. Production refuses it by name.
 
-Its tokens have the form of a provider's ID tokens (OpenID Connect Core §2): ES256, issuer, audience, subject, times.
+Its tokens have the form of ID tokens (OpenID Connect Core §2): ES256, issuer, audience, subject, times.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TYPE = "local-id+jwt"
 
 @dataclass(frozen=True, slots=True)
 class LocalIdentity:
-    """Implements `Identity`; `signer` is the authority's own key, `issuer` this service, `audience` its door."""
+    """Implements `Identity`. `signer` has the provider's key, `issuer` is this service, `audience` its function."""
 
     signer: TokenSigner = field(repr=False)
     issuer: str
@@ -36,28 +36,30 @@ class LocalIdentity:
     name: str = NAME
 
     def issue(self, subject: str, now: datetime) -> str:
-        """Return an ID token: the authority believes whoever asks it, so only the machine's operator may."""
-        kid, issued = self.signer.current(), int(now.timestamp())
+        """Return an ID token for any subject. Nothing is checked here, so only the operator may call it."""
+        kid, issued_at = self.signer.current(), int(now.timestamp())
         claims = {
             "iss": self.issuer,
             "aud": self.audience,
             "sub": identifier(subject),
-            "iat": issued,
+            "iat": issued_at,
             "exp": self.ends(now) // 1000,
         }
         return compact(claims, kid=kid, typ=_TYPE, sign=lambda data: self.signer.sign(kid, data))
 
     def ends(self, now: datetime) -> int:
-        """Return when a token of now ends, in Unix milliseconds: a whole second."""
+        """Return when a token issued now expires, in Unix milliseconds. It is a whole second, as in the token."""
         return (int(now.timestamp()) + int(LIFETIME.total_seconds())) * 1000
 
     def subject(self, token: str, now: datetime) -> str:
-        """Return whom the token speaks for; `IdentityRefused` otherwise."""
+        """Return the token's subject. `IdentityRefused` if the token is invalid."""
         claims = self._claims(token)
-        issued, ends, subject = claims.get("iat"), claims.get("exp"), claims.get("sub")
+        issued_at, expires_at, subject = claims.get("iat"), claims.get("exp"), claims.get("sub")
         if (claims.get("iss"), claims.get("aud")) != (self.issuer, self.audience):
             raise IdentityRefused("wrong_issuer_or_audience")
-        if type(issued) is not int or type(ends) is not int or not issued - SKEW_SECONDS <= now.timestamp() < ends:
+        if type(issued_at) is not int or type(expires_at) is not int:
+            raise IdentityRefused("wrong_time")
+        if not issued_at - SKEW_SECONDS <= now.timestamp() < expires_at:
             raise IdentityRefused("wrong_time")
         if not isinstance(subject, str):
             raise IdentityRefused("no_subject")
@@ -68,5 +70,5 @@ class LocalIdentity:
         try:
             key = keys.get(read_unverified(token).header["kid"])
             return verified_claims(token, key, algorithm=ES256, typ=_TYPE)
-        except ProofError as refused:
-            raise IdentityRefused(refused.reason) from None
+        except ProofError as error:
+            raise IdentityRefused(error.reason) from None

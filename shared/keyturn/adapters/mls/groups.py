@@ -1,4 +1,8 @@
-"""Groups over `keyturn.mls`: the service member's end, its state sealed for exactly one group, epoch and generation."""
+"""MLS groups over `keyturn.mls`, as the service member sees them.
+
+The sealed state is bound to its group, epoch and generation by associated data. So an old state put back into the store
+does not unseal, and the service cannot be made to reuse a key or to return to an earlier epoch.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 _LEAF_LIFETIME = timedelta(days=84)
 _LIFETIMES = mls.LifetimePolicy(LONGEST_LIFETIME, LEAST_REMAINING_LIFETIME)
 _CLOCK_DIFFERENCE = timedelta(hours=1)
+"""A leaf is valid from an hour ago, because members' clocks may be behind (RFC 9420 §7.2)."""
 
 
 @contextmanager
@@ -33,13 +38,13 @@ def _group_errors() -> Iterator[None]:
     try:
         yield
     except mls.WrongEpoch:
-        raise StaleEpoch("the message is of an epoch whose keys are gone") from None
+        raise StaleEpoch("the keys of the message's epoch are deleted") from None
     except (mls.MlsError, KeyRefused) as error:
         raise GroupError(type(error).__name__) from None
 
 
 class MlsSession:
-    """Implements `GroupSession`: one group, opened for one commit."""
+    """Implements `GroupSession`: one group, open for one commit."""
 
     def __init__(self, groups: MlsGroups, group: mls.Group, generation: int, now: datetime) -> None:
         self._groups = groups
@@ -58,7 +63,7 @@ class MlsSession:
         return [Leaf(member.leaf_index, member.identity.hex()) for member in self._group.members]
 
     def add(self, key_package: bytes) -> tuple[bytes, bytes]:
-        """Return the commit that adds, and the Welcome.
+        """Return the commit that adds a leaf, and the Welcome.
 
         The commit has no path (RFC 9420 §12.4): a path update precedes every delivery anyway (docs/protocol.md §5).
         """
@@ -77,7 +82,7 @@ class MlsSession:
 
     def _commit(self, add: Sequence[bytes] = (), remove: Sequence[int] = ()) -> tuple[bytes, bytes | None]:
         with _group_errors():
-            made = self._group.commit(
+            commit = self._group.commit(
                 random=self._groups.random,
                 now=self._now,
                 add=add,
@@ -86,8 +91,8 @@ class MlsSession:
                 path=not add,
                 lifetimes=_LIFETIMES,
             )
-        self._group = made.group
-        return made.message, made.welcome
+        self._group = commit.group
+        return commit.message, commit.welcome
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """Return an application message."""
@@ -96,21 +101,22 @@ class MlsSession:
         return message
 
     def receive(self, message: bytes) -> Received:
-        """Take in a member's message or path update."""
+        """Process a member's message or path update."""
         with _group_errors():
             group, event = self._group.receive(message, now=self._now)
         if isinstance(event, mls.ApplicationReceived):
             self._group = group
             return Received(event.sender.identity.hex(), event.plaintext)
         if not isinstance(event, mls.CommitReceived):
-            raise GroupError("proposals are not taken: only the service changes who is in a group")
-        if _kept(self._group) != _kept(group):
+            raise GroupError("proposals are not accepted, only the service changes a group's membership")
+        # A member's commit may replace its own keys (a path update) and nothing else.
+        if _protected(self._group) != _protected(group):
             raise ForbiddenChange(event.committer.identity.hex())
         self._group = group
         return Received(event.committer.identity.hex(), None)
 
     def sealed(self) -> Data:
-        """Return the group's document, one generation on."""
+        """Return the group's document with the next generation."""
         generation = self._generation + 1
         group_id = self._group.group_id.decode("utf-8")
         state = self._group.expire(self._now).to_bytes()
@@ -118,14 +124,14 @@ class MlsSession:
         return {"group_id": group_id, "epoch": self.epoch, "generation": generation, "sealed": sealed}
 
 
-def _kept(group: mls.Group) -> object:
-    """Return what no member's commit may change: who is in, under which signature keys, and what the group is."""
+def _protected(group: mls.Group) -> object:
+    """Return the parts that no member's commit may change: members, signature keys, extensions, activity."""
     members = [(member.leaf_index, member.identity, member.signature_key) for member in group.members]
     return members, group.extensions, group.is_active
 
 
 class MlsGroups:
-    """Implements `Groups`; the service's identity is read on first use."""
+    """Implements `Groups`. Reads the service's identity on first use."""
 
     def __init__(
         self, identity: Callable[[], ServiceIdentity], sealer: Sealer, random: Random, *, relayed: bool = False
@@ -145,7 +151,7 @@ class MlsGroups:
         return self._identity.npub
 
     def create(self, group_id: str, now: datetime) -> MlsSession:
-        """Start a group with the service as its only member."""
+        """Create a group with the service as its only member."""
         identity = self._identity
         own = mls.create_key_package(
             bytes.fromhex(identity.npub),

@@ -1,4 +1,4 @@
-"""Message heads read by `keyturn.mls`."""
+"""Reads the unencrypted header of MLS messages with `keyturn.mls`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KINDS: Final = {1: "notice", 2: "proposal", 3: "commit"}
 
 
 def read_head(message: bytes) -> MessageHead:
-    """Return the head of an MLSMessage; `UnreadableMessage` for anything else than a PrivateMessage."""
+    """Return the header of an MLSMessage. `UnreadableMessage` unless it is a PrivateMessage."""
     from keyturn.mls import MlsError  # noqa: PLC0415 - nothing heavy at import time
     from keyturn.mls.encoding import Reader  # noqa: PLC0415 - the same
     from keyturn.mls.framing import PRIVATE_MESSAGE, read_message_header  # noqa: PLC0415 - the same

@@ -1,4 +1,4 @@
-"""The service's own keys: its Nostr key and its MLS signature key, made once a deployment and sealed in the store."""
+"""The service's own keys: its Nostr key and its MLS signature key. Created once per deployment, sealed in the store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SEED_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class ServiceIdentity:
-    """`private_key` signs Nostr events, `signature_seed` (Ed25519) the service's leaves; `bytes, 32` each."""
+    """`private_key` signs Nostr events, `signature_seed` (Ed25519) the service's leaves. Both are bytes, 32."""
 
     npub: str
     private_key: bytes = field(repr=False)
@@ -28,7 +28,7 @@ class ServiceIdentity:
 
 
 def load_identity(store: Store, sealer: Sealer, random: Random) -> ServiceIdentity:
-    """Return the deployment's identity, made on first use; of two who make it at once, one wins for both."""
+    """Return the deployment's identity, created on first use. If two callers create it at once, both use the first."""
     document = store.get([SERVICE])[SERVICE]
     if document.data is not None:
         return _unsealed(cast("bytes", document.data["sealed"]), sealer)

@@ -117,7 +117,7 @@ class Outbox:
     def claim(self, limit: int) -> Sequence[OutboxEvent]:
         """Lease up to `limit` due rows, the longest due first.
 
-        A row whose last attempt ended with an expired lease becomes a dead letter instead.
+        A row becomes a dead letter instead if the lease of its last attempt expired.
         """
         now = micros(self.clock())
         # Read first: most calls find nothing, and a write transaction would block other writers.

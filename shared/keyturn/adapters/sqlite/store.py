@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from keyturn.ports.triggers import Trigger
 
 PLAIN_ROOTS = frozenset({"oauth2_clients", "audit_heads", "oauth2_rotations", "rates"})
-"""Collections (with all below them) whose old states may stay in the log: they hold hashes, public keys and times."""
+"""Old states of these collections may stay in the log, as they hold only hashes, public keys and times."""
 
 _READ = "SELECT path, version, data FROM documents WHERE path IN (SELECT value FROM json_each(?))"
 _INSERT = "INSERT INTO documents (path, collection, shape, version, data) VALUES (?, ?, ?, ?, ?)"
@@ -89,13 +89,13 @@ class SqliteStore:
 
     def get(self, paths: Iterable[str]) -> Snapshot:
         """Read several documents in one consistent state."""
-        wanted = [document_path(path) for path in paths]
+        paths = [document_path(path) for path in paths]
         now = self._clock()
         with self.file.reading() as connection:
             last = connection.execute("SELECT time FROM counter").fetchone()[0]
-            rows = connection.execute(_READ, (json.dumps(wanted),)).fetchall()
-        found = {path: Document(path, None, None) for path in wanted} | {row[0]: self._document(row) for row in rows}
-        return Snapshot(MappingProxyType(found), self._steady(now, from_micros(last)))
+            rows = connection.execute(_READ, (json.dumps(paths),)).fetchall()
+        documents = {path: Document(path, None, None) for path in paths} | {row[0]: self._document(row) for row in rows}
+        return Snapshot(MappingProxyType(documents), self._steady(now, from_micros(last)))
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """Apply all writes and return the commit time, or apply none and raise `LostRace`."""
@@ -131,7 +131,7 @@ class SqliteStore:
         self.file.wake.set()
 
     def checkpoint(self) -> bool:
-        """Truncate the log. False if a reader blocks it; the sweeper then repeats it."""
+        """Truncate the log. False if a reader blocks it. The sweeper then repeats it."""
         return self.file.checkpoint()
 
     def highest_version(self) -> int:
@@ -191,8 +191,8 @@ def _amendments(writes: Sequence[Write]) -> Iterator[tuple[str, Data]]:
 
 def _check_preconditions(connection: sqlite3.Connection, writes: Sequence[Write], paths: list[str]) -> None:
     rows = connection.execute(_READ.replace(", data", ""), (json.dumps(paths),))
-    found = {path: str(version) for path, version in rows}
-    if not all(_holds(write, found.get(write.path)) for write in writes):
+    versions = {path: str(version) for path, version in rows}
+    if not all(_holds(write, versions.get(write.path)) for write in writes):
         raise LostRace("a document changed since it was read")
 
 
@@ -203,7 +203,7 @@ def _holds(write: Write, version: str | None) -> bool:
 
 
 def _apply(connection: sqlite3.Connection, write: Write, version: int, texts: Mapping[str, str]) -> int:
-    """Apply one write whose precondition holds. Return how many versions it used (0 or 1)."""
+    """Apply one write after its precondition was checked. Return how many versions it used (0 or 1)."""
     path = write.path
     if isinstance(write, Create):
         collection = collection_of(path)
