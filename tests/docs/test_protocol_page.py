@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from keyturn.domain import lifecycle
@@ -15,6 +15,7 @@ from keyturn.use_cases.commands.actions import ACTIONS
 from keyturn.use_cases.commands.parse import KINDS as EVENT_KINDS
 
 from tests.docs.pages import ROOT, codes, read, rows, section
+from tests.terraform.reading import read as read_terraform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ TITLES = (
 )
 """Code cites these sections by number."""
 DOCUMENTS = {codes(row[0])[0]: row[1] for row in rows(section(PAGE, 3)) if "/" in row[0]}
-TWO_COLUMNS = 2
+TWO_COLUMNS, THREE_COLUMNS = 2, 3
 DESCRIBED_ELSEWHERE = {"live", "ids", "before", "after", "answer"}
 
 
@@ -47,6 +48,17 @@ def test_the_sections_keep_their_numbers() -> None:
 
 def test_every_kind_of_document_is_described_and_no_other() -> None:
     assert set(DOCUMENTS) == {kind.pattern for kind in KINDS}
+
+
+def test_each_database_is_written_by_the_functions_that_may_write_it() -> None:
+    written = {codes(row[0])[0]: set(codes(row[2])) for row in rows(section(PAGE, 3)) if len(row) == THREE_COLUMNS}
+    for database, functions in written.items():
+        may = {name for name, body in read_terraform().modules.items() if "datastore.user" in role_of(body, database)}
+        assert functions == may, database
+
+
+def role_of(body: Any, database: str) -> str:  # noqa: ANN401 - as terraform's reader has it
+    return str(body.get("databases", {}).get(database, ""))
 
 
 def fields_of(cell: str) -> set[str]:
