@@ -1,17 +1,18 @@
-"""Challenges, without state: a MAC over time and nonce; only that one was used is ever stored (protocol.md §7).
+"""Challenges of `admin_proof` and `enrol` (docs/protocol.md §7), tagged by the deployment's MAC key.
 
-A challenge is base64url of time (8 bytes, milliseconds), nonce (16 bytes) and MAC (32 bytes). The current MAC key
-makes and checks it: when that key changes, those on their way are refused, and asked for again.
+Only the nonce of a used challenge is ever stored. The current MAC key makes and checks the tag: when that key changes,
+outstanding challenges are refused, and devices ask for another.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from keyturn.domain.encodings import base64url_decode, base64url_encode, length_prefixed, milliseconds, to_milliseconds
+from keyturn.domain.encodings import base64url_decode, length_prefixed
 from keyturn.domain.errors import InvalidRequest, Unauthenticated
+from keyturn.proofs.stateless_challenge import dated_nonce, issue_challenge
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,15 +21,12 @@ if TYPE_CHECKING:
     from keyturn.ports.keys import MacKey
     from keyturn.ports.store import Data
 
-CHALLENGE_LIFETIME = timedelta(seconds=120)
-_NONCE_BYTES = 16
-_DATED_BYTES = 8 + _NONCE_BYTES
-_BYTES = _DATED_BYTES + 32
+_TAG_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class ChallengeIssuer:
-    """Makes and checks the challenges of one service, known by its base URL."""
+    """Issues and checks the challenges of one service, known by its base URL."""
 
     mac_key: MacKey
     random: Random
@@ -36,36 +34,29 @@ class ChallengeIssuer:
 
     def issue(self, now: datetime) -> Data:
         """Return a challenge and when it ends."""
-        dated = to_milliseconds(now).to_bytes(8, "big") + self.random(_NONCE_BYTES)
-        tag = self.mac_key.sign(self.mac_key.current(), self._input(dated))
-        return {"challenge": base64url_encode(dated + tag), "expires_at": to_milliseconds(now + CHALLENGE_LIFETIME)}
+        challenge = issue_challenge(now, self.random, partial(self._tag, self.mac_key.current()))
+        return {"challenge": challenge.text, "expires_at": challenge.expires_at}
 
     def nonce(self, challenge: str, now: datetime) -> str:
-        """Return the nonce (32 characters, with its time) of a challenge of ours that has not ended.
-
-        `Unauthenticated` otherwise. The time is looked at first: what is too old costs no call to the key.
-        """
-        data = _decoded(challenge)
-        age = to_milliseconds(now) - int.from_bytes(data[:8], "big")
-        young = -milliseconds(SKEW) <= age < milliseconds(CHALLENGE_LIFETIME)
-        if len(data) != _BYTES or not young or not self._made(data):
+        """Return the dated nonce (32 characters) of a valid challenge of this service; `Unauthenticated` otherwise."""
+        nonce = dated_nonce(_decoded(challenge), now, self._verify_tag)
+        if nonce is None:
             raise challenge_refused()
-        return base64url_encode(data[:_DATED_BYTES])
+        return nonce
 
-    def _made(self, data: bytes) -> bool:
-        return self.mac_key.verify(self.mac_key.current(), self._input(data[:_DATED_BYTES]), data[_DATED_BYTES:])
+    def _tag(self, key_name: str, dated: str) -> bytes:
+        return self.mac_key.sign(key_name, self._input(dated))
 
-    def _input(self, dated: bytes) -> bytes:
-        # Two fields more than a version's canonical input and another first one: no MAC can stand for the other.
-        return length_prefixed("keyturn/challenge/v1", self.service, base64url_encode(dated), "", "")
+    def _verify_tag(self, dated: str, tag: bytes) -> bool:
+        return len(tag) == _TAG_BYTES and self.mac_key.verify(self.mac_key.current(), self._input(dated), tag)
 
-
-SKEW = timedelta(seconds=5)
-"""How far ahead a challenge may seem: two processes read the time from two databases."""
+    def _input(self, dated: str) -> bytes:
+        # Two fields more than a version's canonical input, and another first one: no MAC can stand for the other.
+        return length_prefixed("keyturn/challenge/v1", self.service, dated, "", "")
 
 
 def challenge_refused() -> Unauthenticated:
-    """Return the refusal of a challenge: it says nothing of anybody, and the way on is another challenge."""
+    """Return the refusal of a challenge. It names no reason: the way on is always another challenge."""
     return Unauthenticated("challenge_refused", "The challenge is not one of ours, was used, or has ended.")
 
 

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from keyturn.domain.errors import RateLimited, Refusal
 from keyturn.domain.proofs_policy import Missing, ProofRefused
 from keyturn.ports.store import Create, put
+from keyturn.proofs.stateless_challenge import CHALLENGE_LIFETIME
 from keyturn.proofs.totp import matching_step
 from keyturn.records import paths
 from keyturn.records.admin import UNKNOWN_USER, Admin, admin_path, challenge_path, unseal_seed
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.denylist import BLOCK_PATHS, is_denied, require_running
-from keyturn.use_cases.admin_proof.challenge import CHALLENGE_LIFETIME, challenge_refused
+from keyturn.use_cases.admin_proof.challenge import challenge_refused
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:

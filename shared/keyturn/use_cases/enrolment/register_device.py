@@ -18,12 +18,13 @@ from keyturn.ports.attestation import AttestationRefused
 from keyturn.ports.authorisation import Act
 from keyturn.ports.identity import IdentityRefused
 from keyturn.ports.store import Create, Delete, put
+from keyturn.proofs.stateless_challenge import CHALLENGE_LIFETIME
 from keyturn.proofs.statement import RegistrationStatement
 from keyturn.proofs.totp import SEED_BYTES, matching_step, provisioning_uri
 from keyturn.records import paths
 from keyturn.records.admin import Admin, AdminDevice, AdminStatus, challenge_path, seal_seed, unseal_seed
 from keyturn.records.invite import InvitePurpose, Registration, bad_invite
-from keyturn.use_cases.admin_proof.challenge import CHALLENGE_LIFETIME, challenge_refused
+from keyturn.use_cases.admin_proof.challenge import challenge_refused
 from keyturn.use_cases.admin_proof.prove import require_unlocked
 from keyturn.use_cases.audit_log import HEAD, announcement_path, announcement_writes
 from keyturn.use_cases.enrolment.invite_context import not_registered

@@ -9,6 +9,7 @@ begins again.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from keyturn.domain.audit_chain import OPERATOR, Transition
@@ -64,7 +65,7 @@ class Freeze:
         groups = [cast("str", (item.data or {})["group_id"]) for item in known]
         for group_id in groups:
             self._forget_log(group_id)
-            until_won(lambda name=group_id: self._refound(name), self.environment)  # type: ignore[misc]  # bound now
+            until_won(partial(self._refound, group_id), self.environment)
         until_won(self._end, self.environment)
         return groups
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from keyturn.domain.errors import Broken, Refusal
@@ -58,7 +59,7 @@ class GroupMaintenance:
             group_id = cast("str", (document.data or {})["group_id"])
             try:
                 self._tidy_log(group_id, now)
-                until_won(lambda name=group_id: self._dismiss_silent(name, now), self.environment)  # type: ignore[misc]  # bound now
+                until_won(partial(self._dismiss_silent, group_id, now), self.environment)
             except (Broken, Refusal, GroupError):  # one group that cannot be looked after holds up no other
                 _log.error("a group could not be looked after")
             self._next(document, group_id, now)

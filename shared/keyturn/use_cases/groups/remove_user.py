@@ -10,6 +10,7 @@ Each step may be repeated: who runs it again after it died half way ends in the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from keyturn.domain import lifecycle
@@ -84,12 +85,12 @@ class RemoveUser:
     def _from(self, groups: Sequence[str], leaving: Departure) -> RemovalResult:
         devices: dict[str, None] = {}
         for group_id in groups:
-            gone = until_won(lambda name=group_id: self._leaves(name, leaving), self.environment)  # type: ignore[misc]  # bound now
+            gone = until_won(partial(self._leaves, group_id, leaving), self.environment)
             devices.update(dict.fromkeys(gone))
         canceled: list[str] = []
         received: list[str] = []
         for client_id in dict.fromkeys(name for group_id in groups for name in self._clients(group_id)):
-            reading = until_won(lambda name=client_id: self._withdrawn(name, leaving, canceled), self.environment)  # type: ignore[misc]  # bound now
+            reading = until_won(partial(self._withdrawn, client_id, leaving, canceled), self.environment)
             if self._knows_live(reading, leaving):
                 received.append(client_id)
         return RemovalResult(list(devices), canceled, received)

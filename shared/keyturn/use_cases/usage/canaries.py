@@ -15,6 +15,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from keyturn.domain import lifecycle
@@ -22,16 +23,15 @@ from keyturn.domain.commands import CountCanaries
 from keyturn.domain.encodings import (
     base64url_decode,
     base64url_encode,
-    from_milliseconds,
     identifier,
     length_prefixed,
     rotation_identifier,
-    to_milliseconds,
     version_identifier,
 )
 from keyturn.domain.errors import InvalidRequest, Unauthenticated, Unavailable
 from keyturn.ports.store import put
 from keyturn.proofs.canaries import Canary, verify_canary
+from keyturn.proofs.stateless_challenge import dated_nonce, issue_challenge
 from keyturn.records import paths
 from keyturn.records.client_document import live_state
 from keyturn.records.codec import from_data, to_data
@@ -48,12 +48,10 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Snapshot, Store
     from keyturn.use_cases.client_repository import ClientReading, Clients
 
-LIFETIME: Final = timedelta(seconds=120)
 CANARY_RETENTION: Final = timedelta(days=7)
 """How long what instances proved is kept after its rotation is to begin."""
 LONGEST_INSTANCE_ID: Final = 128
-_DATED_BYTES, _TAG_BYTES = 8 + 16, 16
-_SKEW = timedelta(seconds=5)
+_TAG_BYTES = 16
 _DUMMY_KEY = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
 """The public key of RFC 8032 §7.1, test 1: somebody's, and no version's."""
 
@@ -71,10 +69,9 @@ class ProveCanary:
         """Return a nonce for an instance of a client; `Unavailable` in a deployment that has no client yet."""
         identifier(client_id)
         snapshot = self.control.get([paths.SALT])
-        now = snapshot.read_time
-        dated = to_milliseconds(now).to_bytes(8, "big") + self.environment.random(_DATED_BYTES - 8)
-        nonce = base64url_encode(dated + _tag(_salt(snapshot), client_id, dated))
-        return {"nonce": nonce, "expires_at": to_milliseconds(now + LIFETIME)}
+        tag = partial(_tag, _salt(snapshot), client_id)
+        challenge = issue_challenge(snapshot.read_time, self.environment.random, tag)
+        return {"nonce": challenge.text, "expires_at": challenge.expires_at}
 
     def prove(self, presented: Fields) -> Data:
         """Take an instance's answer; `Unauthenticated` if it proves nothing, whatever the reason."""
@@ -165,16 +162,16 @@ def _salt(snapshot: Snapshot) -> bytes:
     return cast("bytes", data["salt"])
 
 
-def _tag(salt: bytes, client_id: str, dated: bytes) -> bytes:
-    data = length_prefixed("keyturn/canary-nonce/v1", client_id, base64url_encode(dated))
+def _tag(salt: bytes, client_id: str, dated: str) -> bytes:
+    data = length_prefixed("keyturn/canary-nonce/v1", client_id, dated)
     return hmac.digest(salt, data, "sha256")[:_TAG_BYTES]
 
 
 def _check_nonce(salt: bytes, canary: Canary, now: datetime) -> None:
-    data = base64url_decode(canary.nonce)
-    dated, tag = data[:_DATED_BYTES], data[_DATED_BYTES:]
-    ours = len(dated) == _DATED_BYTES and hmac.compare_digest(tag, _tag(salt, canary.client_id, dated))
-    if not ours or not -_SKEW <= now - from_milliseconds(int.from_bytes(dated[:8], "big")) < LIFETIME:
+    def verify_tag(dated: str, tag: bytes) -> bool:
+        return hmac.compare_digest(tag, _tag(salt, canary.client_id, dated))
+
+    if dated_nonce(base64url_decode(canary.nonce), now, verify_tag) is None:
         raise Unauthenticated("challenge_refused", "The nonce is not one of ours, or has ended: ask for another.")
 
 
