@@ -21,7 +21,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
 from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.cli.operator_token import read_token
-from keyturn.device.api.client import Server
+from keyturn.device.api.client import ApiClient
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.composition.foundation import Overrides
 from keyturn.local.emulator_backend import EmulatorBackend
@@ -110,7 +110,7 @@ class CloudStage:
     def add(self, client_id: str) -> None:
         """Add a client."""
         fields: dict[str, object] = {"client_id": client_id, "groups": [GROUP]}
-        Server(self.suite.settings.base_url).operator("POST", "/clients", self.token, fields)
+        ApiClient(self.suite.settings.base_url).operator("POST", "/clients", self.token, fields)
 
     def rotate(self, client_id: str) -> list[CloudCall]:
         """Request a client's first secret. Returns the calls from the accepting commit to the readable one."""
@@ -166,7 +166,7 @@ def raised(folder: Path) -> Iterator[CloudStage]:
             raise TooLateError
         suite = _noted(started, calls)
         token = read_token(url, os.environ)
-        Server(url).operator("POST", "/groups", token, {"group_id": GROUP})
+        ApiClient(url).operator("POST", "/groups", token, {"group_id": GROUP})
         devices = [enrolled(folder / "devices" / user, user, url, token) for user in ADMINS]
         channel = FirestoreChannel(emulator_host=cloud.firestore_emulator)
         _connect_empty(cloud, url)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from keyturn import mls
-from keyturn.device.core.signed_events import RotationRequest, Signer, key_package_event, rotation_event
+from keyturn.device.core.signed_events import EventSigner, RotationRequest, key_package_event, rotation_event
 from keyturn.domain.encodings import base64url_decode, ulid
 from keyturn.ports.store import Query, scan
 from keyturn.proofs.nostr import parse_event
@@ -34,7 +34,7 @@ class LightDevice:
     """A person's device in one group. `opened_rotations` has the rotation of each opened notice, in order."""
 
     group_id: str
-    signer: Signer = field(default_factory=lambda: Signer(os.urandom(32), utc_now, os.urandom), repr=False)
+    signer: EventSigner = field(default_factory=lambda: EventSigner(os.urandom(32), utc_now, os.urandom), repr=False)
     group: mls.Group | None = field(default=None, repr=False)
     cursor: int = 0
     opened_rotations: list[str] = field(default_factory=list)

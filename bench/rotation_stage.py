@@ -12,12 +12,11 @@ from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
 from keyturn.adapters.sqlite.bus import LocalBus
 from keyturn.adapters.sqlite.outbox import Outbox
 from keyturn.cli.operator_token import read_token
-from keyturn.device.api.client import Server
-from keyturn.device.core.clock import utc_now
-from keyturn.device.core.signed_events import RotationRequest, Signer, rotation_event
+from keyturn.device.api.client import ApiClient
+from keyturn.device.core.signed_events import EventSigner, RotationRequest, rotation_event, utc_now
 from keyturn.device.device import Device
 from keyturn.device.home.home import Home
-from keyturn.device.home.sealing import ScryptCost
+from keyturn.device.home.sealed_files import ScryptCost
 from keyturn.domain.policy import Policy
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.composition.foundation import Overrides
@@ -89,13 +88,13 @@ class RotationStage:
     suite: Suite
     store: WatchedStore
     device: Device
-    signer: Signer
+    signer: EventSigner
     token: str
 
     def add(self, client_id: str) -> None:
         """Add a client."""
         fields: dict[str, object] = {"client_id": client_id, "groups": [GROUP]}
-        Server(self.suite.settings.base_url).operator("POST", "/clients", self.token, fields)
+        ApiClient(self.suite.settings.base_url).operator("POST", "/clients", self.token, fields)
         self.settle()
 
     def rotate(self, client_id: str) -> Way:
@@ -103,7 +102,7 @@ class RotationStage:
         self.store.calls.clear()
         # Made and signed before: what the device does on its own is not the suite's time.
         event = rotation_event(self.signer, _request(client_id, self.device.new_id()))
-        rotation_id = str(Server(self.suite.settings.base_url).post_event(event)["rotation_id"])
+        rotation_id = str(ApiClient(self.suite.settings.base_url).post_event(event)["rotation_id"])
         answered_at = time.perf_counter()
         self.settle()
         if rotation_id not in {notice.rotation_id for notice in self.device.catch_up()}:
@@ -134,10 +133,10 @@ def raised(folder: Path) -> Iterator[RotationStage]:
         suite = replace(started, overrides=overrides)
         wiring.use(suite)
         token = read_token(suite.settings.base_url, os.environ)
-        Server(suite.settings.base_url).operator("POST", "/groups", token, {"group_id": GROUP})
+        ApiClient(suite.settings.base_url).operator("POST", "/groups", token, {"group_id": GROUP})
         devices = [enrolled(folder / "devices" / user, user, suite.settings.base_url, token) for user in ADMINS]
         key = Home.open(folder / "devices" / ADMINS[0], PASSPHRASE).private_key()
-        yield RotationStage(suite, watched, devices[0], Signer(key, utc_now, os.urandom), token)
+        yield RotationStage(suite, watched, devices[0], EventSigner(key, utc_now, os.urandom), token)
 
 
 def _request(client_id: str, rotation_id: str) -> RotationRequest:
@@ -172,7 +171,7 @@ def own_environment(state: Path) -> Iterator[None]:
 
 def enrolled(folder: Path, user: str, url: str, token: str) -> Device:
     """Invite a person, and return their device, a member of the group."""
-    invite = Server(url).operator("POST", "/invites", token, {"user": user, "group_id": GROUP})
+    invite = ApiClient(url).operator("POST", "/invites", token, {"user": user, "group_id": GROUP})
     device = Device.open(Home.create(folder, user, PASSPHRASE, cost=CHEAP), url)
     device.join(str(invite["code"]))
     return device

@@ -22,11 +22,11 @@ from keyturn.adapters.document_values import matches
 from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.adapters.sqlite.outbox import OutboxEvent as Delivery
 from keyturn.adapters.sqlite.store import SqliteStore
-from keyturn.device.api.transport import Answer, Call
-from keyturn.device.core.signed_events import RotationRequest, Signer, ack_event, rotation_event, service_event
+from keyturn.device.api.client import HttpRequest, HttpResponse
+from keyturn.device.core.signed_events import EventSigner, RotationRequest, ack_event, rotation_event, service_event
 from keyturn.device.device import Device
 from keyturn.device.home.home import Home
-from keyturn.device.home.sealing import ScryptCost
+from keyturn.device.home.sealed_files import ScryptCost
 from keyturn.domain.encodings import to_milliseconds, ulid
 from keyturn.domain.policy import Policy
 from keyturn.entry.composition import suite as wiring
@@ -71,9 +71,11 @@ EACH_STORE = pytest.mark.parametrize("world", ["memory", "sqlite"], indirect=Tru
 class WorldTransport:
     """What a device's calls go over: straight into the doors."""
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: HttpRequest) -> HttpResponse:
         answer = gateway().open(call.url, method=call.method, data=call.body or b"", headers=dict(call.headers))
-        return Answer(answer.status_code, {name.lower(): value for name, value in answer.headers}, answer.get_data())
+        return HttpResponse(
+            answer.status_code, {name.lower(): value for name, value in answer.headers}, answer.get_data()
+        )
 
 
 class Clock:
@@ -141,7 +143,7 @@ class Admin:
 
     user: str
     device: Device
-    signer: Signer
+    signer: EventSigner
 
     def rotation(self, **changes: object) -> Event:
         return rotation_event(self.signer, self.request(**changes))
@@ -164,11 +166,12 @@ class Admin:
     def ack(self, rotation_id: str) -> Event:
         self.device.catch_up()
         notice = self.device.notice(rotation_id)
-        return ack_event(self.signer, notice, notice.held_secret())
+        ack = notice.acknowledgement(self.signer.public_key, self.signer.now())
+        return ack_event(self.signer, ack, notice.require_secret())
 
     def secret(self, rotation_id: str) -> str:
         self.device.catch_up()
-        return self.device.notice(rotation_id).held_secret()
+        return self.device.notice(rotation_id).require_secret()
 
 
 @dataclass
@@ -282,7 +285,7 @@ class World:
         device = Device.open(
             home, URL, transport=WorldTransport(), now=self.clock, random=os.urandom, sleep=lambda _seconds: None
         )
-        return Admin(user, device, Signer(home.private_key(), self.clock, os.urandom))
+        return Admin(user, device, EventSigner(home.private_key(), self.clock, os.urandom))
 
     def join(self, user: str, group: str = GROUP) -> Admin:
         admin = self.admins.get(user) or self.new_admin(user)

@@ -47,7 +47,7 @@ def alice(new_device: Callable[[str], Device], server: FakeServer) -> Device:
 
 @pytest.fixture
 def bob(alice: Device, new_device: Callable[[str], Device], server: FakeServer) -> Device:
-    assert alice.seats()
+    assert alice.memberships()
     device = new_device("bob")
     device.join(server.invite("bob", "ops"))
     return device

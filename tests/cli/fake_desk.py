@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from keyturn.device.api.transport import Call
+    from keyturn.device.api.client import HttpRequest
     from keyturn.ports.attestation import Attestation, DeviceKey
     from keyturn.proofs.nostr import Event
 
@@ -80,7 +80,7 @@ class Desk:
     ack_proofs: bool = False
     operated: list[list[str]] = field(default_factory=list)
 
-    def answer(self, call: Call, door: str, path: list[str]) -> dict[str, Any]:
+    def answer(self, call: HttpRequest, door: str, path: list[str]) -> dict[str, Any]:
         fields = json.loads(call.body) if call.body else {}
         match [door, *path]:
             case ["admin_proof", "challenge"]:
@@ -134,7 +134,7 @@ class Desk:
         devices = list(self.admins[user].devices)
         return {"user": user, "status": status, "devices": devices, "canceled": [], "received": ["acme"]}
 
-    def _signer(self, call: Call) -> str:
+    def _signer(self, call: HttpRequest) -> str:
         header = call.headers["Authorization"]
         return check_authorization(header, url=call.url, method="POST", body=call.body, now=self.now()).pubkey
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from keyturn.device.api.transport import Answer, Call
+from keyturn.device.api.client import HttpRequest, HttpResponse
 from keyturn.domain.encodings import base64url_decode, base64url_encode, to_milliseconds, ulid
 from keyturn.domain.errors import Refusal
 from keyturn.mls import (
@@ -75,10 +75,10 @@ class FakeServer:
     enrolled: dict[str, tuple[bytes, dict[str, Any]]] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     commands: list[Event] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
+    calls: list[HttpRequest] = field(default_factory=list)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     lose_answers: int = 0
-    override: Answer | None = None
+    override: HttpResponse | None = None
     page_size: int = 100
     awaits_second_person: bool = False
     welcome_key: bytes | None = None
@@ -99,14 +99,14 @@ class FakeServer:
     def __post_init__(self) -> None:
         self.desk = Desk(self.clock.now, self.invites)
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: HttpRequest) -> HttpResponse:
         self.calls.append(call)
         if self.override is not None:
             return self.override
         try:
             fields = self._route(call, urlsplit(call.url).path.split("/")[1:])
         except Problem as problem:
-            return Answer(problem.status, {"retry-after": "30"}, json.dumps(problem.fields).encode())
+            return HttpResponse(problem.status, {"retry-after": "30"}, json.dumps(problem.fields).encode())
         except Refusal as refusal:
             fields = {
                 "status": refusal.status,
@@ -114,21 +114,21 @@ class FakeServer:
                 "reason": refusal.reason,
                 "detail": str(refusal),
             }
-            return Answer(refusal.status, {}, json.dumps(fields).encode())
+            return HttpResponse(refusal.status, {}, json.dumps(fields).encode())
         if self.lose_answers:
             self.lose_answers -= 1
             return self.lost
         if fields.get("accepted") is False:
-            return Answer(401, {}, json.dumps(fields).encode())
-        return Answer(200, {}, json.dumps(fields).encode())
+            return HttpResponse(401, {}, json.dumps(fields).encode())
+        return HttpResponse(200, {}, json.dumps(fields).encode())
 
     @property
-    def lost(self) -> Answer:
-        return Answer(503, {}, b'{"error": "unavailable", "reason": "lost", "detail": "Lost."}')
+    def lost(self) -> HttpResponse:
+        return HttpResponse(503, {}, b'{"error": "unavailable", "reason": "lost", "detail": "Lost."}')
 
     # --- doors
 
-    def _route(self, call: Call, path: list[str]) -> dict[str, Any]:  # noqa: PLR0911 - a row a door
+    def _route(self, call: HttpRequest, path: list[str]) -> dict[str, Any]:  # noqa: PLR0911 - a row a door
         match [call.method, *path]:
             case ["POST", "rotate_request", ""]:
                 return self._envelope(call.body or b"")
@@ -148,11 +148,11 @@ class FakeServer:
                 return self._operator(call, rest)
         raise Problem(404, "not_found", "no_door")
 
-    def _operator_only(self, call: Call) -> None:
+    def _operator_only(self, call: HttpRequest) -> None:
         if call.headers.get("Authorization") != f"Bearer {TOKEN}":
             raise Problem(401, "unauthorized_request", "no_token")
 
-    def _operator(self, call: Call, path: list[str]) -> dict[str, Any]:  # noqa: PLR0911 - a row a request
+    def _operator(self, call: HttpRequest, path: list[str]) -> dict[str, Any]:  # noqa: PLR0911 - a row a request
         fields = json.loads(call.body) if call.body else {}
         match [call.method, *path]:
             case [_, "groups", *rest]:
@@ -194,7 +194,7 @@ class FakeServer:
                 return self._remove_user(group_id, fields["user"])
         raise Problem(404, "not_found", "nothing_here")
 
-    def _status(self, call: Call, kind: str, rest: list[str]) -> dict[str, Any]:
+    def _status(self, call: HttpRequest, kind: str, rest: list[str]) -> dict[str, Any]:
         header = call.headers["Authorization"]
         npub = check_authorization(header, url=call.url, method="GET", body=None, now=self.clock.now()).pubkey
         match [kind, *rest]:

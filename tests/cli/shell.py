@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.cli.main import app
 from keyturn.cli.session import Ports
-from keyturn.device.home.sealing import ScryptCost
+from keyturn.device.home.sealed_files import ScryptCost
 from typer.testing import CliRunner
 
 from tests.cli.fake_server import URL, Clock, FakeServer

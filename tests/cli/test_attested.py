@@ -19,7 +19,7 @@ from tests.device.attestation.soft_authenticator import SoftAuthenticator
 
 if TYPE_CHECKING:
     from keyturn.cli.session import Ports
-    from keyturn.device.attestation.authenticator import SecurityKeys
+    from keyturn.device.attestation.security_key import SecurityKeys
     from typer.testing import Result
 
 
@@ -100,7 +100,7 @@ def test_what_is_no_token_is_told(shell: Attested) -> None:
 
 def test_joining_without_a_sign_in_says_what_comes_first(shell: Attested) -> None:
     shell.json("device", "init", "--name", "laptop")
-    assert_error(shell("device", "join", shell.invited()), code=1, error="Nobody is signed in", hint="keyturn login")
+    assert_error(shell("device", "join", shell.invited()), code=1, error="no sign-in", hint="keyturn login")
 
 
 # --- registering and joining
@@ -210,7 +210,7 @@ def test_a_security_key_needs_an_address_that_it_serves(shell: Attested) -> None
     shell.json("login", "--user", "alice")
     shell.security_keys = FidoKeys(lambda: "", lambda _sentence: None, lambda: [SoftAuthenticator()])
     joined = shell("device", "join", shell.invited(), "--security-key", "--totp-uri")
-    assert_error(joined, code=1, error="does not serve this address", hint="https://")
+    assert_error(joined, code=1, error="does not work with this address", hint="https://")
 
 
 def test_without_one_plugged_in_that_is_said(shell: Attested) -> None:

@@ -23,7 +23,7 @@ from tests.world import CHEAP, CLIENT, GROUP, URL, World, WorldTransport
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.api.client import HttpRequest, HttpResponse
 
 pytestmark = pytest.mark.world(attested=True)
 
@@ -36,7 +36,7 @@ class Listening(WorldTransport):
     def __init__(self) -> None:
         self.proofs: list[str] = []
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: HttpRequest) -> HttpResponse:
         answer = super().send(call)
         if call.url.endswith("/admin_proof/proof") and answer.status == 200:
             self.proofs.append(str(json.loads(answer.body)["jwt_proof"]))
@@ -74,7 +74,7 @@ class Alice:
     def __post_init__(self) -> None:
         home = Home.create(self.world.folder / "alice", "laptop", "passphrase", cost=CHEAP)
         token = self.world.operator("/id_tokens", {"user": "alice"}).json
-        read_id_token(token["id_token"]).keep(home)  # type: ignore[index]  # an object
+        read_id_token(token["id_token"]).save(home)  # type: ignore[index]  # an object
         self.device = Device.open(
             home,
             URL,
@@ -133,7 +133,7 @@ def test_at_another_address_the_key_does_nothing(world: World) -> None:
     alice = Alice(world)
     alice.enrol()
     alice.keys.origin = "https://lure.keyturn.example"
-    with pytest.raises(SecurityKeyError, match="not the one that was registered"):
+    with pytest.raises(SecurityKeyError, match="not the registered one"):
         alice.device.rotate(CLIENT, "first issue")
     assert alice.wire.proofs == []
 

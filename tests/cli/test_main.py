@@ -15,7 +15,7 @@ import typer
 from keyturn.cli.main import app, main, register_local
 from keyturn.device.core.errors import UnreachableError
 from keyturn.device.device import Device
-from keyturn.device.groups.membership import Seat
+from keyturn.device.groups.membership import Membership
 from keyturn.device.home.home import Home
 from typer.testing import CliRunner
 
@@ -23,7 +23,7 @@ from tests.cli.fake_server import URL, FakeServer
 from tests.cli.shell import PASSPHRASE, ROTATION, Shell, assert_error
 
 if TYPE_CHECKING:
-    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.api.client import HttpRequest, HttpResponse
 
 
 # --- a session
@@ -154,7 +154,7 @@ def test_without_an_operator_token_a_member_sees_the_client(enrolled: Shell) -> 
 
 
 def test_nobody_there_is_told_with_a_hint(enrolled: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(_server: FakeServer, _call: Call) -> Answer:
+    def nobody(_server: FakeServer, _call: HttpRequest) -> HttpResponse:
         raise UnreachableError("The server does not answer.", "Is `keyturn up` running?")
 
     monkeypatch.setattr(FakeServer, "send", nobody)
@@ -207,7 +207,7 @@ def test_a_log_that_can_not_be_followed_does_not_keep_from_rotating(enrolled: Sh
     server.readmits = False
     result = enrolled("rotate", "acme", "--reason", "routine", "--emergency", "--yes")
     assert result.exit_code == 0
-    assert result.stderr.startswith("warning: A change of the group can't be followed")
+    assert result.stderr.startswith("warning: A commit of the group can't be processed")
 
 
 def test_a_command_goes_out_signed_when_the_way_to_the_present_epoch_is_lost(
@@ -240,11 +240,11 @@ def test_nothing_goes_through_a_group_that_is_tampered_with(enrolled: Shell, ser
     enrolled.json("device", "init", "--name", "other", home="mallory")
     enrolled.json("device", "join", server.invite("mallory", "ops"), home="mallory")
     record = Home.open(enrolled.folder / "mallory", PASSPHRASE).load("group", "ops") or b""
-    group = Seat.from_bytes("ops", record).group
+    group = Membership.from_bytes("ops", record).group
     commit = group.commit(random=os.urandom, now=enrolled.clock.now(), remove=[1])
     server.append("ops", "commit", commit.message)
     result = enrolled("rotate", "acme", "--reason", "routine", "--yes")
-    assert_error(result, code=1, error="tried to change who is in the group", hint="whoever operates")
+    assert_error(result, code=1, error="tried to change the members of the group", hint="operator of the service")
     assert server.commands == []
 
 
@@ -339,7 +339,7 @@ def test_a_secret_is_shown_once_with_a_warning(enrolled: Shell, waiting_secret: 
     assert shown.stderr.startswith("warning: ")
     assert waiting_secret not in enrolled("inbox", "--reveal").output
     again = enrolled("inbox", "--rotation", ROTATION, "--reveal")
-    assert_error(again, code=1, error="taken already", hint="rotate again")
+    assert_error(again, code=1, error="already delivered", hint="rotate again")
 
 
 def test_a_second_ack_says_that_it_is_one(enrolled: Shell, waiting_secret: str) -> None:
@@ -505,7 +505,7 @@ def test_for_people_a_command_says_when_it_holds(enrolled: Shell) -> None:
 def test_what_may_have_arrived_is_told(enrolled: Shell, server: FakeServer) -> None:
     carry_on = server.send
 
-    def lose(call: Call) -> Answer:
+    def lose(call: HttpRequest) -> HttpResponse:
         if "rotate_request" in call.url:
             raise UnreachableError("The server does not answer.", "Is it up?")
         return carry_on(call)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.device.api.client import Server
+from keyturn.device.api.client import ApiClient
 from keyturn.local.doctor import diagnose, open_folder
 
 from tests.cloud.emulated_machine import emulated_machine
@@ -36,7 +36,7 @@ def test_no_rotation_is_lost_and_no_client_locked_out(tmp_path: Path) -> None:
         machine.wait_until_up()
         pairs = pairs_on(machine, holdings, rng)
         with (
-            Prober(Server(machine.url), holdings) as prober,
+            Prober(ApiClient(machine.url), holdings) as prober,
             Killer(machine, rng, mean_life_seconds=1.0) as killer,
             ThreadPoolExecutor(WORKERS) as pool,
         ):

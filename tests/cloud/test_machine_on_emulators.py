@@ -6,8 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.device.api.client import Server
-from keyturn.device.api.transport import Call, UrlTransport
+from keyturn.device.api.client import ApiClient, HttpRequest, HttpTransport
 from keyturn.local.doctor import diagnose, open_folder, outbox_of
 from keyturn.local.errors import LocalError
 
@@ -60,7 +59,7 @@ def rotate(people: tuple[Device, Device]) -> str:
 
 def test_a_rotation_from_request_to_grace(machine: Machine, people: tuple[Device, Device]) -> None:
     first, second = rotate(people), rotate(people)
-    server = Server(machine.url)
+    server = ApiClient(machine.url)
     assert [server.check(CLIENT, secret)["state"] for secret in (first, second)] == ["grace", "current"]
     assert server.check(CLIENT, "A" * 43)["accepted"] is False
 
@@ -95,7 +94,7 @@ def test_dead_letters_are_said_to_be_elsewhere(machine: Machine) -> None:
 def test_inner_doors_are_shut_to_others(machine: Machine) -> None:
     doors = ["/distribute/", "/on_secret_version/", "/grace_sweeper/", "/operator/groups"]
     paths = [*doors, "/pushed/guess/distribute/", "/functions/projects/keyturn-local/triggers/on_secret_version-guess"]
-    answers = [UrlTransport(20).send(Call("POST", machine.url + path, {}, b"{}")).status for path in paths]
+    answers = [HttpTransport(20).send(HttpRequest("POST", machine.url + path, {}, b"{}")).status for path in paths]
     assert answers == [401] * len(doors) + [404, 404]
 
 
@@ -113,6 +112,6 @@ def test_started_again_over_the_same_emulators_it_goes_on(machine: Machine, peop
     assert not (machine.data / "emulators.json").exists()
     machine.start()
     machine.wait_until_up()
-    assert Server(machine.url).check(CLIENT, secret)["state"] == "current"
+    assert ApiClient(machine.url).check(CLIENT, secret)["state"] == "current"
     rotate(people)
-    assert Server(machine.url).check(CLIENT, secret)["state"] == "grace"
+    assert ApiClient(machine.url).check(CLIENT, secret)["state"] == "grace"

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 from keyturn.device.core.errors import (
     AnotherServiceError,
-    LostStepError,
     MembershipError,
     NotEnrolledError,
     NoticeError,
+    OutOfSyncError,
     ServerRefusedError,
     UnreachableError,
     UntrustedMessageError,
 )
-from keyturn.device.core.notice import Notice
 from keyturn.device.device import Device
-from keyturn.device.groups.membership import Seat, take_seat
+from keyturn.device.groups.inbox import Notice
+from keyturn.device.groups.join import join_with_welcome
+from keyturn.device.groups.membership import Membership
 from keyturn.device.home.errors import DamagedError
 from keyturn.device.home.home import Home
 from keyturn.domain.encodings import base64url_decode, to_milliseconds
@@ -43,20 +44,20 @@ def reopened(tmp_path: Path, server: FakeServer, clock: Clock, heard: list[Incid
 
 
 def group_of(device: Device) -> Group:
-    return device.seats()[0].group
+    return device.memberships()[0].group
 
 
 # --- joining
 
 
 def test_a_device_joins_with_a_code(alice: Device, server: FakeServer) -> None:
-    (seat,) = alice.seats()
+    (seat,) = alice.memberships()
     assert (seat.user, seat.group_id, seat.cursor) == ("alice", "ops", 1)
     assert seat.group.epoch_authenticator == server.groups["ops"].mls.epoch_authenticator
 
 
 def test_the_members_of_a_seat_are_people_not_the_service(bob: Device, server: FakeServer) -> None:
-    assert set(bob.seats()[0].npubs) == {encode_npub(pubkey) for pubkey in server.groups["ops"].users}
+    assert set(bob.memberships()[0].npubs) == {encode_npub(pubkey) for pubkey in server.groups["ops"].users}
 
 
 def test_an_enrolment_cut_short_goes_on_with_the_same_key_package(
@@ -82,7 +83,7 @@ def test_a_welcome_signed_by_no_member_is_refused(new_device: Callable[[str], De
     server.welcome_key = b"\x11" * 32
     with pytest.raises(AnotherServiceError):
         device.join(code)
-    assert device.seats() == []
+    assert device.memberships() == []
 
 
 def test_a_welcome_for_another_group_is_refused(new_device: Callable[[str], Device], server: FakeServer) -> None:
@@ -112,9 +113,9 @@ def test_an_offer_that_does_not_hold_together_is_refused(
         not_after=clock.now() + timedelta(days=1),
         random=os.urandom,
     )
-    assert alice.seats()
+    assert alice.memberships()
     with pytest.raises((UntrustedMessageError, UnreachableError)):
-        take_seat({**answer, **change}, stranger, clock.now())
+        join_with_welcome({**answer, **change}, stranger, clock.now())
 
 
 def test_a_welcome_for_another_key_package_is_refused(alice: Device, server: FakeServer, clock: Clock) -> None:
@@ -126,9 +127,9 @@ def test_a_welcome_for_another_key_package_is_refused(alice: Device, server: Fak
         not_after=clock.now() + timedelta(days=1),
         random=os.urandom,
     )
-    assert alice.seats()
+    assert alice.memberships()
     with pytest.raises(UntrustedMessageError):
-        take_seat(answer, own, clock.now())
+        join_with_welcome(answer, own, clock.now())
 
 
 @pytest.mark.parametrize("index", ["", "one", "-1", "\N{ARABIC-INDIC DIGIT ONE}"])
@@ -143,7 +144,7 @@ def test_a_welcome_without_a_place_in_the_log_is_refused(
 @pytest.mark.parametrize("record", [b"", b"{}", b'{"user": "a", "service": "b", "cursor": 1, "state": "AAAA"}'])
 def test_a_record_that_is_no_seat_or_notice_is_damage(record: bytes) -> None:
     with pytest.raises(DamagedError):
-        Seat.from_bytes("ops", record)
+        Membership.from_bytes("ops", record)
     with pytest.raises(DamagedError):
         Notice.from_bytes(record)
 
@@ -259,7 +260,7 @@ def test_a_commit_that_can_not_be_followed_stops_the_reading_and_can_be_tried_ag
     whole = server.groups["ops"].log[-1]
     server.groups["ops"].log[-1] = {**whole, "event": server.sign(445, [["h", "ops"]], b"nonsense").to_dict()}
     server.readmits = False
-    with pytest.raises(LostStepError):
+    with pytest.raises(OutOfSyncError):
         alice.catch_up()
     server.groups["ops"].log[-1] = whole
     alice.catch_up()
@@ -389,7 +390,7 @@ def test_a_message_of_another_member_is_no_notice(
 def test_a_removed_device_is_told_and_reads_no_more(
     alice: Device, bob: Device, server: FakeServer, clock: Clock, tmp_path: Path
 ) -> None:
-    assert bob.seats()
+    assert bob.memberships()
     pubkey = next(key for key, user in server.groups["ops"].users.items() if user == "alice")
     server.remove("ops", pubkey)
     bob.rotate("acme", "routine", rotation_id=ROTATION)
@@ -414,14 +415,14 @@ def test_a_secret_stays_until_it_is_both_taken_and_acknowledged(alice: Device) -
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     alice.ack(ROTATION)
     assert alice.notice(ROTATION).secret is not None
-    alice.mark_taken(ROTATION)
+    alice.mark_delivered(ROTATION)
     assert alice.notice(ROTATION).secret is None
 
 
 def test_a_secret_that_was_taken_can_still_be_acknowledged(alice: Device) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     alice.catch_up()
-    assert alice.mark_taken(ROTATION).secret is not None
+    assert alice.mark_delivered(ROTATION).secret is not None
     alice.ack(ROTATION)
     assert alice.notice(ROTATION).secret is None
 
@@ -429,7 +430,7 @@ def test_a_secret_that_was_taken_can_still_be_acknowledged(alice: Device) -> Non
 def test_a_second_ack_says_what_the_first_came_to_while_the_server_knows_it(alice: Device, server: FakeServer) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     alice.catch_up()
-    alice.mark_taken(ROTATION)
+    alice.mark_delivered(ROTATION)
     assert alice.ack(ROTATION) == alice.ack(ROTATION)
     assert len(server.envelopes) == 2
     server.rotations[ROTATION]["acks"].clear()
@@ -440,10 +441,10 @@ def test_a_second_ack_says_what_the_first_came_to_while_the_server_knows_it(alic
 def test_a_secret_is_handed_over_once(alice: Device) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     alice.catch_up()
-    assert alice.notice(ROTATION).untaken_secret()
-    alice.mark_taken(ROTATION)
+    assert alice.notice(ROTATION).undelivered_secret()
+    alice.mark_delivered(ROTATION)
     with pytest.raises(NoticeError):
-        alice.notice(ROTATION).untaken_secret()
+        alice.notice(ROTATION).undelivered_secret()
 
 
 @pytest.mark.parametrize(("days", "grace_days", "left"), [(6, 0, 1), (8, 0, 0), (8, 10, 1), (11, 10, 0)])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from keyturn.cli.commands.preflight import show_plan
 from keyturn.device.core.errors import NotEnrolledError
-from keyturn.device.rotation_plan import RotationPlan, Wish, make_plan
+from keyturn.device.rotation_preview import RotationOptions, RotationPreview, preview_rotation
 from keyturn.domain.encodings import to_milliseconds
 
 from tests.cli.fake_server import START
@@ -20,9 +20,9 @@ NOW = to_milliseconds(START)
 MINUTE = 60_000
 
 
-def planned(device: Device, server: FakeServer, client: dict[str, Any] | None = None, **wishes: Any) -> RotationPlan:  # noqa: ANN401 - any field of a wish
-    wish = Wish(client_id="acme", rotation_id="01JNM0000000000000000000A1", reason="routine", **wishes)
-    return make_plan(wish, {**server.clients["acme"], **(client or {})}, device.seats(), START)
+def planned(device: Device, server: FakeServer, client: dict[str, Any] | None = None, **wishes: Any) -> RotationPreview:  # noqa: ANN401 - any field of a wish
+    wish = RotationOptions(client_id="acme", rotation_id="01JNM0000000000000000000A1", reason="routine", **wishes)
+    return preview_rotation(wish, {**server.clients["acme"], **(client or {})}, device.memberships(), START)
 
 
 def test_a_first_version_may_begin_at_once(alice: Device, server: FakeServer) -> None:
@@ -53,13 +53,13 @@ def test_what_is_under_way_is_told(
     alice: Device, server: FakeServer, wishes: dict[str, bool], grace: str, active: str
 ) -> None:
     plan = planned(alice, server, {"previous_version": "V0", "active_rotation": "R0"}, **wishes)
-    assert grace in plan.fate_of_grace
-    assert active in plan.fate_of_active
+    assert grace in plan.effect_on_grace
+    assert active in plan.effect_on_active
 
 
 def test_everybody_in_the_groups_is_told_but_the_service(alice: Device, bob: Device, server: FakeServer) -> None:
     alice.catch_up()
-    assert planned(alice, server).npubs == tuple(sorted(bob.seats()[0].npubs))
+    assert planned(alice, server).npubs == tuple(sorted(bob.memberships()[0].npubs))
 
 
 def test_only_a_group_of_the_client_counts(alice: Device, server: FakeServer) -> None:

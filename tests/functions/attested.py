@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyotp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from keyturn.adapters.attestation.dev_attest import DevAttestation
-from keyturn.device.core.signed_events import Signer, key_package_event
+from keyturn.device.core.signed_events import EventSigner, key_package_event
 from keyturn.domain.encodings import base64url_encode, invite_id, ulid
 from keyturn.proofs.nip98 import sign_authorization
 from keyturn.proofs.request_digest import request_digest
@@ -49,8 +49,8 @@ class Person:
     secret: str = ""
 
     @property
-    def signer(self) -> Signer:
-        return Signer(self.private_key, self.world.clock, os.urandom)
+    def signer(self) -> EventSigner:
+        return EventSigner(self.private_key, self.world.clock, os.urandom)
 
     @property
     def npub(self) -> str:

@@ -34,5 +34,5 @@ def inside(admin: Admin, event: Event) -> bytes:
     admin.device.catch_up()
     fields = event.to_dict()
     said = {name: fields[name] for name in ("kind", "created_at", "tags", "content")}
-    _, message = admin.device.seats()[0].group.encrypt(json.dumps(said).encode(), random=os.urandom)
+    _, message = admin.device.memberships()[0].group.encrypt(json.dumps(said).encode(), random=os.urandom)
     return message

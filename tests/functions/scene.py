@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from keyturn.device.core.signed_events import Signer, key_package_event
+from keyturn.device.core.signed_events import EventSigner, key_package_event
 from keyturn.mls import create_key_package
 from keyturn.proofs.nip98 import sign_authorization
 from keyturn.proofs.nostr import sign_event
@@ -46,11 +46,11 @@ class Scene:
     other_rotation: str = ""
     current_version: str = ""
     invite: str = ""
-    stranger: Signer = field(init=False)
+    stranger: EventSigner = field(init=False)
 
     def __post_init__(self) -> None:
         world = self.world.found("alice", "bob", "carol")
-        self.stranger = Signer(os.urandom(32), world.clock, os.urandom)
+        self.stranger = EventSigner(os.urandom(32), world.clock, os.urandom)
         assert world.operator("/groups", {"group_id": OTHER_GROUP}).status_code == 200
         world.join("dave", OTHER_GROUP)
         world.add_client(FRESH_CLIENT)
@@ -69,7 +69,7 @@ class Scene:
         self.world.pump()
         return str(json.loads(event.content)["rotation_id"])
 
-    def signer(self, user: str) -> Signer:
+    def signer(self, user: str) -> EventSigner:
         return self.stranger if user == "stranger" else self.world.admins[user].signer
 
     # --- signed events gone wrong ------------------------------------------------------------------------------------
@@ -139,8 +139,8 @@ class Scene:
 
     def enrol(self, code: str | None = None, *, key: bytes | None = None, **changes: Any) -> Request:  # noqa: ANN401 - what `resigned` or the event takes
         own = key or os.urandom(32)
-        signer = Signer(changes.pop("signed_by", own), self.world.clock, os.urandom)
-        identity = Signer(own, self.world.clock, os.urandom).public_key
+        signer = EventSigner(changes.pop("signed_by", own), self.world.clock, os.urandom)
+        identity = EventSigner(own, self.world.clock, os.urandom).public_key
         event = key_package_event(signer, key_package(identity, self.world.clock.now))
         content = changes.pop("content", event.content)
         signed = sign_event(

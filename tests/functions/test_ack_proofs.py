@@ -45,7 +45,9 @@ class Acker:
 
     def ack(self, proof: str) -> Event:
         notice = self.device.notice(self.rotation_id)
-        return ack_event(self.person.signer, notice, notice.held_secret(), proof)
+        signer = self.person.signer
+        ack = notice.acknowledgement(signer.public_key, signer.now())
+        return ack_event(signer, ack, notice.require_secret(), proof)
 
     def proof(self, digest: str = "") -> str:
         return self.person.proof(digest or self.digest(), group="", client_id=CLIENT)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from keyturn.device.core.signed_events import Signer, key_package_event
+from keyturn.device.core.signed_events import EventSigner, key_package_event
 
 from tests.functions.scene import key_package
 from tests.use_cases.faults import Died, Wire
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.world("alice", "bob")
 OTHER_GROUP = "second-line-team"
 
 
-def offer(world: World, signer: Signer | None = None) -> Event:
-    own = signer or Signer(os.urandom(32), world.clock, os.urandom)
+def offer(world: World, signer: EventSigner | None = None) -> Event:
+    own = signer or EventSigner(os.urandom(32), world.clock, os.urandom)
     return key_package_event(own, key_package(own.public_key, world.clock.now))
 
 
@@ -50,7 +50,7 @@ def test_the_same_code_and_key_package_get_the_same_answer(world: World) -> None
 
     assert enrol(world, code, event).text == first.text
     world.clock.advance(hours=1)
-    resigned = Signer(os.urandom(32), world.clock, os.urandom)
+    resigned = EventSigner(os.urandom(32), world.clock, os.urandom)
     assert reason_of(enrol(world, code, offer(world, resigned))) == (409, "invite_used")
 
     assert cast("Any", first.json)["user"] == "carol"

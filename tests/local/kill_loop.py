@@ -16,7 +16,7 @@ from tests.local.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keyturn.device.api.client import Server
+    from keyturn.device.api.client import ApiClient
     from keyturn.device.device import Device
 
     from tests.local.real_machine import Holdings, Machine
@@ -75,7 +75,7 @@ class Pair:
 class Prober:
     """Checks, whenever the server answers, that each client verifies with a secret that the devices hold."""
 
-    server: Server
+    server: ApiClient
     holdings: Holdings
     verdicts: int = 0
     locked_out: list[str] = field(default_factory=list)

@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from keyturn.cli.operator_token import read_token
-from keyturn.device.api.client import Server
-from keyturn.device.api.transport import Call, UrlTransport
+from keyturn.device.api.client import ApiClient, HttpRequest, HttpTransport
 from keyturn.device.core.errors import UnreachableError
 from keyturn.device.device import Device
 from keyturn.device.home.home import Home
-from keyturn.device.home.sealing import ScryptCost
+from keyturn.device.home.sealed_files import ScryptCost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from random import Random
 
-    from keyturn.device.api.transport import Answer
+    from keyturn.device.api.client import HttpResponse
 
 ROOT = Path(__file__).parents[2]
 CHEAP = ScryptCost(n=2**4)
@@ -37,10 +36,10 @@ class PatientTransport:
     """Sends the very same call again until somebody answers: what a person with a dead server does."""
 
     def __init__(self, lost: threading.Event) -> None:
-        self._transport = UrlTransport(timeout_seconds=20)
+        self._transport = HttpTransport(timeout_seconds=20)
         self._lost = lost
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: HttpRequest) -> HttpResponse:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
@@ -121,14 +120,14 @@ class Machine:
 
     def answers(self) -> bool:
         try:
-            UrlTransport(20).send(Call("GET", f"{self.url}/client_token/.well-known/jwks.json", {}, None))
+            HttpTransport(20).send(HttpRequest("GET", f"{self.url}/client_token/.well-known/jwks.json", {}, None))
         except UnreachableError:
             return False
         return True
 
     def operator(self, path: str, fields: Mapping[str, object]) -> Mapping[str, object]:
         token = read_token(self.url, self.environment)
-        return Server(self.url, PatientTransport(self.lost)).operator("POST", path, token, fields)
+        return ApiClient(self.url, PatientTransport(self.lost)).operator("POST", path, token, fields)
 
     def device(self, user: str, group: str) -> Device:
         """Enrol a person's device."""

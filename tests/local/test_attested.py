@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 from keyturn.cli.operator_token import read_token
 from keyturn.device.api import response_fields as answers
-from keyturn.device.api.client import Server
-from keyturn.device.attestation.proof import Subject
+from keyturn.device.api.client import ApiClient
+from keyturn.device.attestation.proof import ProofSubject
 from keyturn.device.core.errors import ServerRefusedError
 from keyturn.device.device import Device
-from keyturn.device.groups.membership import Lost
+from keyturn.device.groups.membership import LostReason
 from keyturn.device.home.home import Home
 from keyturn.local.demo.authenticator import MARGIN_SECONDS, Authenticator
 from keyturn.local.demo.people import Person
@@ -42,12 +42,12 @@ class House:
 
     def operate(self, path: str, fields: Mapping[str, object] | None = None) -> Mapping[str, object]:
         token = read_token(self.machine.url, self.machine.environment)
-        return Server(self.machine.url).operator("POST", path, token, fields or {})
+        return ApiClient(self.machine.url).operator("POST", path, token, fields or {})
 
     def listed(self) -> dict[str, tuple[str, int]]:
         """Return the standing of each admin, and how many devices they have."""
         token = read_token(self.machine.url, self.machine.environment)
-        admins = answers.mappings(Server(self.machine.url).operator("GET", "/admins", token), "admins")
+        admins = answers.mappings(ApiClient(self.machine.url).operator("GET", "/admins", token), "admins")
         return {str(item["user"]): (str(item["status"]), len(answers.mappings(item, "devices"))) for item in admins}
 
     def invite(self, user: str, approver: str | None, **more: object) -> str:
@@ -103,7 +103,7 @@ def refusal(act: Callable[[], object]) -> str:
 
 def proof_without_a_code(person: Person) -> str:
     device = Device.open(person.home, person.url, ask_code=lambda: NO_CODE)
-    return refusal(lambda: device._prover.proof(Subject(digest="A" * 43, group=GROUP, client_id="acme")))
+    return refusal(lambda: device._prover.proof(ProofSubject(digest="A" * 43, group=GROUP, client_id="acme")))
 
 
 def test_a_new_authenticator_and_a_new_phone_with_anothers_approval_each(house: House) -> None:
@@ -131,7 +131,7 @@ def test_a_registered_device_joins_a_further_group(house: House) -> None:
     invite = house.operate("/invites", {"user": "alice", "group_id": "others"})
     assert invite["needed"] == 0
     alice.join(str(invite["code"]))
-    assert [seat.group_id for seat in alice.device.seats()] == [GROUP, "others"]
+    assert [seat.group_id for seat in alice.device.memberships()] == [GROUP, "others"]
 
 
 def test_nobody_registers_before_the_approval_and_the_first_admin_is_made_once(house: House) -> None:
@@ -153,7 +153,7 @@ def test_a_lost_device_proves_nothing_any_more(house: House) -> None:
     phone.join(house.invite("alice", "bob", purpose="device", revoke=[lost.home.public_key]))
     assert house.listed()["alice"] == ("active", 1)
     assert proof_without_a_code(lost) == "proof_refused"
-    assert lost.device.rejoin(GROUP).lost is Lost.REMOVED
+    assert lost.device.rejoin(GROUP).lost_reason is LostReason.REMOVED
     assert house.members(phone) == {"alice", "bob"}
 
 
@@ -179,7 +179,7 @@ def test_who_is_removed_is_out_for_good(house: House) -> None:
     assert house.operate("/admins/bob/remove")["status"] == "removed"
     assert house.members(alice) == {"alice"}
     assert proof_without_a_code(bob) == "proof_refused"
-    assert bob.device.rejoin(GROUP).lost is Lost.REMOVED
+    assert bob.device.rejoin(GROUP).lost_reason is LostReason.REMOVED
     assert refusal(lambda: house.operate("/admins/bob/resume")) == "removed"
 
 

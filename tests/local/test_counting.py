@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.device.api.transport import Call, UrlTransport
+from keyturn.device.api.client import HttpRequest, HttpTransport
 from keyturn.local.doctor import diagnose, open_folder
 from keyturn.ports.store import Query
 from keyturn.records.codec import from_data
@@ -40,7 +40,7 @@ def issued(machine: Machine) -> str:
 
 def check(machine: Machine, secret: str) -> int:
     headers = {"X-Client-Id": "acme", "X-API-Key": secret}
-    return UrlTransport(20).send(Call("POST", f"{machine.url}/client_token/check", headers, b"")).status
+    return HttpTransport(20).send(HttpRequest("POST", f"{machine.url}/client_token/check", headers, b"")).status
 
 
 def stored(machine: Machine) -> tuple[list[int], list[VerifierLife]]:

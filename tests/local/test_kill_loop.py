@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from keyturn.device.api.client import Server
+from keyturn.device.api.client import ApiClient
 from keyturn.local.doctor import diagnose, open_folder, outbox_of
 
 from tests.local.kill_loop import SEED, WORKERS, Pair, Prober, pairs_on
@@ -36,7 +36,7 @@ def test_no_rotation_is_lost_and_no_client_locked_out(tmp_path: Path) -> None:
         machine.wait_until_up()
         pairs = pairs_on(machine, holdings, rng)
         with (
-            Prober(Server(machine.url), holdings) as prober,
+            Prober(ApiClient(machine.url), holdings) as prober,
             Killer(machine, rng) as killer,
             ThreadPoolExecutor(WORKERS) as pool,
         ):

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.api.client import HttpRequest, HttpResponse
     from keyturn.device.groups.incidents import Incident
-    from keyturn.device.groups.membership import Seat
+    from keyturn.device.groups.membership import Membership
 
     from tests.world import World
 
@@ -32,7 +32,7 @@ class Line(WorldTransport):
         self.cut_after = False
         self.commands: list[bytes] = []
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: HttpRequest) -> HttpResponse:
         command = call.url.endswith("/rotate_request/")
         if command:
             self.commands.append(call.body or b"")
@@ -54,7 +54,7 @@ class Person:
     heard: list[Incident] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        Home.create(self.folder, self.user, "passphrase", cost=CHEAP, witnesses=self.state)
+        Home.create(self.folder, self.user, "passphrase", cost=CHEAP, counter_folder=self.state)
         self.again()
 
     @property
@@ -66,7 +66,7 @@ class Person:
         return self.world.folder / "state" / self.user
 
     def again(self) -> None:
-        home = Home.open(self.folder, "passphrase", witnesses=self.state)
+        home = Home.open(self.folder, "passphrase", counter_folder=self.state)
         self.device = Device.open(
             home,
             URL,
@@ -82,12 +82,12 @@ class Person:
         return self
 
     @property
-    def seat(self) -> Seat:
-        return self.device.seats()[0]
+    def seat(self) -> Membership:
+        return self.device.memberships()[0]
 
     @property
     def npub(self) -> str:
-        return self.device._signer.public_key
+        return self.device.context.signer.public_key
 
     @property
     def told(self) -> list[str]:
@@ -95,7 +95,7 @@ class Person:
 
     def log(self, after: int = 0) -> Sequence[dict[str, object]]:
         """Return the group's log as the server shows it to this person: a page."""
-        return answers.mappings(self.device._server.messages(self.device._signer, GROUP, after), "messages")
+        return answers.mappings(self.device.context.api.messages(self.device.context.signer, GROUP, after), "messages")
 
 
 def is_in_step(world: World, person: Person) -> bool:

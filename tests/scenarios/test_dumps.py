@@ -102,7 +102,7 @@ def test_dumps_of_store_and_keys_from_before_and_after_a_send_open_no_notice(wor
     dumps = [Dump.taken(world, "0")]
     start = len(alice.log())
     alice.device.catch_up()
-    (member,) = (seat.group for seat in alice.device.seats())
+    (member,) = (seat.group for seat in alice.device.memberships())
     secrets = []
     for turn in range(3):
         world.clock.advance(minutes=2)
@@ -111,7 +111,7 @@ def test_dumps_of_store_and_keys_from_before_and_after_a_send_open_no_notice(wor
         world.pump()
         dumps.append(Dump.taken(world, f"sent-{turn}"))
         bob.device.ack(rotation_id)
-        secrets.append(bob.device.notice(rotation_id).held_secret())
+        secrets.append(bob.device.notice(rotation_id).require_secret())
     messages = sent(alice, start)
     assert [kind for kind, _ in messages] == ["commit", "notice"] * 3
     assert len(set(secrets)) == 3

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 from keyturn.adapters.mls import message_headers as message_heads_mls
 from keyturn.device.core.errors import DeviceError, ServerRefusedError
-from keyturn.device.groups.membership import Lost
+from keyturn.device.groups.membership import LostReason
 from keyturn.domain.encodings import base64url_decode
 from keyturn.domain.policy import Policy
 from keyturn.mls import ApplicationReceived, MlsError, cipher_suite, private_message
@@ -197,7 +197,7 @@ class Histories(RuleBasedStateMachine):
         self.ever_removed |= {user}
 
     def re_add(self, user: str, _number: int) -> None:
-        if user not in self.members or self.people[user].seat.lost is Lost.REMOVED:
+        if user not in self.members or self.people[user].seat.lost_reason is LostReason.REMOVED:
             self.people[user].join()
             self.members |= {user}
 
@@ -306,7 +306,7 @@ class Histories(RuleBasedStateMachine):
             assert user not in self.members
             return
         seat = self.people[user].seat
-        if user not in self.members or seat.lost is Lost.REMOVED:
+        if user not in self.members or seat.lost_reason is LostReason.REMOVED:
             # Who was told so stays out, even when a copy from before the removal is put back: until a new invite.
             assert not seat.is_usable
             assert user in self.ever_removed

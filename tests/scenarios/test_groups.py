@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from keyturn.device.api import response_fields as answers
 from keyturn.device.core.errors import ServerRefusedError, UnreachableError
-from keyturn.device.core.signed_events import ack_event, envelope_event, said
+from keyturn.device.core.signed_events import ack_event, envelope_event, mls_payload
+from keyturn.device.groups.join import Enrolment
 from keyturn.domain.encodings import base64url_decode
 from keyturn.domain.model import Phase
 from keyturn.mls import ApplicationReceived, Group, MlsError
@@ -111,13 +112,14 @@ def test_a_removed_admins_late_ack_is_refused_in_every_form(world: World, people
     rotation_id = rotated(world, alice, "second-client")
     bob.device.catch_up()
     notice, seat = bob.device.notice(rotation_id), bob.seat
-    ack = ack_event(bob.device._signer, notice, notice.held_secret())
+    signer = bob.device.context.signer
+    ack = ack_event(signer, notice.acknowledgement(signer.public_key, signer.now()), notice.require_secret())
     answer = world.operator(f"/groups/{GROUP}/remove", {"user": "bob"}).json
     assert answer is not None
     assert answer["canceled"] == [rotation_id]
 
-    _, message = seat.group.encrypt(said(ack), random=os.urandom)
-    for event in (ack, envelope_event(bob.device._signer, GROUP, message)):
+    _, message = seat.group.encrypt(mls_payload(ack), random=os.urandom)
+    for event in (ack, envelope_event(bob.device.context.signer, GROUP, message)):
         refused = world.send(event)
         assert refused.status_code in {401, 403, 409}
     with pytest.raises(ServerRefusedError):
@@ -247,10 +249,10 @@ def test_a_members_change_of_membership_is_refused_and_audited_and_the_group_goe
     if change == "remove":
         made = group.commit(random=os.urandom, now=now, remove=[alice.seat.group.own_leaf_index])
     else:
-        stranger = Person(world, "stranger").device._enrolment._fresh_key_package()
+        stranger = Enrolment(Person(world, "stranger").device.context)._fresh_key_package()
         made = group.commit(random=os.urandom, now=now, add=[stranger.key_package])
     before = len(alice.log())
-    refused = world.send(envelope_event(mallory.device._signer, GROUP, made.message))
+    refused = world.send(envelope_event(mallory.device.context.signer, GROUP, made.message))
     assert refused.status_code == 403
     assert refused.json is not None
     assert refused.json["reason"] == "forbidden_change"
@@ -326,12 +328,12 @@ def test_a_path_update_that_loses_against_a_notice_is_tried_again(world: World, 
     bob.line.cut_before = True
     with pytest.raises(UnreachableError):
         bob.device.refresh(GROUP)
-    waiting = bob.seat.renewal
+    waiting = bob.seat.pending_update
     rotation_id = rotated(world, alice)
     bob.line.cut_before = False
     bob.again()
     assert waiting is not None
     assert [notice.rotation_id for notice in bob.device.catch_up()] == [rotation_id]
-    assert bob.seat.renewal is None
+    assert bob.seat.pending_update is None
     bob.device.refresh(GROUP)
     assert is_in_step(world, bob)

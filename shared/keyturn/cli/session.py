@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from keyturn.cli.output import print_note, print_warning, say_now, set_aside
 from keyturn.cli.passphrase import read_passphrase
 from keyturn.cli.state_folder import state_folder
-from keyturn.device.core.clock import utc_now
 from keyturn.device.core.errors import UsageError
+from keyturn.device.core.signed_events import utc_now
 from keyturn.device.home.errors import PassphraseError
-from keyturn.device.home.sealing import DEFAULT_COST, ScryptCost
+from keyturn.device.home.sealed_files import DEFAULT_COST, ScryptCost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     import typer
 
-    from keyturn.device.api.client import Server
-    from keyturn.device.api.transport import Transport
-    from keyturn.device.attestation.authenticator import SecurityKeys
+    from keyturn.device.api.client import ApiClient, Transport
+    from keyturn.device.attestation.security_key import SecurityKeys
     from keyturn.device.device import Device
     from keyturn.device.groups.incidents import Incident
     from keyturn.device.home.home import Home
@@ -67,11 +66,11 @@ class Session:
     passphrase_file: Path | None
     ports: Ports
 
-    def server(self) -> Server:
+    def server(self) -> ApiClient:
         """Return the doors at the session's address."""
-        from keyturn.device.api.client import Server  # noqa: PLC0415 - `--help` need not load the network's libraries
+        from keyturn.device.api.client import ApiClient  # noqa: PLC0415 - `--help` need not load the network's libraries
 
-        return Server(self.url, self.ports.transport, self.ports.sleep)
+        return ApiClient(self.url, self.ports.transport, self.ports.sleep)
 
     def operator_token(self) -> str:
         """Return the operator's token for the session's address; `NoOperatorTokenError` if there is none."""
@@ -103,7 +102,7 @@ class Session:
         from keyturn.device.home.home import Home  # noqa: PLC0415 - as above
 
         passphrase = self._passphrase(self._ask)
-        return Home.open(self.home, passphrase, self.ports.random, witnesses=self._witnesses())
+        return Home.open(self.home, passphrase, self.ports.random, counter_folder=self._witnesses())
 
     def create_home(self, name: str) -> Home:
         """Make the home of a new device and its keys, under a passphrase asked for twice; a `HomeError` if not."""
@@ -113,7 +112,7 @@ class Session:
         passphrase = self._passphrase(self._ask_twice)
         ports = self.ports
         home = Home.create(
-            self.home, name, passphrase, ports.random, cost=ports.passphrase_cost, witnesses=self._witnesses()
+            self.home, name, passphrase, ports.random, cost=ports.passphrase_cost, counter_folder=self._witnesses()
         )
         software_key(home, ports.random)
         return home

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.cli.output import waiting
 from keyturn.device.api import response_fields as answers
-from keyturn.device.core.errors import EndedOtherwiseError
+from keyturn.device.core.errors import NotPromotedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ def watch_rotation(
                 sleep(PAUSE_SECONDS)
                 rotation = read(rotation_id)
     except KeyboardInterrupt:
-        raise EndedOtherwiseError(
+        raise NotPromotedError(
             "No longer waiting; the rotation goes on.", f"See how far it is: `keyturn rotation show {rotation_id}`."
         ) from None
     return rotation

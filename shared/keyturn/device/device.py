@@ -1,6 +1,6 @@
-"""An admin's device: what it keeps in its home, and what it does at the server's doors.
+"""An admin's device: the facade over its home, its groups and the service's API.
 
-The commands of `keyturn`, the demo and the tests are thin over this one.
+The commands of `keyturn`, the demo and the tests call it, and add little of their own.
 """
 
 from __future__ import annotations
@@ -10,72 +10,60 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from keyturn.device.ack_status import MAY_HAVE_COUNTED, counted_ack
-from keyturn.device.api import response_fields as answers
-from keyturn.device.api.client import Server
-from keyturn.device.attestation.authenticator import NO_KEYS, Vouching
-from keyturn.device.attestation.proof import NO_PROOF, Prover, Subject, no_code
+from keyturn.device.api import response_fields
+from keyturn.device.api.client import ApiClient
+from keyturn.device.attestation.proof import ProofSubject, Prover, no_code
 from keyturn.device.attestation.registration import Registration
-from keyturn.device.core.clock import utc_now
-from keyturn.device.core.errors import ServerRefusedError
-from keyturn.device.core.signed_events import ServiceRequest, Signer, ack_digest, ack_event, rotation_event
-from keyturn.device.groups.catch_up import Following, no_progress
-from keyturn.device.groups.incidents import Incident, told
+from keyturn.device.attestation.security_key import NO_SECURITY_KEYS, SecurityKeys
+from keyturn.device.context import DeviceContext
+from keyturn.device.core.signed_events import EventSigner, ServiceRequest, rotation_event, utc_now
+from keyturn.device.groups.catch_up import CatchUp, no_progress
+from keyturn.device.groups.inbox import Inbox
+from keyturn.device.groups.incidents import Incident
 from keyturn.device.groups.join import Enrolment
-from keyturn.device.groups.key_refresh import Renewals
-from keyturn.device.groups.local_store import GROUP, Mail
-from keyturn.device.groups.membership import Lost, Seat
-from keyturn.device.groups.outbox import OUTGOING, Outbox
-from keyturn.device.rotation_plan import RotationPlan, Wish, any_group, common_group, make_plan
+from keyturn.device.groups.key_refresh import KeyRefresh
+from keyturn.device.groups.membership import LostReason, Memberships, changes_of
+from keyturn.device.groups.outbox import OUTGOING, AckSender, CommandOutbox
+from keyturn.device.rotation_preview import RotationOptions, any_group, common_group, preview_rotation
 from keyturn.domain.encodings import identifier, rotation_identifier, ulid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime, timedelta
 
-    from keyturn.device.api.transport import Transport
-    from keyturn.device.attestation.authenticator import SecurityKeys
-    from keyturn.device.attestation.registration import Registered
-    from keyturn.device.core.notice import Notice
+    from keyturn.device.api.client import Transport
+    from keyturn.device.attestation.registration import RegistrationResult
+    from keyturn.device.groups.inbox import Notice
+    from keyturn.device.groups.membership import Membership
     from keyturn.device.groups.relay_log import RelayInbox
     from keyturn.device.home.home import Home
-    from keyturn.device.home.state import Key
+    from keyturn.device.home.sealed_files import RecordKey
+    from keyturn.device.rotation_preview import RotationPreview
     from keyturn.proofs.nostr import Event
 
 
 def _ignore(_incident: Incident) -> None:
-    """Observe nothing."""
+    """Ignore an incident."""
 
 
 class Device:
     """A device with an opened home, in front of one server.
 
-    Whatever speaks to the server may raise `ServerRefusedError` or `UnreachableError`, every method a `HomeError`.
-    `observe` is told each incident: who came and went, and what was not as it should be. A home that an older copy was
-    put back into is noticed when the device is made: it comes back to its groups with new keys at its next reading.
+    Every method may raise a `HomeError`, and those that call the server `ServerRefusedError` or `UnreachableError`.
+    When the device is created, it notices that an older copy of its home was restored. It then rejoins its groups with
+    new keys when it next catches up.
     """
 
-    def __init__(
-        self,
-        home: Home,
-        server: Server,
-        signer: Signer,
-        observe: Callable[[Incident], None],
-        ask_code: Callable[[], str] = no_code,
-        security_keys: SecurityKeys = NO_KEYS,
-    ) -> None:
-        self._home = home
-        self._server = server
-        self._signer = signer
-        self._observe = observe
-        self._mail = Mail(home, signer.now)
-        vouching = Vouching(home, signer.random, server.url, security_keys)
-        self._prover = Prover(home, server, signer, vouching, ask_code)
-        self._registration = Registration(home, server, signer, vouching)
-        self._enrolment = Enrolment(home, server, signer, self._mail)
-        self._following = Following(self._mail, self._enrolment, server, signer, observe)
-        self._outbox = Outbox(home, server, signer, self._mail, self._following)
-        self._renewals = Renewals(home, server, signer, self._mail, self._following, observe)
+    def __init__(self, context: DeviceContext) -> None:
+        self.context = context
+        self._inbox = Inbox(context.home, context.signer.now)
+        self._memberships = Memberships(context.home)
+        self._prover = Prover(context)
+        self._registration = Registration(context)
+        self._catch_up = CatchUp(context)
+        self._outbox = CommandOutbox(context)
+        self._acks = AckSender(context, self._outbox, self._prover)
+        self._key_refresh = KeyRefresh(context)
         self._settle_rollback()
 
     @classmethod
@@ -90,147 +78,110 @@ class Device:
         sleep: Callable[[float], None] = time.sleep,
         observe: Callable[[Incident], None] = _ignore,
         ask_code: Callable[[], str] = no_code,
-        security_keys: SecurityKeys = NO_KEYS,
+        security_keys: SecurityKeys = NO_SECURITY_KEYS,
     ) -> Device:
-        """Return the device of a home, in front of the server at a base URL."""
-        server, signer = Server(url, transport, sleep), Signer(home.private_key(), now, random)
-        return cls(home, server, signer, observe, ask_code, security_keys)
+        """Return the device of a home, in front of the server at a base URL. See `DeviceContext` for the arguments."""
+        api, signer = ApiClient(url, transport, sleep), EventSigner(home.private_key(), now, random)
+        return cls(DeviceContext(home, api, signer, observe, ask_code, security_keys))
 
     # --- joining and reading -----------------------------------------------------------------------------------------
 
-    def register(self, code: str, *, security_key: bool = False) -> Registered | None:
-        """Show who and which device this is, before `join`; None where that is not wanted, or done (`Registration`)."""
+    def register(self, code: str, *, security_key: bool = False) -> RegistrationResult | None:
+        """Register user and device before `join`; None if that is not required or complete (`Registration`)."""
         return self._registration.begin(code, security_key=security_key)
 
     def confirm(self, code: str, totp: str) -> dict[str, object]:
-        """Complete a registration with a code of the authenticator; a wrong one is a `ServerRefusedError`."""
+        """Complete a registration with a code of the authenticator app; `ServerRefusedError` for a wrong one."""
         return self._registration.confirm(code, totp)
 
-    def join(self, code: str) -> Seat:
-        """Enrol with an invite's code and return the seat; cut short, it can be done again with the same code.
+    def join(self, code: str) -> Membership:
+        """Enrol with an invite's code. If it is interrupted, call it again with the same code.
 
         `UntrustedMessageError` or `AnotherServiceError` if the Welcome can't be trusted.
         """
-        seat = self._enrolment.join(code)
+        membership = Enrolment(self.context).join(code)
         self._registration.forget(code)
-        return seat
+        return membership
 
-    def rejoin(self, group_id: str) -> Seat:
-        """Come back to a group with a fresh key package; the inbox stays. `NotEnrolledError` if it was never in it."""
-        return self._following.come_back(identifier(group_id))
+    def rejoin(self, group_id: str) -> Membership:
+        """Join a group again with new keys; `NotEnrolledError` if the device never joined. The inbox stays."""
+        return self._catch_up.rejoin(identifier(group_id))
 
-    def refresh(self, group_id: str) -> Seat:
-        """Replace this device's keys in a group; see `Renewals.refresh`."""
-        return self._renewals.refresh(identifier(group_id))
+    def refresh(self, group_id: str) -> Membership:
+        """Replace this device's keys in a group; see `KeyRefresh.refresh`."""
+        return self._key_refresh.refresh(identifier(group_id))
 
-    def seats(self) -> list[Seat]:
-        """Return the device's seats, by group; of groups that it was removed from, too."""
-        return self._mail.seats()
+    def memberships(self) -> list[Membership]:
+        """Return the device's memberships by group id, including those of groups that removed it."""
+        return self._memberships.all()
 
-    def refresh_all(self) -> list[Seat]:
+    def refresh_all(self) -> list[Membership]:
         """Replace this device's keys in each of its groups."""
-        return [self.refresh(seat.group_id) for seat in self.seats() if seat.lost is not Lost.REMOVED]
+        return [self.refresh(membership.group_id) for membership in self._present_memberships()]
 
     def catch_up(self, progress: Callable[[str, int, int], None] = no_progress) -> list[Notice]:
-        """Read what is new in all groups' logs and return the notices that came; see `Following.catch_up`.
+        """Read the new entries of all groups' logs, and return the notices that came; see `CatchUp.catch_up`.
 
-        Keys of this device that are older than a week are replaced on the way (renewal.py).
+        It also replaces keys of this device that are older than seven days.
         """
         known = {notice.rotation_id for notice in self.inbox()}
-        self._following.catch_up(progress)
-        self._renewals.refresh_what_is_due()
-        self._outbox.tidy()
+        self._catch_up.catch_up(progress)
+        self._key_refresh.refresh_old_keys()
+        self._outbox.delete_expired()
         return [notice for notice in self.inbox() if notice.rotation_id not in known]
 
     def read_relay(self, relay: RelayInbox) -> list[Notice]:
-        """Read what a relay has of the groups' logs, without the server, and return the notices that came.
+        """Read the groups' logs from a relay, without the server, and return the notices that came.
 
-        `UnreachableError`, or what keeps a log from being followed (`Following.catch_up`).
+        `UnreachableError`, or an error of `CatchUp.catch_up`.
         """
         notices: list[Notice] = []
-        for seat in [seat for seat in self._mail.seats() if seat.is_usable]:
-            reading = self._mail.take_in(seat.group_id, relay.entries(seat, self._signer.now()))
-            for incident in (*reading.incidents, *told(reading.changes, {})):
-                self._observe(incident)
-            if reading.failure is not None:
-                raise reading.failure
-            notices += reading.notices
+        for membership in self.memberships():
+            if membership.is_usable:
+                entries = relay.entries(membership, self.context.signer.now())
+                notices += self._catch_up.take_entries(membership.group_id, entries)
         return notices
 
     # --- the inbox ---------------------------------------------------------------------------------------------------
 
     def inbox(self) -> list[Notice]:
-        """Return the notices that the home holds, the oldest first."""
-        return self._mail.inbox()
+        """Return the notices in the home, the oldest first."""
+        return self._inbox.notices()
 
     def notice(self, rotation_id: str) -> Notice:
         """Return the notice of a rotation; `NoticeError` if the inbox has none."""
-        return self._mail.notice(rotation_id)
+        return self._inbox.notice(rotation_id)
 
-    def mark_taken(self, rotation_id: str) -> Notice:
-        """Note that a secret was handed over: it will not be again, and goes once it is acknowledged, too."""
-        return self._mail.mark_taken(rotation_id)
+    def mark_delivered(self, rotation_id: str) -> Notice:
+        """Record that a secret was delivered: it is not delivered again, and is deleted once it is acknowledged."""
+        return self._inbox.mark_delivered(rotation_id)
 
     def ack(self, rotation_id: str, progress: Callable[[str, int, int], None] = no_progress) -> dict[str, object]:
-        """Acknowledge a rotation with a receipt, and return the server's answer.
-
-        An acknowledgement that the server has of this device already is as good: what it came to is returned.
-        `NoticeError` if there is no notice of it, or its secret is gone.
-        """
-        if self._mail.held(rotation_id) is None:
+        """Acknowledge a rotation, after catching up if its notice has not come yet; see `AckSender.acknowledge`."""
+        if self._inbox.find(rotation_id) is None:
             self.catch_up(progress)
-        notice = self.notice(rotation_id)
-        if notice.acked_at is not None and (counted := self._counted_ack(rotation_id)):
-            return counted
-        try:
-            return self._send_ack(notice)
-        except ServerRefusedError as refused:
-            counted = self._counted_ack(rotation_id) if refused.reason in MAY_HAVE_COUNTED else None
-            if counted is None:
-                raise
-        self._mail.mark_acked(rotation_id)
-        return counted
-
-    def _send_ack(self, notice: Notice) -> dict[str, object]:
-        return self._outbox.send(
-            f"ack:{notice.rotation_id}",
-            notice.group,
-            lambda: ack_event(self._signer, notice, notice.held_secret(), self._proof_of_ack(notice)),
-            lambda: self._mail.acked(notice.rotation_id),
-        )
-
-    def _proof_of_ack(self, notice: Notice) -> str:
-        try:
-            policy = answers.mapping(self.client(notice.client_id), "policy")
-        except ServerRefusedError:  # it shows nothing to who is in no group any more: whether this counts it will say
-            return NO_PROOF
-        if policy.get("require_ack_proofs") is not True:
-            return NO_PROOF
-        return self._prover.proof(Subject(digest=ack_digest(notice), client_id=notice.client_id))
-
-    def _counted_ack(self, rotation_id: str) -> dict[str, object] | None:
-        try:
-            return counted_ack(self.rotation(rotation_id), self._home.npub)
-        except ServerRefusedError:  # it shows nothing to who is in no group any more
-            return None
+        return self._acks.acknowledge(rotation_id)
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
-    def plan(self, wish: Wish) -> RotationPlan:
-        """Return what a rotation would do; `NotEnrolledError` if this device may not ask for it."""
-        return make_plan(wish, self.client(wish.client_id), self._seats_to_send_from(), self._signer.now())
+    def preview(self, options: RotationOptions) -> RotationPreview:
+        """Return the effects of a rotation; `NotEnrolledError` if this device may not request it."""
+        client = self.client(options.client_id)
+        return preview_rotation(options, client, self._sending_memberships(), self.context.signer.now())
 
-    def send(self, plan: RotationPlan) -> dict[str, object]:
-        """Ask for the rotation that was planned, and return the server's answer."""
-        return self._outbox.send(f"rotation:{plan.request.rotation_id}", plan.request.group, lambda: self._asked(plan))
+    def send(self, preview: RotationPreview) -> dict[str, object]:
+        """Request the rotation of a preview, and return the server's answer."""
+        command_id = f"rotation:{preview.request.rotation_id}"
+        return self._outbox.send(command_id, preview.request.group, lambda: self._sign_rotation(preview))
 
-    def _asked(self, plan: RotationPlan) -> Event:
+    def _sign_rotation(self, preview: RotationPreview) -> Event:
         presence = self._prover.presence()
-        moment = self._signer.now()  # the lead counts from the event's time, and somebody may type slowly
-        request = plan.request_at(moment)
-        subject = Subject(digest=request.digest, group=request.group, client_id=request.client_id)
+        # The lead counts from the event's time. It is read here, because the user may have typed a code for a while.
+        signing_time = self.context.signer.now()
+        request = preview.request_at(signing_time)
+        subject = ProofSubject(digest=request.digest, group=request.group, client_id=request.client_id)
         proof = self._prover.proof_by(presence, subject)
-        return rotation_event(replace(self._signer, now=lambda: moment), request, proof)
+        return rotation_event(replace(self.context.signer, now=lambda: signing_time), request, proof)
 
     def rotate(
         self,
@@ -243,8 +194,8 @@ class Device:
         supersede: bool = False,
         emergency: bool = False,
     ) -> dict[str, object]:
-        """Plan a rotation and ask for it; what is None, the client's policy decides."""
-        wish = Wish(
+        """Request a rotation without a preview. None leaves the choice to the client's policy."""
+        options = RotationOptions(
             client_id=client_id,
             rotation_id=rotation_identifier(rotation_id or self.new_id()),
             reason=reason,
@@ -253,65 +204,74 @@ class Device:
             supersede=supersede,
             emergency=emergency,
         )
-        return self.send(self.plan(wish))
+        return self.send(self.preview(options))
 
     def command(self, action_type: str, client_id: str, params: Mapping[str, object], reason: str) -> dict[str, object]:
-        """Send any other command (protocol.md §8, kind 40910), and return the server's answer."""
-        group = common_group(answers.texts(self.client(client_id), "groups"), self._seats_to_send_from())
+        """Send any other command (docs/protocol.md §8, kind 40910), and return the server's answer."""
+        groups = response_fields.texts(self.client(client_id), "groups")
+        group = common_group(groups, self._sending_memberships())
         request = ServiceRequest(action_type, self.new_id(), client_id, group, {**params, "reason": reason})
-        return self._outbox.send(f"action:{request.action_id}", group, lambda: self._proven(request))
+        return self._outbox.send(f"action:{request.action_id}", group, lambda: self._sign_with_proof(request))
 
     def approve(self, invite: str, user: str, purpose: str) -> dict[str, object]:
-        """Approve an invite (its id), or a resumption, that is for this person and purpose.
+        """Approve an invite (its id) or a resumption, which must be for this user and purpose.
 
-        `NotEnrolledError` if this device is in no group; a `ServerRefusedError` if the invite is for something else.
-        Returns `invite`, `approvals` so far and how many are `needed`.
+        Returns `invite`, `approvals` so far and how many are `needed`. `NotEnrolledError` if this device is in no
+        group; `ServerRefusedError` if the invite is for another user or purpose.
         """
-        group = any_group(self._seats_to_send_from())
+        group = any_group(self._sending_memberships())
         params = {"invite": invite, "user": user, "purpose": purpose}
         request = ServiceRequest("approve", self.new_id(), "", group, params)
-        return self._server.approve(self._proven(request))
+        return self.context.api.approve(self._sign_with_proof(request))
 
     def client(self, client_id: str) -> dict[str, object]:
-        """Return a client as the server shows it to members."""
-        return self._server.client(self._signer, identifier(client_id))
+        """Return a client as the server shows it to members of its groups."""
+        return self.context.api.client(self.context.signer, identifier(client_id))
 
     def cutover(self, client_id: str) -> dict[str, object]:
-        """Return how far a client has moved to its new secret, as the server shows it to members."""
-        return self._server.cutover(self._signer, client_id)
+        """Return how many of a client's instances use its new secret, as the server shows it to members."""
+        return self.context.api.cutover(self.context.signer, client_id)
 
     def group(self, group_id: str) -> dict[str, object]:
-        """Return a group as the server shows it to members."""
-        return self._server.group(self._signer, group_id)
+        """Return a group as the server shows it to its members."""
+        return self.context.api.group(self.context.signer, group_id)
 
     def rotation(self, rotation_id: str) -> dict[str, object]:
-        """Return a rotation as the server shows it to members."""
-        return self._server.rotation(self._signer, rotation_id)
+        """Return a rotation as the server shows it to members of the client's groups."""
+        return self.context.api.rotation(self.context.signer, rotation_id)
 
     def new_id(self) -> str:
         """Return a fresh ULID."""
-        return ulid(self._signer.now(), self._signer.random(10))
+        return ulid(self.context.signer.now(), self.context.signer.random(10))
 
-    # --- within ------------------------------------------------------------------------------------------------------
+    # --- internals ---------------------------------------------------------------------------------------------------
 
-    def _proven(self, request: ServiceRequest) -> Event:
-        about = {"group": request.group, "client_id": request.client_id, "action": request.action_type}
-        return request.event(self._signer, self._prover.proof(Subject(digest=request.digest, **about)))
+    def _sign_with_proof(self, request: ServiceRequest) -> Event:
+        subject = ProofSubject(
+            digest=request.digest, group=request.group, client_id=request.client_id, action=request.action_type
+        )
+        return request.event(self.context.signer, self._prover.proof(subject))
 
-    def _seats_to_send_from(self) -> list[Seat]:
-        if any(seat.wants_return for seat in self.seats()):
+    def _sending_memberships(self) -> list[Membership]:
+        if any(membership.needs_rejoin for membership in self.memberships()):
             self.catch_up()
-        return self.seats()
+        return self.memberships()
+
+    def _present_memberships(self) -> list[Membership]:
+        return [item for item in self.memberships() if item.lost_reason is not LostReason.REMOVED]
 
     def _settle_rollback(self) -> None:
-        # Keys of an older copy may have encrypted already: nothing is sent with them, and what waited to be sent goes.
-        if not self._home.rolled_back:
+        home = self.context.home
+        if not home.rolled_back:
             return
-        with self._home.locked():
-            given_up = [seat.given_up(Lost.ROLLED_BACK) for seat in self.seats() if seat.lost is not Lost.REMOVED]
-            changes: dict[Key, bytes | None] = {(GROUP, seat.group_id): seat.to_bytes() for seat in given_up}
-            changes |= {(OUTGOING, letter_id): None for letter_id in self._home.ids(OUTGOING)}
-            self._home.settle_rollback(changes)
-        sentence = "An older copy of this device's state was put back: its keys are not used any more."
-        for seat in given_up:
-            self._observe(Incident(seat.group_id, seat.cursor, sentence))
+        # The lost later state may have encrypted with the same keys, and a generation must not be used twice
+        # (RFC 9420 §9.1). So nothing is sent with them any more, and commands that waited to be sent are deleted.
+        with home.locked():
+            lost = [membership.lost_because(LostReason.ROLLED_BACK) for membership in self._present_memberships()]
+            changes: dict[RecordKey, bytes | None] = {(OUTGOING, command_id): None for command_id in home.ids(OUTGOING)}
+            for membership in lost:
+                changes |= changes_of(membership)
+            home.settle_rollback(changes)
+        sentence = "An older copy of this device's state was restored. Its keys are not used any more."
+        for membership in lost:
+            self.context.observe(Incident(membership.group_id, membership.cursor, sentence))

@@ -127,7 +127,7 @@ def test_an_older_copy_put_back_is_told_and_the_device_comes_back(enrolled: Shel
     shutil.rmtree(enrolled.folder / "alice")
     (enrolled.folder / "copy").rename(enrolled.folder / "alice")
     told = enrolled("inbox").stderr
-    assert "An older copy of this device's state was put back" in told
+    assert "An older copy of this device's state was restored" in told
     assert "came back with new keys" in told
     assert enrolled("inbox").stderr == ""
 
@@ -136,4 +136,4 @@ def test_a_group_that_this_device_was_never_in_is_told(enrolled: Shell) -> None:
     for command in ("refresh", "rejoin"):
         options = ["--group", "other"] if command == "refresh" else ["other"]
         done = enrolled("device", command, *options)
-        assert_error(done, code=1, error="no seat", hint="device invite")
+        assert_error(done, code=1, error="not a member", hint="device invite")

@@ -23,7 +23,7 @@ from tests.world import CLIENT, GROUP, TOKEN, URL, World, WorldTransport
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.api.client import HttpRequest, HttpResponse
     from typer.testing import Result
 
 pytestmark = pytest.mark.world("alice", "bob")
@@ -36,11 +36,11 @@ class Watched(WorldTransport):
     """What goes over the wire, remembered."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[HttpRequest] = []
         self.lost: list[str] = []
         """Ends of the addresses whose next answer does not arrive."""
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: HttpRequest) -> HttpResponse:
         self.calls.append(call)
         answer = super().send(call)
         for end in self.lost:

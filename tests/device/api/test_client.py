@@ -4,27 +4,26 @@ import json
 import os
 
 import pytest
-from keyturn.device.api.client import Server
-from keyturn.device.api.transport import Answer
+from keyturn.device.api.client import ApiClient, HttpResponse
 from keyturn.device.core.errors import ServerRefusedError, UnreachableError
-from keyturn.device.core.signed_events import Signer
+from keyturn.device.core.signed_events import EventSigner
 
 from tests.cli.fake_server import URL, Clock, FakeServer
 
 
-def problem(status: int, error: str, reason: str = "") -> Answer:
+def problem(status: int, error: str, reason: str = "") -> HttpResponse:
     fields = {"error": error, "reason": reason, "detail": "A sentence.", "status": status}
-    return Answer(status, {"retry-after": "42"}, json.dumps(fields).encode())
+    return HttpResponse(status, {"retry-after": "42"}, json.dumps(fields).encode())
 
 
 @pytest.fixture
-def signer(clock: Clock) -> Signer:
-    return Signer(b"\x07" * 32, clock.now, os.urandom)
+def signer(clock: Clock) -> EventSigner:
+    return EventSigner(b"\x07" * 32, clock.now, os.urandom)
 
 
 @pytest.fixture
-def doors(server: FakeServer) -> Server:
-    return Server(URL + "/", server, lambda _seconds: None)
+def doors(server: FakeServer) -> ApiClient:
+    return ApiClient(URL + "/", server, lambda _seconds: None)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,7 @@ def doors(server: FakeServer) -> Server:
     ],
 )
 def test_a_refusal_keeps_its_words_and_gets_a_hint(
-    doors: Server, signer: Signer, server: FakeServer, answer: Answer, hint: str
+    doors: ApiClient, signer: EventSigner, server: FakeServer, answer: HttpResponse, hint: str
 ) -> None:
     server.override = answer
     with pytest.raises(ServerRefusedError) as refused:
@@ -49,46 +48,46 @@ def test_a_refusal_keeps_its_words_and_gets_a_hint(
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"a": 1, "a": 2}', b"\xff"])
 def test_an_answer_that_is_not_the_suites_is_none(
-    doors: Server, signer: Signer, server: FakeServer, body: bytes
+    doors: ApiClient, signer: EventSigner, server: FakeServer, body: bytes
 ) -> None:
-    server.override = Answer(200, {}, body)
+    server.override = HttpResponse(200, {}, body)
     with pytest.raises(UnreachableError):
         doors.client(signer, "acme")
 
 
-def test_a_read_is_repeated_when_the_server_fails(doors: Server, signer: Signer, server: FakeServer) -> None:
+def test_a_read_is_repeated_when_the_server_fails(doors: ApiClient, signer: EventSigner, server: FakeServer) -> None:
     server.lose_answers = 2
     assert doors.client(signer, "acme")["client_id"] == "acme"
     assert len(server.calls) == 3
 
 
-def test_what_the_operator_does_is_not_repeated(doors: Server, server: FakeServer) -> None:
+def test_what_the_operator_does_is_not_repeated(doors: ApiClient, server: FakeServer) -> None:
     server.override = problem(503, "unavailable")
     with pytest.raises(ServerRefusedError):
         doors.operator("POST", "/groups", "token", {"group_id": "ops"})
     assert len(server.calls) == 1
 
 
-def test_a_refused_secret_is_a_verdict(doors: Server) -> None:
+def test_a_refused_secret_is_a_verdict(doors: ApiClient) -> None:
     assert doors.check("acme", "wrong")["accepted"] is False
 
 
 @pytest.mark.parametrize("answer", [problem(429, "rate_limited"), problem(503, "unavailable")])
-def test_a_failure_is_no_verdict(doors: Server, server: FakeServer, answer: Answer) -> None:
+def test_a_failure_is_no_verdict(doors: ApiClient, server: FakeServer, answer: HttpResponse) -> None:
     server.override = answer
     with pytest.raises(ServerRefusedError):
         doors.check("acme", "secret")
 
 
-@pytest.mark.parametrize("answer", [Answer(200, {}, b"{}"), Answer(200, {}, b'{"accepted": 1}')])
-def test_an_answer_without_a_verdict_is_none(doors: Server, server: FakeServer, answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [HttpResponse(200, {}, b"{}"), HttpResponse(200, {}, b'{"accepted": 1}')])
+def test_an_answer_without_a_verdict_is_none(doors: ApiClient, server: FakeServer, answer: HttpResponse) -> None:
     server.override = answer
     with pytest.raises(UnreachableError):
         doors.check("acme", "secret")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"accepted": true}', b'{"error": "unauthorized_request"}', b"<html>"])
-def test_a_401_that_is_not_the_checks_own_is_no_verdict(doors: Server, server: FakeServer, body: bytes) -> None:
-    server.override = Answer(401, {}, body)
+def test_a_401_that_is_not_the_checks_own_is_no_verdict(doors: ApiClient, server: FakeServer, body: bytes) -> None:
+    server.override = HttpResponse(401, {}, body)
     with pytest.raises((ServerRefusedError, UnreachableError)):
         doors.check("acme", "secret")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from keyturn.device.api.error_hints import fields_of
-from keyturn.device.api.transport import Answer
+from keyturn.device.api.client import HttpResponse, fields_of
 from keyturn.device.core.errors import ServerRefusedError
 
 
@@ -14,7 +13,7 @@ def hint(error: str, reason: str) -> str:
     """Return the hint for a problem (RFC 9457) of these stable words."""
     problem = {"error": error, "reason": reason, "detail": "No."}
     with pytest.raises(ServerRefusedError) as refused:
-        fields_of(Answer(400, {"retry-after": "30"}, json.dumps(problem).encode()))
+        fields_of(HttpResponse(400, {"retry-after": "30"}, json.dumps(problem).encode()))
     return refused.value.hint
 
 
@@ -25,11 +24,11 @@ def hint(error: str, reason: str) -> str:
         ("conflict", "invite_used", "Ask for a new code: `keyturn device invite`."),
         ("conflict", "client_exists", "Choose another id."),
         ("conflict", "group_exists", "Choose another id."),
-        ("conflict", "rotation_not_open", "`keyturn rotation show` says how it ended."),
+        ("conflict", "rotation_not_open", "`keyturn rotation show` prints how it ended."),
         ("policy_violation", "policy_out_of_bounds", "A client's --grace is at most 30d, its --quorum from 1 to 50."),
         ("policy_violation", "another", "The client's policy decides: `keyturn client show` prints it."),
         ("rate_limited", "per_client", "Try again in 30 seconds."),
-        ("another", "another", "Try again; if it stays, look at the server's log."),
+        ("another", "another", "Try again; if it fails again, look at the server's log."),
     ],
 )
 def test_a_refusal_says_what_to_do_next(error: str, reason: str, says: str) -> None:

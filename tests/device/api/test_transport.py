@@ -5,8 +5,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.device.api import transport as http_client
-from keyturn.device.api.transport import Call, UrlTransport, checked_address
+from keyturn.device.api import client as http_client
+from keyturn.device.api.client import HttpRequest, HttpTransport, require_base_url
 from keyturn.device.core.errors import InsecureAddressError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
@@ -43,29 +43,29 @@ def address() -> Iterator[str]:
 
 
 def test_a_call_goes_out_as_it_is(address: str) -> None:
-    answer = UrlTransport().send(Call("POST", f"{address}/door/?after=7", {"X-Said": "hello"}, b"body"))
+    answer = HttpTransport().send(HttpRequest("POST", f"{address}/door/?after=7", {"X-Said": "hello"}, b"body"))
     assert (answer.status, answer.body) == (200, b"/door/?after=7 hello body")
     assert answer.headers["content-length"] == "25"
 
 
 def test_a_redirect_is_not_followed(address: str) -> None:
-    assert UrlTransport().send(Call("POST", f"{address}/redirect", {}, b"")).status == 302
+    assert HttpTransport().send(HttpRequest("POST", f"{address}/redirect", {}, b"")).status == 302
 
 
 def test_an_answer_without_end_is_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_client, "MAX_ANSWER_BYTES", 3)
     with pytest.raises(UnreachableError):
-        UrlTransport().send(Call("POST", f"{address}/", {}, b"body"))
+        HttpTransport().send(HttpRequest("POST", f"{address}/", {}, b"body"))
 
 
 def test_nobody_there_is_told_with_a_hint() -> None:
     with pytest.raises(UnreachableError) as lost:
-        UrlTransport().send(Call("GET", "http://127.0.0.1:1/", {}, None))
+        HttpTransport().send(HttpRequest("GET", "http://127.0.0.1:1/", {}, None))
     assert "keyturn up" in lost.value.hint
 
 
 def test_a_call_shows_no_secret() -> None:
-    call = Call("POST", "http://127.0.0.1/", {"X-API-Key": "hush"}, b"hush")
+    call = HttpRequest("POST", "http://127.0.0.1/", {"X-API-Key": "hush"}, b"hush")
     assert "hush" not in repr(call)
 
 
@@ -79,7 +79,7 @@ def test_a_call_shows_no_secret() -> None:
     ],
 )
 def test_a_base_address_loses_its_last_slash(url: str, base: str) -> None:
-    assert checked_address(url) == base
+    assert require_base_url(url) == base
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_a_base_address_loses_its_last_slash(url: str, base: str) -> None:
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(UsageError):
-        checked_address(url)
+        require_base_url(url)
 
 
 @pytest.mark.parametrize("url", ["http://keys.example", "http://10.0.0.1:8787", "http://127.0.0.1.example"])
 def test_plain_http_over_a_network_is_refused(url: str) -> None:
     with pytest.raises(InsecureAddressError):
-        checked_address(url)
+        require_base_url(url)

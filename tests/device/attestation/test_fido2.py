@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from fido2.ctap import CtapError
 from keyturn.adapters.attestation.security_key import SecurityKeyAttestation
-from keyturn.device.attestation.authenticator import NO_KEYS, SecurityKey
 from keyturn.device.attestation.fido2 import FidoKeys, plugged_in
+from keyturn.device.attestation.security_key import NO_SECURITY_KEYS, SecurityKeyCredential
 from keyturn.device.core.errors import SecurityKeyError
 from keyturn.ports.attestation import AttestationRefused
 
@@ -42,8 +42,8 @@ class Desk:
     def keys(self) -> FidoKeys:
         return FidoKeys(lambda: self.pins.pop(0) if self.pins else "", self.said.append, self.plugged_in)
 
-    def key(self, url: str = URL, credential: str = "") -> SecurityKey:
-        return SecurityKey(self.keys, url, "npub1", credential)
+    def key(self, url: str = URL, credential: str = "") -> SecurityKeyCredential:
+        return SecurityKeyCredential(self.keys, url, "npub1", credential)
 
 
 @pytest.fixture
@@ -81,10 +81,10 @@ def test_a_key_with_a_pin_wants_it_each_time(desk: Desk) -> None:
 
 def test_a_wrong_pin_and_none_are_told(desk: Desk) -> None:
     desk.devices, desk.pins = [SoftAuthenticator(pin="1357")], ["2468"]
-    with pytest.raises(SecurityKeyError, match="not the security key's PIN") as told:
+    with pytest.raises(SecurityKeyError, match="PIN of the security key is wrong") as told:
         desk.key().registration(INVITE)
     assert "2468" not in str(told.value) + told.value.hint
-    with pytest.raises(SecurityKeyError, match="wants its PIN"):
+    with pytest.raises(SecurityKeyError, match="requires its PIN"):
         desk.key().registration(INVITE)
     assert desk.devices[0].touched == 0
 
@@ -106,10 +106,10 @@ def test_there_must_be_exactly_one(desk: Desk, count: int, said: str) -> None:
     ("status", "said"),
     [
         (CtapError.ERR.USER_ACTION_TIMEOUT, "not touched in time"),
-        (CtapError.ERR.PIN_INVALID, "not the security key's PIN"),
+        (CtapError.ERR.PIN_INVALID, "PIN of the security key is wrong"),
         (CtapError.ERR.PIN_BLOCKED, "locked itself"),
-        (CtapError.ERR.OPERATION_DENIED, "does not serve this address"),
-        (CtapError.ERR.KEY_STORE_FULL, "can't verify who holds it"),
+        (CtapError.ERR.OPERATION_DENIED, "does not work with this address"),
+        (CtapError.ERR.KEY_STORE_FULL, "can't verify its user"),
         (CtapError.ERR.OTHER, "refused"),
     ],
 )
@@ -123,18 +123,18 @@ def test_what_the_key_refuses_is_told(desk: Desk, status: CtapError.ERR, said: s
 def test_another_key_than_the_registered_one_is_told(desk: Desk) -> None:
     evidence = desk.key().registration(INVITE)
     desk.devices = [SoftAuthenticator()]
-    with pytest.raises(SecurityKeyError, match="not the one that was registered"):
+    with pytest.raises(SecurityKeyError, match="not the registered one"):
         desk.key(credential=str(evidence["device_id"])).assertion(REQUEST)
 
 
 def test_a_key_that_verifies_nobody_is_not_enough(desk: Desk) -> None:
     desk.devices[0].verifies = False
-    with pytest.raises(SecurityKeyError, match="can't verify who holds it"):
+    with pytest.raises(SecurityKeyError, match="can't verify its user"):
         desk.key().registration(INVITE)
 
 
 def test_plain_http_is_no_address_for_a_key(desk: Desk) -> None:
-    with pytest.raises(SecurityKeyError, match="does not serve this address"):
+    with pytest.raises(SecurityKeyError, match="does not work with this address"):
         desk.key("http://127.0.0.1:8787").registration(INVITE)
 
 
@@ -154,10 +154,10 @@ def test_without_the_library_it_is_said_how_to_get_it(desk: Desk, monkeypatch: p
 
 
 def test_a_program_without_a_way_to_keys_says_so() -> None:
-    with pytest.raises(SecurityKeyError, match="no way"):
-        SecurityKey(NO_KEYS, URL, "npub1").registration(INVITE)
-    with pytest.raises(SecurityKeyError, match="no way"):
-        SecurityKey(NO_KEYS, URL, "npub1", "AAAA").assertion(REQUEST)
+    with pytest.raises(SecurityKeyError, match="no access"):
+        SecurityKeyCredential(NO_SECURITY_KEYS, URL, "npub1").registration(INVITE)
+    with pytest.raises(SecurityKeyError, match="no access"):
+        SecurityKeyCredential(NO_SECURITY_KEYS, URL, "npub1", "AAAA").assertion(REQUEST)
 
 
 def test_this_machines_ports_can_be_looked_at() -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.device.attestation.id_token import SignIn, read_id_token, signed_in
+from keyturn.device.attestation.id_token import SignIn, read_id_token, require_sign_in
 from keyturn.device.core.errors import NotSignedInError, UsageError
 from keyturn.device.home.home import Home
 from keyturn.domain.encodings import base64url_encode
@@ -30,9 +30,9 @@ def home(tmp_path: Path) -> Home:
 
 def test_a_token_says_when_it_ends(home: Home) -> None:
     kept = read_id_token(token(sub="alice", exp=ENDS))
-    kept.keep(home)
+    kept.save(home)
     assert kept.ends_at == ENDS * 1000
-    assert signed_in(home, START) == kept
+    assert require_sign_in(home, START) == kept
 
 
 def test_its_repr_shows_no_token() -> None:
@@ -40,20 +40,20 @@ def test_its_repr_shows_no_token() -> None:
 
 
 def test_nobody_signed_in_is_told_what_to_do(home: Home) -> None:
-    with pytest.raises(NotSignedInError, match="Nobody") as told:
-        signed_in(home, START)
+    with pytest.raises(NotSignedInError, match="no sign-in") as told:
+        require_sign_in(home, START)
     assert "keyturn login" in told.value.hint
 
 
 @pytest.mark.parametrize(("seconds", "good"), [(3599, True), (3600, False), (3601, False)])
 def test_a_sign_in_ends(home: Home, seconds: int, *, good: bool) -> None:
-    read_id_token(token(exp=ENDS)).keep(home)
+    read_id_token(token(exp=ENDS)).save(home)
     now = START.replace(microsecond=0) + timedelta(seconds=seconds)
     if good:
-        assert signed_in(home, now).ends_at == ENDS * 1000
+        assert require_sign_in(home, now).ends_at == ENDS * 1000
     else:
-        with pytest.raises(NotSignedInError, match="ended"):
-            signed_in(home, now)
+        with pytest.raises(NotSignedInError, match="expired"):
+            require_sign_in(home, now)
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_a_sign_in_ends(home: Home, seconds: int, *, good: bool) -> None:
 def test_what_is_no_token_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(UsageError) as told:
         read_id_token(text)
-    assert str(told.value) == "What came is no ID token."
+    assert str(told.value) == "The input is not an ID token."

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.adapters.attestation.security_key import SecurityKeyAttestation
-from keyturn.device.attestation.authenticator import NO_KEYS
 from keyturn.device.attestation.fido2 import FidoKeys
 from keyturn.device.attestation.id_token import read_id_token
+from keyturn.device.attestation.security_key import NO_SECURITY_KEYS
 from keyturn.device.core.errors import (
     NoCodeError,
     NotEnrolledError,
@@ -28,8 +28,8 @@ from tests.device.attestation.soft_authenticator import MAKER, SoftAuthenticator
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.device.api.transport import Answer, Call
-    from keyturn.device.attestation.authenticator import SecurityKeys
+    from keyturn.device.api.client import HttpRequest, HttpResponse
+    from keyturn.device.attestation.security_key import SecurityKeys
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Admin:
     given: int = -1
     asked: int = 0
     url: str = URL
-    security_keys: SecurityKeys = NO_KEYS
+    security_keys: SecurityKeys = NO_SECURITY_KEYS
     device: Device = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class Admin:
         return self.server.desk.code(self.user)
 
     def sign_in(self, user: str | None = None) -> None:
-        read_id_token(self.server.desk.id_token(user or self.user)).keep(self.home)
+        read_id_token(self.server.desk.id_token(user or self.user)).save(self.home)
 
     def enrol(self, code: str | None = None, *, security_key: bool = False) -> None:
         code = code or self.server.invite(self.user, "ops")
@@ -228,7 +228,7 @@ def test_an_acknowledgement_needs_none_otherwise(enrolled: Admin) -> None:
 
 def test_without_a_sign_in_no_code_is_asked_for(enrolled: Admin) -> None:
     enrolled.clock.advance(hours=2)
-    with pytest.raises(NotSignedInError, match="ended"):
+    with pytest.raises(NotSignedInError, match="expired"):
         enrolled.device.rotate("acme", "routine")
     assert enrolled.asked == 0
 
@@ -276,7 +276,7 @@ def test_a_lost_answer_is_asked_for_again_without_a_second_code(
 ) -> None:
     send, lost = FakeServer.send, iter([True, False])
 
-    def lose_the_first(server: FakeServer, call: Call) -> Answer:
+    def lose_the_first(server: FakeServer, call: HttpRequest) -> HttpResponse:
         answer = send(server, call)
         if call.url.endswith("/rotate_request/") and next(lost, False):
             return server.lost
@@ -359,7 +359,7 @@ def test_a_proof_needs_the_key_to_be_there(keyed: tuple[Admin, SoftAuthenticator
     alice, plugged = keyed
     alice.enrol(security_key=True)
     plugged.credentials.clear()
-    with pytest.raises(SecurityKeyError, match="not the one that was registered"):
+    with pytest.raises(SecurityKeyError, match="not the registered one"):
         alice.device.rotate("acme", "routine")
     assert alice.server.desk.asked == []
 

@@ -5,15 +5,15 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.device.core.notice import Notice
 from keyturn.device.core.signed_events import (
+    EventSigner,
     RotationRequest,
-    Signer,
     ack_event,
     key_package_event,
     rotation_event,
     service_event,
 )
+from keyturn.device.groups.inbox import Notice
 from keyturn.domain.encodings import base64url_encode, to_milliseconds
 from keyturn.proofs.nostr import Event, open_event, public_key
 from keyturn.proofs.receipts import AckStatement, receipt_key, verify_receipt
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KEY = b"\x07" * 32
 ROTATION, VERSION = "01JNM0000000000000000000A1", "01JNM0000000000000000000B1"
 SECRET = "s" * 43
-SIGNER = Signer(KEY, lambda: START, os.urandom)
+SIGNER = EventSigner(KEY, lambda: START, os.urandom)
 REQUEST = RotationRequest(
     client_id="acme", rotation_id=ROTATION, reason="routine", group="ops", grace_milliseconds=60_000
 )
@@ -43,6 +43,7 @@ NOTICE = Notice(
     sender="00" * 32,
     received_at=1,
 )
+ACK = NOTICE.acknowledgement(public_key(KEY), START)
 
 
 def reread(event: Event) -> tuple[Event, dict[str, Any]]:
@@ -105,7 +106,7 @@ def test_a_service_request_says_the_same_in_tags_and_content() -> None:
 
 
 def test_an_ack_carries_a_receipt_that_verifies() -> None:
-    event, content = reread(ack_event(SIGNER, NOTICE, SECRET))
+    event, content = reread(ack_event(SIGNER, ACK, SECRET))
     assert_tags_agree(event, content, {"rotation": "rotation_id", "client": "client_id", "version": "version_id"})
     assert (event.kind, content["ack_by"], content["ack_at"]) == (40902, public_key(KEY), to_milliseconds(START))
     receipt = content.pop("receipt")
@@ -115,14 +116,14 @@ def test_an_ack_carries_a_receipt_that_verifies() -> None:
 
 @pytest.mark.parametrize("name", ["rotation_id", "client_id", "version_id", "ack_by", "secret_hash", "mac_key_ref"])
 def test_a_receipt_is_for_its_ack_only(name: str) -> None:
-    _, content = reread(ack_event(SIGNER, NOTICE, SECRET))
+    _, content = reread(ack_event(SIGNER, ACK, SECRET))
     receipt = content.pop("receipt")
     key = receipt_key(SECRET, client_id="acme", version_id=VERSION, rotation_id=ROTATION)
     assert not verify_receipt(key, receipt, AckStatement(**{**content, name: "another"}))
 
 
 def test_an_ack_does_not_carry_the_secret() -> None:
-    assert SECRET not in ack_event(SIGNER, NOTICE, SECRET).to_json()
+    assert SECRET not in ack_event(SIGNER, ACK, SECRET).to_json()
 
 
 def test_a_key_package_travels_as_kind_443() -> None:

@@ -13,7 +13,7 @@ from tests.cli.fake_server import URL, Clock, FakeServer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.api.client import HttpRequest, HttpResponse
 
 
 class DeadLine:
@@ -25,7 +25,7 @@ class DeadLine:
         self.cut = True
         self.sent: list[bytes] = []
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: HttpRequest) -> HttpResponse:
         if not (self.cut and call.url.endswith("/rotate_request/")):
             return self.server.send(call)
         self.sent.append(call.body or b"")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from keyturn.device.core.errors import DeviceError, MembershipError, ServerRefusedError
-from keyturn.device.core.signed_events import Signer, key_package_event
+from keyturn.device.core.signed_events import EventSigner, key_package_event
 from keyturn.device.device import Device
 from keyturn.device.groups.join import Enrolment
-from keyturn.device.groups.membership import Lost
+from keyturn.device.groups.membership import LostReason
 from keyturn.device.home.home import Home
 from keyturn.proofs.npub import encode_npub
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.device.groups.incidents import Incident
-    from keyturn.device.groups.membership import Seat
+    from keyturn.device.groups.membership import Membership
 
 ROTATION = "01JNM0000000000000000000A1"
 
@@ -32,7 +32,7 @@ class Watched:
 
     def __init__(self, folder: Path, server: FakeServer, clock: Clock, witnesses: Path | None = None) -> None:
         self.heard: list[Incident] = []
-        self.home = Home.open(folder, "passphrase", witnesses=witnesses)
+        self.home = Home.open(folder, "passphrase", counter_folder=witnesses)
         self.device = Device.open(
             self.home,
             URL,
@@ -49,7 +49,7 @@ class Watched:
 
 @pytest.fixture
 def watched(alice: Device, tmp_path: Path, server: FakeServer, clock: Clock) -> Watched:
-    assert alice.seats()
+    assert alice.memberships()
     return Watched(tmp_path / "alice", server, clock)
 
 
@@ -89,13 +89,13 @@ def test_a_newcomer_who_did_not_sign_for_the_leaf_is_refused(
     watched: Watched, new_device: Callable[[str], Device], server: FakeServer, clock: Clock, what: str
 ) -> None:
     new_device("bob").join(server.invite("bob", "ops"))
-    before = watched.device.seats()[0].group.epoch
+    before = watched.device.memberships()[0].group.epoch
     entry = server.groups["ops"].log[-1]
     joined: dict[str, Any] = entry["joined"]
     another = new_device("carol")
-    other = another._enrolment._fresh_key_package().key_package
+    other = Enrolment(another.context)._fresh_key_package().key_package
     bobs = Home.open(watched.home._path.parent / "bob", "passphrase")
-    signer = Signer(bobs.private_key(), clock.now, lambda size: b"\x07" * size)
+    signer = EventSigner(bobs.private_key(), clock.now, lambda size: b"\x07" * size)
     match what:
         case "absent":
             del entry["joined"]
@@ -109,7 +109,7 @@ def test_a_newcomer_who_did_not_sign_for_the_leaf_is_refused(
             entry["joined"] = signer.sign(444, [], joined["content"]).to_dict()
     with pytest.raises(MembershipError):
         watched.device.catch_up()
-    assert watched.device.seats()[0].group.epoch == before
+    assert watched.device.memberships()[0].group.epoch == before
 
 
 def test_ended_entries_keep_their_place(watched: Watched, server: FakeServer) -> None:
@@ -118,7 +118,7 @@ def test_ended_entries_keep_their_place(watched: Watched, server: FakeServer) ->
     log[-1] = {"index": log[-1]["index"], "kind": "gone"}
     server.update("ops")
     assert watched.device.catch_up() == []
-    assert watched.device.seats()[0].cursor == len(log)
+    assert watched.device.memberships()[0].cursor == len(log)
     assert watched.told == []
 
 
@@ -126,7 +126,7 @@ def test_ended_entries_keep_their_place(watched: Watched, server: FakeServer) ->
 
 
 def assert_back(watched: Watched, server: FakeServer, sentences: int = 1) -> None:
-    (seat,) = watched.device.seats()
+    (seat,) = watched.device.memberships()
     assert seat.is_usable
     assert seat.group.epoch_authenticator == server.groups["ops"].mls.epoch_authenticator
     assert len([sentence for sentence in watched.told if "came back with new keys" in sentence]) == sentences
@@ -175,7 +175,7 @@ def test_coming_back_cut_short_goes_on_with_the_same_key_package(
     server.remove("ops", npub_of(server, "alice"), for_good=False)
     places = len(server.groups["ops"].log)
 
-    def dies(_enrolment: Enrolment, _seat: Seat) -> None:
+    def dies(_enrolment: Enrolment, _seat: Membership) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -191,7 +191,7 @@ def test_a_device_removed_for_good_is_told_once_and_asks_no_more(watched: Watche
     server.remove("ops", npub_of(server, "alice"))
     assert watched.device.catch_up() == []
     assert watched.told == ["This device was removed from the group."]
-    assert watched.device.seats()[0].lost is Lost.REMOVED
+    assert watched.device.memberships()[0].lost_reason is LostReason.REMOVED
     server.calls.clear()
     watched.device.catch_up()
     assert server.calls == []
@@ -211,7 +211,7 @@ def test_a_membership_change_by_a_member_is_no_reason_to_come_back(
     bob = new_device("bob")
     bob.join(server.invite("bob", "ops"))
     watched.device.catch_up()
-    commit = bob.seats()[0].group.commit(random=bob._signer.random, now=clock.now(), remove=[1])
+    commit = bob.memberships()[0].group.commit(random=bob.context.signer.random, now=clock.now(), remove=[1])
     server.append("ops", "commit", commit.message)
     with pytest.raises(MembershipError):
         watched.device.catch_up()
@@ -235,7 +235,7 @@ def test_progress_is_told_in_epochs_while_a_long_log_is_read(watched: Watched, s
 
 @pytest.fixture
 def at_home(tmp_path: Path, server: FakeServer, clock: Clock) -> Watched:
-    Home.create(tmp_path / "home", "laptop", "passphrase", cost=CHEAP, witnesses=tmp_path / "state")
+    Home.create(tmp_path / "home", "laptop", "passphrase", cost=CHEAP, counter_folder=tmp_path / "state")
     watched = Watched(tmp_path / "home", server, clock, tmp_path / "state")
     watched.device.join(server.invite("alice", "ops"))
     return watched
@@ -252,7 +252,7 @@ def test_an_older_copy_put_back_is_told_and_its_keys_encrypt_nothing(
 
     restored = Watched(tmp_path / "home", server, clock, tmp_path / "state")
     assert "older copy" in restored.told[0]
-    assert not restored.device.seats()[0].is_usable
+    assert not restored.device.memberships()[0].is_usable
     envelopes = len(server.envelopes)
     restored.device.command("suspend", "acme", {}, "incident")
     assert_back(restored, server)

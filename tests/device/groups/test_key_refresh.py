@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.device.core.errors import LostStepError, NotEnrolledError, ServerRefusedError, UnreachableError
+from keyturn.device.core.errors import NotEnrolledError, OutOfSyncError, ServerRefusedError, UnreachableError
 from keyturn.device.device import Device
 from keyturn.device.home.home import Home
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def group_of(device: Device) -> Group:
-    return device.seats()[0].group
+    return device.memberships()[0].group
 
 
 def own_key(device: Device) -> bytes:
@@ -33,7 +33,7 @@ def test_a_device_replaces_its_keys(alice: Device, bob: Device, server: FakeServ
     seat = alice.refresh("ops")
     bob.catch_up()
     assert own_key(alice) != before
-    assert seat.renewal is None
+    assert seat.pending_update is None
     assert group_of(alice).epoch_authenticator == server.groups["ops"].mls.epoch_authenticator
     assert group_of(bob).epoch_authenticator == server.groups["ops"].mls.epoch_authenticator
 
@@ -46,9 +46,9 @@ def test_a_crash_at_any_line_ends_with_the_keys_replaced_once(
     line = DeadLine(server, arrives=arrives)
     with pytest.raises(UnreachableError):
         over(line, tmp_path, clock).refresh("ops")
-    (waiting,) = alice.seats()
-    assert waiting.renewal is not None
-    assert set(line.sent) == {waiting.renewal.envelope.encode()}
+    (waiting,) = alice.memberships()
+    assert waiting.pending_update is not None
+    assert set(line.sent) == {waiting.pending_update.envelope.encode()}
     assert (waiting.group.epoch, own_key(alice)) == (epoch, before)
 
     line.cut = False
@@ -56,7 +56,7 @@ def test_a_crash_at_any_line_ends_with_the_keys_replaced_once(
     device.catch_up()
     if not arrives:
         device.refresh("ops")
-        assert server.envelopes == [waiting.renewal.envelope]
+        assert server.envelopes == [waiting.pending_update.envelope]
     assert own_key(device) != before
     assert group_of(device).epoch_authenticator == server.groups["ops"].mls.epoch_authenticator
     assert group_of(device).epoch == epoch + 1
@@ -74,20 +74,20 @@ def test_another_commit_that_won_is_followed_and_the_own_one_tried_again(alice: 
 def test_a_device_that_never_wins_says_so_and_stays_as_it_was(alice: Device, server: FakeServer) -> None:
     before = own_key(alice)
     server.before_envelope = [lambda: server.update("ops")] * 10
-    with pytest.raises(LostStepError):
+    with pytest.raises(OutOfSyncError):
         alice.refresh("ops")
     assert own_key(alice) == before
-    assert alice.seats()[0].renewal is None
+    assert alice.memberships()[0].pending_update is None
 
 
 def test_a_commit_that_is_refused_does_not_wait(alice: Device, server: FakeServer) -> None:
-    renewals = alice._renewals
-    renewal = renewals._prepared("ops")
+    renewals = alice._key_refresh
+    renewal = renewals._prepare("ops")
     server.groups["ops"].mls = server.groups["ops"].mls.expire(server.clock.now())
     broken = renewal.envelope.replace('"content":"', '"content":"AAAA')
     with pytest.raises(ServerRefusedError):
         renewals._post("ops", type(renewal)(renewal.message, broken, renewal.after))
-    assert alice.seats()[0].renewal is None
+    assert alice.memberships()[0].pending_update is None
 
 
 def test_keys_older_than_a_week_are_replaced_on_the_way(alice: Device, server: FakeServer, clock: Clock) -> None:
@@ -106,7 +106,7 @@ def test_keys_older_than_a_week_are_replaced_on_the_way(alice: Device, server: F
 def test_keys_that_can_not_be_replaced_keep_nothing_from_going_on(
     alice: Device, server: FakeServer, clock: Clock, tmp_path: Path
 ) -> None:
-    assert alice.seats()
+    assert alice.memberships()
     heard: list[Incident] = []
     home = Home.open(tmp_path / "alice", "passphrase")
     device = Device.open(home, URL, transport=server, now=clock.now, observe=heard.append)

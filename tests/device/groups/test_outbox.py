@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.device.core.errors import ServerRefusedError, UnreachableError
-from keyturn.device.core.notice import Notice
-from keyturn.device.groups.local_store import INBOX
-from keyturn.device.groups.membership import Lost
-from keyturn.device.groups.outbox import OUTGOING, Letter
+from keyturn.device.groups.inbox import INBOX, Notice
+from keyturn.device.groups.membership import LostReason, Memberships
+from keyturn.device.groups.outbox import OUTGOING, OutgoingCommand
 from keyturn.device.home.home import Home
 from keyturn.domain.encodings import base64url_decode
 
@@ -23,16 +22,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.device.device import Device
-    from keyturn.device.home.state import State
+    from keyturn.device.home.sealed_files import HomeState
 
     from tests.cli.fake_server import Clock, FakeServer
 
 ROTATION = "01JNM0000000000000000000A1"
 
 
-def kept(folder: Path) -> dict[str, Letter]:
+def kept(folder: Path) -> dict[str, OutgoingCommand]:
     home = Home.open(folder / "alice", "passphrase")
-    return {name: Letter.from_bytes(home.load(OUTGOING, name) or b"") for name in home.ids(OUTGOING)}
+    return {name: OutgoingCommand.from_bytes(home.load(OUTGOING, name) or b"") for name in home.ids(OUTGOING)}
 
 
 class Power:
@@ -42,7 +41,7 @@ class Power:
         self.writes_left: int | None = None
         write = Home._write
 
-        def written(home: Home, state: State) -> None:
+        def written(home: Home, state: HomeState) -> None:
             if self.writes_left == 0:
                 raise KeyboardInterrupt
             write(home, state)
@@ -87,7 +86,7 @@ def forget_the_ack(folder: Path) -> None:
 def test_an_ack_that_the_server_has_is_as_good_as_a_new_one(
     alice: Device, bob: Device, server: FakeServer, clock: Clock, tmp_path: Path, quorum: int, outcome: str | None
 ) -> None:
-    assert bob.seats()
+    assert bob.memberships()
     server.clients["acme"]["quorum"] = quorum
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     first = alice.ack(ROTATION)
@@ -185,8 +184,8 @@ def test_the_key_of_a_letter_is_gone_from_what_is_saved(
     letters = list(kept(tmp_path).values())
     line.cut = False
     for letter in letters:  # two generations: the service opens both
-        assert device._server.post_envelope(letter.envelope)["action"] == "suspend"
-    assert alice.seats()
+        assert device.context.api.post_envelope(letter.envelope)["action"] == "suspend"
+    assert alice.memberships()
 
 
 def test_a_letter_that_never_arrived_in_time_is_signed_anew(
@@ -210,7 +209,7 @@ def test_a_past_epoch_is_caught_up_with_and_the_command_sent_anew(alice: Device,
     server.envelopes.clear()
     assert alice.ack(ROTATION)["acks"] == 1
     assert len(server.envelopes) == 2
-    assert alice.seats()[0].group.epoch == server.groups["ops"].mls.epoch
+    assert alice.memberships()[0].group.epoch == server.groups["ops"].mls.epoch
 
 
 def test_a_group_that_runs_away_is_followed_so_often_and_no_more(alice: Device, server: FakeServer) -> None:
@@ -236,7 +235,7 @@ def test_a_service_that_went_elsewhere_is_joined_there(alice: Device, server: Fa
     server.groups["ops"].log[:] = log  # a log that says nothing of where the service is now
     assert behind.epoch < server.groups["ops"].mls.epoch
     assert alice.command("suspend", "acme", {}, "incident")["action"] == "suspend"
-    assert alice.seats()[0].group.epoch == server.groups["ops"].mls.epoch
+    assert alice.memberships()[0].group.epoch == server.groups["ops"].mls.epoch
 
 
 def test_a_refused_command_is_not_kept(alice: Device, server: FakeServer, tmp_path: Path) -> None:
@@ -247,7 +246,7 @@ def test_a_refused_command_is_not_kept(alice: Device, server: FakeServer, tmp_pa
 
 
 def test_no_envelope_is_in_a_letters_repr(alice: Device, server: FakeServer, clock: Clock, tmp_path: Path) -> None:
-    assert alice.seats()
+    assert alice.memberships()
     with pytest.raises(UnreachableError):
         over(DeadLine(server, arrives=False), tmp_path, clock).command("suspend", "acme", {}, "incident")
     (letter,) = kept(tmp_path).values()
@@ -273,8 +272,8 @@ def test_an_ack_from_a_lost_seat_comes_back_first_or_goes_out_signed(
 ) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     alice.catch_up()
-    alice._mail.give_up("ops", Lost.ASTRAY)
+    Memberships(alice.context.home).mark_lost("ops", LostReason.OUT_OF_SYNC)
     server.readmits = readmits
     assert alice.ack(ROTATION)["acks"] == 1
     assert len(server.envelopes) == 1 + readmits
-    assert alice.seats()[0].is_usable is readmits
+    assert alice.memberships()[0].is_usable is readmits

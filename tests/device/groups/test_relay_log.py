@@ -10,7 +10,7 @@ import pytest
 from keyturn.adapters.nostr_relays import NostrRelays
 from keyturn.cli.commands.inbox import relay_inbox
 from keyturn.device.core.errors import UnreachableError, UsageError
-from keyturn.device.groups.relay_log import RelayInbox, ordered
+from keyturn.device.groups.relay_log import RelayInbox, order_entries
 from keyturn.ports.store import Query
 from keyturn.records import paths
 
@@ -61,21 +61,20 @@ def test_shuffled_and_doubled_events_come_in_the_logs_own_order(world: World) ->
     alice, last = history(world)
     events = log(world)
     shuffled = random.Random(3).sample(events * 2, 2 * len(events))
-    entries = ordered(alice.seat, shuffled, lambda npub: offers(world, npub), world.clock())
+    entries = order_entries(alice.seat, shuffled, lambda npub: offers(world, npub), world.clock())
     on_server = alice.log(alice.seat.cursor)
     assert [entry["index"] for entry in entries] == [entry["index"] for entry in on_server]
     assert [entry["event"] for entry in entries] == [entry["event"] for entry in on_server]
     assert [entry["kind"] for entry in entries] == [entry["kind"] for entry in on_server]
-    reading = alice.device._mail.take_in(GROUP, entries)
-    assert reading.failure is None
-    assert reading.notices[-1].rotation_id == last
+    notices = alice.device._catch_up.take_entries(GROUP, entries)
+    assert notices[-1].rotation_id == last
     assert alice.device.catch_up() == []  # the server goes on where the relay ended
 
 
 def test_what_comes_after_a_gap_is_left_for_the_server(world: World) -> None:
     alice, last = history(world)
     commits_and_last = [event for event in log(world) if event != log(world)[-3]]
-    entries = ordered(alice.seat, commits_and_last, lambda npub: offers(world, npub), world.clock())
+    entries = order_entries(alice.seat, commits_and_last, lambda npub: offers(world, npub), world.clock())
     assert [entry["kind"] for entry in entries] == []
     assert last in {notice.rotation_id for notice in alice.device.catch_up()}
 
@@ -83,16 +82,20 @@ def test_what_comes_after_a_gap_is_left_for_the_server(world: World) -> None:
 def test_commits_that_no_notice_follows_yet_are_left(world: World) -> None:
     alice, _ = history(world)
     without_the_last = log(world)[:-1]
-    entries = ordered(alice.seat, without_the_last, lambda npub: offers(world, npub), world.clock())
+    entries = order_entries(alice.seat, without_the_last, lambda npub: offers(world, npub), world.clock())
     assert entries[-1]["kind"] == "notice"
     assert entries[-1]["event"] == log(world)[-3]
 
 
 def test_what_another_key_signed_and_what_is_no_message_is_left_out(world: World) -> None:
     alice, _ = history(world)
-    strangers = [json.loads(alice.device._signer.sign(445, [("h", GROUP)], str(log(world)[-1]["content"])).to_json())]
+    strangers = [
+        json.loads(alice.device.context.signer.sign(445, [("h", GROUP)], str(log(world)[-1]["content"])).to_json())
+    ]
     broken: list[dict[str, object]] = [{}, {"id": "x"}, {**log(world)[-1], "content": "AAAA", "id": "y"}]
-    entries = ordered(alice.seat, [*strangers, *broken, *log(world)], lambda npub: offers(world, npub), world.clock())
+    entries = order_entries(
+        alice.seat, [*strangers, *broken, *log(world)], lambda npub: offers(world, npub), world.clock()
+    )
     assert len(entries) == len(alice.log(alice.seat.cursor))
 
 

@@ -24,9 +24,8 @@ from keyturn.device.home.errors import (
     UnreadableError,
     WrongPassphraseError,
 )
-from keyturn.device.home.header import create_header, parse_header
 from keyturn.device.home.home import Home
-from keyturn.device.home.sealing import ScryptCost
+from keyturn.device.home.sealed_files import ScryptCost, create_header, parse_header
 from keyturn.domain.encodings import canonical_json
 from keyturn.private_files import replace_private
 from keyturn.proofs.nostr import public_key
@@ -109,7 +108,7 @@ def test_a_creation_cut_short_can_be_repeated(path: Path, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("keyturn.device.home.home.Header.to_bytes", crash)
+        patch.setattr("keyturn.device.home.home.HomeHeader.to_bytes", crash)
         with pytest.raises(KeyboardInterrupt):
             home_at(path)
     with pytest.raises(NotAHomeError):
@@ -351,7 +350,7 @@ def test_another_programs_json_is_no_home() -> None:
 
 
 def mend(fields: dict[str, object]) -> bytes:
-    from keyturn.device.home.header import _checksum
+    from keyturn.device.home.sealed_files import _checksum
 
     fields.pop("checksum", None)
     return canonical_json({**fields, "checksum": _checksum(fields)})

@@ -4,12 +4,11 @@ import os
 
 import pytest
 from keyturn.device.home.errors import DamagedError
-from keyturn.device.home.sealing import seal
-from keyturn.device.home.state import State, _associated_data, open_state, seal_state
+from keyturn.device.home.sealed_files import HomeState, _associated_data, open_state, seal, seal_state
 
 DATA_KEY = bytes(range(32))
 PUBKEY = "ab" * 32
-STATE = State(7, b"\x03" * 32, {("group", "admins"): b"state", ("inbox", "\u20ac \x00"): b""})
+STATE = HomeState(7, b"\x03" * 32, {("group", "admins"): b"state", ("inbox", "\u20ac \x00"): b""})
 
 
 def sealed(plaintext: bytes) -> bytes:
@@ -21,7 +20,7 @@ def test_a_sealed_state_comes_back_whatever_its_ids_are() -> None:
 
 
 def test_a_change_leaves_the_state_before_it_as_it_was() -> None:
-    later = STATE.changed({("group", "admins"): None, ("cursor", "admins"): b"9"})
+    later = STATE.with_changes({("group", "admins"): None, ("cursor", "admins"): b"9"})
     assert later.counter == 8
     assert dict(later.records) == {("cursor", "admins"): b"9", ("inbox", "\u20ac \x00"): b""}
     assert STATE.records[("group", "admins")] == b"state"
@@ -56,4 +55,4 @@ def test_a_well_sealed_file_of_another_form_is_damaged(plaintext: bytes) -> None
 
 def test_the_right_form_is_accepted() -> None:
     plaintext = b'{"counter":1,"private_key":"","records":[["group","admins","YQ"]]}'
-    assert open_state(sealed(plaintext), DATA_KEY, PUBKEY) == State(1, b"", {("group", "admins"): b"a"})
+    assert open_state(sealed(plaintext), DATA_KEY, PUBKEY) == HomeState(1, b"", {("group", "admins"): b"a"})

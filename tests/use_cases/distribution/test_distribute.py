@@ -90,7 +90,7 @@ def assert_one_secret_each(world: World, rotations: Mapping[str, str]) -> None:
         versions = [path for path in world.documents() if path.startswith(f"oauth2_clients/{client_id}/secrets/")]
         assert len(versions) == 1
         version = from_data(Version, world.document(versions[0]))
-        secrets = {admin.device.notice(rotation_id).held_secret() for admin in world.admins.values()}
+        secrets = {admin.device.notice(rotation_id).require_secret() for admin in world.admins.values()}
         assert [matches(secret, version, world.keys.mac) for secret in secrets] == [True]
 
 

@@ -6,7 +6,7 @@ import typer
 
 from keyturn.cli.output import print_facts, print_json, print_note, print_warning, waiting
 from keyturn.device.api import response_fields as answers
-from keyturn.device.core.errors import DeviceError, EndedOtherwiseError
+from keyturn.device.core.errors import DeviceError, NotPromotedError
 from keyturn.device.core.format_keys import key
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def finish(gone: dict[str, object], device: "Device | None", reason: str, *, as_
     else:
         report_gone(gone, opened)
     if refused:
-        raise EndedOtherwiseError("Not every client could be rotated.", "Rotate those by hand: `keyturn rotate`.")
+        raise NotPromotedError("Not every client could be rotated.", "Rotate those by hand: `keyturn rotate`.")
 
 
 def _rotated(device: "Device", clients: list[str], reason: str) -> tuple[list[dict[str, object]], dict[str, str]]:

@@ -17,7 +17,7 @@ from keyturn.proofs.npub import decode_npub
 
 if TYPE_CHECKING:
     from keyturn.device.device import Device
-    from keyturn.device.groups.membership import Seat
+    from keyturn.device.groups.membership import Membership
 
 
 class Purpose(StrEnum):
@@ -145,20 +145,20 @@ def _report_invite(made: dict[str, object]) -> None:
     print_note("Give the code to that person by a way that you trust; they run `keyturn device join CODE`.")
 
 
-def _joined(device: "Device", code: str) -> "Seat":
+def _joined(device: "Device", code: str) -> "Membership":
     try:
         return device.join(code)
     except ServerRefusedError as refused:
-        groups = [seat.group_id for seat in device.seats() if seat.is_usable]
+        groups = [seat.group_id for seat in device.memberships() if seat.is_usable]
         if refused.reason != "invite_used" or not groups:
             raise
         hint = f"This device is in {', '.join(groups)} already. For another group: {refused.hint}"
         raise DeviceError(str(refused), hint) from None
 
 
-def _report_seats(seats: list["Seat"], *, as_json: bool) -> None:
+def _report_seats(seats: list["Membership"], *, as_json: bool) -> None:
     if as_json:
         print_json({"groups": [{"group": seat.group_id, "epoch": seat.group.epoch} for seat in seats]})
         return
-    rows = ([seat.group_id, seat.group.epoch, moment(seat.renewed_at)] for seat in seats)
+    rows = ([seat.group_id, seat.group.epoch, moment(seat.keys_updated_at)] for seat in seats)
     print_table(("GROUP", "EPOCH", "KEYS OF"), rows, empty="This device is in no group.")

@@ -15,8 +15,8 @@ from keyturn.device.core.errors import DeviceError, UsageError
 from keyturn.domain.encodings import rotation_identifier
 
 if TYPE_CHECKING:
-    from keyturn.device.core.notice import Notice
     from keyturn.device.device import Device
+    from keyturn.device.groups.inbox import Notice
     from keyturn.device.groups.relay_log import RelayInbox
 
 
@@ -111,7 +111,7 @@ def _list(notices: list["Notice"], *, named: bool, as_json: bool) -> None:
 
 def _reveal(device: "Device", notices: list["Notice"], *, named: bool, as_json: bool) -> None:
     shown = notices if named else [notice for notice in notices if notice.taken_at is None]
-    secrets = [(notice, notice.untaken_secret()) for notice in shown]
+    secrets = [(notice, notice.undelivered_secret()) for notice in shown]
     if secrets:
         print_warning("What follows is secret and is shown once: mind who looks, and what records this screen.")
     if as_json:
@@ -121,22 +121,22 @@ def _reveal(device: "Device", notices: list["Notice"], *, named: bool, as_json: 
             names = ("rotation_id", "client_id", "version_id")
             facts = [(name.removesuffix("_id"), getattr(notice, name)) for name in names]
             print_facts([*facts, ("secret", secret)])
-        device.mark_taken(notice.rotation_id)  # only now: a crash before it loses nothing
+        device.mark_delivered(notice.rotation_id)  # only now: a crash before it loses nothing
     if not secrets and not as_json:
         print_note("Nothing is waiting to be shown.")
 
 
 def _write(device: "Device", notice: "Notice", path: Path, *, as_json: bool) -> None:
-    write_secret(path, notice.untaken_secret())
-    _report_taken(device.mark_taken(notice.rotation_id), as_json=as_json)
+    write_secret(path, notice.undelivered_secret())
+    _report_taken(device.mark_delivered(notice.rotation_id), as_json=as_json)
 
 
 def _run(device: "Device", notice: "Notice", command: str, *, as_json: bool) -> None:
-    code = run_with_secret(command, notice.untaken_secret(), output_to_stderr=as_json)
+    code = run_with_secret(command, notice.undelivered_secret(), output_to_stderr=as_json)
     if code:  # it was not installed, as far as anyone can tell: the secret stays
         print_warning("The program failed; the secret stays in the inbox.")
         raise typer.Exit(code)
-    _report_taken(device.mark_taken(notice.rotation_id), as_json=as_json)
+    _report_taken(device.mark_delivered(notice.rotation_id), as_json=as_json)
 
 
 def _report_taken(notice: "Notice", *, as_json: bool) -> None:

@@ -27,7 +27,7 @@ def login(
     session = session_of(context)
     home = session.opened_home()
     sign_in = read_id_token(_presented(session) if user is None else _issued(session, user))
-    sign_in.keep(home)
+    sign_in.save(home)
     if json:
         print_json({"ends_at": sign_in.ends_at})
         return

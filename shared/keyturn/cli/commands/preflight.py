@@ -8,10 +8,10 @@ from keyturn.cli.durations import format_duration
 from keyturn.cli.output import ask, moment, print_facts, print_note
 from keyturn.cli.session import Session
 from keyturn.device.core.errors import UsageError
-from keyturn.device.rotation_plan import RotationPlan
+from keyturn.device.rotation_preview import RotationPreview
 
 
-def show_plan(plan: RotationPlan, *, err: bool) -> None:
+def show_plan(plan: RotationPreview, *, err: bool) -> None:
     """Print who will get the notice, when the versions change over, and what becomes of the one in grace."""
     request = plan.request
     people = f"{len(plan.npubs)} known here: {', '.join(plan.npubs)}" if plan.npubs else "none known here"
@@ -29,8 +29,8 @@ def show_plan(plan: RotationPlan, *, err: bool) -> None:
             "current version",
             f"{plan.current_version}, then in grace until {moment(plan.grace_until)} or later ({grace})",
         ),
-        ("version in grace", plan.fate_of_grace),
-        ("other rotation", plan.fate_of_active),
+        ("version in grace", plan.effect_on_grace),
+        ("other rotation", plan.effect_on_active),
     ]
     if plan.current_version is None:
         facts[6] = ("current version", "none: this is the first")

@@ -11,7 +11,7 @@ from keyturn.cli.totp_prompt import CodePrompt
 from keyturn.device.core.errors import ServerRefusedError, UsageError
 
 if TYPE_CHECKING:
-    from keyturn.device.attestation.registration import Registered
+    from keyturn.device.attestation.registration import RegistrationResult
     from keyturn.device.device import Device
 
 TOTP = "totp"
@@ -21,7 +21,7 @@ _REFUSED = "proof_refused"
 
 def register(
     session: Session, device: "Device", code: str, *, to_stdout: bool, security_key: bool
-) -> "Registered | None":
+) -> "RegistrationResult | None":
     """Register the device where the service wants that, with a code that the person types; None where it does not.
 
     `UsageError` if the authenticator's secret would go where nobody reads it, or into a file.
@@ -36,7 +36,7 @@ def register(
     return registered
 
 
-def report_authenticator(registered: "Registered", *, as_json: bool) -> None:
+def report_authenticator(registered: "RegistrationResult", *, as_json: bool) -> None:
     """Say that a known person's new authenticator counts from now on."""
     if as_json:
         print_json({"user": registered.user, "purpose": registered.purpose})

@@ -22,9 +22,9 @@ from keyturn.cli.output import (
 from keyturn.cli.session import session_of
 from keyturn.cli.wait_for_rotation import watch_rotation
 from keyturn.device.api import response_fields as answers
-from keyturn.device.core.errors import DeviceError, EndedOtherwiseError, MembershipError, UnreachableError
+from keyturn.device.core.errors import DeviceError, MembershipError, NotPromotedError, UnreachableError
 from keyturn.device.core.format_keys import key, person
-from keyturn.device.rotation_plan import RotationPlan, Wish
+from keyturn.device.rotation_preview import RotationOptions, RotationPreview
 from keyturn.domain.encodings import rotation_identifier
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def rotate(
     """Ask for a new version of a client's credential, after showing what will happen."""
     session = session_of(context)
     device = session.device()
-    wish = Wish(
+    wish = RotationOptions(
         client_id=client_id,
         rotation_id=rotation_identifier(rotation_id or device.new_id()),
         reason=reason,
@@ -67,7 +67,7 @@ def rotate(
     )
     _catch_up(device)
     with waiting("Reading the client"):
-        plan = device.plan(wish)
+        plan = device.preview(wish)
     show_plan(plan, err=json)
     confirm(session, "Rotate?", yes=yes)
     answer = _asked(lambda: device.send(plan), plan)
@@ -131,7 +131,7 @@ def _catch_up(device: "Device") -> None:
         print_warning(f"{stopped} {stopped.hint}")
 
 
-def _asked(send: Callable[[], dict[str, object]], plan: RotationPlan) -> dict[str, object]:
+def _asked(send: Callable[[], dict[str, object]], plan: RotationPreview) -> dict[str, object]:
     try:
         with waiting("Asking for the rotation"):
             return send()
@@ -152,7 +152,7 @@ def _report_rotate(answer: dict[str, object], *, waited: bool, as_json: bool) ->
             f"Its secret is on its way: `keyturn inbox`, then `keyturn ack {answers.text(answer, 'rotation_id')}`."
         )
     if waited and answer.get("outcome") != "promoted":
-        raise EndedOtherwiseError(
+        raise NotPromotedError(
             "The rotation was not promoted.", "`keyturn rotation show` says how it ended; rotate again."
         )
 

@@ -1,4 +1,7 @@
-"""Fields of the server's answers, typed: what is not as docs/http.md says is no answer of the suite's."""
+"""Typed readers for the fields of the server's answers. Each raises `UnreachableError` unless the field has its type.
+
+docs/http.md lists the fields. An answer without them is not an answer of keyturn.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def text(fields: Mapping[str, object], name: str) -> str:
-    """Return a string; `UnreachableError` if there is none, as with all of these."""
+    """Return a string."""
     value = fields.get(name)
     return value if isinstance(value, str) else _refuse()
 
 
 def optional_text(fields: Mapping[str, object], name: str) -> str | None:
-    """Return a string, or None where null or nothing stands."""
+    """Return a string, or None if the field is null or missing."""
     return None if fields.get(name) is None else text(fields, name)
 
 
 def integer(fields: Mapping[str, object], name: str) -> int:
-    """Return an integer that is no boolean."""
+    """Return an integer that is not a boolean."""
     value = fields.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else _refuse()
 
@@ -46,4 +49,4 @@ def texts(fields: Mapping[str, object], name: str) -> list[str]:
 
 
 def _refuse() -> NoReturn:
-    raise UnreachableError("The server's answer is not one that this version understands.", "Upgrade keyturn.")
+    raise UnreachableError("This version of keyturn does not understand the server's answer.", "Upgrade keyturn.")

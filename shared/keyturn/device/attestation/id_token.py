@@ -1,4 +1,4 @@
-"""Who is at this device: an identity provider's ID token, kept sealed in the home until it ends."""
+"""The sign-in of the user at this device: an identity provider's ID token, sealed in the home until it expires."""
 
 from __future__ import annotations
 
@@ -16,47 +16,49 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.device.home.home import Home
-    from keyturn.device.home.state import Key
+    from keyturn.device.home.sealed_files import RecordKey
 
-_RECORD: Key = ("sign_in", "id_token")
-_PARTS = 3
+_RECORD: RecordKey = ("sign_in", "id_token")
+_JWT_PARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """An ID token, and when it ends (Unix milliseconds)."""
+    """An ID token, and when it expires (Unix milliseconds)."""
 
     id_token: str = field(repr=False)
     ends_at: int
 
-    def keep(self, home: Home) -> None:
-        """Keep it in the home, in place of an earlier one."""
+    def save(self, home: Home) -> None:
+        """Save it in the home, in place of an earlier one."""
         record = json.dumps({"id_token": self.id_token, "ends_at": self.ends_at})
         home.save(*_RECORD, record.encode("ascii"))
 
 
 def read_id_token(text: str) -> SignIn:
-    """Return the sign-in that a token says it is: whether that is so, the service judges.
+    """Return the sign-in of an ID token. Only the service verifies the token: the device reads its expiry.
 
-    `UsageError` if it has not the form of one (OpenID Connect Core §2: a JWT with an end).
+    `UsageError` unless it is a JWT with an expiry (OpenID Connect Core §2).
     """
     parts = text.split(".") if text.isascii() and len(text) <= MAX_TOKEN else []
     try:
-        ends = load_object(base64url_decode(parts[1])).get("exp") if len(parts) == _PARTS else None
+        expiry = load_object(base64url_decode(parts[1])).get("exp") if len(parts) == _JWT_PARTS else None
     except Refusal:
-        ends = None
-    if not isinstance(ends, int) or isinstance(ends, bool):
-        raise UsageError("What came is no ID token.", "Pipe in the token as your identity provider gave it.")
-    return SignIn(text, ends * 1000)
+        expiry = None
+    if not isinstance(expiry, int) or isinstance(expiry, bool):
+        raise UsageError(
+            "The input is not an ID token.", "Pipe in the token exactly as your identity provider issued it."
+        )
+    return SignIn(text, expiry * 1000)
 
 
-def signed_in(home: Home, now: datetime) -> SignIn:
-    """Return the sign-in that the home keeps; `NotSignedInError` if there is none, or it has ended."""
+def require_sign_in(home: Home, now: datetime) -> SignIn:
+    """Return the sign-in of the home; `NotSignedInError` if there is none, or it has expired."""
     record = home.load(*_RECORD)
     if record is None:
-        raise NotSignedInError("Nobody is signed in at this device.", "Sign in first: `keyturn login`.")
+        raise NotSignedInError("There is no sign-in at this device.", "Sign in first: `keyturn login`.")
     fields = load_object(record)
-    kept = SignIn(str(fields["id_token"]), int(str(fields["ends_at"])))
-    if kept.ends_at <= to_milliseconds(now):
-        raise NotSignedInError("The sign-in at this device has ended.", "Sign in again: `keyturn login`.")
-    return kept
+    sign_in = SignIn(str(fields["id_token"]), int(str(fields["ends_at"])))
+    if sign_in.ends_at <= to_milliseconds(now):
+        raise NotSignedInError("The sign-in at this device has expired.", "Sign in again: `keyturn login`.")
+    return sign_in

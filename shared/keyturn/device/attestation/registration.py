@@ -1,9 +1,9 @@
-"""Registering this device with an invite's code, before it joins: who, which device, and the authenticator's seed.
+"""Registration of this device with an invite's code, before it joins: user, device and authenticator app.
 
-    challenge ─▶ wanted? ─▶ ID token, device's evidence ─▶ otpauth URI ─▶ first code ─▶ confirmed, kept ─▶ join
+    challenge ─▶ required? ─▶ ID token, device's evidence ─▶ otpauth URI ─▶ first code ─▶ confirmed, saved ─▶ join
 
-The seed is shown once and kept nowhere here. Cut short before it was confirmed, registering begins again; afterwards
-the home knows, and only joining is left.
+The seed of the authenticator app is shown once, and the device does not keep it. An interrupted registration starts
+again until it is confirmed. Afterwards the home knows that only joining is left.
 """
 
 from __future__ import annotations
@@ -12,29 +12,26 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keyturn.device.api import response_fields as answers
-from keyturn.device.attestation.authenticator import WEBAUTHN
-from keyturn.device.attestation.id_token import signed_in
+from keyturn.device.api import response_fields
+from keyturn.device.attestation.authenticator import WEBAUTHN, DeviceAuthenticator
+from keyturn.device.attestation.id_token import require_sign_in
 from keyturn.device.core.errors import ServerRefusedError
 from keyturn.proofs.statement import RegistrationStatement
 
 if TYPE_CHECKING:
-    from keyturn.device.api.client import Server
-    from keyturn.device.attestation.authenticator import Vouching
-    from keyturn.device.core.signed_events import Signer
-    from keyturn.device.home.home import Home
-    from keyturn.device.home.state import Key
+    from keyturn.device.context import DeviceContext
+    from keyturn.device.home.sealed_files import RecordKey
 
 _CONFIRMED = "registration"
-_REGISTERED = "already_registered"
-_OFFERED = "offered_credential"
+_ALREADY_REGISTERED = "already_registered"
+_UNCONFIRMED_CREDENTIAL = "offered_credential"
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
-    """What the service made of a registration: whom it is for, its purpose, and the seed for their authenticator.
+class RegistrationResult:
+    """The service's answer to a registration: user, purpose, and the seed for the authenticator app.
 
-    `otpauth` is the URI that carries the seed; None where the authenticator that the person has goes on.
+    `otpauth` is the URI that carries the seed; None if the user's existing authenticator stays valid.
     """
 
     user: str
@@ -44,66 +41,74 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """Registers the device of a home at one service."""
+    """Registers a device at its service."""
 
-    home: Home
-    server: Server
-    signer: Signer = field(repr=False)
-    vouching: Vouching
+    context: DeviceContext
 
-    def begin(self, code: str, *, security_key: bool = False) -> Registered | None:
-        """Show who and which device this is; None where there is nothing to register, or it is registered already.
+    def begin(self, code: str, *, security_key: bool = False) -> RegistrationResult | None:
+        """Present user and device to the service; None if it requires no registration, or this one is complete.
 
-        With `security_key` a credential of the key that is plugged in vouches for the device, once it is confirmed.
-        `NotSignedInError`, `SecurityKeyError`, or what the service refuses with.
+        With `security_key` a credential of the security key becomes the device's authenticator, once it is confirmed.
+        `NotSignedInError`, `SecurityKeyError` or `ServerRefusedError`.
         """
-        if self.home.load(_CONFIRMED, _name(code)) is not None:
+        home, api = self.context.home, self.context.api
+        if home.load(_CONFIRMED, _invite_id(code)) is not None:
             return None
-        asked = self.server.challenge()
-        if asked.get("required") is False:
+        challenge = api.challenge()
+        if challenge.get("required") is False:
             return None
-        evidence = self._evidence(code, answers.text(asked, "challenge"), security_key=security_key)
+        evidence = self._evidence(code, response_fields.text(challenge, "challenge"), security_key=security_key)
         try:
-            answer = self.server.register(self.signer, evidence)
-        except ServerRefusedError as refused:
-            if refused.reason != _REGISTERED:
+            answer = api.register(self.context.signer, evidence)
+        except ServerRefusedError as error:
+            if error.reason != _ALREADY_REGISTERED:
                 raise
-            return None  # a known device joins a further group; or the answer that confirmed it was lost
-        self._note(code, evidence if security_key else None)
-        purpose, otpauth = answers.text(answer, "purpose"), answers.optional_text(answer, "totp")
-        return Registered(answers.text(answer, "user"), purpose, otpauth)
+            # A known device joins another group, or the answer to its confirmation was lost.
+            return None
+        self._save_credential(code, evidence if security_key else None)
+        return RegistrationResult(
+            user=response_fields.text(answer, "user"),
+            purpose=response_fields.text(answer, "purpose"),
+            otpauth=response_fields.optional_text(answer, "totp"),
+        )
 
     def confirm(self, code: str, totp: str) -> dict[str, object]:
-        """Show that the authenticator has the seed, and keep that this code's registration is done."""
-        answer = self.server.confirm_registration(self.signer, code, totp)
-        credential = self.home.load(_OFFERED, _name(code))
-        changes: dict[Key, bytes | None] = {(_CONFIRMED, _name(code)): b"confirmed", (_OFFERED, _name(code)): None}
-        self.home.save_all(changes if credential is None else {**changes, WEBAUTHN: credential})
+        """Prove with a one-time code that the authenticator has the seed, and complete the registration."""
+        home, invite_id = self.context.home, _invite_id(code)
+        answer = self.context.api.confirm_registration(self.context.signer, code, totp)
+        credential = home.load(_UNCONFIRMED_CREDENTIAL, invite_id)
+        changes: dict[RecordKey, bytes | None] = {
+            (_CONFIRMED, invite_id): b"confirmed",
+            (_UNCONFIRMED_CREDENTIAL, invite_id): None,
+        }
+        home.save_all(changes if credential is None else {**changes, WEBAUTHN: credential})
         return answer
 
     def forget(self, code: str) -> None:
-        """Let go of what was kept of a code: it has served."""
-        if self.home.load(_CONFIRMED, _name(code)) is not None:
-            self.home.delete(_CONFIRMED, _name(code))
+        """Delete the records of a code after it was used to join."""
+        if self.context.home.load(_CONFIRMED, _invite_id(code)) is not None:
+            self.context.home.delete(_CONFIRMED, _invite_id(code))
 
-    def _note(self, code: str, evidence: dict[str, object] | None) -> None:
+    def _save_credential(self, code: str, evidence: dict[str, object] | None) -> None:
+        home, invite_id = self.context.home, _invite_id(code)
         if evidence is not None:
-            credential = answers.text(answers.mapping(evidence, "device"), "device_id")
-            self.home.save(_OFFERED, _name(code), credential.encode("ascii"))
-        elif self.home.load(_OFFERED, _name(code)) is not None:
-            self.home.delete(_OFFERED, _name(code))
+            credential = response_fields.text(response_fields.mapping(evidence, "device"), "device_id")
+            home.save(_UNCONFIRMED_CREDENTIAL, invite_id, credential.encode("ascii"))
+        elif home.load(_UNCONFIRMED_CREDENTIAL, invite_id) is not None:
+            home.delete(_UNCONFIRMED_CREDENTIAL, invite_id)
 
     def _evidence(self, code: str, challenge: str, *, security_key: bool) -> dict[str, object]:
-        who = signed_in(self.home, self.signer.now())
+        context = self.context
+        sign_in = require_sign_in(context.home, context.signer.now())
         statement = RegistrationStatement(
-            service=self.server.url,
+            service=context.api.url,
             challenge=challenge,
-            npub=self.signer.public_key,
-            invite=_name(code),
+            npub=context.signer.public_key,
+            invite=_invite_id(code),
         )
-        device = self.vouching.registers(statement.to_bytes(), security_key=security_key)
-        return {"code": code, "challenge": challenge, "id_token": who.id_token, "device": device}
+        device = DeviceAuthenticator(context).registration(statement.to_bytes(), security_key=security_key)
+        return {"code": code, "challenge": challenge, "id_token": sign_in.id_token, "device": device}
 
 
-def _name(code: str) -> str:
-    return hashlib.sha256(code.encode("utf-8")).hexdigest()  # the invite's id; the code itself is not kept
+def _invite_id(code: str) -> str:
+    return hashlib.sha256(code.encode("utf-8")).hexdigest()  # the home does not contain the code itself

@@ -1,7 +1,7 @@
-"""The key by which this device vouches for itself: `dev_attest`, in software, for development and trials.
+"""The software key of a device (`dev_attest`), for development and trials.
 
-What a phone has in hardware (App Attest), or a security key (WebAuthn), this is the stand-in for: it proves that the
-same home asserts itself, and not that the home can't be copied. Production settings refuse it by its name.
+It stands in for a phone's hardware (App Attest) or a security key (WebAuthn). It proves that the same home made two
+statements. It does not prove that the home can't be copied, so production settings refuse it by its name.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
 KIND = "dev_attest"
 ATTESTATION = "attestation"
-"""The kind of the home's records of what vouches for the device."""
+"""The kind of the home's records of authenticators."""
 _KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class SoftwareKey:
-    """An Ed25519 key (`bytes, 32`) that lives in the sealed home."""
+    """An Ed25519 key (`bytes, 32`) in the sealed home."""
 
     private_key: bytes = field(repr=False)
 
     @property
     def device_id(self) -> str:
-        """The device's name at the service: base64url of the public key's SHA-256."""
+        """The service's id for this device: base64url of the public key's SHA-256."""
         return base64url_encode(hashlib.sha256(self._public_key).digest())
 
     def registration(self, statement: bytes) -> dict[str, object]:
-        """Return the evidence that registers this device, or says that it is registered (docs/http.md, `enrol`)."""
+        """Return the evidence that registers this device (docs/http.md, `enrol`). It may be repeated."""
         return {**self.assertion(statement), "public_key": base64url_encode(self._public_key)}
 
     def assertion(self, statement: bytes) -> dict[str, object]:
-        """Return the evidence that this registered device stands behind a statement (docs/http.md, `admin_proof`)."""
+        """Return the evidence that this registered device makes a statement (docs/http.md, `admin_proof`)."""
         return {"kind": KIND, "device_id": self.device_id, "signature": self._signature(statement)}
 
     @property
@@ -56,10 +56,10 @@ class SoftwareKey:
 
 
 def software_key(home: Home, random: Callable[[int], bytes]) -> SoftwareKey:
-    """Return the home's device key, made and kept if it has none yet."""
+    """Return the home's software key, which is created if the home has none."""
     with home.locked():
-        kept = home.load(ATTESTATION, KIND)
-        if kept is None:
-            kept = random(_KEY_BYTES)
-            home.save(ATTESTATION, KIND, kept)
-    return SoftwareKey(kept)
+        private_key = home.load(ATTESTATION, KIND)
+        if private_key is None:
+            private_key = random(_KEY_BYTES)
+            home.save(ATTESTATION, KIND, private_key)
+    return SoftwareKey(private_key)

@@ -1,31 +1,31 @@
-"""What can go wrong on an admin's device, each with a sentence on what to do next.
+"""The errors of an admin's device. Each has a sentence, and a hint on what to do next.
 
     DeviceError
-    ├── ServerRefusedError          the server answered no; carries its error, reason and detail
-    ├── UnreachableError            no answer, or none that is the suite's
-    ├── InsecureAddressError        the address would send secrets in clear over a network
-    ├── NoOperatorTokenError        this machine holds no operator token for that address
-    ├── NotSignedInError            nobody is signed in, or the sign-in has ended
-    ├── NoCodeError                 no one-time code came from whom it was asked of
-    ├── SecurityKeyError            a security key is missing, locked or refuses
+    ├── ServerRefusedError          the server refused; carries its error, reason and detail
+    ├── UnreachableError            no answer, or an answer that is not keyturn's
+    ├── InsecureAddressError        the address would send secrets over a network in clear
+    ├── NoOperatorTokenError        this machine has no operator token for that address
+    ├── NotSignedInError            there is no sign-in, or it has expired
+    ├── NoCodeError                 the user gave no one-time code
+    ├── SecurityKeyError            a security key is missing or locked, or it refuses
     ├── NotEnrolledError            the device is in no group (of the client)
-    ├── AnotherServiceError         the service's key is not the one known since enrolment
-    ├── UntrustedMessageError       the log holds something that the service did not sign for this group
-    ├── MembershipError             a commit changes members, and the service did not make it
-    ├── LostStepError               the log's next commit can't be followed from here
-    ├── NoticeError                 the inbox does not hold what is asked for
-    ├── DeliveryError               the secret could not be handed over where it was to go
-    ├── EndedOtherwiseError         the rotation that was waited for ended, and was not promoted
-    └── UsageError                  the command line asks for what can't be; exit code 2
+    ├── AnotherServiceError         the service's key is not the key that was learnt at enrolment
+    ├── UntrustedMessageError       the log holds a message that the service did not sign for this group
+    ├── MembershipError             a commit by another member than the service changes the members
+    ├── OutOfSyncError              this device cannot process the next commit of the log
+    ├── NoticeError                 the inbox does not hold that notice or its secret
+    ├── DeliveryError               the secret could not be written to a file or passed to a program
+    ├── NotPromotedError            the awaited rotation ended without a promotion
+    └── UsageError                  invalid command line; exit code 2
 
-`str()` is a constant of ours or the server's public sentence: nothing presented is in it.
+`str()` is a constant of this package or the server's public sentence. It never quotes input.
 """
 
 from __future__ import annotations
 
 
 class DeviceError(Exception):
-    """Something did not work; `str()` says what, `hint` what to do, `exit_code` is the command's."""
+    """A failed operation: `str()` says what failed, `hint` what to do, `exit_code` is the command's exit code."""
 
     exit_code = 1
 
@@ -35,7 +35,7 @@ class DeviceError(Exception):
 
 
 class ServerRefusedError(DeviceError):
-    """The server refused: `error` and `reason` are its stable words (protocol.md §11), `status` is HTTP's."""
+    """The server refused: `error` and `reason` are its stable codes (docs/protocol.md §11), `status` is HTTP's."""
 
     def __init__(self, *, status: int, error: str, reason: str, detail: str, hint: str) -> None:
         super().__init__(detail, hint)
@@ -45,7 +45,7 @@ class ServerRefusedError(DeviceError):
 
 
 class UnreachableError(DeviceError):
-    """Nobody answered, or somebody else did."""
+    """The server did not answer, or something else than keyturn answered."""
 
 
 class InsecureAddressError(DeviceError):
@@ -53,23 +53,23 @@ class InsecureAddressError(DeviceError):
 
 
 class NoOperatorTokenError(DeviceError):
-    """There is no operator token for this address in the user's state folder."""
+    """The user's state folder holds no operator token for this address."""
 
 
 class NotSignedInError(DeviceError):
-    """The home keeps no ID token, or one whose time is over."""
+    """The home holds no ID token, or an expired one."""
 
 
 class NoCodeError(DeviceError):
-    """A one-time code was asked for, and none came."""
+    """A one-time code is required, and the user gave none."""
 
 
 class SecurityKeyError(DeviceError):
-    """The security key can't be used: not there, not the right one, not verified, or it refused."""
+    """The security key can't be used: it is missing, the wrong one or not verified, or it refused."""
 
 
 class NotEnrolledError(DeviceError):
-    """The device is in no group, or in none of the client's."""
+    """The device is in no group, or in none of the client's groups."""
 
 
 class AnotherServiceError(DeviceError):
@@ -77,30 +77,30 @@ class AnotherServiceError(DeviceError):
 
 
 class UntrustedMessageError(DeviceError):
-    """The log holds what the service did not sign for this group."""
+    """The log holds a message that the service did not sign for this group."""
 
 
 class MembershipError(DeviceError):
-    """Somebody else than the service tried to change who is in the group."""
+    """A member other than the service tried to change the members of the group."""
 
 
-class LostStepError(DeviceError):
-    """A commit can't be processed: this device and the group have parted."""
+class OutOfSyncError(DeviceError):
+    """A commit can't be processed: the group has moved on to a state that this device can't reach."""
 
 
 class NoticeError(DeviceError):
-    """The inbox has no such notice, or its secret is gone already."""
+    """The inbox has no such notice, or its secret was deleted already."""
 
 
 class DeliveryError(DeviceError):
-    """The secret could not be handed over; it stays in the inbox."""
+    """The secret could not be delivered; it stays in the inbox."""
 
 
-class EndedOtherwiseError(DeviceError):
+class NotPromotedError(DeviceError):
     """The rotation ended without a promotion."""
 
 
 class UsageError(DeviceError):
-    """The command line asks for what can't be."""
+    """The command line is invalid."""
 
     exit_code = 2

@@ -1,25 +1,25 @@
-"""What a device signs (protocol.md §8): commands of the kinds 40901, 40902 and 40910, key packages, envelopes.
+"""The events that a device signs (docs/protocol.md §8): commands, acknowledgements, key packages and envelopes.
 
-Tags and content say the same, made from the same values.
+Tags and content are made from the same values, so they always agree.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from keyturn.domain.encodings import base64url_encode, to_milliseconds
+from keyturn.domain.encodings import base64url_encode
 from keyturn.proofs.nostr import PRIVATE_KEY_BYTES, public_key, sign_event
-from keyturn.proofs.receipts import AckStatement, sign_receipt
+from keyturn.proofs.receipts import sign_receipt
 from keyturn.proofs.request_digest import request_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
-    from keyturn.device.core.notice import Notice
     from keyturn.proofs.nostr import Event
+    from keyturn.proofs.receipts import AckStatement
 
 KEY_PACKAGE = 443
 KEY_PACKAGES = frozenset({KEY_PACKAGE, 30443})
@@ -35,9 +35,14 @@ _SERVICE = ("nip-service", "0.1.0")
 _NO_PROOF = ""
 
 
+def utc_now() -> datetime:
+    """Return this machine's time, aware and in UTC. Only the edge calls it; everything else gets a clock."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True)
-class Signer:
-    """The device's key (`bytes, 32`), clock and source of randomness."""
+class EventSigner:
+    """The device's private key (`bytes, 32`), its clock and its source of randomness."""
 
     private_key: bytes = field(repr=False)
     now: Callable[[], datetime]
@@ -49,16 +54,19 @@ class Signer:
         return public_key(self.private_key)
 
     def sign(self, kind: int, tags: Sequence[Sequence[str]], content: str) -> Event:
-        """Return the signed event, of now."""
+        """Return an event that is signed now."""
         created_at = int(self.now().timestamp())
         return sign_event(
             self.private_key, kind=kind, tags=tags, content=content, created_at=created_at, random=self.random
         )
 
 
+# --- rotations -------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotationRequest:
-    """What a request for a rotation says; `not_before` is Unix milliseconds, None for the policy's earliest."""
+    """The content of a rotation request. `not_before` is Unix milliseconds, None for the policy's earliest time."""
 
     client_id: str
     rotation_id: str
@@ -83,7 +91,7 @@ class RotationRequest:
 
     @property
     def digest(self) -> str:
-        """What a proof for this request is bound to."""
+        """The digest that a proof for this request is bound to."""
         return request_digest(
             "emergency" if self.emergency else "rotation",
             client_id=self.client_id,
@@ -94,8 +102,8 @@ class RotationRequest:
         )
 
 
-def rotation_event(signer: Signer, request: RotationRequest, proof: str = _NO_PROOF) -> Event:
-    """Return the event that asks for a rotation: 40901, or 40910 for an emergency; `proof` is bound to its digest."""
+def rotation_event(signer: EventSigner, request: RotationRequest, proof: str = _NO_PROOF) -> Event:
+    """Return the event that requests a rotation: kind 40901, or 40910 for an emergency."""
     if request.emergency:
         return service_event(
             signer,
@@ -117,30 +125,27 @@ def rotation_event(signer: Signer, request: RotationRequest, proof: str = _NO_PR
     return signer.sign(ROTATE_REQUEST, tags, _json(content))
 
 
-def ack_digest(notice: Notice) -> str:
-    """Return what a proof for acknowledging a notice is bound to; an acknowledgement names no group."""
+# --- acknowledgements ------------------------------------------------------------------------------------------------
+
+
+def ack_digest(ack: AckStatement) -> str:
+    """Return the digest that a proof for an acknowledgement is bound to.
+
+    It covers neither group nor time: an acknowledgement names no group, and its event is signed after the proof.
+    """
     names = ("version_id", "secret_hash", "mac_key_ref")
     return request_digest(
         "ack",
-        client_id=notice.client_id,
+        client_id=ack.client_id,
         group="",
-        target=notice.rotation_id,
+        target=ack.rotation_id,
         reason="",
-        params={name: getattr(notice, name) for name in names},
+        params={name: getattr(ack, name) for name in names},
     )
 
 
-def ack_event(signer: Signer, notice: Notice, secret: str, proof: str = _NO_PROOF) -> Event:
-    """Return the event that acknowledges a notice, with the receipt that only who holds its secret can make."""
-    ack = AckStatement(
-        rotation_id=notice.rotation_id,
-        client_id=notice.client_id,
-        version_id=notice.version_id,
-        ack_by=signer.public_key,
-        ack_at=to_milliseconds(signer.now()),
-        secret_hash=notice.secret_hash,
-        mac_key_ref=notice.mac_key_ref,
-    )
+def ack_event(signer: EventSigner, ack: AckStatement, secret: str, proof: str = _NO_PROOF) -> Event:
+    """Return the event that acknowledges a notice, with a receipt that only a holder of its secret can make."""
     names = ("rotation_id", "client_id", "version_id", "ack_by", "ack_at", "secret_hash", "mac_key_ref")
     content: dict[str, object] = {name: getattr(ack, name) for name in names}
     content |= {"receipt": sign_receipt(secret, ack)} | ({"jwt_proof": proof} if proof else {})
@@ -148,8 +153,11 @@ def ack_event(signer: Signer, notice: Notice, secret: str, proof: str = _NO_PROO
     return signer.sign(ROTATE_ACK, tags, _json(content))
 
 
+# --- other commands --------------------------------------------------------------------------------------------------
+
+
 def service_event(
-    signer: Signer,
+    signer: EventSigner,
     *,
     action_type: str,
     action_id: str,
@@ -158,7 +166,7 @@ def service_event(
     params: Mapping[str, object],
     proof: str = _NO_PROOF,
 ) -> Event:
-    """Return the event of any other command; the reason is one of the params. What concerns no client has "" for it."""
+    """Return the event of any other command. `client_id` is "" for a command that concerns no client."""
     tags = [
         ("service", action_type),
         ("action", action_id),
@@ -180,7 +188,7 @@ def service_event(
 
 @dataclass(frozen=True, slots=True)
 class ServiceRequest:
-    """Any command but a rotation, to be signed; `client_id` is "" where it concerns no client."""
+    """Any command but a rotation, before it is signed. `client_id` is "" for a command that concerns no client."""
 
     action_type: str
     action_id: str
@@ -190,7 +198,7 @@ class ServiceRequest:
 
     @property
     def digest(self) -> str:
-        """What a proof for this request is bound to."""
+        """The digest that a proof for this request is bound to."""
         return request_digest(
             self.action_type,
             client_id=self.client_id,
@@ -200,8 +208,8 @@ class ServiceRequest:
             params=self.params,
         )
 
-    def event(self, signer: Signer, proof: str) -> Event:
-        """Return its event, with a proof that is bound to its digest."""
+    def event(self, signer: EventSigner, proof: str) -> Event:
+        """Return the signed event, with a proof that is bound to the digest."""
         return service_event(
             signer,
             action_type=self.action_type,
@@ -213,19 +221,22 @@ class ServiceRequest:
         )
 
 
-def key_package_event(signer: Signer, key_package: bytes) -> Event:
+# --- MLS messages ----------------------------------------------------------------------------------------------------
+
+
+def key_package_event(signer: EventSigner, key_package: bytes) -> Event:
     """Return the event that offers a key package (RFC 9420 §10) for a Welcome."""
     return signer.sign(KEY_PACKAGE, [], base64url_encode(key_package))
 
 
-def envelope_event(signer: Signer, group_id: str, message: bytes) -> Event:
-    """Return an MLSMessage as a kind-445 event under a key that is used for it alone: the outside shows no sender."""
-    once = Signer(signer.random(PRIVATE_KEY_BYTES), signer.now, signer.random)
-    return once.sign(GROUP_MESSAGE, [("h", group_id)], base64url_encode(message))
+def envelope_event(signer: EventSigner, group_id: str, message: bytes) -> Event:
+    """Return an MLSMessage as a kind-445 event. Its key is used once, so that the envelope reveals no sender."""
+    single_use = EventSigner(signer.random(PRIVATE_KEY_BYTES), signer.now, signer.random)
+    return single_use.sign(GROUP_MESSAGE, [("h", group_id)], base64url_encode(message))
 
 
-def said(event: Event) -> bytes:
-    """Return an event as it is said inside MLS, where its sender is the signer: kind, created_at, tags, content."""
+def mls_payload(event: Event) -> bytes:
+    """Return an event as MLS application data: kind, created_at, tags and content. The MLS sender is the signer."""
     fields = event.to_dict()
     return _json({name: fields[name] for name in ("kind", "created_at", "tags", "content")}).encode("utf-8")
 

@@ -1,165 +1,174 @@
-"""Following the groups: their logs are read in order, and where a device can't follow any more it comes back by itself.
+"""Catching up: the device reads the logs of its groups in order, and rejoins a group that it can no longer follow.
 
-    read on ─┬─▶ at the end of the log
-             ├─▶ absent, beyond the log's beginning, a step that can't be followed, a copy put back
-             │      ─▶ a fresh key package ─▶ a new seat, told ─▶ read on once more
-             ├─▶ not known to the group any more: removed, told once, and not asked again
-             └─▶ anything that somebody forged: raised, and the seat stays as it was
+    read on ─┬─▶ end of the log
+             ├─▶ the device was absent, the log was truncated, a commit can't be processed, an older copy was restored
+             │      ─▶ fresh key package ─▶ new membership, reported ─▶ read on once more
+             ├─▶ the group no longer knows the device: removed, reported once, and not asked again
+             └─▶ a forged message: raised, and the membership stays as it was
 
-No lock is held while the network is waited for. The inbox stays through all of this; but a notice that was sent while
-this device had no seat can't be opened by it, and is to be rotated again if nobody else holds it.
+No lock is held while the device waits for the network. The inbox stays in all cases. But a notice that was sent while
+the device was not a member can't be decrypted by it. If no other device has it, the client must be rotated again.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.device.api import response_fields as answers
-from keyturn.device.core.errors import DeviceError, LostStepError, ServerRefusedError
-from keyturn.device.groups.incidents import Incident, told
-from keyturn.device.groups.log_page import Reading
-from keyturn.device.groups.membership import Lost
+from keyturn.device.api import response_fields
+from keyturn.device.core.errors import DeviceError, OutOfSyncError, ServerRefusedError
+from keyturn.device.groups.inbox import Inbox
+from keyturn.device.groups.incidents import Incident, describe_changes
+from keyturn.device.groups.join import Enrolment
+from keyturn.device.groups.log_reading import ReadResult, read_into_home
+from keyturn.device.groups.membership import LostReason, Memberships
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from keyturn.device.api.client import Server
-    from keyturn.device.core.notice import Notice
-    from keyturn.device.core.signed_events import Signer
-    from keyturn.device.groups.join import Enrolment
-    from keyturn.device.groups.local_store import Mail
-    from keyturn.device.groups.membership import Seat
+    from keyturn.device.context import DeviceContext
+    from keyturn.device.groups.inbox import Notice
+    from keyturn.device.groups.membership import Membership
 
 _ABSENT = "absent"
 _NOT_IN_GROUP = "not_in_group"
-_WHY = {
-    Lost.ASTRAY: "This device could not follow the group any more",
-    Lost.ROLLED_BACK: "This device's state was an older copy",
+_CAUSES = {
+    LostReason.OUT_OF_SYNC: "This device could not follow the group",
+    LostReason.ROLLED_BACK: "This device's state was an older copy",
 }
 
 
 def no_progress(_group_id: str, _epoch: int, _last: int) -> None:
-    """Show nothing."""
+    """Show no progress."""
 
 
-class Following:
-    """Reads the logs of all groups; `observe` is told each incident, and who came and went."""
+class CatchUp:
+    """Reads the logs of all groups, and reports incidents and changes of the members to the user."""
 
-    def __init__(
-        self, mail: Mail, enrolment: Enrolment, server: Server, signer: Signer, observe: Callable[[Incident], None]
-    ) -> None:
-        self._mail = mail
-        self._enrolment = enrolment
-        self._server = server
-        self._signer = signer
-        self._observe = observe
+    def __init__(self, context: DeviceContext) -> None:
+        self._context = context
+        self._memberships = Memberships(context.home)
 
     def catch_up(self, progress: Callable[[str, int, int], None] = no_progress) -> list[Notice]:
-        """Read what is new in the logs of all groups, and return the notices that came.
+        """Read the new entries in the logs of all groups, and return the notices that came.
 
-        A group whose log can't be followed does not keep the others from being read; what was wrong is raised at the
-        end: `ServerRefusedError`, `UntrustedMessageError`, `AnotherServiceError`, `MembershipError`, `LostStepError`.
-        `progress` is told group, epoch and the last epoch while a long log is read.
+        A group whose log can't be followed does not keep the others from being read. Its error is raised at the end:
+        `ServerRefusedError`, `UntrustedMessageError`, `AnotherServiceError`, `MembershipError`, `OutOfSyncError`.
+        `progress` gets group, epoch and the last epoch while a long log is read.
         """
-        seats = [seat for seat in self._mail.seats() if seat.lost is not Lost.REMOVED]
-        readings = [self._follow(seat, progress) for seat in seats]
-        self._mail.tidy()
-        for reading in readings:
-            self._tell(reading)
-        for reading in readings:
-            if reading.failure is not None:
-                raise reading.failure
-        return [notice for reading in readings for notice in reading.notices]
+        memberships = [item for item in self._memberships.all() if item.lost_reason is not LostReason.REMOVED]
+        results = [self._follow(membership, progress) for membership in memberships]
+        self._delete_expired()
+        for result in results:
+            self.report(result)
+        for result in results:
+            if result.failure is not None:
+                raise result.failure
+        return [notice for result in results for notice in result.notices]
 
-    def follow(self, group_id: str) -> Seat:
-        """Read what is new in one group's log, and return the seat after it; raises as `catch_up` does."""
-        seat = self._mail.known_seat(group_id)
-        if seat.lost is Lost.REMOVED:
-            return seat
-        reading = self._follow(seat, no_progress)
-        self._tell(reading)
-        if reading.failure is not None:
-            raise reading.failure
-        return reading.seat
+    def follow(self, group_id: str) -> Membership:
+        """Read the new entries of one group's log, and return the membership after them. Raises as `catch_up` does."""
+        membership = self._memberships.require(group_id)
+        if membership.lost_reason is LostReason.REMOVED:
+            return membership
+        return self._finish(self._follow(membership, no_progress))
 
-    def come_back(self, group_id: str, lost: Lost = Lost.ASTRAY) -> Seat:
-        """Take a new seat in a group with a fresh key package, and say so; `NotEnrolledError` if it never had one."""
-        self._mail.known_seat(group_id)
-        seat = self._mail.give_up(group_id, lost)
-        reading = self._returned(Reading(seat), None)
-        self._tell(reading)
-        if reading.failure is not None:
-            raise reading.failure
-        return reading.seat
+    def rejoin(self, group_id: str, reason: LostReason = LostReason.OUT_OF_SYNC) -> Membership:
+        """Join a group again with a fresh key package, and report it; `NotEnrolledError` if the device never joined."""
+        self._memberships.require(group_id)
+        membership = self._memberships.mark_lost(group_id, reason)
+        return self._finish(self._rejoin(ReadResult(membership), None))
+
+    def take_entries(self, group_id: str, entries: Sequence[Mapping[str, object]]) -> list[Notice]:
+        """Read entries that came from elsewhere than the server, such as a relay. Raises as `catch_up` does."""
+        result = read_into_home(self._context.home, group_id, entries, self._context.signer.now)
+        for incident in (*result.incidents, *describe_changes(result.changes, {})):
+            self._context.observe(incident)
+        if result.failure is not None:
+            raise result.failure
+        return result.notices
+
+    def report(self, result: ReadResult) -> None:
+        """Report the incidents and changes of a result to the user."""
+        for incident in result.incidents:
+            self._context.observe(incident)
+        if result.changes:
+            for news in describe_changes(result.changes, self._users(result.membership.group_id)):
+                self._context.observe(news)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def _follow(self, seat: Seat, progress: Callable[[str, int, int], None]) -> Reading:
-        reading = self._read(seat, progress)
-        astray = isinstance(reading.failure, LostStepError) or _reason(reading.failure) in {_ABSENT, _NOT_IN_GROUP}
-        if not (astray or reading.seat.wants_return):
-            return reading
-        returned = self._returned(reading, reading.failure)
-        if returned.failure is not None or not returned.seat.is_usable:
-            return returned
-        return returned.followed_by(self._read(returned.seat, progress))
+    def _finish(self, result: ReadResult) -> Membership:
+        self.report(result)
+        if result.failure is not None:
+            raise result.failure
+        return result.membership
 
-    def _read(self, seat: Seat, progress: Callable[[str, int, int], None]) -> Reading:
-        reading, last = Reading(seat), 0
-        while reading.seat.group.is_active:
-            cursor = reading.seat.cursor
+    def _follow(self, membership: Membership, progress: Callable[[str, int, int], None]) -> ReadResult:
+        result = self._read(membership, progress)
+        is_lost = isinstance(result.failure, OutOfSyncError) or _reason(result.failure) in {_ABSENT, _NOT_IN_GROUP}
+        if not (is_lost or result.membership.needs_rejoin):
+            return result
+        rejoined = self._rejoin(result, result.failure)
+        if rejoined.failure is not None or not rejoined.membership.is_usable:
+            return rejoined
+        return rejoined.followed_by(self._read(rejoined.membership, progress))
+
+    def _read(self, membership: Membership, progress: Callable[[str, int, int], None]) -> ReadResult:
+        context, group_id = self._context, membership.group_id
+        result, last_epoch = ReadResult(membership), 0
+        while result.membership.group.is_active:
+            cursor = result.membership.cursor
             try:
-                page = self._server.messages(self._signer, seat.group_id, cursor)
-                entries = answers.mappings(page, "messages")
-            except DeviceError as stopped:  # of this group, and perhaps of no other; what was read before is told
-                reading.failure = stopped
-                return reading
-            reading = reading.followed_by(self._mail.take_in(seat.group_id, entries))
-            if page.get("next") is None or reading.failure is not None or reading.seat.cursor <= cursor:
-                return reading
-            last = last or self._last_epoch(seat.group_id)
-            progress(seat.group_id, reading.seat.group.epoch, last)
-        return reading
+                page = context.api.messages(context.signer, group_id, cursor)
+                entries = response_fields.mappings(page, "messages")
+            except DeviceError as error:  # it concerns this group, and perhaps no other: earlier pages are reported
+                result.failure = error
+                return result
+            result = result.followed_by(read_into_home(context.home, group_id, entries, context.signer.now))
+            # A page that does not advance ends the reading too, or a faulty server could keep the device busy forever.
+            if page.get("next") is None or result.failure is not None or result.membership.cursor <= cursor:
+                return result
+            last_epoch = last_epoch or self._last_epoch(group_id)
+            progress(group_id, result.membership.group.epoch, last_epoch)
+        return result
 
-    def _returned(self, reading: Reading, failure: DeviceError | None) -> Reading:
-        """Come back after a reading; what stopped it stands if the server does not let the device."""
-        group_id, lost = reading.seat.group_id, reading.seat.lost or Lost.ASTRAY
+    def _rejoin(self, result: ReadResult, failure: DeviceError | None) -> ReadResult:
+        """Rejoin after a reading. If the server refuses that, the error that stopped the reading remains."""
+        group_id, reason = result.membership.group_id, result.membership.lost_reason or LostReason.OUT_OF_SYNC
         try:
-            seat = self._enrolment.again(group_id)
-        except DeviceError as stopped:
-            if _reason(stopped) == _NOT_IN_GROUP:
-                return self._removed(reading)
-            reading.failure = failure or stopped
-            return reading
-        sentence = f"{_WHY[lost]}: it came back with new keys, and can't open what was sent meanwhile."
-        return reading.followed_by(Reading(seat, incidents=[Incident(group_id, seat.cursor, sentence)]))
+            membership = Enrolment(self._context).rejoin(group_id)
+        except DeviceError as error:
+            if _reason(error) == _NOT_IN_GROUP:
+                return self._removed(result)
+            result.failure = failure or error
+            return result
+        sentence = f"{_CAUSES[reason]}: it came back with new keys, and can't decrypt notices from before that."
+        return result.followed_by(ReadResult(membership, incidents=[Incident(group_id, membership.cursor, sentence)]))
 
-    def _removed(self, reading: Reading) -> Reading:
-        seat = self._mail.give_up(reading.seat.group_id, Lost.REMOVED)
-        incident = Incident(seat.group_id, seat.cursor, "This device was removed from the group.")
-        return reading.followed_by(Reading(seat, incidents=[incident]))
+    def _removed(self, result: ReadResult) -> ReadResult:
+        membership = self._memberships.mark_lost(result.membership.group_id, LostReason.REMOVED)
+        incident = Incident(membership.group_id, membership.cursor, "This device was removed from the group.")
+        return result.followed_by(ReadResult(membership, incidents=[incident]))
 
-    # --- telling -----------------------------------------------------------------------------------------------------
-
-    def _tell(self, reading: Reading) -> None:
-        for incident in reading.incidents:
-            self._observe(incident)
-        if reading.changes:
-            for news in told(reading.changes, self._users(reading.seat.group_id)):
-                self._observe(news)
+    def _delete_expired(self) -> None:
+        home, now = self._context.home, self._context.signer.now
+        with home.locked():
+            changes = Inbox(home, now).changes_of_expiry() | self._memberships.changes_of_expiry(now())
+            if changes:
+                home.save_all(changes)
 
     def _users(self, group_id: str) -> Mapping[str, str]:
         try:
-            view = self._server.group(self._signer, group_id)
-            people = answers.mappings(view, "members") + answers.mappings(view, "absent")
-            return {answers.text(item, "npub"): answers.text(item, "user") for item in people}
-        except DeviceError:  # the names are the server's word only: the keys are told without them
+            view = self._context.api.group(self._context.signer, group_id)
+            people = response_fields.mappings(view, "members") + response_fields.mappings(view, "absent")
+            return {response_fields.text(item, "npub"): response_fields.text(item, "user") for item in people}
+        except DeviceError:  # names are for display, and only the server vouches for them: keys are enough
             return {}
 
     def _last_epoch(self, group_id: str) -> int:
         try:
-            return answers.integer(self._server.group(self._signer, group_id), "epoch")
-        except DeviceError:  # how far it is, is shown; that it goes on does not depend on it
+            return response_fields.integer(self._context.api.group(self._context.signer, group_id), "epoch")
+        except DeviceError:  # only the display of progress needs it
             return 0
 
 

@@ -1,9 +1,10 @@
-"""Who is in a group: only the service changes that, and only by what the newcomer has signed.
+"""Checks on the commits of a group: only the service changes the members, and each new member signed for its leaf.
 
-1. A commit adds and removes only if the service made it; nobody's commit gives a member who stays another name or
-   signature key (mls.md, "Traps"): both are refused, and the state stays as it was.
-2. A commit that adds somebody comes with the key-package event that the newcomer signed. Its signer is the identity of
-   the new leaf, and the leaf has the keys of that key package: the service can't seat a stranger under a known name.
+1. Only the service's commits may add or remove members. No commit may give a remaining member another identity or
+   signature key. A commit that breaks this is refused, and the membership keeps its state (docs/protocol.md §12).
+2. A commit that adds a member comes with the key-package event that the new member signed. Its signer must be the
+   identity of the new leaf, and the leaf must have the keys of that key package. So even the service can't add another
+   device under the identity of a known one.
 """
 
 from __future__ import annotations
@@ -13,69 +14,68 @@ from typing import TYPE_CHECKING
 
 from keyturn.device.core.errors import MembershipError
 from keyturn.device.core.signed_events import KEY_PACKAGES
-from keyturn.device.groups.incidents import Change
 from keyturn.domain.encodings import base64url_decode
 from keyturn.domain.errors import Refusal
 from keyturn.mls import MlsError, read_key_package
 from keyturn.proofs.nostr import open_event
 
 if TYPE_CHECKING:
-    from keyturn.device.groups.membership import Seat
     from keyturn.mls import CommitReceived, Group, KeyPackageView, Member
 
-_TELL = "Tell whoever operates the service, before anything is rotated through this group."
+_WARN_OPERATOR = "Warn the operator of the service before you rotate anything through this group."
 
 
-def checked_changes(seat: Seat, after: Group, commit: CommitReceived, joined: object, index: int) -> list[Change]:
-    """Return who came and went by a commit; `joined` is the key-package event that the log shows with it.
+def check_commit(commit: CommitReceived, before: Group, after: Group, *, service: str, key_package: object) -> None:
+    """Raise `MembershipError` unless the group may accept a commit.
 
-    `MembershipError` if somebody else than the service changes members, or a newcomer did not sign for its leaf.
+    `service` is the service's key (64 hex digits); `key_package` the key-package event that the log has beside it.
     """
-    if commit.committer.identity.hex() != seat.service and _changes_members(seat.group, after, commit):
+    if commit.committer.identity.hex() != service and _changes_members(before, after, commit):
         raise MembershipError(
-            "A member tried to change who is in the group. Only the service may: the change is refused.", _TELL
+            "A member tried to change the members of the group. Only the service may: the change is refused.",
+            _WARN_OPERATOR,
         )
-    if not commit.self_removed and _renames(seat.group, after, commit):
-        raise MembershipError("A commit gives a member another name or key: the change is refused.", _TELL)
+    # RFC 9420 §5.3.1 leaves it to the application whether a new credential may succeed the old one. Here none may.
+    if not commit.self_removed and _changes_identities(before, after, commit):
+        raise MembershipError("A commit gives a member another identity or key: refused.", _WARN_OPERATOR)
     for member in commit.added:
-        _check_newcomer(member, commit, joined)
-    gone = [Change(seat.group_id, index, member.identity.hex(), joined=False) for member in commit.removed]
-    come = [Change(seat.group_id, index, member.identity.hex(), joined=True) for member in commit.added]
-    return gone + come
+        _check_new_member(member, commit, key_package)
 
 
 def _changes_members(before: Group, after: Group, commit: CommitReceived) -> bool:
     return bool(commit.self_removed or commit.added or commit.removed or before.extensions != after.extensions)
 
 
-def _renames(before: Group, after: Group, commit: CommitReceived) -> bool:
-    return _names(before.members, commit.removed) != _names(after.members, commit.added)
+def _changes_identities(before: Group, after: Group, commit: CommitReceived) -> bool:
+    return _identities(before.members, commit.removed) != _identities(after.members, commit.added)
 
 
-def _names(members: tuple[Member, ...], without: tuple[Member, ...]) -> dict[int, tuple[bytes, bytes]]:
-    left_out = {member.leaf_index for member in without}
+def _identities(members: tuple[Member, ...], without: tuple[Member, ...]) -> dict[int, tuple[bytes, bytes]]:
+    excluded = {member.leaf_index for member in without}
     return {
         member.leaf_index: (member.identity, member.signature_key)
         for member in members
-        if member.leaf_index not in left_out
+        if member.leaf_index not in excluded
     }
 
 
-def _check_newcomer(member: Member, commit: CommitReceived, joined: object) -> None:
+def _check_new_member(member: Member, commit: CommitReceived, key_package: object) -> None:
     try:
-        event = open_event(joined) if isinstance(joined, dict) else None
-        offered = read_key_package(base64url_decode(event.content), now=None) if event else None
+        event = open_event(key_package) if isinstance(key_package, dict) else None
+        # No `now`: the service checked the lifetime when it added the member (RFC 9420 §7.3), maybe days ago.
+        view = read_key_package(base64url_decode(event.content), now=None) if event else None
     except (Refusal, MlsError):
-        event, offered = None, None
-    signed = event is not None and event.kind in KEY_PACKAGES and event.pubkey == member.identity.hex()
-    if offered is None or not signed or not _is_leaf_of(offered, member) or len(commit.added) != 1:
-        raise MembershipError("Somebody was added to the group who did not sign for it: refused.", _TELL)
+        event, view = None, None
+    is_signed = event is not None and event.kind in KEY_PACKAGES and event.pubkey == member.identity.hex()
+    # One key-package event proves one member: the service adds one member in each commit.
+    if view is None or not is_signed or not _is_leaf_of(view, member) or len(commit.added) != 1:
+        raise MembershipError("A member was added that did not sign for it: refused.", _WARN_OPERATOR)
 
 
-def _is_leaf_of(offered: KeyPackageView, member: Member) -> bool:
+def _is_leaf_of(key_package: KeyPackageView, member: Member) -> bool:
     pairs = (
-        (offered.identity, member.identity),
-        (offered.signature_key, member.signature_key),
-        (offered.encryption_key, member.encryption_key),
+        (key_package.identity, member.identity),
+        (key_package.signature_key, member.signature_key),
+        (key_package.encryption_key, member.encryption_key),
     )
-    return all(hmac.compare_digest(shown, seated) for shown, seated in pairs)
+    return all(hmac.compare_digest(in_key_package, in_leaf) for in_key_package, in_leaf in pairs)

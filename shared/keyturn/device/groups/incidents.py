@@ -1,4 +1,4 @@
-"""What is told to the person at the device about a group: who came and went, and what was not as it should be."""
+"""Incidents: messages to the user about a group, such as members that joined or left, and ignored messages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something that a person should know of a group; `index` is its place in the log.
+    """A message to the user about a group; `index` is its place in the group's log.
 
-    A fault is something that is not as it should be, and was left out; all else is news.
+    `is_fault` is true for an unexpected message that was ignored or refused, and false for ordinary news.
     """
 
     group_id: str
@@ -25,8 +25,8 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A device (its key, 64 hex digits) that the service added to a group, or removed from it."""
+class MemberChange:
+    """A device (its key, 64 hex digits) that the service added to a group or removed from it."""
 
     group_id: str
     index: int
@@ -34,24 +34,25 @@ class Change:
     joined: bool
 
 
-def told(changes: Iterable[Change], users: Mapping[str, str]) -> Iterator[Incident]:
-    """Return the news in changes of one group, in order; `users` are the people behind keys, as far as known.
+def describe_changes(changes: Iterable[MemberChange], users: Mapping[str, str]) -> Iterator[Incident]:
+    """Return the incidents for the changes of one group, in order; `users` maps keys to user names, where known.
 
-    Who is removed and added at once has come back with new keys (docs/http.md, `enrol`): that is one piece of news.
+    A device that is removed and added at once has returned with new keys (docs/http.md, `enrol`). That is reported as
+    one incident.
     """
-    pending: Change | None = None
+    removal: MemberChange | None = None
     for change in changes:
-        returned = pending is not None and change.joined and change.npub == pending.npub
-        if pending is not None and not returned:
-            yield _news(pending, users, "was removed")
-        pending = None if change.joined else change
+        has_returned = removal is not None and change.joined and change.npub == removal.npub
+        if removal is not None and not has_returned:
+            yield _news(removal, users, "was removed")
+        removal = None if change.joined else change
         if change.joined:
-            yield _news(change, users, "came back with new keys" if returned else "joined")
-    if pending is not None:
-        yield _news(pending, users, "was removed")
+            yield _news(change, users, "came back with new keys" if has_returned else "joined")
+    if removal is not None:
+        yield _news(removal, users, "was removed")
 
 
-def _news(change: Change, users: Mapping[str, str], what: str) -> Incident:
+def _news(change: MemberChange, users: Mapping[str, str], verb: str) -> Incident:
     npub, user = encode_npub(change.npub), users.get(change.npub)
-    who = f"{user} ({npub})" if user else npub
-    return Incident(change.group_id, change.index, f"{who} {what}.", is_fault=False)
+    member = f"{user} ({npub})" if user else npub
+    return Incident(change.group_id, change.index, f"{member} {verb}.", is_fault=False)

@@ -1,7 +1,7 @@
-"""Taking a seat in a group: with an invite's code, or again with a fresh key package.
+"""Joining a group: with an invite's code, or again with a fresh key package.
 
-Each key package is used once (RFC 9420 §10). It is kept until the seat is saved, so that an enrolment cut short goes on
-with the same one and gets the same answer (docs/http.md, `enrol`).
+Each key package is used once (RFC 9420 §10). The device keeps it until the membership is saved. So an interrupted
+enrolment continues with the same key package, and gets the same answer (docs/http.md, `enrol`).
 """
 
 from __future__ import annotations
@@ -10,21 +10,26 @@ import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.device.api import response_fields
 from keyturn.device.core.errors import AnotherServiceError
-from keyturn.device.core.signed_events import key_package_event
-from keyturn.device.groups.local_store import GROUP
-from keyturn.device.groups.membership import take_seat
+from keyturn.device.core.signed_events import WELCOME, key_package_event
+from keyturn.device.groups.membership import (
+    Membership,
+    Memberships,
+    changes_of,
+    open_group_event,
+    untrusted_message,
+)
+from keyturn.domain.encodings import identifier, to_milliseconds
+from keyturn.domain.errors import Refusal
 from keyturn.domain.key_packages import KEY_PACKAGE_LIFETIME, LEAST_REMAINING_LIFETIME
-from keyturn.mls import KeyPackageSecrets, LifetimePolicy, MlsError, create_key_package, read_key_package
+from keyturn.mls import Group, KeyPackageSecrets, LifetimePolicy, MlsError, create_key_package, read_key_package
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
-    from keyturn.device.api.client import Server
-    from keyturn.device.core.signed_events import Signer
-    from keyturn.device.groups.local_store import Mail
-    from keyturn.device.groups.membership import Seat
-    from keyturn.device.home.home import Home
+    from keyturn.device.context import DeviceContext
     from keyturn.proofs.nostr import Event
 
 _ENROLMENT = "enrolment"
@@ -34,62 +39,101 @@ _SEED_BYTES = 32
 
 
 class Enrolment:
-    """Takes seats; `UntrustedMessageError` or `AnotherServiceError` if a Welcome can't be trusted."""
+    """Joins groups. `UntrustedMessageError` or `AnotherServiceError` if a Welcome can't be trusted."""
 
-    def __init__(self, home: Home, server: Server, signer: Signer, mail: Mail) -> None:
-        self._home = home
-        self._server = server
-        self._signer = signer
-        self._mail = mail
+    def __init__(self, context: DeviceContext) -> None:
+        self._context = context
 
-    def join(self, code: str) -> Seat:
-        """Enrol with an invite's code; cut short, it can be done again with the same code."""
-        kept_as = hashlib.sha256(code.encode("utf-8")).hexdigest()  # the code itself is not kept
-        return self._take(kept_as, lambda event: self._server.enrol(code, event))
+    def join(self, code: str) -> Membership:
+        """Enrol with an invite's code. If it is interrupted, call it again with the same code."""
+        # The record's id is a hash, so that the home does not contain the code.
+        record_id = hashlib.sha256(code.encode("utf-8")).hexdigest()
+        return self._join(record_id, lambda event: self._context.api.enrol(code, event))
 
-    def again(self, group_id: str) -> Seat:
-        """Come back to a group that knows this device; its old leaf goes, the inbox stays."""
-        return self._take(f"again:{group_id}", lambda event: self._server.enrol_again(group_id, event))
+    def rejoin(self, group_id: str) -> Membership:
+        """Join a group again that knows this device. Its old leaf is removed, and the inbox stays."""
+        return self._join(f"again:{group_id}", lambda event: self._context.api.enrol_again(group_id, event))
 
-    def _take(self, kept_as: str, show: Callable[[Event], dict[str, object]]) -> Seat:
-        key_package = self._key_package(kept_as)
-        answer = show(key_package_event(self._signer, key_package.key_package))
-        seat = take_seat(answer, key_package, self._signer.now())
-        with self._home.locked():
-            self._check_same_service(seat)
-            self._home.save_all({(GROUP, seat.group_id): seat.to_bytes(), (_ENROLMENT, kept_as): None})
-        return seat
+    def _join(self, record_id: str, present: Callable[[Event], dict[str, object]]) -> Membership:
+        home, signer = self._context.home, self._context.signer
+        key_package = self._key_package(record_id)
+        answer = present(key_package_event(signer, key_package.key_package))
+        membership = join_with_welcome(answer, key_package, signer.now())
+        with home.locked():
+            self._check_same_service(membership)
+            home.save_all({**changes_of(membership), (_ENROLMENT, record_id): None})
+        return membership
 
-    def _key_package(self, kept_as: str) -> KeyPackageSecrets:
-        with self._home.locked():
-            record = self._home.load(_ENROLMENT, kept_as)
-            kept = None if record is None else KeyPackageSecrets.from_bytes(record)
-            if kept is not None and self._is_valid(kept):
-                return kept
+    def _key_package(self, record_id: str) -> KeyPackageSecrets:
+        home = self._context.home
+        with home.locked():
+            record = home.load(_ENROLMENT, record_id)
+            stored = None if record is None else KeyPackageSecrets.from_bytes(record)
+            if stored is not None and self._is_valid(stored):
+                return stored
             fresh = self._fresh_key_package()
-            self._home.save(_ENROLMENT, kept_as, fresh.to_bytes())
+            home.save(_ENROLMENT, record_id, fresh.to_bytes())
         return fresh
 
-    def _is_valid(self, kept: KeyPackageSecrets) -> bool:
+    def _is_valid(self, key_package: KeyPackageSecrets) -> bool:
         try:
-            read_key_package(kept.key_package, now=self._signer.now(), lifetimes=_STILL_USABLE)
-        except MlsError:  # its time is over: nobody takes it any more
+            read_key_package(key_package.key_package, now=self._context.signer.now(), lifetimes=_STILL_USABLE)
+        except MlsError:  # it has expired or soon will, so the service would refuse it
             return False
         return True
 
     def _fresh_key_package(self) -> KeyPackageSecrets:
-        now, random = self._signer.now(), self._signer.random
+        signer = self._context.signer
+        now = signer.now()
         return create_key_package(
-            bytes.fromhex(self._signer.public_key),
-            random(_SEED_BYTES),
+            bytes.fromhex(signer.public_key),
+            signer.random(_SEED_BYTES),
             not_before=now - _CLOCK_TOLERANCE,
             not_after=now + KEY_PACKAGE_LIFETIME,
-            random=random,
+            random=signer.random,
         )
 
-    def _check_same_service(self, seat: Seat) -> None:
-        if seat.group_id in self._home.ids(GROUP) and self._mail.seat(seat.group_id).service != seat.service:
+    def _check_same_service(self, membership: Membership) -> None:
+        memberships = Memberships(self._context.home)
+        group_id = membership.group_id
+        if memberships.is_known(group_id) and memberships.load(group_id).service != membership.service:
             raise AnotherServiceError(
-                "A group of that name is known here, under another service's key.",
+                "This device knows a group of that name, under the key of another service.",
                 "Use another home for another service: --home.",
             )
+
+
+def join_with_welcome(answer: Mapping[str, object], key_package: KeyPackageSecrets, now: datetime) -> Membership:
+    """Return the membership that an answer of `enrol` offers.
+
+    `UntrustedMessageError` if its Welcome is not for this key package and group; `AnotherServiceError` if the signer
+    of the Welcome is not a member.
+    """
+    group_id = _group_id(response_fields.text(answer, "group"))
+    signer, tags, message = open_group_event(response_fields.mapping(answer, "event"), WELCOME, group_id)
+    try:
+        group = Group.join(message, key_package, now=now)
+    except MlsError:
+        raise untrusted_message() from None
+    if group.group_id != group_id.encode("utf-8"):
+        raise untrusted_message()
+    # From now on this key is the service's: only it may send notices and change the members.
+    if signer not in {member.identity.hex() for member in group.members}:
+        raise AnotherServiceError(
+            "The signer of the Welcome is not a member of the group.", "Check --url, and ask for a new invite."
+        )
+    user, cursor = response_fields.text(answer, "user"), _index(tags.get("after"))
+    return Membership(group_id, user, signer, cursor, group, to_milliseconds(now))
+
+
+def _group_id(text: str) -> str:
+    try:
+        return identifier(text)  # the device will put it into URLs
+    except Refusal:
+        raise untrusted_message() from None
+
+
+def _index(value: str | None) -> int:
+    if value is None or not value.isascii() or not value.isdigit():
+        raise untrusted_message()
+    return int(value)

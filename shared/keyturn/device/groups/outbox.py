@@ -1,15 +1,16 @@
-"""Commands and acknowledgements on their way, inside MLS: only the group sees who sends what (protocol.md §8, 445).
+"""Sending commands and acknowledgements inside MLS, so that only the group sees their senders (docs/protocol.md §8).
 
-    sign ─▶ encrypt ─▶ SAVE group and letter, as one ─▶ send ─▶ answered: SAVE that the letter goes, and what follows
+    sign ─▶ encrypt ─▶ SAVE group and command together ─▶ send ─▶ answer: SAVE its consequences, delete the command
 
-1. The group whose key was used up is saved before a byte leaves: no generation is used twice, whenever this dies.
-2. What was sent is kept until it is answered, and a resend is the very same bytes.
-3. A letter of a past epoch is answered `stale_epoch`: the device catches up and encrypts the same command anew. So is
-   one that the server has opened before and no longer can. The command's event id stays: it counts once.
-4. Without a usable seat in the group, or when the way to the present epoch can't be found, the signed event goes out
-   as it is: an emergency does not wait for a group to be mended. A group that somebody tampers with is used in no way.
-5. What a good answer means for the home is saved with the letter's going: whenever this dies, either the letter is
-   there to be sent again, or the home knows that it was answered.
+1. The group without the used key is saved before the ciphertext leaves. So no generation is used twice, wherever the
+   process dies (RFC 9420 §9.1).
+2. A command is kept until it is answered, and is sent again with exactly the same bytes.
+3. If its epoch is over (`stale_epoch`), the device catches up and encrypts the same command again. So it does if the
+   server has decrypted the message before and can't do it again. The event id stays, so the command counts once.
+4. Without a usable membership, or if the current epoch can't be reached, the signed event is sent in clear: an
+   emergency must not wait for the repair of a group. If the group's log was tampered with, nothing is sent at all.
+5. The consequences of a good answer are saved in the same change that deletes the command. Wherever the process dies,
+   either the command is there to be sent again, or the home knows its answer.
 """
 
 from __future__ import annotations
@@ -20,9 +21,15 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.device.core.errors import LostStepError, ServerRefusedError
-from keyturn.device.core.signed_events import envelope_event, said
-from keyturn.device.groups.local_store import GROUP
+from keyturn.device.api import response_fields
+from keyturn.device.api.client import UNANSWERED
+from keyturn.device.attestation.proof import NO_PROOF, ProofSubject, Prover
+from keyturn.device.core.errors import OutOfSyncError, ServerRefusedError
+from keyturn.device.core.format_keys import key
+from keyturn.device.core.signed_events import ack_digest, ack_event, envelope_event, mls_payload
+from keyturn.device.groups.catch_up import CatchUp
+from keyturn.device.groups.inbox import Inbox
+from keyturn.device.groups.membership import Memberships, changes_of
 from keyturn.device.home.errors import DamagedError
 from keyturn.domain.errors import Refusal
 from keyturn.proofs.nostr import parse_event
@@ -31,32 +38,29 @@ from keyturn.proofs.strict_json import load_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.device.api.client import Server
-    from keyturn.device.core.signed_events import Signer
-    from keyturn.device.groups.catch_up import Following
-    from keyturn.device.groups.local_store import Mail
-    from keyturn.device.home.home import Home
-    from keyturn.device.home.state import Key
+    from keyturn.device.context import DeviceContext
+    from keyturn.device.groups.inbox import Notice
+    from keyturn.device.home.sealed_files import RecordKey
     from keyturn.proofs.nostr import Event
 
 OUTGOING = "outgoing"
-LETTERS_LAST = timedelta(hours=24)
-"""As long as the server keeps an answer (docs/http.md: the same event, the same answer)."""
+KEPT_FOR = timedelta(hours=24)
+"""The server keeps an answer as long (docs/http.md: the same event gets the same answer)."""
 _ATTEMPTS = 4
 _BLOCK = 256
-"""Plaintexts are padded to a multiple of it (RFC 9420 §6.3.1): lengths tell one command from another."""
+"""Plaintexts are padded to a multiple of this (RFC 9420 §6.3.1): their lengths would reveal the kind of command."""
 _AUTHENTICATION_BYTES = 68
-"""What stands behind the plaintext: an Ed25519 signature and its length (RFC 9420 §6.3.1)."""
+"""The bytes behind the plaintext: an Ed25519 signature and its length (RFC 9420 §6.3.1)."""
 _STALE_EPOCH = "stale_epoch"
-_OPENED_BEFORE = "bad_message"
-_TOO_OLD = "stale_event"
-UNANSWERED = {429, *range(500, 600)}
-"""Statuses that say nothing about the command: its letter is kept."""
+_DECRYPTED_BEFORE = "bad_message"
+_STALE_EVENT = "stale_event"
+_MAY_HAVE_COUNTED = frozenset({"already_acknowledged", "rotation_not_open"})
+"""An acknowledgement is refused with these also when the server had accepted it, and the answer was lost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A command and the envelope (JSON) that carries it from an epoch of a group."""
+class OutgoingCommand:
+    """A command, and the envelope (JSON) that carries it from an epoch of a group."""
 
     group_id: str
     epoch: int
@@ -69,8 +73,8 @@ class Letter:
         return json.dumps({**fields, "envelope": self.envelope}).encode("ascii")
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Letter:
-        """Return the letter of a record; `DamagedError` if it is none."""
+    def from_bytes(cls, data: bytes) -> OutgoingCommand:
+        """Return the command of a record; `DamagedError` for any other data."""
         try:
             record = load_object(data)
             command = parse_event(json.dumps(record["command"]))
@@ -79,110 +83,187 @@ class Letter:
             raise DamagedError from None
 
 
-def _nothing() -> Mapping[Key, bytes | None]:
+def _no_changes() -> Mapping[RecordKey, bytes | None]:
     return {}
 
 
-class Outbox:
-    """Sends what a device says to the service; the answer comes back."""
+class CommandOutbox:
+    """Sends commands to the service, and returns its answers."""
 
-    def __init__(self, home: Home, server: Server, signer: Signer, mail: Mail, following: Following) -> None:
-        self._home = home
-        self._server = server
-        self._signer = signer
-        self._mail = mail
-        self._following = following
+    def __init__(self, context: DeviceContext) -> None:
+        self._context = context
+        self._memberships = Memberships(context.home)
+        self._catch_up = CatchUp(context)
 
     def send(
         self,
-        letter_id: str,
+        command_id: str,
         group_id: str,
-        make: Callable[[], Event],
-        follows: Callable[[], Mapping[Key, bytes | None]] = _nothing,
+        sign: Callable[[], Event],
+        consequences: Callable[[], Mapping[RecordKey, bytes | None]] = _no_changes,
     ) -> dict[str, object]:
-        """Send what `make` signs through a group; a letter of that id which was not answered yet goes again.
+        """Send the event of `sign` to a group. A command of that id that was not answered is sent again instead.
 
-        `follows` gives what a good answer changes in the home; it is asked with the home locked.
+        `consequences` returns the changes of the home that follow from a good answer. The home is then locked.
         """
-        answer = self._answer(letter_id, group_id, make)
-        self._settle(letter_id, follows)
+        answer = self._answer(command_id, group_id, sign)
+        home = self._context.home
+        with home.locked():
+            changes = dict(consequences())
+            if command_id in home.ids(OUTGOING):
+                changes[OUTGOING, command_id] = None
+            if changes:
+                home.save_all(changes)
         return answer
 
-    def tidy(self) -> None:
-        """Let go of letters that nobody would answer any more."""
-        oldest = self._signer.now() - LETTERS_LAST
-        with self._home.locked():
-            letters = {letter_id: self._kept(letter_id) for letter_id in self._home.ids(OUTGOING)}
-            over = [name for name, item in letters.items() if item and item.command.created_at < oldest.timestamp()]
-            if over:
-                self._home.save_all({(OUTGOING, letter_id): None for letter_id in over})
+    def delete_expired(self) -> None:
+        """Delete commands that are so old that the server would not answer them any more."""
+        home, oldest = self._context.home, self._context.signer.now() - KEPT_FOR
+        with home.locked():
+            commands = {command_id: self._stored(command_id) for command_id in home.ids(OUTGOING)}
+            expired = [
+                command_id
+                for command_id, item in commands.items()
+                if item and item.command.created_at < oldest.timestamp()
+            ]
+            if expired:
+                home.save_all({(OUTGOING, command_id): None for command_id in expired})
 
-    def _answer(self, letter_id: str, group_id: str, make: Callable[[], Event]) -> dict[str, object]:
-        if not self._is_seated(group_id):
-            return self._server.post_event(make())
-        kept = self._kept(letter_id)
+    def _answer(self, command_id: str, group_id: str, sign: Callable[[], Event]) -> dict[str, object]:
+        if not self._is_usable(group_id):
+            return self._context.api.post_event(sign())
+        stored = self._stored(command_id)
         try:
-            return self._send(letter_id, group_id, kept.command if kept else make())
-        except ServerRefusedError as refused:
-            if kept is None or refused.reason != _TOO_OLD:
+            return self._send(command_id, group_id, stored.command if stored else sign())
+        except ServerRefusedError as error:
+            if stored is None or error.reason != _STALE_EVENT:
                 raise
-        return self._send(letter_id, group_id, make())  # the one that was kept never arrived in time
+        # The stored event never arrived in time, so it has not counted: a new one may.
+        return self._send(command_id, group_id, sign())
 
-    def _settle(self, letter_id: str, follows: Callable[[], Mapping[Key, bytes | None]]) -> None:
-        with self._home.locked():
-            changes = dict(follows())
-            if letter_id in self._home.ids(OUTGOING):
-                changes[OUTGOING, letter_id] = None
-            if changes:
-                self._home.save_all(changes)
+    def _is_usable(self, group_id: str) -> bool:
+        if not self._memberships.is_known(group_id):
+            return False
+        membership = self._memberships.load(group_id)
+        if membership.needs_rejoin:
+            with suppress(OutOfSyncError, ServerRefusedError):
+                return self._catch_up.follow(group_id).is_usable
+        return membership.is_usable
 
-    def _is_seated(self, group_id: str) -> bool:
-        seats = {seat.group_id: seat for seat in self._mail.seats()}
-        if group_id in seats and seats[group_id].wants_return:
-            with suppress(LostStepError, ServerRefusedError):
-                return self._following.follow(group_id).is_usable
-        return group_id in seats and seats[group_id].is_usable
-
-    def _send(self, letter_id: str, group_id: str, command: Event) -> dict[str, object]:
+    def _send(self, command_id: str, group_id: str, command: Event) -> dict[str, object]:
         for attempts_left in reversed(range(_ATTEMPTS)):
-            letter = self._sealed(letter_id, group_id, command)
+            outgoing = self._encrypt(command_id, group_id, command)
             try:
-                return self._server.post_envelope(letter.envelope)
-            except ServerRefusedError as refused:
-                if refused.status in UNANSWERED:
+                return self._context.api.post_envelope(outgoing.envelope)
+            except ServerRefusedError as error:
+                if error.status in UNANSWERED:
                     raise
-                self._home.delete(OUTGOING, letter_id)
-                if not attempts_left or refused.reason not in {_STALE_EPOCH, _OPENED_BEFORE}:
+                self._context.home.delete(OUTGOING, command_id)
+                if not attempts_left or error.reason not in {_STALE_EPOCH, _DECRYPTED_BEFORE}:
                     raise
-                if refused.reason == _STALE_EPOCH and not self._advance(letter):
-                    return self._server.post_event(command)
+                if error.reason == _STALE_EPOCH and not self._advance(outgoing):
+                    return self._context.api.post_event(command)
         raise AssertionError("the last attempt returns or raises")
 
-    def _sealed(self, letter_id: str, group_id: str, command: Event) -> Letter:
-        with self._home.locked():
-            kept = self._kept(letter_id)
-            if kept is not None and kept.command == command:
-                return kept
-            seat = self._mail.seat(group_id)
-            plaintext = said(command)
+    def _encrypt(self, command_id: str, group_id: str, command: Event) -> OutgoingCommand:
+        context = self._context
+        with context.home.locked():
+            stored = self._stored(command_id)
+            if stored is not None and stored.command == command:
+                return stored
+            membership = self._memberships.load(group_id)
+            plaintext = mls_payload(command)
             padding = -(len(plaintext) + _AUTHENTICATION_BYTES) % _BLOCK
-            group, message = seat.group.encrypt(plaintext, random=self._signer.random, padding=padding)
-            envelope = envelope_event(self._signer, group_id, message).to_json()
-            letter = Letter(group_id, seat.group.epoch, command, envelope)
-            after = replace(seat, group=group).to_bytes()
-            self._home.save_all({(GROUP, group_id): after, (OUTGOING, letter_id): letter.to_bytes()})
-        return letter
+            group, message = membership.group.encrypt(plaintext, random=context.signer.random, padding=padding)
+            envelope = envelope_event(context.signer, group_id, message).to_json()
+            outgoing = OutgoingCommand(group_id, membership.group.epoch, command, envelope)
+            changes = changes_of(replace(membership, group=group))
+            context.home.save_all({**changes, (OUTGOING, command_id): outgoing.to_bytes()})
+        return outgoing
 
-    def _advance(self, letter: Letter) -> bool:
+    def _advance(self, outgoing: OutgoingCommand) -> bool:
+        """Reach the current epoch; return whether the command can be encrypted again."""
         try:
-            seat = self._following.follow(letter.group_id)
-            if seat.is_usable and seat.group.epoch == letter.epoch:
-                # The service is elsewhere, and its log knows no way there: it was restored from a copy, say.
-                seat = self._following.come_back(letter.group_id)
-        except (LostStepError, ServerRefusedError):
+            membership = self._catch_up.follow(outgoing.group_id)
+            if membership.is_usable and membership.group.epoch == outgoing.epoch:
+                # The service is in another epoch, and its log does not lead there: it was restored from a copy.
+                membership = self._catch_up.rejoin(outgoing.group_id)
+        except (OutOfSyncError, ServerRefusedError):
             return False
-        return seat.is_usable
+        return membership.is_usable
 
-    def _kept(self, letter_id: str) -> Letter | None:
-        record = self._home.load(OUTGOING, letter_id)
-        return None if record is None else Letter.from_bytes(record)
+    def _stored(self, command_id: str) -> OutgoingCommand | None:
+        record = self._context.home.load(OUTGOING, command_id)
+        return None if record is None else OutgoingCommand.from_bytes(record)
+
+
+class AckSender:
+    """Acknowledges notices of the inbox."""
+
+    def __init__(self, context: DeviceContext, outbox: CommandOutbox, prover: Prover) -> None:
+        self._context = context
+        self._outbox = outbox
+        self._prover = prover
+        self._inbox = Inbox(context.home, context.signer.now)
+
+    def acknowledge(self, rotation_id: str) -> dict[str, object]:
+        """Acknowledge a rotation with a receipt, and return the server's answer.
+
+        If the server already has an acknowledgement of this device, that one is returned. `NoticeError` if the inbox
+        has no notice of the rotation, or its secret was deleted.
+        """
+        notice = self._inbox.notice(rotation_id)
+        if notice.acked_at is not None and (earlier := self._earlier_ack(rotation_id)):
+            return earlier
+        try:
+            return self._send(notice)
+        except ServerRefusedError as error:
+            earlier = self._earlier_ack(rotation_id) if error.reason in _MAY_HAVE_COUNTED else None
+            if earlier is None:
+                raise
+        with self._context.home.locked():
+            self._context.home.save_all(self._inbox.changes_of_ack(rotation_id))
+        return earlier
+
+    def _send(self, notice: Notice) -> dict[str, object]:
+        signer = self._context.signer
+
+        def sign() -> Event:
+            secret, proof = notice.require_secret(), self._proof(notice)
+            # The time is read behind the proof: its one-time code may take the user a while.
+            return ack_event(signer, notice.acknowledgement(signer.public_key, signer.now()), secret, proof)
+
+        return self._outbox.send(
+            f"ack:{notice.rotation_id}", notice.group, sign, lambda: self._inbox.changes_of_ack(notice.rotation_id)
+        )
+
+    def _proof(self, notice: Notice) -> str:
+        signer = self._context.signer
+        try:
+            policy = self._context.api.client(signer, notice.client_id).get("policy")
+        except ServerRefusedError:  # a device that has left the group is refused here: the server decides on its ack
+            return NO_PROOF
+        if not isinstance(policy, dict) or policy.get("require_ack_proofs") is not True:
+            return NO_PROOF
+        ack = notice.acknowledgement(signer.public_key, signer.now())
+        return self._prover.proof(ProofSubject(digest=ack_digest(ack), client_id=notice.client_id))
+
+    def _earlier_ack(self, rotation_id: str) -> dict[str, object] | None:
+        try:
+            rotation = self._context.api.rotation(self._context.signer, rotation_id)
+        except ServerRefusedError:  # a device that has left the group is refused here too
+            return None
+        return earlier_ack(rotation, self._context.home.npub)
+
+
+def earlier_ack(rotation: Mapping[str, object], npub: str) -> dict[str, object] | None:
+    """Return the answer that the acknowledgement of a key got, None if the rotation has none of it.
+
+    `UnreachableError` for a rotation without the fields of docs/http.md.
+    """
+    acks = response_fields.mappings(rotation, "acks")
+    if npub not in {key(ack.get("npub")) for ack in acks}:
+        return None
+    fields = {name: rotation.get(name) for name in ("rotation_id", "client_id", "phase", "outcome")}
+    quorum = response_fields.integer(rotation, "quorum")
+    return {**fields, "version_id": rotation.get("new_version"), "acks": len(acks), "quorum": quorum}

@@ -1,20 +1,20 @@
-"""Why a device's home can't be used, each with a sentence on what to do next.
+"""The errors of a device's home. Each has a sentence, and a hint on what to do next.
 
     HomeError
-    ├── NotAHomeError           nothing of ours is there
-    ├── AlreadyExistsError      something is there already, and is left alone
-    ├── TooOpenError            others on this machine could read it
-    ├── NewerVersionError       a later keyturn wrote it
-    ├── DamagedError            it can't be what we wrote
-    ├── RolledBackError         an older copy was put back while a command was running
-    ├── BusyError               another command holds it
-    ├── InvalidNameError        a device can't be called that
+    ├── NotAHomeError           the folder holds no device
+    ├── AlreadyExistsError      the folder holds something already, which is left alone
+    ├── TooOpenError            other users of this machine could read it
+    ├── NewerVersionError       a later version of keyturn wrote it
+    ├── DamagedError            a file has content that keyturn can't have written
+    ├── RolledBackError         an older copy was restored while a command was running
+    ├── BusyError               another command holds the lock
+    ├── InvalidNameError        the device's name is invalid
     ├── UnreadableError         the operating system refuses
     └── PassphraseError         there is no usable passphrase
-        ├── ExposedPassphraseError  others on this machine could read it
-        └── WrongPassphraseError    there is one, and it is not this home's
+        ├── ExposedPassphraseError  other users of this machine could read it
+        └── WrongPassphraseError    it does not open this home
 
-`code` is stable, the sentences are constants of ours: no path, name or passphrase is in them.
+`code` is stable. The sentences are constants: they contain no path, name or passphrase.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import ClassVar
 
 
 class HomeError(Exception):
-    """The home can't be used; `str()` says what is wrong, `hint` what to do."""
+    """The home can't be used: `str()` says what is wrong, `hint` what to do."""
 
     code: ClassVar[str]
     sentence: ClassVar[str]
@@ -34,7 +34,7 @@ class HomeError(Exception):
 
 
 class NotAHomeError(HomeError):
-    """There is no device in this folder."""
+    """The folder holds no device."""
 
     code = "not_a_home"
     sentence = "There is no keyturn device in this folder."
@@ -42,7 +42,7 @@ class NotAHomeError(HomeError):
 
 
 class AlreadyExistsError(HomeError):
-    """The folder is taken."""
+    """The folder is not empty."""
 
     code = "already_exists"
     sentence = "This folder already holds a device or other files."
@@ -58,7 +58,7 @@ class TooOpenError(HomeError):
 
 
 class NewerVersionError(HomeError):
-    """The format is of a later version."""
+    """The format is from a later version."""
 
     code = "newer_version"
     sentence = "A newer version of keyturn wrote this device's files."
@@ -66,7 +66,7 @@ class NewerVersionError(HomeError):
 
 
 class DamagedError(HomeError):
-    """A file is truncated, changed, missing or of another home."""
+    """A file is truncated, changed, missing or from another home."""
 
     code = "damaged"
     sentence = "A file of this device is missing, damaged or changed."
@@ -74,10 +74,10 @@ class DamagedError(HomeError):
 
 
 class RolledBackError(HomeError):
-    """The state's counter fell."""
+    """The counter of the state has decreased."""
 
     code = "rolled_back"
-    sentence = "This device's state is older than one that was read before."
+    sentence = "This device's state is older than the state that was read before."
     hint = "Run the command again: the device then comes back to its groups with new keys."
 
 
@@ -106,7 +106,7 @@ class UnreadableError(HomeError):
 
 
 class PassphraseError(HomeError):
-    """No usable passphrase was given."""
+    """There is no usable passphrase."""
 
     code = "no_passphrase"
     sentence = "The passphrase is empty, or its file can't be read or is not text."
@@ -114,7 +114,7 @@ class PassphraseError(HomeError):
 
 
 class ExposedPassphraseError(PassphraseError):
-    """The passphrase's file is open to others."""
+    """Group or others have rights on the passphrase's file."""
 
     code = "exposed_passphrase"
     sentence = "Other users of this machine have access to the passphrase's file."

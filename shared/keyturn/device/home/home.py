@@ -1,40 +1,50 @@
-"""A device's home: a folder (0700) with its key, its groups and its inbox, sealed under a passphrase.
+"""A device's home: a folder (0700) with its keys, its groups and its inbox, sealed under a passphrase.
 
-    device.json     name, public key, cost of the passphrase; the data key wrapped by it    once
-    state.sealed    private key, group states, cursors, key packages, inbox                 replaced whole, each time
-    lock            held for the time of a command
+    device.json     name, public key, data key sealed under the passphrase      written once
+    state.sealed    private key, group states, key packages, inbox              replaced whole at each change
+    lock            held while a command changes the home
 
-1. Nothing secret is ever in a file unsealed, temporary ones included.
+1. No secret is ever written unsealed, not even to a temporary file.
 2. Records that change together are saved together: `save_all` is one replacement of one file.
-3. A read-modify-write stands inside `locked()`: several processes may share a home, one at a time.
-4. The counter rises at each change, so that an older copy put back can be told: by this process, which refuses it, and
-   by a witness outside of the home, where one is kept (witness.py).
-
-A message can be decrypted once only, its key is then gone. So a received notice is a record of the kind `inbox`, saved
-with the state that read it, and deleted once it was shown and acknowledged, or has expired.
+3. A read-modify-write runs inside `locked()`, because several processes may share a home.
+4. The counter increases at each change. So an older copy of the home is detected: by a process that runs meanwhile
+   (`RolledBackError`), and later by the rollback counter outside of the home (`rolled_back`).
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keyturn.device.home.errors import (
     AlreadyExistsError,
+    BusyError,
     DamagedError,
     InvalidNameError,
     NotAHomeError,
     PassphraseError,
     RolledBackError,
+    TooOpenError,
+    UnreadableError,
 )
-from keyturn.device.home.files import check_folder, exclusive, read_private, readable_failures
-from keyturn.device.home.header import Header, create_header, parse_header
-from keyturn.device.home.rollback_counter import Witness
-from keyturn.device.home.sealing import DEFAULT_COST, KEY_BYTES, ScryptCost
-from keyturn.device.home.state import Key, State, open_state, seal_state
-from keyturn.private_files import PRIVATE_FOLDER, draft_of, replace_private
+from keyturn.device.home.sealed_files import (
+    DEFAULT_COST,
+    KEY_BYTES,
+    HomeHeader,
+    HomeState,
+    RecordKey,
+    RollbackCounter,
+    ScryptCost,
+    create_header,
+    open_state,
+    parse_header,
+    seal_state,
+)
+from keyturn.private_files import PRIVATE_FOLDER, draft_of, is_open_to_others, open_lock_file, replace_private
 from keyturn.proofs.nostr import PRIVATE_KEY_BYTES, public_key
 from keyturn.proofs.npub import encode_npub
 
@@ -43,6 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_WAIT_SECONDS = 30.0
+_POLL_SECONDS = 0.02
 _HEADER = "device.json"
 _STATE = "state.sealed"
 _LOCK = "lock"
@@ -50,28 +61,30 @@ _MAX_NAME = 128
 
 
 class Home:
-    """An opened home. One object serves one thread; other threads and processes open their own.
+    """An opened home. One object serves one thread. Other threads and processes open their own.
 
-    Reading methods read the file each time: what another command changed is seen, and no secret waits in memory.
+    Each reading method reads the file: it sees the changes of other commands, and no secret stays in memory.
     Each may raise `DamagedError`, `TooOpenError`, `RolledBackError` or `UnreadableError`.
     """
 
     def __init__(
         self,
         path: Path,
-        header: Header,
+        header: HomeHeader,
         data_key: bytes,
         random: Callable[[int], bytes],
-        witnesses: Path | None = None,
+        counter_folder: Path | None = None,
     ) -> None:
         self._path = path
         self._header = header
         self._data_key = data_key
         self._random = random
-        self._witness = None if witnesses is None else Witness(witnesses, header.public_key, data_key)
-        self._held = 0
-        self._seen_counter = 0
-        self._witnessed = 0
+        self._rollback_counter = (
+            None if counter_folder is None else RollbackCounter(counter_folder, header.public_key, data_key)
+        )
+        self._lock_depth = 0
+        self._highest_counter = 0
+        self._counter_outside = 0
 
     @classmethod
     def create(
@@ -82,13 +95,13 @@ class Home:
         random: Callable[[int], bytes] = os.urandom,
         *,
         cost: ScryptCost = DEFAULT_COST,
-        witnesses: Path | None = None,
+        counter_folder: Path | None = None,
     ) -> Home:
-        """Make a home with a new key in an empty or new folder and return it opened.
+        """Create a home with a new key in an empty or new folder, and return it opened.
 
-        `random(n)` gives n bytes of the operating system's CSPRNG; `witnesses` is the folder for a witness.
+        `random(n)` returns n bytes of the operating system's CSPRNG. `counter_folder` is for the rollback counter.
         `AlreadyExistsError`, `TooOpenError`, `InvalidNameError`, `PassphraseError`, `BusyError` or `UnreadableError` if
-        it can't be.
+        that fails.
         """
         _check_name(name)
         if not passphrase:
@@ -96,10 +109,10 @@ class Home:
         private_key, data_key = random(PRIVATE_KEY_BYTES), random(KEY_BYTES)
         pubkey = public_key(private_key)
         header = create_header(name, pubkey, passphrase=passphrase, data_key=data_key, cost=cost, random=random)
-        home = cls(path, header, data_key, random, witnesses)
-        with readable_failures():
+        home = cls(path, header, data_key, random, counter_folder)
+        with _hidden_paths():
             path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-            home._settle_in(State(1, private_key, {}))
+            home._write_first_files(HomeState(1, private_key, {}))
         return home
 
     @classmethod
@@ -109,26 +122,26 @@ class Home:
         passphrase: str,
         random: Callable[[int], bytes] = os.urandom,
         *,
-        witnesses: Path | None = None,
+        counter_folder: Path | None = None,
     ) -> Home:
-        """Open a home; `NotAHomeError`, `WrongPassphraseError`, or what reading raises.
+        """Open a home; `NotAHomeError`, `WrongPassphraseError`, or an error of reading.
 
-        `witnesses` is the folder where its witness is kept: `rolled_back` says what it knows.
+        `counter_folder` is where the rollback counter is kept. Without it `rolled_back` is always false.
         """
-        with readable_failures():
-            check_folder(path)
-            data = read_private(path / _HEADER)
+        with _hidden_paths():
+            _check_folder(path)
+            data = _read_private(path / _HEADER)
         if data is None:
             raise NotAHomeError
         header = parse_header(data)
-        home = cls(path, header, header.data_key(passphrase), random, witnesses)
-        home._ask_witness()
+        home = cls(path, header, header.data_key(passphrase), random, counter_folder)
+        home._read_rollback_counter()
         home._read()
         return home
 
     @property
     def name(self) -> str:
-        """What its owner calls the device."""
+        """The name that the user gave the device."""
         return self._header.name
 
     @property
@@ -138,18 +151,18 @@ class Home:
 
     @property
     def npub(self) -> str:
-        """The same key as people read it (NIP-19)."""
+        """The same key in the form for people (NIP-19)."""
         return encode_npub(self._header.public_key)
 
     @property
     def counter(self) -> int:
-        """How many times the state has changed: it only rises, unless an older copy was put back."""
+        """How often the state has changed. It decreases only when an older copy is restored."""
         return self._read().counter
 
     @property
     def rolled_back(self) -> bool:
-        """Whether the witness has seen a later state than the one that is here."""
-        return self._witnessed > self.counter
+        """Whether the rollback counter is ahead of the state: an older copy was restored."""
+        return self._counter_outside > self.counter
 
     def private_key(self) -> bytes:
         """Return the device's Nostr private key (`bytes, 32`)."""
@@ -160,8 +173,8 @@ class Home:
         return self._read().records.get((kind, record_id))
 
     def ids(self, kind: str) -> tuple[str, ...]:
-        """Return the ids of the records of a kind, sorted."""
-        return tuple(sorted(record_id for held, record_id in self._read().records if held == kind))
+        """Return the ids of all records of a kind, sorted."""
+        return tuple(sorted(record_id for record_kind, record_id in self._read().records if record_kind == kind))
 
     def save(self, kind: str, record_id: str, value: bytes) -> None:
         """Save one record."""
@@ -171,63 +184,95 @@ class Home:
         """Delete a record, if there is one."""
         self.save_all({(kind, record_id): None})
 
-    def save_all(self, changes: Mapping[Key, bytes | None]) -> None:
+    def save_all(self, changes: Mapping[RecordKey, bytes | None]) -> None:
         """Save several records, by (kind, id), all or none; None deletes."""
-        with self.locked(), readable_failures():
-            self._write(self._read().changed(changes))
+        with self.locked(), _hidden_paths():
+            self._write(self._read().with_changes(changes))
 
-    def settle_rollback(self, changes: Mapping[Key, bytes | None]) -> None:
-        """Save what follows from an older copy having been put back; from then on, it is the state that counts."""
-        with self.locked(), readable_failures():
-            counter = max(self._read().counter, self._witnessed)
-            self._write(replace(self._read(), counter=counter).changed(changes))
+    def settle_rollback(self, changes: Mapping[RecordKey, bytes | None]) -> None:
+        """Save the consequences of a restored older copy, and end the state of being rolled back."""
+        with self.locked(), _hidden_paths():
+            state = self._read()
+            # Continue from the higher counter: this state must not look older than the one that was lost.
+            counter = max(state.counter, self._counter_outside)
+            self._write(replace(state, counter=counter).with_changes(changes))
 
     @contextmanager
     def locked(self, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
         """Keep other commands out of this home; `BusyError` if that takes too long. May be nested."""
-        if self._held:
+        if self._lock_depth:
             yield
             return
-        with exclusive(self._path / _LOCK, wait_seconds):
-            self._held += 1
+        with _exclusive(self._path / _LOCK, wait_seconds):
+            self._lock_depth += 1
             try:
                 yield
             finally:
-                self._held -= 1
+                self._lock_depth -= 1
 
-    def _settle_in(self, state: State) -> None:
-        check_folder(self._path)
+    def _write_first_files(self, state: HomeState) -> None:
+        _check_folder(self._path)
         _check_vacant(self._path)
         with self.locked():
-            _check_vacant(self._path)  # of two creations at once, one comes second
+            _check_vacant(self._path)  # again: two processes may create a home at once
             self._write(state)
-            replace_private(self._path / _HEADER, self._header.to_bytes())  # last: with it, the folder is a home
+            replace_private(self._path / _HEADER, self._header.to_bytes())  # last: it turns the folder into a home
 
-    def _read(self) -> State:
-        with readable_failures():
-            check_folder(self._path)
-            data = read_private(self._path / _STATE)
+    def _read(self) -> HomeState:
+        with _hidden_paths():
+            _check_folder(self._path)
+            data = _read_private(self._path / _STATE)
         if data is None:
             raise DamagedError
         state = open_state(data, self._data_key, self._header.public_key)
-        if state.counter < self._seen_counter:
+        if state.counter < self._highest_counter:
             raise RolledBackError
-        self._seen_counter = state.counter
+        self._highest_counter = state.counter
         return state
 
-    def _write(self, state: State) -> None:
+    def _write(self, state: HomeState) -> None:
         sealed = seal_state(state, self._data_key, self._header.public_key, self._random)
         replace_private(self._path / _STATE, sealed)
-        self._seen_counter = state.counter
-        if self._witness is not None and state.counter > self._witnessed:
-            self._witness.note(state.counter)
-            self._witnessed = state.counter
+        self._highest_counter = state.counter
+        if self._rollback_counter is not None and state.counter > self._counter_outside:
+            self._rollback_counter.save(state.counter)
+            self._counter_outside = state.counter
 
-    def _ask_witness(self) -> None:
-        # Before the state is read: another command may save between the two, and the state is then the later one.
-        if self._witness is not None:
-            with readable_failures():
-                self._witnessed = self._witness.counter()
+    def _read_rollback_counter(self) -> None:
+        # Before the state: if another command saves between the two reads, the state is the later one. The other order
+        # would report a rollback that did not happen.
+        if self._rollback_counter is not None:
+            with _hidden_paths():
+                self._counter_outside = self._rollback_counter.read()
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _hidden_paths() -> Iterator[None]:
+    """Turn an `OSError` into `UnreadableError`: its text would show a path."""
+    try:
+        yield
+    except OSError:
+        raise UnreadableError from None
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise NotAHomeError
+    if is_open_to_others(folder.stat()):
+        raise TooOpenError
+
+
+def _read_private(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            if is_open_to_others(os.fstat(file.fileno())):
+                raise TooOpenError
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def _check_name(name: str) -> None:
@@ -236,6 +281,29 @@ def _check_name(name: str) -> None:
 
 
 def _check_vacant(path: Path) -> None:
-    drafts = {draft_of(path / name).name for name in (_STATE, _HEADER)}
-    if not {entry.name for entry in path.iterdir()} <= {_STATE, _LOCK} | drafts:  # an interrupted creation leaves those
+    leftovers = {_STATE, _LOCK, *(draft_of(path / name).name for name in (_STATE, _HEADER))}
+    if not {entry.name for entry in path.iterdir()} <= leftovers:  # an interrupted creation may have left those
         raise AlreadyExistsError
+
+
+@contextmanager
+def _exclusive(path: Path, wait_seconds: float) -> Iterator[None]:
+    with _hidden_paths():
+        descriptor = open_lock_file(path)
+    try:
+        _acquire(descriptor, time.monotonic() + wait_seconds)
+        yield
+    finally:
+        os.close(descriptor)  # this releases the lock, and so does the end of the process, however it ends
+
+
+def _acquire(descriptor: int, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise BusyError from None
+            time.sleep(_POLL_SECONDS)
+        else:
+            return

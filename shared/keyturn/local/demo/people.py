@@ -7,11 +7,9 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keyturn.device.api.client import Server
-from keyturn.device.api.transport import UrlTransport
+from keyturn.device.api.client import ApiClient, HttpTransport
 from keyturn.device.attestation.id_token import read_id_token
-from keyturn.device.core.clock import utc_now
-from keyturn.device.core.signed_events import Signer, rotation_event
+from keyturn.device.core.signed_events import EventSigner, rotation_event, utc_now
 from keyturn.device.device import Device
 from keyturn.device.home.home import Home
 from keyturn.local.demo.authenticator import Authenticator
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from keyturn.device.api.transport import Answer, Call
+    from keyturn.device.api.client import HttpRequest, HttpResponse
     from keyturn.device.core.signed_events import RotationRequest
 
 
@@ -29,9 +27,9 @@ class Overhearing:
     """Carries calls, and remembers the proofs that were answered: what a thief on the wire would have."""
 
     proofs: list[str] = field(default_factory=list, repr=False)
-    _transport: UrlTransport = field(default_factory=UrlTransport)
+    _transport: HttpTransport = field(default_factory=HttpTransport)
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: HttpRequest) -> HttpResponse:
         """Return the answer, and keep the proof that is in it."""
         answer = self._transport.send(call)
         if call.url.endswith("/admin_proof/proof"):
@@ -61,7 +59,7 @@ class Person:
 
     def sign_in(self, id_token: str) -> None:
         """Keep an ID token in the device's home."""
-        read_id_token(id_token).keep(self.home)
+        read_id_token(id_token).save(self.home)
 
     def join(self, code: str) -> None:
         """Register device and authenticator with an invite's code, and join."""
@@ -74,8 +72,8 @@ class Person:
 
     def ask_with(self, request: RotationRequest, proof: str) -> dict[str, object]:
         """Sign a request anew and send it with a proof from wherever; a `ServerRefusedError` is what it deserves."""
-        signer = Signer(self.home.private_key(), utc_now, os.urandom)
-        return Server(self.url).post_event(rotation_event(signer, request, proof))
+        signer = EventSigner(self.home.private_key(), utc_now, os.urandom)
+        return ApiClient(self.url).post_event(rotation_event(signer, request, proof))
 
 
 def person(folder: Path, user: str, passphrase: str, url: str, wait: Callable[[float], None]) -> Person:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keyturn.adapters.authorisation.attested import NAME as PROOF_AUTHORISER
 from keyturn.cli.operator_token import read_token
 from keyturn.device.api import response_fields as answers
-from keyturn.device.api.client import Server
+from keyturn.device.api.client import ApiClient
 from keyturn.local.demo.people import person
 from keyturn.local.emulator_addresses import read_addresses
 from keyturn.local.errors import LocalError
@@ -46,7 +46,7 @@ class Stage:
     def operate(self, method: str, path: str, fields: dict[str, object]) -> dict[str, object]:
         """Do one of the operator's acts."""
         token = read_token(self.url, _environment(self.folder))
-        return Server(self.url).operator("POST" if method == "POST" else "GET", path, token, fields)
+        return ApiClient(self.url).operator("POST" if method == "POST" else "GET", path, token, fields)
 
     def enrol(self, user: str, group: str, approver: Person | None, wait: Callable[[float], None]) -> Person:
         """Invite a user, have another admin approve it, and let them register their device and join.

@@ -13,9 +13,9 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from keyturn.device.api.client import Server
+from keyturn.device.api.client import ApiClient
 from keyturn.device.core.errors import DeviceError, ServerRefusedError
-from keyturn.device.rotation_plan import Wish
+from keyturn.device.rotation_preview import RotationOptions
 from keyturn.local.demo.forged_requests import attempts
 from keyturn.local.demo.stage import LEAD_SECONDS
 from keyturn.local.demo.timeline import Timeline
@@ -116,7 +116,7 @@ class Story:
         return rotation_id
 
     def _watch(self, first: str) -> Timeline:
-        timeline = Timeline(Server(self.stage.url), CLIENT)
+        timeline = Timeline(ApiClient(self.stage.url), CLIENT)
         timeline.watch("v1", self.secrets[first])
         timeline.start()
         self.told.timeline = timeline
@@ -125,8 +125,8 @@ class Story:
     def _rotate(self, first: str, timeline: Timeline) -> str:
         with self._step("rotation: bob asks, alice and carol acknowledge"):
             timeline.happened("asked")
-            plan = self.devices["bob"].plan(
-                Wish(client_id=CLIENT, rotation_id=self.devices["bob"].new_id(), reason="quarterly")
+            plan = self.devices["bob"].preview(
+                RotationOptions(client_id=CLIENT, rotation_id=self.devices["bob"].new_id(), reason="quarterly")
             )
             self.devices["bob"].send(plan)
             self.request = plan.request
@@ -155,7 +155,7 @@ class Story:
         with self._step("a wrong secret and a late acknowledgement are refused"):
             right = self.secrets[second]
             wrong = ("A" if right[0] != "A" else "B") + right[1:]
-            if Server(self.stage.url).check(CLIENT, wrong)["accepted"]:
+            if ApiClient(self.stage.url).check(CLIENT, wrong)["accepted"]:
                 raise DemoError("A wrong secret was accepted.", REPORT)
             self.devices["bob"].catch_up()
             self._refused_ack("bob", second)
@@ -245,7 +245,7 @@ class Story:
     def _received(self, rotation_id: str, user: str) -> None:
         device = self.devices[user]
         self._until(partial(_received, device, rotation_id), "the notice")
-        self.secrets[rotation_id] = device.notice(rotation_id).held_secret()
+        self.secrets[rotation_id] = device.notice(rotation_id).require_secret()
 
     def _completed(self, rotation_id: str) -> None:
         reader = self.devices["alice"]
@@ -253,7 +253,7 @@ class Story:
         self.told.rotations.append(reader.rotation(rotation_id))
 
     def _state(self, rotation_id: str) -> str:
-        verdict = Server(self.stage.url).check(CLIENT, self.secrets[rotation_id])
+        verdict = ApiClient(self.stage.url).check(CLIENT, self.secrets[rotation_id])
         return str(verdict["state"]) if verdict["accepted"] else "refused"
 
     def _expect(self, rotation_id: str, state: str) -> None:

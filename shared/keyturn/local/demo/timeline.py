@@ -12,7 +12,7 @@ from rich.text import Text
 from keyturn.device.core.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from keyturn.device.api.client import Server
+    from keyturn.device.api.client import ApiClient
 
 EVERY_SECONDS = 0.25
 WIDTH = 64
@@ -31,7 +31,7 @@ class Sample:
 class Timeline:
     """Samples by version; `moments` are what happened when."""
 
-    server: Server
+    server: ApiClient
     client_id: str
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     moments: list[tuple[float, str]] = field(default_factory=list)
