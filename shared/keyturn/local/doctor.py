@@ -98,8 +98,8 @@ def diagnose(suite: Suite) -> Diagnosis:
         depth = None if suite.settings.cloud else outbox_of(suite).depth()
         frozen, stop, agree = (
             suite.freeze.freeze_reason(),
-            suite.operator.denylist.stopped(),
-            suite.operator.denylist.everywhere(),
+            suite.operator.denylist.current_stop(),
+            suite.operator.denylist.databases_agree(),
         )
     except (StoreUnavailable, KeyUnavailable) as error:
         raise _unusable(error) from None

@@ -183,7 +183,7 @@ def test_an_act_that_dies_first_leaves_all_as_it_was(world: World) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("at", range(6))
 def test_whoever_dies_at_any_call_and_comes_again_has_done_it_once(world: World, at: int, after: bool) -> None:  # noqa: FBT001 - a test's parameter
     acts: list[Callable[[EditDenylists], object]] = [
         lambda deny: deny.change(Denylists(clients=(CLIENT,)), Denylists(), "x"),
@@ -197,8 +197,31 @@ def test_whoever_dies_at_any_call_and_comes_again_has_done_it_once(world: World,
         with pytest.raises(Died):
             act(dying)
         act(world.suite.operator.denylist)
-        assert world.suite.operator.denylist.everywhere() is True
+        assert world.suite.operator.denylist.databases_agree() is True
     assert [action for action, _, _ in chain(world)] == ["deny", "stop", "allow", "start"]
+
+
+class Interleaved(Dies):
+    """A control database that lets another operator's act run between the two writes of an act."""
+
+    def __init__(self, inner: WatchedStore, act: Callable[[], object]) -> None:
+        super().__init__(inner)
+        self._acts = [act]
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        if self._acts:
+            self._acts.pop()()
+        return self._inner.commit(writes)
+
+
+def test_two_acts_that_interleave_leave_both_databases_the_same(world: World) -> None:
+    start = world.suite.operator.denylist.start
+    interleaved = Interleaved(world.control, lambda: start("meanwhile"))
+    world.new_suite(control=interleaved).operator.denylist.stop("slow")
+    assert world.suite.operator.denylist.databases_agree() is True
+    stop = world.suite.operator.denylist.current_stop()
+    assert stop is not None
+    assert stop.reason == "slow"
 
 
 @EACH_STORE
@@ -218,8 +241,8 @@ def test_operators_at_once_lose_nothing_of_each_others_and_both_databases_agree(
 
     with ThreadPoolExecutor(operators) as pool:
         list(pool.map(act, range(operators)))
-    assert world.suite.operator.denylist.denied().users == tuple(f"new-{number}" for number in range(operators))
-    assert world.suite.operator.denylist.everywhere() is True
+    assert world.suite.operator.denylist.denylists().users == tuple(f"new-{number}" for number in range(operators))
+    assert world.suite.operator.denylist.databases_agree() is True
     acts = [action for action, _, _ in chain(world)]
     assert (acts.count("deny"), acts.count("allow")) == (2 * operators, operators)
     # Each start ends a stop, and each stop follows a start.
@@ -334,7 +357,7 @@ def test_no_secret_goes_out_that_was_decided_before_the_stop(world: World, monke
     commit = type(clients).commit_together
 
     def late(self: object, decided: Any, also: Any = ()) -> None:  # noqa: ANN401 - as the original
-        if world.suite.operator.denylist.stopped() is None:
+        if world.suite.operator.denylist.current_stop() is None:
             world.suite.operator.denylist.stop("just now")
         commit(self, decided, also)  # type: ignore[arg-type]  # the very object
 

@@ -12,7 +12,7 @@ from keyturn.ports.relay import PublishResult
 from keyturn.ports.store import Query, StoreUnavailable
 from keyturn.records import paths
 from keyturn.records.schema import kind_of
-from keyturn.use_cases.groups.relay_outbox import NOTE_LASTS, TRIED_FOR, PublishOutbox
+from keyturn.use_cases.groups.relay_outbox import DEAD_POST_RETENTION, RETRY_PERIOD, PublishOutbox
 
 from tests.adapters.relay_process import RelayProcess
 from tests.use_cases.faults import Died, Wire
@@ -130,7 +130,7 @@ def test_what_every_relay_refuses_is_a_dead_note_that_ends(world: World) -> None
     world.clock.advance(days=8)
     assert publish_log() == 0
     assert len(relays.arrived[NEAR]) == 3
-    world.clock.now += NOTE_LASTS
+    world.clock.now += DEAD_POST_RETENTION
     assert publish_log() == 0
     assert waiting(world) == {}
 
@@ -146,7 +146,7 @@ def test_what_no_relay_answers_for_a_month_is_given_up(world: World) -> None:
     relays = Answering({NEAR: PublishResult.UNKNOWN})
     publish_log = relayed(world, relays)
     world.found("alice")
-    world.clock.now += TRIED_FOR
+    world.clock.now += RETRY_PERIOD
     publish_log()
     assert {data["dead"] for data in waiting(world).values()} == {True}
 

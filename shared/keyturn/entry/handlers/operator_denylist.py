@@ -23,7 +23,7 @@ _LISTS = ("users", "npubs", "clients")
 
 def show_denied(_request: flask.Request) -> Mapping[str, Any]:
     """Show the denylists of the store and of the settings."""
-    return _denied_view(current().operator.denylist.denied())
+    return _denied_view(current().operator.denylist.denylists())
 
 
 def change_denied(request: flask.Request) -> Mapping[str, Any]:
@@ -35,7 +35,7 @@ def change_denied(request: flask.Request) -> Mapping[str, Any]:
 
 def show_stop(_request: flask.Request) -> Mapping[str, Any]:
     """Show whether the deployment is stopped."""
-    return _stop_view(current().operator.denylist.stopped())
+    return _stop_view(current().operator.denylist.current_stop())
 
 
 def stop(request: flask.Request) -> Mapping[str, Any]:
@@ -51,13 +51,13 @@ def start(request: flask.Request) -> Mapping[str, Any]:
 
 def _denied_view(denied: Denylists) -> Mapping[str, Any]:
     suite = current()
-    everywhere = suite.operator.denylist.everywhere()
+    everywhere = suite.operator.denylist.databases_agree()
     return {**to_data(denied), "settings": sorted(suite.settings.denied), "everywhere": everywhere}
 
 
 def _stop_view(record: OperatorStop | None) -> Mapping[str, Any]:
     fields = plain(to_data(record)) if record else {"since": None, "reason": None}
-    return {"stopped": record is not None, **fields, "everywhere": current().operator.denylist.everywhere()}
+    return {"stopped": record is not None, **fields, "everywhere": current().operator.denylist.databases_agree()}
 
 
 def _lists(fields: Fields, name: str) -> Denylists:

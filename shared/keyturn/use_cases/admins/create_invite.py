@@ -1,4 +1,11 @@
-"""Invite: a one-time code by which a device is registered or joins a group; who else has to approve is settled here."""
+"""Create an invite: a one-time code with which a device is registered or joins a group.
+
+Rules (docs/protocol.md §7):
+
+1. Only the SHA-256 of the code is stored, and is the invite's id.
+2. An invite needs approval by other active admins, as many as the policy `invite_quorum` says or as there are.
+3. The audit entry is written before the invite. An entry without an invite is harmless. The opposite is not.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +35,13 @@ if TYPE_CHECKING:
 
 INVITE_LIFETIME = timedelta(hours=24)
 RESERVED_USERS = frozenset({OPERATOR, "time", "policy", "distribute", "canaries"})
-"""Who else acts, by the names that the audit has for them: no person may be taken for one of these."""
+"""Actors in the audit that are not people. A user with such an id could not be told apart from them."""
 _CODE_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class CreateInvite:
-    """The use case behind `operator`'s invites. `attested`: whether admins prove who they are, or nobody is asked."""
+    """The use case behind `operator`'s invites. `attested` says whether commands need proofs."""
 
     databases: Databases
     environment: Environment
@@ -45,68 +52,68 @@ class CreateInvite:
     def __call__(
         self, user: str, group_id: str, purpose: InvitePurpose = InvitePurpose.JOIN, subject: str = ""
     ) -> Data:
-        """Make an invite; only the hash of its code is stored, and that is its id. Any `Refusal`."""
+        """Create an invite and return its code, which is stored nowhere. Raise a `Refusal` otherwise."""
         code = crockford(int.from_bytes(self.environment.random(_CODE_BYTES), "big"))
         if user in RESERVED_USERS:
-            raise InvalidRequest("reserved_user", "The audit knows somebody else by that name.")
-        wanted = (identifier(user), identifier(group_id), purpose, subject and identifier(subject))
-        made = until_won(lambda: self._make(code, *wanted), self.environment)
+            raise InvalidRequest("reserved_user", "This user id is reserved for an actor in the audit.")
+        request = (identifier(user), identifier(group_id), purpose, subject and identifier(subject))
+        invite = until_won(lambda: self._create(code, *request), self.environment)
         return {
             "code": code,
             "invite": invite_id(code),
             "user": user,
             "group_id": group_id,
             "purpose": purpose.value,
-            "expires_at": to_milliseconds(made.expires_at),
+            "expires_at": to_milliseconds(invite.expires_at),
             "approvals": 0,
-            "needed": made.needed,
+            "needed": invite.needed,
         }
 
-    def _make(self, code: str, user: str, group_id: str, purpose: InvitePurpose, subject: str) -> Invite:
+    def _create(self, code: str, user: str, group_id: str, purpose: InvitePurpose, subject: str) -> Invite:
         snapshot = self.databases.auth.get([paths.ADMINS, admin_path(user)])
-        admin, register = read_admin(snapshot[admin_path(user)]), read_directory(snapshot[paths.ADMINS])
-        named = _subject(admin, user, subject)
+        admin, directory = read_admin(snapshot[admin_path(user)]), read_directory(snapshot[paths.ADMINS])
+        subject = _subject(admin, user, subject)
         if self.attested:
-            _require_standing(admin, purpose)
-            _require_own(register, user, named)
-        needed = approvals_needed(register, user, self.quorum) if self.attested else 0
-        now = self._announce(invite_id(code), user, group_id, purpose)
+            _require_invitable(admin, purpose)
+            _require_free(directory, user, subject)
+        needed = approvals_needed(directory, user, self.quorum) if self.attested else 0
+        now = self._write_audit(invite_id(code), user, group_id, purpose)
         removal = removal_version(snapshot[admin_path(user)])
-        invite = Invite(user, group_id, named, purpose, needed, now, now + INVITE_LIFETIME, removal=removal)
-        # Whoever becomes an admin in between changes how many must approve: that is looked at again when it is used.
+        invite = Invite(user, group_id, subject, purpose, needed, now, now + INVITE_LIFETIME, removal=removal)
+        # The number of admins may change until the invite is used. It is counted again then (missing_approvals).
         self.databases.auth.commit([Create(paths.invite(invite_id(code)), to_data(invite))])
         return invite
 
-    def _announce(self, invite: str, user: str, group_id: str, purpose: InvitePurpose) -> datetime:
+    def _write_audit(self, invite: str, user: str, group_id: str, purpose: InvitePurpose) -> datetime:
         roster = paths.roster(group_id)
         snapshot = self.databases.control.get([HEAD, roster])
         if not snapshot[roster].exists:
             raise NotFound("unknown_group", "There is no such group.")
-        # The audit entry comes first: an entry without an invite is harmless, an invite without an entry is not.
         ids = {"group_id": group_id, "user": user, "invite": invite}
-        invited = Transition("invite", OPERATOR, ids, reason=purpose.value)
+        transition = Transition("invite", OPERATOR, ids, reason=purpose.value)
         check = Check(roster, snapshot[roster].version)
-        writes = system_writes(snapshot, [invited], snapshot.read_time, self.banner)
+        writes = system_writes(snapshot, [transition], snapshot.read_time, self.banner)
         self.databases.control.commit([*writes, check])
         return snapshot.read_time
 
 
 def _subject(admin: Admin | None, user: str, subject: str) -> str:
+    """Return the identity provider's id of the user: that of the admin's record, or `subject`, or the user id."""
     if admin is None or admin.status is AdminStatus.REMOVED:
         return subject or user
     if subject not in {"", admin.subject}:
-        raise Conflict("subject_differs", "This admin is registered with another identity.")
+        raise Conflict("subject_differs", "This admin is registered with another subject.")
     return admin.subject
 
 
-def _require_standing(admin: Admin | None, purpose: InvitePurpose) -> None:
+def _require_invitable(admin: Admin | None, purpose: InvitePurpose) -> None:
     if purpose is not InvitePurpose.JOIN and (admin is None or admin.status is AdminStatus.REMOVED):
         raise NotFound("unknown_admin", "There is no such admin.")
     if admin is not None and admin.status is AdminStatus.SUSPENDED:
-        raise Conflict("suspended", "This admin is suspended: resume them first.")
+        raise Conflict("suspended", "This admin is suspended. Resume the admin first.")
 
 
-def _require_own(register: AdminDirectory | None, user: str, subject: str) -> None:
-    owner = register.owner(subject) if register else None
+def _require_free(directory: AdminDirectory | None, user: str, subject: str) -> None:
+    owner = directory.owner(subject) if directory else None
     if owner not in {None, user}:
-        raise Conflict("subject_taken", "That identity is another admin's.")
+        raise Conflict("subject_taken", "This subject belongs to another admin.")

@@ -1,10 +1,13 @@
-"""Deny: the operator's denylists and the stop of everything, written to both databases that they are read in.
+"""Edit the denylists and the stop in both databases that are read for them (ADR 0016).
 
-1. An act reads auth, then control, and writes auth first, each resting on what was read. So the copy that `admin_proof`
-   reads is never older than what control says together with the audit entry.
-2. Whatever is wanted of an admin passes both databases: what either forbids is forbidden. An act that dies between the
-   two allows nothing that was not allowed: a denial holds a moment before its audit entry, and its end not before it.
-   The same act again completes it; until then `everywhere` says no.
+Rules (docs/protocol.md §7):
+
+1. Every act reads `auth` and `control`, then writes `auth` first and `control` second, each only over the version that
+   was read. The audit entry is in the commit of `control`.
+2. A command passes both databases, so a denial in either one is enough. An act that dies between its two writes allows
+   nothing new: a denial starts before its audit entry, and ends after it. Repeating the act completes it.
+3. Two acts at the same time may interleave their four writes. So an act reads both databases again after it wrote, and
+   tries again while they differ. After the last act has returned, both databases agree.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.domain.encodings import identifier, npub_identifier
 from keyturn.domain.errors import PolicyViolation
-from keyturn.ports.store import Delete, put
+from keyturn.ports.store import LostRace, delete, put
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.denylist import Denylists
@@ -24,20 +27,20 @@ from keyturn.use_cases.audit_log import HEAD, system_writes
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Databases, Document, Write
 
 MOST_DENIED = 1000
-"""Users, npubs and clients together: every command reads them all."""
-_IDS = {"users": "user", "npubs": "npub", "clients": "client_id"}
-"""A list, and what an audit entry calls one of its items."""
+"""Users, npubs and clients together. Every command reads the whole document."""
+_ID_NAMES = {"users": "user", "npubs": "npub", "clients": "client_id"}
+"""Each list, and the name of one item's id in an audit entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorStop:
-    """That everything is stopped: since when, and why."""
+    """The operator's stop of the suite: since when, and why."""
 
     since: datetime
     reason: str
@@ -48,111 +51,110 @@ _T = TypeVar("_T", bound="Denylists | OperatorStop")
 
 @dataclass(frozen=True, slots=True)
 class EditDenylists:
-    """The use cases behind `operator` that forbid and allow."""
+    """The use cases behind `operator` that deny, allow, stop and start."""
 
     databases: Databases
     environment: Environment
     banner: str = ""
 
-    def everywhere(self) -> bool:
-        """Return whether both databases say the same: no act died between them, or is just going on."""
-        auth, control = (
-            store.get([paths.DENIED, paths.STOPPED]) for store in (self.databases.auth, self.databases.control)
-        )
-        kinds: tuple[tuple[str, type[Denylists | OperatorStop]], ...] = (
-            (paths.DENIED, Denylists),
-            (paths.STOPPED, OperatorStop),
-        )
-        return all(_entity(auth[path], kind) == _entity(control[path], kind) for path, kind in kinds)
+    def databases_agree(self) -> bool:
+        """Return whether both databases hold the same. False after an act that died halfway, and during one."""
+        return self._agree(paths.DENIED, Denylists) and self._agree(paths.STOPPED, OperatorStop)
 
-    def denied(self) -> Denylists:
-        """Return the denylists of the store."""
+    def denylists(self) -> Denylists:
+        """Return the stored denylists."""
         return _entity(self.databases.control.get([paths.DENIED])[paths.DENIED], Denylists) or Denylists()
 
     def change(self, add: Denylists, remove: Denylists, reason: str) -> Denylists:
-        """Add to the denylists and remove from them; the lists after. What is so already is no error.
+        """Add to the denylists and remove from them, and return the new lists.
 
-        `InvalidRequest` for what is no id or key; `PolicyViolation` when they would be longer than MOST_DENIED.
+        Adding an item that is listed, or removing one that is not, is no error. Raise `InvalidRequest` for a malformed
+        id or key, and `PolicyViolation` if the lists would grow beyond MOST_DENIED.
         """
-        wanted, unwanted = _checked(add), _checked(remove)
+        additions, removals = _validated(add), _validated(remove)
 
-        def changed(before: Denylists | None, _now: datetime) -> tuple[Denylists | None, list[Transition]]:
-            after = _changed(before or Denylists(), wanted, unwanted)
-            return (after if _length(after) else None), [*_noted(before or Denylists(), after, reason)]
+        def decide(before: Denylists | None, _now: datetime) -> tuple[Denylists | None, list[Transition]]:
+            after = _edited(before or Denylists(), additions, removals)
+            return (after if _length(after) else None), [*_transitions(before or Denylists(), after, reason)]
 
-        return until_won(lambda: self._write(paths.DENIED, Denylists, changed), self.environment) or Denylists()
+        return until_won(lambda: self._write(paths.DENIED, Denylists, decide), self.environment) or Denylists()
 
-    def stopped(self) -> OperatorStop | None:
-        """Return the stop that stands, None while all runs."""
+    def current_stop(self) -> OperatorStop | None:
+        """Return the stop, or None while the suite runs."""
         return _entity(self.databases.control.get([paths.STOPPED])[paths.STOPPED], OperatorStop)
 
     def stop(self, reason: str) -> OperatorStop | None:
-        """Stop everything (denials.py says what that is); the stop that stands, which may be an earlier one."""
+        """Stop all commands except those of `ALLOWED_WHILE_STOPPED`. Return the stop, which may be an earlier one."""
 
-        def stopped(before: OperatorStop | None, now: datetime) -> tuple[OperatorStop | None, list[Transition]]:
+        def decide(before: OperatorStop | None, now: datetime) -> tuple[OperatorStop | None, list[Transition]]:
             return before or OperatorStop(now, reason), [Transition("stop", OPERATOR, {}, reason=reason)]
 
-        return until_won(lambda: self._write(paths.STOPPED, OperatorStop, stopped), self.environment)
+        return until_won(lambda: self._write(paths.STOPPED, OperatorStop, decide), self.environment)
 
     def start(self, reason: str) -> None:
-        """Let everything go on; nothing happens if it does."""
+        """End the stop. Nothing happens if the suite is not stopped."""
 
-        def started(_before: OperatorStop | None, _now: datetime) -> tuple[OperatorStop | None, list[Transition]]:
+        def decide(_before: OperatorStop | None, _now: datetime) -> tuple[OperatorStop | None, list[Transition]]:
             return None, [Transition("start", OPERATOR, {}, reason=reason)]
 
-        until_won(lambda: self._write(paths.STOPPED, OperatorStop, started), self.environment)
+        until_won(lambda: self._write(paths.STOPPED, OperatorStop, decide), self.environment)
 
     def _write(
         self, path: str, kind: type[_T], decide: Callable[[_T | None, datetime], tuple[_T | None, list[Transition]]]
     ) -> _T | None:
         auth, control = self.databases.auth.get([path]), self.databases.control.get([HEAD, path])
         before = _entity(control[path], kind)
-        after, done = decide(before, control.read_time)
+        after, transitions = decide(before, control.read_time)
         if _entity(auth[path], kind) != after:
-            self.databases.auth.commit(_replaced(auth[path], after))
+            self.databases.auth.commit(_replacement(auth[path], after))
         if before != after:
-            noted = system_writes(control, done, control.read_time, self.banner)
-            self.databases.control.commit([*_replaced(control[path], after), *noted])
+            audit = system_writes(control, transitions, control.read_time, self.banner)
+            self.databases.control.commit([*_replacement(control[path], after), *audit])
+        if not self._agree(path, kind):  # rule 3
+            raise LostRace("another act wrote one of the two databases in between")
         return after
+
+    def _agree(self, path: str, kind: type[_T]) -> bool:
+        auth, control = (store.get([path])[path] for store in (self.databases.auth, self.databases.control))
+        return _entity(auth, kind) == _entity(control, kind)
 
 
 def _entity(document: Document, kind: type[_T]) -> _T | None:
     return from_data(kind, document.data) if document.data else None
 
 
-def _replaced(document: Document, after: Denylists | OperatorStop | None) -> list[Write]:
+def _replacement(document: Document, after: Denylists | OperatorStop | None) -> list[Write]:
     if after is not None:
         return [put(document, to_data(after))]
-    return [Delete(document.path, document.version)] if document.version else []
+    return [delete(document)] if document.exists else []
 
 
-def _checked(given: Denylists) -> Denylists:
-    users, clients = (tuple(map(identifier, names)) for names in (given.users, given.clients))
-    return Denylists(users, tuple(map(npub_identifier, given.npubs)), clients)
+def _validated(lists: Denylists) -> Denylists:
+    users, clients = (tuple(map(identifier, names)) for names in (lists.users, lists.clients))
+    return Denylists(users, tuple(map(npub_identifier, lists.npubs)), clients)
 
 
-def _changed(before: Denylists, add: Denylists, remove: Denylists) -> Denylists:
-    lists = zip(_lists(before), _lists(add), _lists(remove), strict=True)
-    after = Denylists(*(tuple(sorted({*had, *added} - {*removed})) for had, added, removed in lists))
+def _edited(before: Denylists, add: Denylists, remove: Denylists) -> Denylists:
+    by_list = zip(_lists(before), _lists(add), _lists(remove), strict=True)
+    after = Denylists(*(tuple(sorted({*old, *additions} - {*removals})) for old, additions, removals in by_list))
+    # Lists that are too long already may still shrink.
     if _length(after) > MOST_DENIED and _length(after) > _length(before):
-        raise PolicyViolation("too_many_denied", "The denylists would be too long.")
+        raise PolicyViolation("too_many_denied", f"The denylists may have at most {MOST_DENIED} items together.")
     return after
 
 
-def _lists(denied: Denylists) -> tuple[tuple[str, ...], ...]:
-    return (denied.users, denied.npubs, denied.clients)
+def _lists(lists: Denylists) -> tuple[tuple[str, ...], ...]:
+    return (lists.users, lists.npubs, lists.clients)
 
 
-def _length(denied: Denylists) -> int:
-    return sum(map(len, _lists(denied)))
+def _length(lists: Denylists) -> int:
+    return sum(map(len, _lists(lists)))
 
 
-def _noted(before: Denylists, after: Denylists, reason: str) -> Iterator[Transition]:
-    for name, called in _IDS.items():
-        old, new = set(getattr(before, name)), set(getattr(after, name))
-        changes: Iterable[tuple[str, str]] = [
-            *(("deny", item) for item in sorted(new - old)),
-            *(("allow", item) for item in sorted(old - new)),
-        ]
-        for action, item in changes:
-            yield Transition(action, OPERATOR, {called: item}, reason=reason)
+def _transitions(before: Denylists, after: Denylists, reason: str) -> Iterator[Transition]:
+    """Yield one audit transition for each item that was added or removed."""
+    for list_name, id_name in _ID_NAMES.items():
+        old, new = set(getattr(before, list_name)), set(getattr(after, list_name))
+        for action, items in (("deny", new - old), ("allow", old - new)):
+            for item in sorted(items):
+                yield Transition(action, OPERATOR, {id_name: item}, reason=reason)

@@ -1,11 +1,15 @@
-"""Standing: suspend, resume and remove admins, and take single devices from them; what each step leaves is safe.
+"""Suspend, resume and remove admins, and revoke single devices. Every intermediate state is safe.
 
-    1. database auth: the admin's status, and the register's; from here on no proof
-    2. database control: why they get no leaf (`admin_standing`), with the audit entry
-    3. every group: their leaves; undecided rotations that they received; what they know is told
+    1. database `auth`: the status in the admin's record and in the directory. From here on the admin gets no proof.
+    2. database `control`: the document `admin_standing/{user}`, which bars the admin from joining groups, with the
+       audit entry
+    3. every group: the admin's leaves are removed, active rotations that the admin received are canceled, and clients
+       with live secrets that the admin received are reported
 
-Each may be repeated: who does it again after it died half way ends in the same place. Back comes a suspended admin the
-other way round: another admin approves where there is one; then the status, then the bar to a leaf goes.
+Each step can be repeated. An act that is interrupted and run again ends in the same state.
+
+A suspended admin returns in the opposite order: first approval by another admin (if there is one), then the status,
+then the bar is removed (docs/protocol.md §7).
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from typing import TYPE_CHECKING
 from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.domain.encodings import identifier, length_prefixed, npub_identifier
 from keyturn.domain.errors import Conflict, NotFound
-from keyturn.ports.store import Delete, put
+from keyturn.ports.store import delete, put
 from keyturn.records import paths
 from keyturn.records.admin import AdminStatus, admin_path
 from keyturn.records.admin_directory import admin_writes, approvals_needed, read_admin, read_directory
@@ -41,139 +45,142 @@ _ACTIONS = {AdminStatus.SUSPENDED: "suspend_admin", AdminStatus.REMOVED: "remove
 
 @dataclass(frozen=True, slots=True)
 class ManageAdmins:
-    """The use cases behind `operator`'s admins; `quorum` is how many approve a return, where there are so many."""
+    """The use cases behind `operator`'s admins. `quorum` is the number of approvals that a return needs."""
 
     databases: Databases
-    leave: RemoveUser
+    remove_user: RemoveUser
     environment: Environment
     quorum: int
     banner: str = ""
 
     def admins(self) -> list[Admin]:
-        """Return all admins there ever were, by user."""
-        register = read_directory(self.databases.auth.get([paths.ADMINS])[paths.ADMINS])
-        wanted = [admin_path(found.user) for found in register.admins] if register else []
-        found = self.databases.auth.get(sorted(wanted)).documents.values() if wanted else ()
-        return [admin for document in found if (admin := read_admin(document)) is not None]
+        """Return all admins by user id, suspended and removed ones too."""
+        directory = read_directory(self.databases.auth.get([paths.ADMINS])[paths.ADMINS])
+        admin_paths = sorted(admin_path(entry.user) for entry in directory.admins) if directory else []
+        documents = self.databases.auth.get(admin_paths).documents.values() if admin_paths else ()
+        return [admin for document in documents if (admin := read_admin(document)) is not None]
 
     def suspend(self, user: str) -> RemovalResult:
-        """Stop an admin until they are resumed; what it came to. `NotFound`, or `Conflict` for who was removed."""
+        """Suspend an admin. Raise `NotFound` for an unknown one and `Conflict` for a removed one."""
         return self._stop(identifier(user), AdminStatus.SUSPENDED)
 
     def remove(self, user: str) -> RemovalResult:
-        """Stop an admin for good; what it came to. `NotFound` for an unknown one."""
+        """Remove an admin for good. Raise `NotFound` for an unknown one."""
         return self._stop(identifier(user), AdminStatus.REMOVED)
 
     def resume(self, user: str) -> str | None:
-        """Let a suspended admin act again; None once it is done, else the id of what another admin has to approve."""
+        """Let a suspended admin act again.
+
+        Return None once that is done, or the id of the invite that another admin has to approve first.
+        """
         return until_won(lambda: self._resume(identifier(user)), self.environment)
 
     def revoke(self, user: str, npubs: Sequence[str]) -> RemovalResult:
-        """Take devices from an admin, for good; what it came to. `NotFound` for keys that were never theirs."""
-        named = frozenset(map(npub_identifier, npubs))
-        until_won(lambda: self._unregister(identifier(user), named), self.environment)
-        leaving = Departure(user, for_good=True, action="revoke_device", npubs=named, because="a device was revoked")
-        return self.leave.everywhere(leaving)
+        """Revoke devices of an admin for good. Raise `NotFound` for a key that never was this admin's."""
+        keys = frozenset(map(npub_identifier, npubs))
+        until_won(lambda: self._unregister(identifier(user), keys), self.environment)
+        departure = Departure(user, for_good=True, action="revoke_device", npubs=keys, because="a device was revoked")
+        return self.remove_user.everywhere(departure)
 
-    # --- out ---------------------------------------------------------------------------------------------------------
+    # --- suspend and remove ------------------------------------------------------------------------------------------
 
     def _stop(self, user: str, status: AdminStatus) -> RemovalResult:
-        until_won(lambda: self._unprove(user, status), self.environment)
+        until_won(lambda: self._set_status(user, status), self.environment)
         until_won(lambda: self._bar(user, status), self.environment)
         for_good = status is AdminStatus.REMOVED
-        return self.leave.everywhere(
-            Departure(user, for_good=for_good, action=_ACTIONS[status], because=f"a recipient was {status.value}")
-        )
+        because = f"a recipient was {status.value}"
+        return self.remove_user.everywhere(Departure(user, for_good=for_good, action=_ACTIONS[status], because=because))
 
-    def _unprove(self, user: str, status: AdminStatus) -> None:
-        snapshot, admin = self._admin(user)
+    def _set_status(self, user: str, status: AdminStatus) -> None:
+        snapshot, admin = self._read_admin(user)
         if admin.status is AdminStatus.REMOVED and status is not AdminStatus.REMOVED:
-            raise removed()
+            raise admin_removed()
         if admin.status is not status:
             self.databases.auth.commit(admin_writes(snapshot, replace(admin, status=status)))
 
     def _bar(self, user: str, status: AdminStatus) -> None:
         path = paths.suspension(user)
         snapshot = self.databases.control.get([HEAD, path])
-        known = snapshot[path].data
-        if known is not None and known["status"] == status.value:
+        if snapshot[path].exists and snapshot[path].text("status") == status.value:
             return
-        done = Transition(_ACTIONS[status], OPERATOR, {"user": user}, after={"status": status.value})
-        barred: Data = {"user": user, "status": status.value, "at": snapshot.read_time}
-        writes = system_writes(snapshot, [done], snapshot.read_time, self.banner)
-        self.databases.control.commit([*writes, put(snapshot[path], barred)])
+        transition = Transition(_ACTIONS[status], OPERATOR, {"user": user}, after={"status": status.value})
+        suspension: Data = {"user": user, "status": status.value, "at": snapshot.read_time}
+        audit = system_writes(snapshot, [transition], snapshot.read_time, self.banner)
+        self.databases.control.commit([*audit, put(snapshot[path], suspension)])
 
     def _unregister(self, user: str, npubs: frozenset[str]) -> None:
         keys = [paths.npub(npub) for npub in sorted(npubs)]
-        snapshot, admin = self._admin(user, keys)
+        snapshot, admin = self._read_admin(user, keys)
+        # The document of a key stays when its device is revoked, so a repeated revocation finds it.
         if not all((snapshot[key].data or {}).get("user") == user for key in keys):
             raise NotFound("unknown_device", "This admin never had such a device.")
-        gone = [device.npub for device in admin.devices if device.npub in npubs]
+        registered = [device.npub for device in admin.devices if device.npub in npubs]
         version = str(snapshot[admin_path(user)].version)
-        for npub in gone:
-            done = Transition("revoke_device", OPERATOR, {"user": user, "npub": npub})
-            announce_once(self.databases.control, (user, npub, version), done, self.banner)
-        if gone:
-            kept = tuple(device for device in admin.devices if device.npub not in npubs)
-            self.databases.auth.commit(admin_writes(snapshot, replace(admin, devices=kept)))
+        for npub in registered:
+            transition = Transition("revoke_device", OPERATOR, {"user": user, "npub": npub})
+            announce_once(self.databases.control, (user, npub, version), transition, self.banner)
+        if registered:
+            remaining = tuple(device for device in admin.devices if device.npub not in npubs)
+            self.databases.auth.commit(admin_writes(snapshot, replace(admin, devices=remaining)))
 
-    def _admin(self, user: str, also: Sequence[str] = ()) -> tuple[Snapshot, Admin]:
+    def _read_admin(self, user: str, also: Sequence[str] = ()) -> tuple[Snapshot, Admin]:
         snapshot = self.databases.auth.get([admin_path(user), paths.ADMINS, *also])
         admin = read_admin(snapshot[admin_path(user)])
         if admin is None:
             raise NotFound("unknown_admin", "There is no such admin.")
         return snapshot, admin
 
-    # --- back --------------------------------------------------------------------------------------------------------
+    # --- resume ------------------------------------------------------------------------------------------------------
 
     def _resume(self, user: str) -> str | None:
-        snapshot, admin = self._admin(user)
+        snapshot, admin = self._read_admin(user)
         if admin.status is AdminStatus.REMOVED:
-            raise removed()
+            raise admin_removed()
         if admin.status is AdminStatus.SUSPENDED:
-            awaited = self._reinstate(snapshot, admin)
-            if awaited:
-                return awaited
-        self._unbar(user)
+            pending_invite = self._reinstate(snapshot, admin)
+            if pending_invite:
+                return pending_invite
+        self._remove_bar(user)
         return None
 
     def _reinstate(self, snapshot: Snapshot, admin: Admin) -> str | None:
-        register = read_directory(snapshot[paths.ADMINS])
-        if register is not None and not register.others(admin.user):
-            needed = 0  # nobody is there to approve: else the last two, suspended, would lock everybody out
-        else:
-            needed = approvals_needed(register, admin.user, self.quorum)
-        # The id names this suspension: the record changes with the next one.
-        about = length_prefixed("keyturn/resume/v1", admin.user, str(snapshot[admin_path(admin.user)].version))
-        name = hashlib.sha256(about).hexdigest()
-        document = self.databases.auth.get([paths.invite(name)])[paths.invite(name)]
-        asked = self._asked(document, admin.user, needed, snapshot)
-        given = asked.approvers & (register.others(admin.user) if register else frozenset())
-        if len(given) < needed:
-            if document.data is None or from_data(Invite, document.data) != asked:
-                self.databases.auth.commit([put(document, to_data(asked))])
-            return name
+        """Make the admin active if enough others approved. Otherwise return the id of the invite to approve."""
+        directory = read_directory(snapshot[paths.ADMINS])
+        others = directory.others(admin.user) if directory else frozenset[str]()
+        # Without another active admin the operator alone decides. Otherwise a deployment with all of its admins
+        # suspended would be locked out for ever.
+        needed = approvals_needed(directory, admin.user, self.quorum) if others else 0
+        # The version of the record is part of the id, so an approval of an earlier suspension does not count.
+        version = str(snapshot[admin_path(admin.user)].version)
+        invite_id = hashlib.sha256(length_prefixed("keyturn/resume/v1", admin.user, version)).hexdigest()
+        document = self.databases.auth.get([paths.invite(invite_id)])[paths.invite(invite_id)]
+        invite = self._open_invite(document, admin.user, needed, snapshot)
+        if len(invite.approvers & others) < needed:
+            if document.data is None or from_data(Invite, document.data) != invite:
+                self.databases.auth.commit([put(document, to_data(invite))])
+            return invite_id
         self.databases.auth.commit(admin_writes(snapshot, replace(admin, status=AdminStatus.ACTIVE)))
         return None
 
-    def _asked(self, document: Document, user: str, needed: int, snapshot: Snapshot) -> Invite:
-        known = from_data(Invite, document.data) if document.data is not None else None
-        if known is not None and known.expires_at > snapshot.read_time:
-            return known
+    def _open_invite(self, document: Document, user: str, needed: int, snapshot: Snapshot) -> Invite:
+        """Return the stored invite unless it has expired, otherwise a new one."""
+        invite = from_data(Invite, document.data) if document.data is not None else None
+        if invite is not None and invite.expires_at > snapshot.read_time:
+            return invite
         now = snapshot.read_time
         return Invite(user, "", "", InvitePurpose.RESUME, needed, now, now + INVITE_LIFETIME)
 
-    def _unbar(self, user: str) -> None:
+    def _remove_bar(self, user: str) -> None:
         path = paths.suspension(user)
         snapshot = self.databases.control.get([HEAD, path])
-        version = snapshot[path].version
-        if version is None:
+        if not snapshot[path].exists:
             return
-        done = Transition("resume_admin", OPERATOR, {"user": user}, after={"status": AdminStatus.ACTIVE.value})
-        writes = system_writes(snapshot, [done], snapshot.read_time, self.banner)
-        self.databases.control.commit([*writes, Delete(path, version)])
+        status = AdminStatus.ACTIVE.value
+        transition = Transition("resume_admin", OPERATOR, {"user": user}, after={"status": status})
+        audit = system_writes(snapshot, [transition], snapshot.read_time, self.banner)
+        self.databases.control.commit([*audit, delete(snapshot[path])])
 
 
-def removed() -> Conflict:
-    """Return the refusal to change the standing of who was removed."""
-    return Conflict("removed", "This admin was removed: only a new invite brings them back.")
+def admin_removed() -> Conflict:
+    """Return the refusal to suspend or resume a removed admin."""
+    return Conflict("removed", "This admin was removed. Only a new invite brings a removed admin back.")

@@ -92,7 +92,7 @@ class AcceptEnvelope:
         log.append("commit", message)
         membership.note_key_update(npub)
         answer: Data = {"group_id": log.group_id, "epoch": log.session.epoch, "index": log.next_index - 1}
-        membership.also.append(answer_write(answer_document, answer, log.now))
+        membership.extra_writes.append(answer_write(answer_document, answer, log.now))
         membership.commit(self._store, self.accept_event.clients.banner)
         return answer
 

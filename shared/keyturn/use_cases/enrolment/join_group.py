@@ -132,7 +132,7 @@ class JoinGroup:
         require_allowed(membership.snapshot, self.denied, user, offered.npub)
         if membership.snapshot[standing].exists:
             raise not_active()
-        membership.also.append(Check(standing, None))
+        membership.extra_writes.append(Check(standing, None))
         answered = membership.snapshot[path].data
         return membership, cast("str", answered["event"]) if answered else ""
 

@@ -1,19 +1,23 @@
-"""Freeze and thaw: a store that is a copy, or was restored from a backup, sends nothing until its groups are made anew.
+"""Freeze and thaw: a store that was copied or restored from a backup sends nothing until its groups are re-created.
 
-An old group state would use generations again that were used since: two notices under one key. So nothing is sent
-while there is the document `service/frozen` (membership.py, distribute.py), and thawing founds every group anew: the
-service is its only member, all devices are absent, and each comes back by itself with a fresh key package. The log
-begins again.
+Rules (docs/protocol.md §12):
+
+1. An old group state would use message keys again that a newer state has used: two notices under one key and nonce.
+   So nothing is sent while the document `service/frozen` exists (`membership.require_not_frozen`).
+2. Thawing re-creates every MLS group with the service as its only member. All devices become absent, and each rejoins
+   with a fresh key package.
+3. The message log of a re-created group starts again at its first index.
+4. Every step can be repeated. A thaw that is interrupted and run again ends in the same state.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keyturn.domain.audit_chain import OPERATOR, Transition
-from keyturn.ports.store import Create, Delete, Query, pages, put, scan
+from keyturn.ports.store import Create, Query, delete, pages, put, scan
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.roster import Roster
@@ -33,7 +37,7 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """The use cases of a store that is not what was last written."""
+    """Freezes and thaws a store that is not the one that was written last."""
 
     store: Store
     groups: Groups
@@ -41,54 +45,53 @@ class Freeze:
     banner: str = ""
 
     def freeze_reason(self) -> str:
-        """Return `copied` or `restored`, or nothing if the store is not frozen."""
-        data = self.store.get([paths.FROZEN])[paths.FROZEN].data
-        return cast("str", data["because"]) if data else ""
+        """Return `copied` or `restored`, or an empty text if the store is not frozen."""
+        document = self.store.get([paths.FROZEN])[paths.FROZEN]
+        return document.text("because") if document.exists else ""
 
     def freeze(self, because: str) -> None:
-        """Let nothing be sent from now on; `because` is `copied` or `restored`."""
+        """Stop all sending from now on. `because` is `copied` or `restored`."""
         until_won(lambda: self._freeze(because), self.environment)
 
     def _freeze(self, because: str) -> None:
         snapshot = self.store.get([HEAD, paths.FROZEN])
         if snapshot[paths.FROZEN].exists:
             return
-        frozen: Data = {"since": snapshot.read_time, "because": because}
-        noted = self._noted(snapshot, "freeze", because)
-        self.store.commit([Create(paths.FROZEN, frozen), *noted])
+        marker: Data = {"since": snapshot.read_time, "because": because}
+        self.store.commit([Create(paths.FROZEN, marker), *self._audit_writes(snapshot, "freeze", because)])
 
     def thaw(self) -> Sequence[str]:
-        """Found all groups anew and let things be sent again; the groups. May be repeated after it died half way."""
+        """Re-create all groups and allow sending again. Return the group ids, none if the store is not frozen."""
         if not self.freeze_reason():
             return []
-        known = scan(self.store, Query(paths.MAINTENANCE, order_by="due_at", limit=PAGE))
-        groups = [cast("str", (item.data or {})["group_id"]) for item in known]
+        documents = scan(self.store, Query(paths.MAINTENANCE, order_by="due_at", limit=PAGE))
+        groups = [document.text("group_id") for document in documents]
         for group_id in groups:
-            self._forget_log(group_id)
-            until_won(partial(self._refound, group_id), self.environment)
+            self._delete_log(group_id)
+            until_won(functools.partial(self._recreate, group_id), self.environment)
+        # Last: while the marker exists, a group with an old state sends nothing.
         until_won(self._end, self.environment)
         return groups
 
-    def _forget_log(self, group_id: str) -> None:
-        query = Query(paths.messages(group_id), order_by="index", limit=PAGE)
-        for page in pages(self.store, query):
-            self.store.commit([Delete(item.path, cast("str", item.version)) for item in page])
+    def _delete_log(self, group_id: str) -> None:
+        for page in pages(self.store, Query(paths.messages(group_id), order_by="index", limit=PAGE)):
+            self.store.commit([delete(document) for document in page])
 
-    def _refound(self, group_id: str) -> None:
+    def _recreate(self, group_id: str) -> None:
         group, roster = paths.group(group_id), paths.roster(group_id)
         snapshot = self.store.get([HEAD, group, roster])
-        before = from_data(Roster, cast("Data", snapshot[roster].data))
+        before = from_data(Roster, snapshot[roster].fields)
         log = GroupLog.create(self.groups, snapshot[group], snapshot.read_time)
         after = replace(before, members=(), absent=(*before.absent, *before.members))
-        noted = self._noted(snapshot, "refound_group", "", group_id)
-        self.store.commit([*log.writes(), put(snapshot[roster], to_data(after)), *noted])
+        audit = self._audit_writes(snapshot, "refound_group", "", group_id)
+        self.store.commit([*log.writes(), put(snapshot[roster], to_data(after)), *audit])
 
     def _end(self) -> None:
         snapshot = self.store.get([HEAD, paths.FROZEN])
-        version = snapshot[paths.FROZEN].version
-        if version is not None:
-            self.store.commit([Delete(paths.FROZEN, version), *self._noted(snapshot, "thaw", "")])
+        marker = snapshot[paths.FROZEN]
+        if marker.exists:
+            self.store.commit([delete(marker), *self._audit_writes(snapshot, "thaw", "")])
 
-    def _noted(self, snapshot: Snapshot, action: str, reason: str, group_id: str = "") -> list[Write]:
-        done = Transition(action, OPERATOR, {"group_id": group_id}, reason=reason)
-        return system_writes(snapshot, [done], snapshot.read_time, self.banner)
+    def _audit_writes(self, snapshot: Snapshot, action: str, reason: str, group_id: str = "") -> list[Write]:
+        transition = Transition(action, OPERATOR, {"group_id": group_id}, reason=reason)
+        return system_writes(snapshot, [transition], snapshot.read_time, self.banner)

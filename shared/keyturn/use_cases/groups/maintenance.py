@@ -1,24 +1,27 @@
-"""Upkeep of groups, once a day each: what has ended leaves the log, and who is silent for too long loses the leaf.
+"""Daily maintenance of each group: expire old log entries and remove the leaves of silent devices.
 
-1. A notice ends 7 days after its rotation; its place in the log stays, as an entry of kind `gone`.
-2. Commits stay for 30 days, so that a device which was away replays them; then the log begins later. The last one
-   stays: it says how far the group has come.
-3. A device that fetched nothing for 30 days loses its leaf: keys that nobody renews are a risk for all. It is absent,
-   and comes back by itself with a fresh key package (use_cases/enrol.py).
+Rules (docs/protocol.md §12):
+
+1. A notice expires 7 days after its rotation is completed. Its place in the log stays, as an entry of kind `gone`, so
+   that the log has no gap.
+2. Commits stay for 30 days, so that a device that was offline can replay them. Then the log starts later. The newest
+   commit always stays, because it proves the group's epoch.
+3. A device that fetched nothing for 30 days loses its leaf: keys that are never renewed are a risk for all
+   members. The device becomes absent, and rejoins with a fresh key package (`use_cases.enrolment.join_group`).
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keyturn.domain.errors import Broken, Refusal
 from keyturn.domain.model import Rotation
 from keyturn.ports.groups import GroupError
-from keyturn.ports.store import Delete, LostRace, Query, Replace, put, scan
+from keyturn.ports.store import LostRace, Query, delete, put, scan
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.use_cases.groups.membership import open_membership
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     from keyturn.ports.effects import Environment
     from keyturn.ports.groups import Groups
-    from keyturn.ports.store import Data, Databases, Document
+    from keyturn.ports.store import Databases, Document
     from keyturn.records.roster import RosterMember
 
 _log = logging.getLogger(__name__)
@@ -45,7 +48,7 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class GroupMaintenance:
-    """Looks after the groups that are due."""
+    """Maintains the groups that are due."""
 
     databases: Databases
     groups: Groups
@@ -53,53 +56,55 @@ class GroupMaintenance:
     banner: str = ""
 
     def __call__(self, now: datetime) -> int:
-        """Look after each group that is due, at most PAGE of them; how many there were."""
+        """Maintain each group that is due, at most PAGE of them. Return how many were due."""
         due = self.databases.control.query(Query(paths.MAINTENANCE, order_by="due_at", at_most=now, limit=PAGE))
         for document in due:
-            group_id = cast("str", (document.data or {})["group_id"])
+            group_id = document.text("group_id")
             try:
                 self._tidy_log(group_id, now)
-                until_won(partial(self._dismiss_silent, group_id, now), self.environment)
-            except (Broken, Refusal, GroupError):  # one group that cannot be looked after holds up no other
-                _log.error("a group could not be looked after")
-            self._next(document, group_id, now)
+                until_won(functools.partial(self._remove_silent, group_id, now), self.environment)
+            except (Broken, Refusal, GroupError):  # a damaged group must not keep the others from being maintained
+                _log.error("the maintenance of a group failed")
+            self._schedule_next(document, group_id, now)
         return len(due)
 
-    def _next(self, document: Document, group_id: str, now: datetime) -> None:
+    def _schedule_next(self, document: Document, group_id: str, now: datetime) -> None:
         try:
             self.databases.control.commit([put(document, {"group_id": group_id, "due_at": now + MAINTENANCE_INTERVAL})])
         except LostRace:
-            return  # another sweep looked after it
+            return  # a concurrent sweep has maintained this group
 
     # --- the log -----------------------------------------------------------------------------------------------------
 
     def _tidy_log(self, group_id: str, now: datetime) -> None:
-        query = Query(paths.messages(group_id), order_by="index", limit=PAGE)
-        head: list[Document] | None = []  # what is over, from the last commit seen on; None past the head
-        for document in scan(self.databases.control, query):
-            head = self._tidy(document, now, head)
+        # `prefix` collects expired entries from the start of the log. They are deleted when a further commit follows,
+        # so the newest commit always stays. None once the first entry was reached that has not expired.
+        prefix: list[Document] | None = []
+        for document in scan(self.databases.control, Query(paths.messages(group_id), order_by="index", limit=PAGE)):
+            prefix = self._tidy_entry(document, now, prefix)
 
-    def _tidy(self, document: Document, now: datetime, head: list[Document] | None) -> list[Document] | None:
-        data = cast("Data", document.data)
-        if head and data["kind"] == "commit":
-            self.databases.control.commit([Delete(item.path, cast("str", item.version)) for item in head])
-            head.clear()
-        if data["kind"] == "notice" and self._ended(cast("str", data["rotation_id"]), now):
-            gone = {**data, "kind": GONE, "event": ""}
-            self.databases.control.commit([Replace(document.path, gone, cast("str", document.version))])
-        if head is not None and data["kind"] != "notice" and cast("datetime", data["at"]) + COMMIT_RETENTION <= now:
-            return [*head, document]
+    def _tidy_entry(self, entry: Document, now: datetime, prefix: list[Document] | None) -> list[Document] | None:
+        kind = entry.text("kind")
+        if prefix and kind == "commit":
+            self.databases.control.commit([delete(item) for item in prefix])
+            prefix.clear()
+        if kind == "notice" and self._has_expired(entry.text("rotation_id"), now):
+            self.databases.control.commit([put(entry, {**entry.fields, "kind": GONE, "event": ""})])
+        if prefix is not None and kind != "notice" and entry.time("at") + COMMIT_RETENTION <= now:
+            return [*prefix, entry]
         return None
 
-    def _ended(self, rotation_id: str, now: datetime) -> bool:
+    def _has_expired(self, rotation_id: str, now: datetime) -> bool:
         path = paths.rotation(rotation_id)
         data = self.databases.control.get([path])[path].data
-        completed_at = from_data(Rotation, data).completed_at if data else None
-        return data is None or (completed_at is not None and completed_at + NOTICE_RETENTION <= now)
+        if data is None:  # the rotation was deleted at the end of its own, longer retention
+            return True
+        completed_at = from_data(Rotation, data).completed_at
+        return completed_at is not None and completed_at + NOTICE_RETENTION <= now
 
-    # --- silence -----------------------------------------------------------------------------------------------------
+    # --- silent devices ----------------------------------------------------------------------------------------------
 
-    def _dismiss_silent(self, group_id: str, now: datetime) -> None:
+    def _remove_silent(self, group_id: str, now: datetime) -> None:
         membership = open_membership(self.databases.control, self.groups, group_id)
         silent = self._silent(group_id, membership.roster.members, now)
         for member in silent:
@@ -111,6 +116,10 @@ class GroupMaintenance:
         by_path = {paths.device_activity(group_id, member.npub): member for member in members}
         if not by_path:
             return []
-        seen = self.databases.usage.get(by_path)
-        last = {path: (seen[path].data or {}).get("seen_at") or member.joined_at for path, member in by_path.items()}
-        return [by_path[path] for path, at in last.items() if cast("datetime", at) + SILENCE_LIMIT <= now]
+        activity = self.databases.usage.get(by_path)
+        # A device that never fetched counts from the time at which it joined.
+        last_active = {
+            path: activity[path].time("seen_at") if activity[path].exists else member.joined_at
+            for path, member in by_path.items()
+        }
+        return [by_path[path] for path, at in last_active.items() if at + SILENCE_LIMIT <= now]

@@ -1,13 +1,13 @@
-"""A group's ordered log: what devices fetch, in the order in which the group's state changed.
+"""A group's ordered message log: devices fetch it in the order in which the group's state changed.
 
-The log's next index lives in the group's document, so that one commit carries the new state, the messages that led to
-it and their places: no gap, no two messages in one place.
+The index of the next message is in the group's document. One commit writes the new state, the messages that led to it
+and their indices, so the log has no gap and no index is used twice (docs/protocol.md §12).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keyturn.ports.store import Create, put
 from keyturn.records import paths
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 ENVELOPE = 445
 WELCOME = 444
 GONE = "gone"
-"""The kind of an entry whose message has ended: its place stays, so that the log has no gap."""
+"""The kind of an entry after its message has expired. The entry stays, so that the log has no gap."""
 KEY_PACKAGES = frozenset({443, 30443})
 
 
 @dataclass(slots=True)
 class GroupLog:
-    """One opened group and the messages that it says in one commit."""
+    """An open group and the messages that one commit appends to its log."""
 
     groups: Groups
     session: GroupSession
@@ -39,29 +39,28 @@ class GroupLog:
 
     @classmethod
     def open(cls, groups: Groups, document: Document, now: datetime) -> GroupLog:
-        """Open the group of a document that exists."""
-        data = cast("Data", document.data)
-        return cls(groups, groups.open(data, now), document, now, cast("int", data["next_index"]))
+        """Open the group that an existing document holds."""
+        return cls(groups, groups.open(document.fields, now), document, now, document.integer("next_index"))
 
     @classmethod
     def create(cls, groups: Groups, document: Document, now: datetime) -> GroupLog:
-        """Start a group where there is no document."""
-        return cls(groups, groups.create(document.path.rpartition("/")[2], now), document, now, 1)
+        """Create a new group at the document's path, with an empty log. An old state there is replaced."""
+        return cls(groups, groups.create(document.id, now), document, now, 1)
 
     @property
     def group_id(self) -> str:
-        """The group's id: its document's."""
-        return self.document.path.rpartition("/")[2]
+        """The group's id."""
+        return self.document.id
 
     @property
     def next_id(self) -> str:
-        """The id in the log of the message that is said next."""
+        """The id of the next message: its index, 12 digits."""
         return f"{self.next_index:012d}"
 
     def append(self, kind: str, message: bytes, rotation_id: str = "", joined: str = "") -> None:
-        """Append a message (kind `commit` or `notice`) as a kind-445 envelope.
+        """Append an MLS message as a kind-445 envelope. `kind` is `commit` or `notice`.
 
-        `joined` is the key-package event that whoever a commit adds has signed: devices check it.
+        `joined` is the signed key-package event of the device that a commit adds. Devices verify it.
         """
         event = self.groups.envelope(ENVELOPE, self.group_id, message, self.now)
         index, self.next_index = self.next_index, self.next_index + 1
@@ -69,12 +68,15 @@ class GroupLog:
         if joined:
             entry = {**entry, "joined": joined}
         self.entries.append(Create(paths.message(self.group_id, index), entry))
-        self.entries.extend(self.relayed(event, paths.message(self.group_id, index)))
+        self.entries.extend(self.relay_writes(event, paths.message(self.group_id, index)))
 
-    def relayed(self, event: str, source: str) -> list[Write]:
-        """Return what has an event, stored at `source` by the same commit, published at relays; nothing without any."""
+    def relay_writes(self, event: str, source: str) -> list[Write]:
+        """Return the write that queues an event for relays, or none if no relays are configured.
+
+        The same commit stores the event at the path `source`.
+        """
         return [relay_post(event, source, self.now)] if self.groups.relayed else []
 
     def writes(self) -> list[Write]:
-        """Return the writes: the group's new state (only over the one that was read) and all that was said."""
+        """Return the writes of the group's new state, only over the state that was read, and of all new messages."""
         return [put(self.document, {**self.session.sealed(), "next_index": self.next_index}), *self.entries]

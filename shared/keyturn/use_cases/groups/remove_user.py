@@ -1,17 +1,17 @@
-"""Remove a person from a group, or from all: their leaves, their say in what is undecided, and what they have seen.
+"""Remove a user from one group, or from all of them.
 
-    1. the leaves, for good: from here on no notice reaches them, and no ack of theirs counts
-    2. each undecided rotation that they received is canceled
-    3. the clients whose live secrets they received are named: those want a rotation
+    1. The user's leaves are removed. From here on these devices get no notice, and their acknowledgements do not count.
+    2. Each active rotation that they received is canceled.
+    3. The clients with live secrets that they received are reported: those secrets should be rotated.
 
-Each step may be repeated: who runs it again after it died half way ends in the same place.
+Each step can be repeated. A removal that is interrupted and run again ends in the same state.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keyturn.domain import lifecycle
 from keyturn.domain.audit_chain import OPERATOR
@@ -40,7 +40,11 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class RemovalResult:
-    """What a removal came to: devices without a leaf now, rotations canceled, clients whose live secrets are known."""
+    """The effects of a removal.
+
+    `devices` lost their leaves, `canceled` are rotation ids, `received` are the clients with live secrets that
+    the user received. The names are those of the answer on the wire.
+    """
 
     devices: Sequence[str]
     canceled: Sequence[str]
@@ -49,7 +53,10 @@ class RemovalResult:
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """Who leaves, with all their devices or some; for good, or until they come back with a fresh key package."""
+    """The user that leaves, with all devices or only `npubs`.
+
+    Unless `for_good`, the devices may rejoin with a fresh key package.
+    """
 
     user: str
     for_good: bool = True
@@ -58,7 +65,7 @@ class Departure:
     because: str = "a recipient was removed"
 
     def concerns(self, device: RosterMember | Recipient) -> bool:
-        """Return whether a device of a group, or of a notice's recipients, is one that leaves."""
+        """Return whether a member of a group, or a recipient of a notice, is one of the leaving devices."""
         return device.user == self.user and (self.npubs is None or device.npub in self.npubs)
 
 
@@ -71,71 +78,73 @@ class RemoveUser:
     environment: Environment
 
     def __call__(self, group_id: str, user: str) -> RemovalResult:
-        """Remove a user from a group; `NotFound` for a user that the group never knew and who received nothing."""
-        removed = self._from([identifier(group_id)], Departure(identifier(user)))
-        if not (removed.devices or removed.canceled or removed.received):
+        """Remove a user from a group. Raise `NotFound` for a user that never was in it and received nothing."""
+        result = self._remove([identifier(group_id)], Departure(identifier(user)))
+        if not (result.devices or result.canceled or result.received):
             raise NotFound("unknown_user", "The group has no such user.")
-        return removed
+        return result
 
-    def everywhere(self, leaving: Departure) -> RemovalResult:
-        """Have somebody leave every group that there is; nothing comes of it where they are in none."""
-        known = scan(self.clients.store, Query(paths.MAINTENANCE, order_by="due_at", limit=PAGE))
-        return self._from([cast("str", (found.data or {})["group_id"]) for found in known], leaving)
+    def everywhere(self, departure: Departure) -> RemovalResult:
+        """Remove a user from every group. The result is empty if the user is in none."""
+        documents = scan(self.clients.store, Query(paths.MAINTENANCE, order_by="due_at", limit=PAGE))
+        return self._remove([document.text("group_id") for document in documents], departure)
 
-    def _from(self, groups: Sequence[str], leaving: Departure) -> RemovalResult:
+    def _remove(self, groups: Sequence[str], departure: Departure) -> RemovalResult:
         devices: dict[str, None] = {}
         for group_id in groups:
-            gone = until_won(partial(self._leaves, group_id, leaving), self.environment)
-            devices.update(dict.fromkeys(gone))
-        canceled: list[str] = []
-        received: list[str] = []
-        for client_id in dict.fromkeys(name for group_id in groups for name in self._clients(group_id)):
-            reading = until_won(partial(self._withdrawn, client_id, leaving, canceled), self.environment)
-            if self._knows_live(reading, leaving):
-                received.append(client_id)
-        return RemovalResult(list(devices), canceled, received)
+            npubs = until_won(functools.partial(self._remove_leaves, group_id, departure), self.environment)
+            devices.update(dict.fromkeys(npubs))
+        canceled_rotations: list[str] = []
+        exposed_clients: list[str] = []
+        for client_id in dict.fromkeys(client_id for group_id in groups for client_id in self._clients(group_id)):
+            cancel = functools.partial(self._cancel_rotation, client_id, departure, canceled_rotations)
+            if self._received_live_secret(until_won(cancel, self.environment), departure):
+                exposed_clients.append(client_id)
+        return RemovalResult(list(devices), canceled_rotations, exposed_clients)
 
-    def _leaves(self, group_id: str, leaving: Departure) -> list[str]:
+    def _remove_leaves(self, group_id: str, departure: Departure) -> list[str]:
         membership = open_membership(self.clients.store, self.groups, group_id)
-        absent = membership.roster.absent if leaving.for_good else ()  # who may come back stays where they are
-        gone = [member for member in (*membership.roster.members, *absent) if leaving.concerns(member)]
-        for member in gone:
-            membership.remove_device(member, leaving.action, OPERATOR, for_good=leaving.for_good)
-        if gone:
+        # A suspended user's absent devices stay absent: they may rejoin once the user is resumed.
+        absent = membership.roster.absent if departure.for_good else ()
+        leaving = [member for member in (*membership.roster.members, *absent) if departure.concerns(member)]
+        for member in leaving:
+            membership.remove_device(member, departure.action, OPERATOR, for_good=departure.for_good)
+        if leaving:
             membership.commit(self.clients.store, self.clients.banner)
-        return [member.npub for member in gone]
+        return [member.npub for member in leaving]
 
     def _clients(self, group_id: str) -> Iterator[str]:
         query = Query(paths.clients_of_group(group_id), order_by="client_id", limit=PAGE)
-        return (cast("str", (item.data or {})["client_id"]) for item in scan(self.clients.store, query))
+        return (document.text("client_id") for document in scan(self.clients.store, query))
 
-    def _withdrawn(self, client_id: str, leaving: Departure, canceled: list[str]) -> ClientReading:
+    def _cancel_rotation(self, client_id: str, departure: Departure, canceled_rotations: list[str]) -> ClientReading:
+        """Cancel the client's active rotation if the user received it. Return the reading from before that."""
         reading = self.clients.read(client_id)
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
-        if state.rotation and _received(state.rotation, leaving):
-            # The operator acts for the groups: nobody of them may be left who could.
-            groups = frozenset(state.client.admin_groups)
+        if state.rotation and _is_recipient(state.rotation, departure):
+            # The operator acts for all the client's groups, since the removed user may have been the last admin.
             command = Cancel(
                 actor=Person(OPERATOR, ""),
-                groups=groups,
+                groups=frozenset(state.client.admin_groups),
                 people=reading.people,
-                reason=leaving.because,
+                reason=departure.because,
                 rotation_id=state.rotation.rotation_id,
             )
             self.clients.commit(reading, lifecycle.decide(reading.state, command, reading.policy, reading.now))
-            canceled.append(state.rotation.rotation_id)
+            canceled_rotations.append(state.rotation.rotation_id)
         return reading
 
-    def _knows_live(self, reading: ClientReading, leaving: Departure) -> bool:
+    def _received_live_secret(self, reading: ClientReading, departure: Departure) -> bool:
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
-        # Where a live version's rotation is forgotten (records/retention.py), anybody may have received it.
-        return any(rotation is None or _received(rotation, leaving) for rotation in self._rotations(state))
+        # If a live version's rotation was deleted (records/retention.py), its recipients are unknown. Assume the worst.
+        return any(rotation is None or _is_recipient(rotation, departure) for rotation in self._rotations(state))
 
     def _rotations(self, state: ClientState) -> list[Rotation | None]:
-        wanted = [paths.rotation(version.rotation_id) for version in state.live if not is_imported(version)]
-        found = self.clients.store.get(wanted).documents.values() if wanted else ()
-        return [from_data(Rotation, item.data) if item.data else None for item in found]
+        # Imported versions were never sent to anyone.
+        rotation_paths = [paths.rotation(version.rotation_id) for version in state.live if not is_imported(version)]
+        documents = self.clients.store.get(rotation_paths).documents.values() if rotation_paths else ()
+        return [from_data(Rotation, document.data) if document.data else None for document in documents]
 
 
-def _received(rotation: Rotation, leaving: Departure) -> bool:
-    return any(leaving.concerns(recipient) for recipient in rotation.recipients)
+def _is_recipient(rotation: Rotation, departure: Departure) -> bool:
+    return any(departure.concerns(recipient) for recipient in rotation.recipients)
