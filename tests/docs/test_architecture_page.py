@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 from main import FUNCTIONS
 from tests.docs.pages import ROOT, codes, read, rows
@@ -35,3 +36,12 @@ def test_every_module_that_it_names_exists() -> None:
 
 def test_every_function_is_in_the_page() -> None:
     assert [name for name in FUNCTIONS if not re.search(rf"\b{name}\b", PAGE)] == []
+
+
+def test_the_packages_above_the_functions_are_those_that_the_page_names() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    (layers,) = [item["layers"] for item in contracts if "functions" in item.get("layers", [])]
+    above = set(re.findall(r"keyturn\.\w+", " ".join(layers[: layers.index("functions")])))
+    assert above == PLANNED | {"keyturn.cli", "keyturn.device", "keyturn.local"}
+    sentence = PAGE.partition("Functions may import none of")[2].partition(".")[0]
+    assert {f"keyturn.{name}" for name in codes(sentence)} == above

@@ -1,6 +1,6 @@
 """Reference of all settings and policies, from which docs/settings.md is written (`make docs`).
 
-Defaults come from `Settings`, `Cloud`, `ProofSettings` and `Policy` themselves; here are the form and the meaning of
+Defaults come from `Settings`, `Cloud`, `ProofSettings` and `Policy` themselves. Here are the form and the meaning of
 each variable. A test sets each variable and checks that the field named here changes, and that no field is missing.
 """
 
@@ -31,7 +31,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Settings that belong together; `owner` is the dataclass with their fields, None for the command line's."""
+    """Settings that belong together. `owner` is the dataclass with their fields, None for the command line's."""
 
     title: str
     introduction: str
@@ -328,7 +328,7 @@ def _value(value: int | bool, item: PolicyField) -> str:  # noqa: FBT001 - a pol
 
 
 def _spoken(seconds: int) -> str:
-    """Return a number of seconds as whole days, hours or minutes, in brackets; nothing where that is not possible."""
+    """Return seconds as whole days, hours or minutes, in brackets, or nothing where that is not possible."""
     for size, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
         if seconds >= size and seconds % size == 0:
             return f" ({seconds // size} {name})"
