@@ -2,8 +2,8 @@
 
 1. A file has mode 0600 from the moment it exists. It is not created first and restricted afterwards.
 2. A file is replaced whole: after a crash at any instant it has the old content or the new content.
-3. A symbolic link is never followed when a file is created: an attacker who can write to the folder cannot redirect a
-   secret to another place.
+3. A symbolic link is never followed when a file is created: an attacker with write access to the folder can't redirect
+   a secret to another place.
 
 This module imports nothing of keyturn, so the adapters, the device and the command line can all use it.
 """
@@ -25,7 +25,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def create_private(path: Path, content: bytes) -> None:
-    """Create a file with this content and sync it to disk; no file remains if that fails.
+    """Create a file with this content and sync it to disk. If that fails, no file remains.
 
     `FileExistsError` if the path exists, even as a dangling symbolic link. Any other failure is an `OSError`.
     """
@@ -44,7 +44,7 @@ def create_private(path: Path, content: bytes) -> None:
 def replace_private(path: Path, content: bytes) -> None:
     """Replace a file whole, or create it. Only one writer at a time: the caller holds a lock, or is alone.
 
-    `OSError` if it can't be written; the file then still has its old content.
+    `OSError` if it can't be written. The file then still has its old content.
     """
     draft = draft_of(path)
     draft.unlink(missing_ok=True)  # a writer that died here may have left one, and its mode can't be trusted

@@ -124,11 +124,11 @@ class Device:
 
         It also replaces keys of this device that are older than seven days.
         """
-        known = {notice.rotation_id for notice in self.inbox()}
+        earlier = {notice.rotation_id for notice in self.inbox()}
         self._catch_up.catch_up(progress)
         self._key_refresh.refresh_old_keys()
         self._outbox.delete_expired()
-        return [notice for notice in self.inbox() if notice.rotation_id not in known]
+        return [notice for notice in self.inbox() if notice.rotation_id not in earlier]
 
     def read_relay(self, relay: RelayInbox) -> list[Notice]:
         """Read the groups' logs from a relay, without the server, and return the notices that came.
@@ -267,11 +267,11 @@ class Device:
         # The lost later state may have encrypted with the same keys, and a generation must not be used twice
         # (RFC 9420 §9.1). So nothing is sent with them any more, and commands that waited to be sent are deleted.
         with home.locked():
-            lost = [membership.lost_because(LostReason.ROLLED_BACK) for membership in self._present_memberships()]
+            lost_memberships = [item.lost_because(LostReason.ROLLED_BACK) for item in self._present_memberships()]
             changes: dict[RecordKey, bytes | None] = {(OUTGOING, command_id): None for command_id in home.ids(OUTGOING)}
-            for membership in lost:
+            for membership in lost_memberships:
                 changes |= changes_of(membership)
             home.settle_rollback(changes)
         sentence = "An older copy of this device's state was restored. Its keys are not used any more."
-        for membership in lost:
+        for membership in lost_memberships:
             self.context.observe(Incident(membership.group_id, membership.cursor, sentence))

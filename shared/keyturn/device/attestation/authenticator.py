@@ -45,7 +45,7 @@ class DeviceAuthenticator:
     def registration(self, statement: bytes, *, security_key: bool) -> dict[str, object]:
         """Return evidence that registers the device.
 
-        A device whose security key is registered already asserts itself by it instead.
+        A device with a registered security key asserts itself with that key instead.
         """
         context = self.context
         if security_key:

@@ -41,7 +41,7 @@ class ProofSubject:
 
 @dataclass(frozen=True, slots=True)
 class UserPresence:
-    """A user who is present: signed in, with the current code of their authenticator app."""
+    """The sign-in of a present user, and the current code of their authenticator app."""
 
     sign_in: SignIn
     code: str = field(repr=False)
@@ -77,7 +77,7 @@ class Prover:
         return self.proof_by(self.presence(), subject)
 
     def proof_by(self, presence: UserPresence | None, subject: ProofSubject) -> str:
-        """Return a proof for one request by a user who is present."""
+        """Return a proof for one request by a present user."""
         if presence is None:
             return NO_PROOF
         for _ in range(1, _ATTEMPTS):

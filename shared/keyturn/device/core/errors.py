@@ -93,7 +93,7 @@ class NoticeError(DeviceError):
 
 
 class DeliveryError(DeviceError):
-    """The secret could not be delivered; it stays in the inbox."""
+    """The secret could not be delivered, and stays in the inbox."""
 
 
 class NotPromotedError(DeviceError):

@@ -36,7 +36,7 @@ _NO_PROOF = ""
 
 
 def utc_now() -> datetime:
-    """Return this machine's time, aware and in UTC. Only the edge calls it; everything else gets a clock."""
+    """Return this machine's time, aware and in UTC. Only the edge calls it. Everything else gets a clock."""
     return datetime.now(UTC)
 
 

@@ -51,7 +51,7 @@ class CatchUp:
     def catch_up(self, progress: Callable[[str, int, int], None] = no_progress) -> list[Notice]:
         """Read the new entries in the logs of all groups, and return the notices that came.
 
-        A group whose log can't be followed does not keep the others from being read. Its error is raised at the end:
+        If the log of one group can't be followed, the others are still read. Its error is raised at the end:
         `ServerRefusedError`, `UntrustedMessageError`, `AnotherServiceError`, `MembershipError`, `OutOfSyncError`.
         `progress` gets group, epoch and the last epoch while a long log is read.
         """

@@ -3,7 +3,7 @@
 The functions are pure, except `read_into_home`. So group state, cursor and notices are saved as one change.
 
 1. Only messages that the service's key signed for this group are processed.
-2. Entries come in order and without a gap. An entry whose message was deleted (`gone`) keeps its index.
+2. Entries come in order and without a gap. An entry without its message (`gone`) keeps its index.
 3. The members' changes in a commit are checked before the commit is accepted (commit_checks.py).
 4. Only application messages from the service are notices.
 5. The device recognises its own commit by its bytes, and takes the group state that it saved before it sent the commit.
@@ -112,14 +112,14 @@ def read_entry(
         return membership, ()
     if index != membership.cursor + 1:
         raise OutOfSyncError("The log no longer has all entries that this device has not read.", _REJOIN)
-    moved = replace(membership, cursor=index)
+    at_entry = replace(membership, cursor=index)
     if kind == _GONE:
-        return moved, ()
+        return at_entry, ()
     message = _message(membership, entry)
     update = membership.pending_update
     if update and message == update.message:
-        return moved.after_update(update, now), ()
-    return _receive(moved, message, entry, now)
+        return at_entry.after_update(update, now), ()
+    return _receive(at_entry, message, entry, now)
 
 
 def _message(membership: Membership, entry: Mapping[str, object]) -> bytes:
@@ -186,12 +186,12 @@ def _add(result: ReadResult, item: LogItem, find_notice: Callable[[str], Notice 
         _add_notice(result, item, find_notice(item.rotation_id) or _in_result(result, item.rotation_id))
 
 
-def _add_notice(result: ReadResult, notice: Notice, known: Notice | None) -> None:
+def _add_notice(result: ReadResult, notice: Notice, earlier: Notice | None) -> None:
     # Two groups of a client receive the same notice. A different one is never stored: a rotation makes at most one
     # version (docs/protocol.md §4), and the first notice is the one that others may have acknowledged.
-    if known is None:
+    if earlier is None:
         result.notices.append(notice)
-    elif not known.agrees_with(notice):
+    elif not earlier.agrees_with(notice):
         sentence = "A second notice of a rotation differs from the first: ignored."
         result.incidents.append(Incident(result.membership.group_id, result.membership.cursor, sentence))
 

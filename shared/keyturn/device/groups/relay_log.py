@@ -89,7 +89,7 @@ class _Reader:
                     yield index, message
 
     def _place(self, index: int, message: _Message) -> bool:
-        """Accept a notice whose own index agrees with the count, and all entries before it."""
+        """Accept a notice if its own index agrees with the count, together with all entries before it."""
         if index != self.next_index:
             return False
         self.certain += [*self.pending, {"index": index, "kind": "notice", "event": dict(message.event)}]
@@ -179,7 +179,7 @@ def _own_index(plaintext: bytes) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class RelayInbox:
-    """One relay (ws:// or wss://). It needs nostr-sdk, whose errors and the relay's texts stay in this class."""
+    """One relay (ws:// or wss://). It needs nostr-sdk. No error or text of library or relay leaves it."""
 
     url: str
     timeout_seconds: float = TIMEOUT_SECONDS
