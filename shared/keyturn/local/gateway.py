@@ -27,7 +27,7 @@ _WELL_KNOWN = "/.well-known/"
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A WSGI application; guarded functions require `token` as a bearer token."""
+    """A WSGI application. Guarded functions require `token` as a bearer token."""
 
     functions: WSGIApplication
     token: str = field(repr=False)
@@ -54,7 +54,7 @@ def _within_function(path: str) -> str:
 
 
 def open_gateway(token: str, functions: Mapping[str, WSGIApplication] = FUNCTIONS) -> Gateway:
-    """Return the gateway to all functions; the suite behind them is composed from the environment on first use."""
+    """Return the gateway to all functions. Their suite is composed from the environment on first use."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     mounts = {f"/{name}": application for name, application in functions.items()}
     return Gateway(DispatcherMiddleware(_unknown_function, mounts), token)

@@ -1,4 +1,4 @@
-"""Backends of a deployment: databases, keys and bus, of one of two kinds. The settings choose; no other module knows.
+"""Backends of a deployment: databases, keys and bus, of one of two kinds. Only the settings and this module know which.
 
 data folder                     cloud
 SQLite, one file a database     Firestore, one database each

@@ -38,7 +38,7 @@ class DistributionSuite:
 
     @functools.cached_property
     def publish_log(self) -> PublishOutbox | None:
-        """Publishes the groups' logs to outside relays; None where settings name none."""
+        """Publishes the groups' logs to outside relays. None where the settings name none."""
         relays = self.base.relays
         return PublishOutbox(self.base.databases.control, relays) if relays is not None else None
 
@@ -66,7 +66,7 @@ class DistributionSuite:
 
     @property
     def _expiry(self) -> DeleteExpired | None:
-        # Firestore deletes expired documents by its own TTL policies; no other store does.
+        # Firestore deletes expired documents by its own TTL policies, and no other store does.
         by_itself = self.base.overrides.store_expires_documents
         if by_itself is None:
             by_itself = self.base.settings.cloud is not None

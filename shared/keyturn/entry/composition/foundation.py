@@ -52,7 +52,7 @@ class Keys(KeyRing, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """Objects that replace what the settings would build; None keeps what the settings say.
+    """Objects that replace what the settings would build. None leaves it to the settings.
 
     For tests, for measurements, and for programs that embed the suite over a store or keys of their own.
     """
@@ -65,7 +65,7 @@ class Overrides:
     verifier: Verifier | None = None
     caching: Caching | None = None
     background: Callable[[Callable[[], None]], None] | None = None
-    """Starts the verifier's background work; `lambda run: None` leaves it to the caller."""
+    """Starts the verifier's background work. `lambda run: None` leaves it to the caller."""
     proof_settings: ProofSettings | None = None
     attestations: Mapping[str, Attestation] | None = None
     store_expires_documents: bool | None = None
@@ -86,7 +86,7 @@ class Foundation:
 
     @functools.cached_property
     def backends(self) -> FolderBackends | CloudBackends:
-        """Store, keys and bus as the settings name them; `Unavailable` if they name none."""
+        """Store, keys and bus of the kind that the settings name. `Unavailable` if they name none."""
         from keyturn.entry.composition.backends import CloudBackends, FolderBackends
 
         if self.settings.cloud is not None:
@@ -112,7 +112,7 @@ class Foundation:
 
     @functools.cached_property
     def relays(self) -> Relays | None:
-        """Outside Nostr relays; None where settings name none."""
+        """Outside Nostr relays. None where the settings name none."""
         if self.overrides.relays is not None or not self.settings.relays:
             return self.overrides.relays
         from keyturn.adapters.nostr_relays import NostrRelays

@@ -47,7 +47,7 @@ class ProofSuite:
 
     @functools.cached_property
     def settings(self) -> ProofSettings:
-        """Settings of proofs; `SettingsError` for a missing or unsafe one."""
+        """Settings of proofs. `SettingsError` for a missing or unsafe one."""
         return self.base.overrides.proof_settings or proofs_from_environment(os.environ, self.base.settings.stage)
 
     @property
@@ -169,7 +169,7 @@ class ProofSuite:
         )
 
     def authoriser(self, function: str) -> Authoriser:
-        """Return what checks the proofs that come with commands at a function; its log entries name the function."""
+        """Return what checks the proofs of the commands that a function takes. Its log entries name the function."""
         from keyturn.adapters.authorisation.unattested import UnsafeAuthoriser
 
         if not self.base.settings.attested:

@@ -82,7 +82,7 @@ class Suite(Foundation):
 
     @functools.cached_property
     def status(self) -> ReadStatus:
-        """Behind `status`; `operator` shows clients and groups through it, too."""
+        """Behind `status`. The function `operator` shows clients and groups through it, too."""
         from keyturn.use_cases.status_queries import ReadStatus
 
         return ReadStatus(self.clients, self.databases.usage, self.environment)
@@ -121,7 +121,7 @@ def current() -> Suite:
 
 
 def use(suite: Suite | None) -> None:
-    """Serve this process's functions by `suite`; None goes back to the environment's settings, read anew."""
+    """Serve this process's functions by `suite`. None goes back to the environment's settings, read anew."""
     with _lock:
         _process.clear()
         if suite is not None:

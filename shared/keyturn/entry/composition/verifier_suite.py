@@ -44,7 +44,7 @@ class VerifierSuite:
 
     @functools.cached_property
     def caching(self) -> Caching | None:
-        """How the verifier keeps verdicts; None where it reads the store at every check."""
+        """How the verifier caches verdicts. None where it reads the store at every check."""
         base = self.base
         if base.overrides.caching is not None:
             return base.overrides.caching
@@ -62,7 +62,7 @@ class VerifierSuite:
 
     @functools.cached_property
     def telemetry(self) -> Telemetry:
-        """Counts accepted credentials in the database `usage`; writes the rest when the process ends."""
+        """Counts accepted credentials in the database `usage`, and writes the last counts when the process ends."""
         base, resolved = self.base, self.callers.resolved
         telemetry = Telemetry(base.databases.usage, base.environment, monotonic, self._background, resolved)
         atexit.register(telemetry.close)
@@ -120,7 +120,7 @@ class VerifierSuite:
 
     def close(self) -> None:
         """Write the counts that are not written yet, and stop listening to changes. The verifier is not used again."""
-        # Only what was built has something to write: `vars` holds the cached properties of this instance.
+        # A part that was never used has nothing to write: `vars` holds only the properties that were built.
         if "telemetry" in vars(self):
             self.telemetry.close()
         if "verifier" in vars(self):

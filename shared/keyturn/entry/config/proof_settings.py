@@ -1,15 +1,15 @@
-"""Settings of proofs: who says who an admin is, which kinds of devices count; production refuses the unsafe by name.
+"""Settings of proofs: the identity provider, and the accepted kinds of devices. Production refuses unsafe ones by name.
 
 KEYTURN_IDENTITY            firebase | local_identity
 KEYTURN_FIREBASE_PROJECT    the project's id
-KEYTURN_ATTESTATIONS        app_check app_attest webauthn dev_attest: those that count
+KEYTURN_ATTESTATIONS        app_check app_attest webauthn dev_attest: the accepted kinds
 KEYTURN_APP_CHECK_PROJECT   the project's number      KEYTURN_APP_CHECK_APPS   app ids
 KEYTURN_APP_CHECK_ISSUER    in front of the number    KEYTURN_APP_CHECK_JWKS   address of its keys
 KEYTURN_APP_ATTEST_ROOT     path of Apple's root      KEYTURN_APP_ATTEST_APPS  <team>.<bundle>
 KEYTURN_APP_ATTEST_ENVIRONMENT  production | development
 KEYTURN_WEBAUTHN_RP_ID      domain                    KEYTURN_WEBAUTHN_ORIGINS https://…
-KEYTURN_WEBAUTHN_ROOTS      folder of <format>.pem: the attestation formats that count
-KEYTURN_PROOF_JWKS          address of admin_proof's keys; on one machine they are at hand
+KEYTURN_WEBAUTHN_ROOTS      folder of <format>.pem: the accepted attestation formats
+KEYTURN_PROOF_JWKS          address of admin_proof's keys, not needed on one machine
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ NEEDS = {
     security_key.NAME: ("webauthn_rp_id", "webauthn_origins", "webauthn_roots"),
     dev_attest.NAME: (),
 }
-"""What each identity and kind of device cannot be without."""
+"""The settings that each identity provider and kind of device requires."""
 AMR = {
     app_check.NAME: "app_attest",
     app_attest.NAME: "app_attest",
     security_key.NAME: "hwk",
     dev_attest.NAME: "dev_attest",
 }
-"""What a proof's `amr` says of each kind of device."""
+"""The value in a proof's `amr` (RFC 8176) for each kind of device."""
 ENVIRONMENTS = {"production": app_attest.PRODUCTION, "development": app_attest.DEVELOPMENT}
 
 
 @dataclass(frozen=True, slots=True)
 class ProofSettings:
-    """A deployment's settings of proofs; see the module's table."""
+    """A deployment's settings of proofs. The module's table explains them."""
 
     identity: str = firebase.NAME
     attestations: tuple[str, ...] = ()
@@ -68,45 +68,49 @@ class ProofSettings:
 
     @property
     def device_methods(self) -> tuple[str, ...]:
-        """What a proof's `amr` may name as its device."""
+        """The values that a proof's `amr` may have for its device."""
         return tuple(dict.fromkeys(AMR[kind] for kind in self.attestations))
 
     def checked(self, stage: Stage) -> ProofSettings:
-        """Return these settings if they are whole, and safe for their stage; `SettingsError` names what is not."""
-        parts = (self.identity, *self.attestations)
-        if not set(parts) <= NEEDS.keys() or self.app_attest_environment not in ENVIRONMENTS:
+        """Return these settings if they are complete, and safe for the stage. `SettingsError` names the others."""
+        kinds = (self.identity, *self.attestations)
+        if not set(kinds) <= NEEDS.keys() or self.app_attest_environment not in ENVIRONMENTS:
             raise SettingsError("KEYTURN_IDENTITY, _ATTESTATIONS or _APP_ATTEST_ENVIRONMENT names something unknown")
-        lacking = [f"{PREFIX}{name.upper()}" for part in parts for name in NEEDS[part] if not getattr(self, name)]
-        if lacking:
-            raise SettingsError(f"settings are missing: {', '.join(lacking)}")
-        unsafe = [part for part in parts if part in UNSAFE] + ["an emulator's address"] * self.emulated
+        absent_settings = [
+            f"{PREFIX}{name.upper()}" for kind in kinds for name in NEEDS[kind] if not getattr(self, name)
+        ]
+        if absent_settings:
+            raise SettingsError(f"settings are missing: {', '.join(absent_settings)}")
+        unsafe = [kind for kind in kinds if kind in UNSAFE] + ["an emulator's address"] * self.emulated
         if stage is Stage.PRODUCTION and unsafe:
             raise SettingsError(f"stage {stage.value} refuses: {', '.join(unsafe)}")
         return self
 
 
 def required_path(path: Path | None) -> Path:
-    """Return a path that `checked` found in the settings; `SettingsError` if it is absent after all."""
+    """Return a path that `checked` requires. `SettingsError` if it is absent after all."""
     if path is None:
         raise SettingsError("a setting that names a file or folder is missing")
     return path
 
 
 def proofs_from_environment(environment: Mapping[str, str], stage: Stage) -> ProofSettings:
-    """Return the settings that the variables give; `SettingsError` for a missing or unsafe one."""
-    found = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}
+    """Return the settings of the environment. `SettingsError` for a missing or unsafe one."""
+    variables = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}
     if stage is Stage.LOCAL:
-        found = {**_ONE_MACHINE, **found}
-    texts = {name: found[name.upper()] for name in _TEXTS if name.upper() in found}
-    lists = {name: tuple(found.get(name.upper(), "").split()) for name in _LISTS}
-    root, roots = (Path(found[name]) if name in found else None for name in ("APP_ATTEST_ROOT", "WEBAUTHN_ROOTS"))
+        variables = {**_ONE_MACHINE, **variables}
+    texts = {name: variables[name.upper()] for name in _TEXTS if name.upper() in variables}
+    lists = {name: tuple(variables.get(name.upper(), "").split()) for name in _LISTS}
+    root, roots = (
+        Path(variables[name]) if name in variables else None for name in ("APP_ATTEST_ROOT", "WEBAUTHN_ROOTS")
+    )
     emulated = any(name.endswith("_EMULATOR_HOST") for name in environment)
-    given = ProofSettings(**texts, **lists, app_attest_root=root, webauthn_roots=roots, emulated=emulated)  # type: ignore[arg-type]  # each name has its own type
-    return given.checked(stage)
+    settings = ProofSettings(**texts, **lists, app_attest_root=root, webauthn_roots=roots, emulated=emulated)  # type: ignore[arg-type]  # each name has its own type
+    return settings.checked(stage)
 
 
 _ONE_MACHINE = {"IDENTITY": local_identity.NAME, "ATTESTATIONS": dev_attest.NAME}
-"""What stage `local` has where nothing else is set: whole proofs, without anybody else's service."""
+"""The defaults of stage `local`: complete proofs that need no outside service."""
 _TEXTS = (
     "identity",
     "firebase_project",

@@ -1,4 +1,4 @@
-"""Settings: one frozen value, the only reader of the environment; an absent setting has a working default."""
+"""Settings: one frozen value, and the only reader of the environment. An absent setting has a working default."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PREFIX = "KEYTURN_"
 
 
 class Stage(StrEnum):
-    """What a deployment is for: `local` is one machine, `trial` one listed project, `production` refuses the unsafe."""
+    """The purpose of a deployment: one machine, one listed trial project, or production with safe settings only."""
 
     LOCAL = "local"
     TRIAL = "trial"
@@ -28,12 +28,12 @@ class Stage(StrEnum):
 
 
 class SettingsError(Exception):
-    """A setting is malformed, or unsafe for the stage; the text names settings, never their values."""
+    """A setting is malformed, or unsafe for the stage. The text names settings, never their values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """A project and what of it is ours: three Firestore databases and three KMS keys, by their full resource names."""
+    """A Google Cloud project with the suite's three Firestore databases and three KMS keys, by full resource names."""
 
     project: str
     control: str
@@ -43,47 +43,47 @@ class Cloud:
     seal_key: str
     sign_key: str
     firestore_emulator: str | None = None
-    """`address:port`; the other two likewise. Stage `production` refuses them."""
+    """`address:port`, as for the other two. Stage `production` refuses them."""
     pubsub_emulator: str | None = None
     kms_emulator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A deployment's settings. `base_url` is where its doors are reached from outside, without a trailing slash."""
+    """A deployment's settings. `base_url` is the address of its functions from outside, without a trailing slash."""
 
     stage: Stage = Stage.PRODUCTION
     data: Path | None = None
-    """The data folder of one machine; None where the cloud's store and keys are used."""
+    """The data folder of one machine. None where the cloud's store and keys are used."""
     base_url: str = "http://127.0.0.1:8787"
     audience: str = "keyturn"
     sign_key_file: Path | None = None
-    """A key file whose ES256 key signs access tokens in place of KMS (docs/verifier.md: what that costs)."""
+    """A key file whose ES256 key signs access tokens in place of KMS (docs/verifier.md explains the trade-off)."""
     authoriser: str = PROOF_AUTHORISER
     policy: Policy = field(default_factory=Policy)
     denied: frozenset[str] = field(default=frozenset())
     cloud: Cloud | None = None
     relays: tuple[str, ...] = ()
-    """Addresses (ws://, wss://) of outside Nostr relays that what the service says is published at, too."""
+    """Addresses (ws://, wss://) of outside Nostr relays that the groups' messages are also published to."""
     trial_project: str = ""
     """The one project that may be in stage `trial`."""
     listen: bool = True
-    """Whether a verifier that keeps verdicts listens to Firestore's changes besides polling for them."""
+    """Whether a verifier that caches verdicts listens to Firestore's changes in addition to polling."""
     suspicious: tuple[str, ...] = ()
-    """Names of variables that production must not see: emulators and debug flags."""
+    """Names of variables that production refuses: emulators and debug flags."""
 
     @property
     def attested(self) -> bool:
-        """Whether admins prove who they are: only one machine may do without, by name."""
+        """Whether admins must prove their identity. Only one machine may do without, and only if a setting says so."""
         return self.authoriser != UNSAFE_AUTHORISER
 
     @property
     def banner(self) -> str:
-        """What stands in every answer and audit entry of a stage that is not to be trusted like production."""
+        """The warning in every response and audit entry of stage `trial`, which is less safe than production."""
         return f"TRIAL: {self.authoriser}" if self.stage is Stage.TRIAL else ""
 
     def checked(self) -> Settings:
-        """Return these settings if they are safe for their stage; `SettingsError` names everything that is not."""
+        """Return these settings if they are safe for their stage. `SettingsError` names all that are not."""
         if self.authoriser not in {UNSAFE_AUTHORISER, PROOF_AUTHORISER}:
             raise SettingsError(f"{PREFIX}AUTHORISER names no authoriser")
         unsafe = list(self.suspicious) if self.stage is Stage.PRODUCTION else []
@@ -119,58 +119,58 @@ _DEBUG = ("FLASK_DEBUG", "FLASK_ENV", "PYTHONDEVMODE", "GRPC_VERBOSITY")
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Return the settings that KEYTURN_* variables give; `SettingsError` for a malformed or unsafe one."""
-    found = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}
+    """Return the settings of the KEYTURN_* variables. `SettingsError` for a malformed or unsafe one."""
+    variables = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}
     defaults = Settings()
     try:
         return Settings(
-            stage=Stage(found.get("STAGE", Stage.PRODUCTION.value)),
-            data=Path(found["DATA"]) if "DATA" in found else None,
-            base_url=found.get("BASE_URL", defaults.base_url).rstrip("/"),
-            audience=found.get("AUDIENCE", defaults.audience),
-            sign_key_file=Path(found["SIGN_KEY_FILE"]) if "SIGN_KEY_FILE" in found else None,
-            authoriser=found.get("AUTHORISER", defaults.authoriser),
-            policy=_policy(found),
-            denied=frozenset(found.get("DENIED", "").split()),
-            cloud=_cloud(found, environment),
-            relays=_relays(found),
-            trial_project=found.get("TRIAL_PROJECT", ""),
-            listen=bool(int(found.get("LISTEN", "1"))),
+            stage=Stage(variables.get("STAGE", Stage.PRODUCTION.value)),
+            data=Path(variables["DATA"]) if "DATA" in variables else None,
+            base_url=variables.get("BASE_URL", defaults.base_url).rstrip("/"),
+            audience=variables.get("AUDIENCE", defaults.audience),
+            sign_key_file=Path(variables["SIGN_KEY_FILE"]) if "SIGN_KEY_FILE" in variables else None,
+            authoriser=variables.get("AUTHORISER", defaults.authoriser),
+            policy=_policy(variables),
+            denied=frozenset(variables.get("DENIED", "").split()),
+            cloud=_cloud(variables, environment),
+            relays=_relays(variables),
+            trial_project=variables.get("TRIAL_PROJECT", ""),
+            listen=bool(int(variables.get("LISTEN", "1"))),
             suspicious=tuple(sorted(name for name in environment if name.endswith("_EMULATOR_HOST") or name in _DEBUG)),
         ).checked()
     except ValueError:
-        raise SettingsError("a KEYTURN_ variable is not of its form") from None
+        raise SettingsError("a KEYTURN_ variable is malformed") from None
 
 
-def _cloud(found: Mapping[str, str], environment: Mapping[str, str]) -> Cloud | None:
-    if "PROJECT" not in found:
+def _cloud(variables: Mapping[str, str], environment: Mapping[str, str]) -> Cloud | None:
+    if "PROJECT" not in variables:
         return None
-    # A door has the keys that it uses and no others: what is not named is asked for in vain.
-    named = {field: found.get(name, "") for name, field in _CLOUD.items()}
+    # Each function is given only the names that it uses: with an empty name, a request to the cloud fails.
+    resources = {field: variables.get(name, "") for name, field in _CLOUD.items()}
     emulators = {field: environment[name] for name, field in _EMULATORS.items() if environment.get(name)}
-    return Cloud(**named, **emulators)
+    return Cloud(**resources, **emulators)
 
 
-def _relays(found: Mapping[str, str]) -> tuple[str, ...]:
-    urls = tuple(found.get("RELAYS", "").split())
+def _relays(variables: Mapping[str, str]) -> tuple[str, ...]:
+    urls = tuple(variables.get("RELAYS", "").split())
     parts = [urlsplit(url) for url in urls]
     if not all(part.scheme in {"ws", "wss"} and part.hostname and "@" not in part.netloc for part in parts):
-        raise SettingsError(f"{PREFIX}RELAYS is not a list of ws:// or wss:// addresses, without names and passwords")
+        raise SettingsError(f"{PREFIX}RELAYS is not a list of ws:// or wss:// addresses without credentials")
     if urls and importlib.util.find_spec("nostr_sdk") is None:
-        raise SettingsError(f"{PREFIX}RELAYS needs nostr-sdk, which is not installed: its extra `relay` has it")
+        raise SettingsError(f"{PREFIX}RELAYS needs nostr-sdk, which is not installed: install the extra `relay`")
     return urls
 
 
-def _policy(found: Mapping[str, str]) -> Policy:
-    names = {name: name.removeprefix("POLICY_").lower() for name in found if name.startswith("POLICY_")}
+def _policy(variables: Mapping[str, str]) -> Policy:
+    names = {name: name.removeprefix("POLICY_").lower() for name in variables if name.startswith("POLICY_")}
     if not set(names.values()) <= set(Policy.__dataclass_fields__) - SWITCHES:
         raise SettingsError("a KEYTURN_POLICY_ variable names no policy")
-    given: dict[str, Any] = {policy: int(found[name]) for name, policy in names.items()}
-    return replace(Policy(), **given)
+    values: dict[str, Any] = {policy: int(variables[name]) for name, policy in names.items()}
+    return replace(Policy(), **values)
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
-    """Return the variables that give these settings: what a starter hands to the doors. None of them is a secret."""
+    """Return these settings as environment variables, to start the functions with. None of them is a secret."""
     changed = {
         name: getattr(settings.policy, name)
         for name in Policy.__dataclass_fields__
@@ -192,5 +192,5 @@ def to_environment(settings: Settings) -> dict[str, str]:
 
 
 def _cloud_environment(cloud: Cloud) -> dict[str, str]:
-    named = {f"{PREFIX}{name}": getattr(cloud, field) for name, field in _CLOUD.items()}
-    return {**named, **{name: host for name, field in _EMULATORS.items() if (host := getattr(cloud, field))}}
+    resources = {f"{PREFIX}{name}": getattr(cloud, field) for name, field in _CLOUD.items()}
+    return {**resources, **{name: host for name, field in _EMULATORS.items() if (host := getattr(cloud, field))}}

@@ -25,7 +25,7 @@ _SHORT = 256
 
 
 def challenge(request: flask.Request) -> Mapping[str, Any]:
-    """Issue a challenge; `required` says whether this deployment's commands need proofs at all."""
+    """Issue a challenge. `required` says whether this deployment's commands need proofs at all."""
     suite = current()
     charge(request, suite.proofs.budgets)
     issued = suite.proofs.challenges.issue(suite.databases.auth.get([]).read_time)

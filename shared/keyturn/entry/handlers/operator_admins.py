@@ -39,7 +39,7 @@ def resume(_request: flask.Request, user: str) -> Mapping[str, Any]:
 
 
 def issue_id_token(request: flask.Request) -> Mapping[str, Any]:
-    """Issue an ID token of one machine's test identity provider; `NotFound` where a real provider is configured."""
+    """Issue an ID token of one machine's test identity provider. `NotFound` where a real provider is configured."""
     suite = current()
     if not suite.proofs.has_local_identity:
         raise NotFound("unknown_path", "There is nothing at this path.")

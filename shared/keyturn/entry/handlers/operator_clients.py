@@ -38,8 +38,8 @@ def import_clients(request: flask.Request) -> Mapping[str, Any]:
     if not isinstance(rows, list):
         raise InvalidRequest("bad_field", "clients must be a list of objects.")
     result = current().operator.import_clients(rows)
-    refused = [{"index": index, "reason": reason} for index, reason in result.refused]
-    return {"added": list(result.added), "known": list(result.known), "refused": refused}
+    refusals = [{"index": index, "reason": reason} for index, reason in result.refused]
+    return {"added": list(result.added), "known": list(result.known), "refused": refusals}
 
 
 def list_clients(request: flask.Request) -> Mapping[str, Any]:
@@ -54,7 +54,7 @@ def show_client(_request: flask.Request, client_id: str) -> Mapping[str, Any]:
 
 
 def set_policy(request: flask.Request, client_id: str) -> Mapping[str, Any]:
-    """Change a client's policy; null removes an override."""
+    """Change a client's policy. Null removes an override."""
     changes = _policy_changes(fields_of(request).fields("policy"))
     current().operator.set_policy(client_id, changes)
     return show_client(request, client_id)

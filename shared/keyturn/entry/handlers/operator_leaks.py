@@ -28,8 +28,8 @@ def list_versions(request: flask.Request) -> Mapping[str, Any]:
     candidates = _candidates(request)
     # A version without a receipt key never had a secret. An imported one has none either, and its bcrypt hash is not
     # shown: it is listed so that the operator knows of it.
-    shown = [_version_view(item) for item in candidates.versions if item.receipt_key or is_imported(item)]
-    return {"versions": shown, "next": candidates.following}
+    versions = [_version_view(item) for item in candidates.versions if item.receipt_key or is_imported(item)]
+    return {"versions": versions, "next": candidates.following}
 
 
 def revoke(request: flask.Request) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@
 | `Unavailable`, `RateLimited`, a backend that does not answer | 429, 503 | delivers again, with back-off |
 | anything else: a bug, a damaged store | 500 | delivers again, and at last moves it to the dead letters |
 
-functions-framework's own event signature echoes the headers and body of a malformed event; this module never does.
+functions-framework's own event signature echoes the headers and body of a malformed event. This module never does.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def takes_event(
         except RETRIED:
             raise
         except Refusal as refusal:
-            # The reason is one of our constants; nothing of the event is in it.
+            # The reason is one of our constants and holds nothing of the event.
             _log.error("an event was dropped: %s", refusal.reason)
             return {"dropped": refusal.reason}
 
@@ -75,7 +75,7 @@ def takes_event(
 
 def _event_of(request: flask.Request) -> CloudEvent:
     attributes = {name[3:].lower(): unquote(value) for name, value in request.headers if name.lower().startswith("ce-")}
-    # A plain Pub/Sub push has no attributes; its body holds everything.
+    # A plain Pub/Sub push has no attributes: its body holds everything.
     if attributes.get("specversion", "1.0") != "1.0":
         raise InvalidRequest("bad_event", "This is no CloudEvent.")
     return CloudEvent(attributes, body_of(request))

@@ -1,4 +1,4 @@
-"""How far a client has moved to its new secret, as the operator's door shows it (docs/http.md)."""
+"""How far a client has moved to its new secret, as `operator` and `status` show it (docs/http.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def cutover_view(view: CutoverView) -> Mapping[str, Any]:
-    """Return it; shares are 0 to 1, null where nobody authenticated."""
+    """Return the view. Shares are 0 to 1, null where no client authenticated."""
     progress = view.progress
     old = progress.old_version
     return {
@@ -55,7 +55,7 @@ def _version(progress: MigrationProgress, version: Version | None, use: VersionU
 
 
 def _callers(progress: MigrationProgress) -> list[Mapping[str, Any]]:
-    """Return each caller that used either version, who lags first; the one without a tag stands for several."""
+    """Return the callers of either version, the lagging ones first. The caller without a tag stands for several."""
     old, new = (_by_tag(use) for use in (progress.old, progress.new))
     lagging = progress.lagging
     tags = sorted({*old, *new}, key=lambda tag: (tag not in lagging, tag))
@@ -79,16 +79,16 @@ def _by_tag(use: VersionUse | None) -> Mapping[str, CallerUse]:
 def _silence(progress: MigrationProgress) -> Mapping[str, Any] | None:
     if progress.old_version is None:
         return None
-    found = progress.silence
+    silence = progress.silence
     return {
-        "because": found.because.value,
-        "silent_for_ms": milliseconds(found.silent_for),
-        "needed_ms": None if found.needed is None else milliseconds(found.needed),
+        "because": silence.because.value,
+        "silent_for_ms": milliseconds(silence.silent_for),
+        "needed_ms": None if silence.needed is None else milliseconds(silence.needed),
     }
 
 
 def _forecast(progress: MigrationProgress, old: Version | None) -> Mapping[str, Any] | None:
     if old is None or old.not_after is None:
         return None
-    found = progress.forecast
-    return {"known": found.known, "ends_at": plain(found.ends_at), "in_time": found.in_time(old.not_after)}
+    forecast = progress.forecast
+    return {"known": forecast.known, "ends_at": plain(forecast.ends_at), "in_time": forecast.in_time(old.not_after)}

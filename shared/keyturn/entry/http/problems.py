@@ -1,6 +1,7 @@
-"""Errors outward: each class once, to a status and a problem (RFC 9457); the unknown is an opaque 500 with an id.
+"""Errors as HTTP: each class maps once to a status and a problem (RFC 9457). An unknown one is a 500 with only an id.
 
-What is logged of the unknown is its class and where it was raised: a message may carry what must not be in a log.
+The log entry of an unknown error holds its class and where it was raised, and never its message: a message may hold a
+secret.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 _log = logging.getLogger("keyturn")
 
 SCHEME = "Nostr"
-"""How members and admins authenticate at the doors: a signed Nostr event (NIP-98), or one that is the body."""
+"""The scheme of members and admins: a signed Nostr event, in the Authorization header (NIP-98) or as the body."""
 UNAVAILABLE = (StoreUnavailable, KeyUnavailable, KeyRefused, BusUnavailable)
-"""What a part of ours raises when it cannot answer: the caller may try again."""
+"""Errors of backends that cannot answer now: the caller may try again."""
 
 
 def problem(error: Exception) -> tuple[dict[str, object], int, Mapping[str, str]]:
-    """Return body, status and headers of the answer to an error."""
+    """Return body, status and headers of the response to an error."""
     if isinstance(error, UNAVAILABLE):
         _report(error, secrets.token_hex(8))
-        error = Unavailable("part_unavailable", "A part that the answer needs cannot be reached.")
+        error = Unavailable("part_unavailable", "A backend that this request needs is unavailable.")
     if not isinstance(error, Refusal):
         return _unknown(error)
     return _body(error.status, error.error, error.reason, error.sentence), error.status, _headers(error)
@@ -39,14 +40,14 @@ def problem(error: Exception) -> tuple[dict[str, object], int, Mapping[str, str]
 
 def _headers(error: Refusal) -> Mapping[str, str]:
     if isinstance(error, Unauthenticated):
-        return {"WWW-Authenticate": SCHEME}  # RFC 9110 §15.5.2: every 401 says how to authenticate
+        return {"WWW-Authenticate": SCHEME}  # RFC 9110 §15.5.2: every 401 names a scheme
     return {"Retry-After": str(error.retry_after_seconds)} if error.retry_after_seconds else {}
 
 
 def _unknown(error: Exception) -> tuple[dict[str, object], int, Mapping[str, str]]:
     correlation_id = secrets.token_hex(8)
     _report(error, correlation_id)
-    sentence = f"Something went wrong here; its log entry is {correlation_id}."
+    sentence = f"An internal error occurred. Its log entry is {correlation_id}."
     return _body(500, "internal_error", "internal_error", sentence), 500, {}
 
 

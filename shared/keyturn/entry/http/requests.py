@@ -25,7 +25,7 @@ TOO_LARGE = "The body is over 256 KiB."
 
 
 def body_of(request: flask.Request) -> bytes:
-    """Return the body; `TooLarge` over 256 KiB, without reading on; `InvalidRequest` if it is cut short."""
+    """Return the body. `TooLarge` over 256 KiB, without reading on, and `InvalidRequest` if it is cut short."""
     length = request.content_length
     if (length or 0) > BODY_LIMIT_BYTES:
         raise TooLarge("too_large", TOO_LARGE)
@@ -50,12 +50,12 @@ def _read(request: flask.Request, length: int | None) -> bytes:
 
 
 def fields_of(request: flask.Request) -> Fields:
-    """Return the JSON object in the body; `InvalidRequest` if there is none."""
+    """Return the JSON object in the body. `InvalidRequest` if there is none."""
     return Fields(load_object(body_of(request)))
 
 
 def query_parameter(request: flask.Request, name: str) -> str | None:
-    """Return a parameter of the query, None if it is absent; `InvalidRequest` if it is repeated, and so ambiguous."""
+    """Return a query parameter, None if it is absent. `InvalidRequest` if it is repeated, and so ambiguous."""
     values = request.args.getlist(name)
     if len(values) > 1:
         raise InvalidRequest("repeated_parameter", "A parameter of the query is repeated.")
@@ -63,19 +63,19 @@ def query_parameter(request: flask.Request, name: str) -> str | None:
 
 
 def page_start(request: flask.Request) -> str | None:
-    """Return the `after` parameter: the last item of the page before; None for the first page."""
+    """Return the `after` parameter: the last item of the page before, None for the first page."""
     return query_parameter(request, "after")
 
 
 def signer_of(request: flask.Request) -> str:
-    """Return the npub that signed this very request (NIP-98); `Unauthenticated` if it is not signed."""
+    """Return the npub that signed this very request (NIP-98). `Unauthenticated` if it is not signed."""
     if not request.headers.get("Authorization"):
         raise Unauthenticated("not_signed", "This request must be signed (NIP-98).")
     return signature(request, body_of(request), current().databases.control)
 
 
 def signature(request: flask.Request, body: bytes, store: Store) -> str:
-    """Return the npub of a request's NIP-98 signature; the store's clock says whether it is recent."""
+    """Return the npub of a request's NIP-98 signature. The store's clock says whether it is recent."""
     # The URL is built from the configured address: a caller chooses the Host header.
     url = signed_url(
         current().settings.base_url, request.root_path + request.path, request.query_string.decode("ascii", "replace")
@@ -89,12 +89,12 @@ def source(request: flask.Request) -> str:
     """Return the source that a request's failures are charged to: the address that it came from."""
     if current().settings.cloud is None:
         return source_of(request.remote_addr)
-    # Google's front end appends the caller's address; everything before it was written by the caller.
+    # Google's front end appends the caller's address. The caller wrote everything before it.
     return source_of(request.headers.get("X-Forwarded-For", "").rpartition(",")[2])
 
 
 def charge(request: flask.Request, budgets: Budgets) -> None:
-    """Charge a request to its source before it is looked at; `RateLimited` if the source's budget is used up.
+    """Charge a request to its source before it is looked at. `RateLimited` if the source's budget is used up.
 
     For routes without authentication that cost a call to a key or a read, whether the request is right or wrong.
     """

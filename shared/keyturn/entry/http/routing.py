@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 Handler: TypeAlias = "Callable[..., Mapping[str, Any] | flask.Response]"
-"""Takes the request and the path's values; returns the JSON body of a 200, or a whole response."""
+"""Takes the request and the path's values, and returns the JSON body of a 200, or a whole response."""
 
 
 class Routes:

@@ -1,10 +1,10 @@
-"""Views: what doors show of entities (docs/http.md); times as integer milliseconds."""
+"""Views: the JSON form of entities in responses (docs/http.md), with times as integer milliseconds."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from keyturn.domain.encodings import to_milliseconds
 from keyturn.records.codec import to_data
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keyturn.use_cases.status_queries import ClientView
     from keyturn.verifier.verifier import Verdict
 
-_ROTATION_HIDES = {"mls_group", "groups", "request_digest", "distribution_message_id"}
+_HIDDEN_ROTATION_FIELDS = {"mls_group", "groups", "request_digest", "distribution_message_id"}
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -32,12 +32,12 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 def rotation_view(rotation: Rotation) -> Mapping[str, Any]:
     """Return a rotation."""
-    shown = {name: value for name, value in to_data(rotation).items() if name not in _ROTATION_HIDES}
-    return {**plain(shown), "group": rotation.mls_group}
+    fields = {name: value for name, value in to_data(rotation).items() if name not in _HIDDEN_ROTATION_FIELDS}
+    return {**plain(fields), "group": rotation.mls_group}
 
 
 def client_line(client: Client) -> Mapping[str, Any]:
-    """Return a client as it stands in a list."""
+    """Return a client as a list shows it."""
     return {
         "client_id": client.client_id,
         "kind": client.kind.value,
@@ -50,12 +50,12 @@ def client_line(client: Client) -> Mapping[str, Any]:
 
 
 def client_view(view: ClientView) -> Mapping[str, Any]:
-    """Return a client with its versions and what its policy says about its next rotation."""
+    """Return a client with its versions and its policy for the next rotation."""
     state, policy = view.state, view.reading.policy
     return {
         **client_line(state.client),
         "quorum": policy.quorum,
-        "versions": [_version_view(version) for version in _shown(state)],
+        "versions": [_version_view(version) for version in _live_versions(state)],
         "last_rotation": state.client.last_rotation,
         "tokens": to_data(state.client.tokens),
         "now": to_milliseconds(view.reading.now),
@@ -72,7 +72,7 @@ def client_view(view: ClientView) -> Mapping[str, Any]:
     }
 
 
-def _shown(state: ClientState) -> list[Version]:
+def _live_versions(state: ClientState) -> list[Version]:
     return [version for version in (state.current, state.previous, state.pending) if version]
 
 
@@ -83,8 +83,8 @@ def _version_view(version: Version) -> Mapping[str, Any]:
 
 def messages_view(messages: list[Data], page: int) -> Mapping[str, Any]:
     """Return a page of a group's log."""
-    shown = [_message_view(item) for item in messages]
-    return {"messages": shown, "next": shown[-1]["index"] if len(shown) == page else None}
+    views = [_message_view(item) for item in messages]
+    return {"messages": views, "next": views[-1]["index"] if len(views) == page else None}
 
 
 def _message_view(message: Data) -> Mapping[str, Any]:
@@ -93,29 +93,29 @@ def _message_view(message: Data) -> Mapping[str, Any]:
 
 
 def event_view(event: Value) -> Mapping[str, Any]:
-    """Return a stored Nostr event as the object that it is."""
-    shown: Mapping[str, Any] = json.loads(cast("str", event))
-    return shown
+    """Return a stored Nostr event as an object: it is stored as the JSON text that its signer sent."""
+    fields: Mapping[str, Any] = json.loads(str(event))
+    return fields
 
 
-def group_view(roster: Roster, epoch: int, seen: Mapping[str, datetime]) -> Mapping[str, Any]:
-    """Return a group; `updated_at` is when a leaf's keys were last replaced, `seen_at` known to the hour."""
-    members = [_member_view(member, seen) for member in roster.members]
-    absent = [_member_view(member, seen) for member in roster.absent]
+def group_view(roster: Roster, epoch: int, seen_at: Mapping[str, datetime]) -> Mapping[str, Any]:
+    """Return a group. `updated_at` is when a leaf's keys were last replaced, `seen_at` is accurate to the hour."""
+    members = [_member_view(member, seen_at) for member in roster.members]
+    absent = [_member_view(member, seen_at) for member in roster.absent]
     return {"group_id": roster.group_id, "epoch": epoch, "members": members, "absent": absent}
 
 
-def _member_view(member: RosterMember, seen: Mapping[str, datetime]) -> Mapping[str, Any]:
-    shown = {name: plain(getattr(member, name)) for name in ("user", "npub", "leaf", "joined_at")}
+def _member_view(member: RosterMember, seen_at: Mapping[str, datetime]) -> Mapping[str, Any]:
+    fields = {name: plain(getattr(member, name)) for name in ("user", "npub", "leaf", "joined_at")}
     return {
-        **shown,
+        **fields,
         "updated_at": plain(member.updated_at or member.joined_at),
-        "seen_at": plain(seen.get(member.npub)),
+        "seen_at": plain(seen_at.get(member.npub)),
     }
 
 
 def verdict_view(verdict: Verdict) -> Mapping[str, Any]:
-    """Return a verdict; a refusal says nothing else."""
+    """Return a verdict. A refusal gives no reason: it must not tell a guesser which part was wrong."""
     if not verdict.accepted:
         return {"accepted": False, "reason": "refused"}
     return {

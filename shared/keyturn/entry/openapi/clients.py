@@ -28,14 +28,14 @@ _POLICY: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["i
 _POLICY_CHANGE: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["integer", "boolean", "null"]}}
 _GROUPS: Final[Schema] = {**many(ID), "minItems": 1, "uniqueItems": True}
 _TERMS: Final = {"audience": maybe(TEXT), "scopes": many(TEXT), "introspects": many(TEXT)}
-_IMPORTED: Final = named({}, "client_id, groups, secret_hash, kind?; each is looked at, and refused, by itself")
+_IMPORTED: Final = named({}, "client_id, groups, secret_hash, kind?: each is accepted or refused by itself")
 _USE: Final = fields(
     {"version_id": ULID, "uses": COUNT, "uses_last_day": COUNT, "first_at": maybe(TIME), "last_at": maybe(TIME)}
 )
 _SHARE: Final = maybe({"type": "number", "minimum": 0, "maximum": 1})
 _CALLER: Final = fields(
     {
-        "caller": named(TEXT, "a tag that names nobody"),
+        "caller": named(TEXT, "a keyed hash that identifies no person"),
         "lags": FLAG,
         "old_uses": COUNT,
         "old_last_at": maybe(TIME),
@@ -88,7 +88,7 @@ CLIENTS: Final[Operations] = {
         "List a page of clients",
         fields({"clients": many(ref("ClientLine")), "next": maybe(ID)}),
         signed=OPERATOR,
-        given=(query("after", ID, "the client after which the page begins"),),
+        parameters=(query("after", ID, "the client after which the page begins"),),
     ),
     ("POST", "/imports"): operation(
         "Import clients with bcrypt hashes, 200 at most",
@@ -101,32 +101,35 @@ CLIENTS: Final[Operations] = {
         "Show how far a client has moved to its new secret", CUTOVER, signed=OPERATOR
     ),
     ("POST", "/callers"): operation(
-        "Tell the tag of callers from an address",
+        "Show the tag of callers at an address",
         fields({"caller": TEXT}),
         takes=fields({}, {"address": maybe(TEXT), "agent": maybe(TEXT)}),
         signed=OPERATOR,
     ),
     ("POST", "/clients/<client_id>/tokens"): operation(
-        "Change what a client's access tokens say", ref("Client"), takes=fields({}, _TERMS), signed=OPERATOR
+        "Change the audience and scopes of a client's access tokens",
+        ref("Client"),
+        takes=fields({}, _TERMS),
+        signed=OPERATOR,
     ),
     ("POST", "/clients/<client_id>/policy"): operation(
-        "Change a client's policy; null takes an override away",
+        "Change a client's policy, null to remove an override",
         ref("Client"),
         takes=fields({"policy": _POLICY_CHANGE}),
         signed=OPERATOR,
     ),
     ("GET", "/versions"): operation(
-        "List versions to compare a sighted value with; of a client, of a hint, or a page of all",
+        "List versions to compare a leaked value with: of a client, of a hint, or a page of all",
         fields({"versions": many(_VERSION), "next": maybe(TEXT)}),
         signed=OPERATOR,
-        given=(
+        parameters=(
             query("client_id", ID, "of this client"),
-            query("hint", {"type": "string", "pattern": "^[A-Za-z0-9]{8}$"}, "of versions that bear this hint"),
-            query("after", TEXT, "what the page before said is next"),
+            query("hint", {"type": "string", "pattern": "^[A-Za-z0-9]{8}$"}, "of versions with this hint"),
+            query("after", TEXT, "`next` of the page before"),
         ),
     ),
     ("POST", "/leak/revoke"): operation(
-        "Revoke a sighted version and ask for its successor, in one commit",
+        "Revoke a leaked version and request its successor, in one commit",
         fields(
             {
                 "client_id": ID,

@@ -32,11 +32,15 @@ OPERATIONS: Final[Mapping[str, Operations]] = {
 
 _SCHEMES: Final = {
     NIP98: {"type": "http", "scheme": "nostr", "description": "NIP-98: a signed event that names this very request"},
-    OPERATOR: {"type": "http", "scheme": "bearer", "description": "one machine: the operator's token; cloud: IAM"},
+    OPERATOR: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "the operator's token on one machine, IAM in the cloud",
+    },
     CLIENT: {
         "type": "http",
         "scheme": "basic",
-        "description": "RFC 6749 §2.3.1; or client_id, client_secret in the form",
+        "description": "RFC 6749 §2.3.1, or client_id and client_secret in the form",
     },
 }
 
@@ -49,7 +53,7 @@ def document(base_url: str) -> dict[str, Any]:
         "info": {
             "title": "keyturn",
             "version": VERSION,
-            "summary": "Turns static API credentials over without downtime.",
+            "summary": "Rotates static API credentials without downtime.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": base_url}],

@@ -1,4 +1,4 @@
-"""Forms of values: the schemas (JSON Schema 2020-12) that the doors' descriptions are put together from."""
+"""Schemas of values (JSON Schema 2020-12), from which the descriptions of the functions are composed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ref(name: str) -> Schema:
 
 
 def one_of(*values: str) -> Schema:
-    """Return the schema of a word out of a few."""
+    """Return the schema of one of a few texts."""
     return {"type": "string", "enum": list(values)}
 
 
@@ -48,10 +48,10 @@ def many(schema: Schema) -> Schema:
 
 
 def fields(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
-    """Return the schema of an object; keys besides are ignored in requests, and in answers may come with time."""
+    """Return the schema of an object. Further keys are ignored in requests; later versions may add some to answers."""
     return {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required)}
 
 
 def named(schema: Schema, description: str) -> Schema:
-    """Return a schema with a word of explanation."""
+    """Return a schema with an explanation."""
     return {**schema, "description": description}

@@ -1,4 +1,4 @@
-"""The door of integrators, route by route (docs/http.md)."""
+"""The routes of `client_token` (docs/http.md)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from keyturn.entry.openapi.operations import CLIENT, OAUTH_ERROR, Operations, he
 _OAUTH: Final = {"4XX": OAUTH_ERROR, "5XX": OAUTH_ERROR}
 _CREDENTIALS: Final = {"client_id": TEXT, "client_secret": TEXT}
 _REFUSED: Final = {
-    "description": "not accepted: nothing more is said",
+    "description": "not accepted, without a reason",
     "content": {"application/json": {"schema": fields({"accepted": {"const": False}, "reason": {"const": "refused"}})}},
 }
 
@@ -33,14 +33,14 @@ CLIENT_TOKEN: Final[Operations] = {
         fields({"access_token": JWT, "token_type": {"const": "Bearer"}, "expires_in": COUNT}, {"scope": TEXT}),
         form=fields({"grant_type": {"const": "client_credentials"}}, {**_CREDENTIALS, "scope": TEXT}),
         signed=CLIENT,
-        refused=_OAUTH,
+        errors=_OAUTH,
     ),
     ("POST", "/introspect"): operation(
         "Introspect a token (RFC 7662)",
         fields({"active": {"type": "boolean"}}, {"client_id": ID, "client_version_id": ULID}),
         form=fields({"token": TEXT}, _CREDENTIALS),
         signed=CLIENT,
-        refused=_OAUTH,
+        errors=_OAUTH,
     ),
     ("POST", "/check"): operation(
         "Check a credential",
@@ -54,11 +54,11 @@ CLIENT_TOKEN: Final[Operations] = {
                 "now": TIME,
             }
         ),
-        given=(header("X-Client-Id"), header("X-API-Key")),
-        refused={"401": _REFUSED},
+        parameters=(header("X-Client-Id"), header("X-API-Key")),
+        errors={"401": _REFUSED},
     ),
     ("POST", "/canary/challenge"): operation(
-        "Ask for a nonce, to prove possession of a new secret with",
+        "Request a nonce, to prove possession of a new secret",
         fields({"nonce": BASE64URL, "expires_at": TIME}),
         takes=fields({"client_id": ID}),
     ),
@@ -77,7 +77,8 @@ CLIENT_TOKEN: Final[Operations] = {
         ),
     ),
     ("GET", "/.well-known/oauth-authorization-server"): operation(
-        "Say where everything is (RFC 8414)", fields({"issuer": TEXT, "token_endpoint": TEXT, "jwks_uri": TEXT})
+        "Fetch the authorization server's metadata (RFC 8414)",
+        fields({"issuer": TEXT, "token_endpoint": TEXT, "jwks_uri": TEXT}),
     ),
     ("GET", "/.well-known/jwks.json"): operation("Fetch the keys that tokens verify with", ref("Keys")),
 }

@@ -1,4 +1,4 @@
-"""The doors of admins and their devices, route by route (docs/http.md)."""
+"""The routes of admins and their devices: `rotate_request`, `status`, `enrol`, `admin_proof` (docs/http.md)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from keyturn.records.invite import InvitePurpose
 
 ROTATE_REQUEST: Final[Operations] = {
     ("POST", "/"): operation(
-        "Carry out a signed command",
+        "Execute a signed command",
         {
             "anyOf": [
                 ref("RotationAnswer"),
@@ -47,7 +47,7 @@ _MESSAGE: Final = fields(
 )
 
 STATUS: Final[Operations] = {
-    ("GET", "/openapi.json"): operation("Describe the doors", {"type": "object"}),
+    ("GET", "/openapi.json"): operation("Describe all functions", {"type": "object"}),
     ("GET", "/rotations/<key>"): at(operation("Show a rotation", ref("Rotation"), signed=NIP98), key=ROTATION_ID),
     ("GET", "/clients/<key>"): operation("Show a client", ref("Client"), signed=NIP98),
     ("GET", "/clients/<key>/cutover"): operation(
@@ -58,7 +58,7 @@ STATUS: Final[Operations] = {
         "Fetch a page of a group's log",
         fields({"messages": many(_MESSAGE), "next": maybe(COUNT)}),
         signed=NIP98,
-        given=(query("after", {"type": "integer", "minimum": 0}, "the index after which the page begins"),),
+        parameters=(query("after", {"type": "integer", "minimum": 0}, "the index after which the page begins"),),
     ),
     ("GET", "/welcomes/<key>"): at(
         operation("Fetch a Welcome", fields({"event": ref("Event")}), signed=NIP98), key=BASE64URL
@@ -69,7 +69,7 @@ _PURPOSE: Final = one_of(*(purpose for purpose in InvitePurpose if purpose is no
 
 ENROL: Final[Operations] = {
     ("POST", "/"): operation(
-        "Join a group, or come back to it",
+        "Join a group, or join it again",
         ref("Joined"),
         takes=fields({"event": ref("Event")}, {"code": TEXT, "group": ID}),
     ),
@@ -100,7 +100,7 @@ ENROL: Final[Operations] = {
 }
 
 _ID_OR_NONE: Final = {"anyOf": [ID, {"type": "string", "maxLength": 0}, {"type": "null"}]}
-_ASKED: Final[Schema] = fields(
+_PROOF_REQUEST: Final[Schema] = fields(
     {
         "challenge": BASE64URL,
         "id_token": JWT,
@@ -113,12 +113,12 @@ _ASKED: Final[Schema] = fields(
 
 ADMIN_PROOF: Final[Operations] = {
     ("POST", "/challenge"): operation(
-        "Ask for a challenge", fields({"challenge": BASE64URL, "expires_at": TIME, "required": FLAG})
+        "Request a challenge", fields({"challenge": BASE64URL, "expires_at": TIME, "required": FLAG})
     ),
     ("POST", "/proof"): operation(
-        "Prove who, on which device, and that they are there",
+        "Issue a proof of an admin's identity, device and presence",
         fields({"jwt_proof": JWT, "expires_at": TIME}),
-        takes=_ASKED,
+        takes=_PROOF_REQUEST,
         signed=NIP98,
     ),
     ("GET", "/.well-known/jwks.json"): operation("Fetch the keys that proofs verify with", ref("Keys")),

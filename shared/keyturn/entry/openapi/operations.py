@@ -1,4 +1,4 @@
-"""Operations: one line a route, as OpenAPI 3.1 has it (Operation Object, §4.8.10)."""
+"""Operations: one per route, as OpenAPI 3.1 describes them (Operation Object, §4.8.10)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 Operation: TypeAlias = "dict[str, Any]"
 Operations: TypeAlias = "Mapping[tuple[str, str], Operation]"
-"""By method and path, as the door's routes name them (`/rotations/<key>`)."""
+"""By method and path, written as in the route tables (`/rotations/<key>`)."""
 
 NIP98: Final = "nip98"
 OPERATOR: Final = "operator"
 CLIENT: Final = "client"
 PROBLEM: Final[Operation] = {
-    "description": "refused, or not possible now",
+    "description": "refused, or impossible now",
     "content": {"application/problem+json": {"schema": ref("Problem")}},
 }
 OAUTH_ERROR: Final[Operation] = {
@@ -26,7 +26,7 @@ OAUTH_ERROR: Final[Operation] = {
     "content": {"application/json": {"schema": ref("OAuthError")}},
 }
 _FORM: Final = "application/x-www-form-urlencoded"
-_PLACE: Final = re.compile(r"<(\w+)>")
+_PATH_PARAMETER: Final = re.compile(r"<(\w+)>")
 
 
 def operation(
@@ -36,27 +36,27 @@ def operation(
     takes: Schema | None = None,
     form: Schema | None = None,
     signed: str = "",
-    given: tuple[Operation, ...] = (),
-    refused: Mapping[str, Operation] | None = None,
+    parameters: tuple[Operation, ...] = (),
+    errors: Mapping[str, Operation] | None = None,
 ) -> Operation:
-    """Return what a route does: `takes` a JSON body or a `form`, is `signed` by a security scheme, `given` parameters.
+    """Return a route's operation: it takes a JSON body or a `form`, and its security scheme is `signed`.
 
-    `refused`: its answers by status where they are no problems.
+    `errors` are its error responses by status where they are not problems (RFC 9457).
     """
-    said: Operation = {
+    described: Operation = {
         "summary": summary,
         "responses": {
             "200": {"description": "done", "content": {"application/json": {"schema": answer}}},
             "4XX": PROBLEM,
             "5XX": PROBLEM,
-            **(refused or {}),
+            **(errors or {}),
         },
         "security": [{signed: []}] if signed else [],
     }
-    if given:
-        said["parameters"] = list(given)
+    if parameters:
+        described["parameters"] = list(parameters)
     content = {"application/json": {"schema": takes}} if takes else {_FORM: {"schema": form}} if form else None
-    return {**said, "requestBody": {"required": True, "content": content}} if content else said
+    return {**described, "requestBody": {"required": True, "content": content}} if content else described
 
 
 def query(name: str, schema: Schema, description: str) -> Operation:
@@ -65,24 +65,28 @@ def query(name: str, schema: Schema, description: str) -> Operation:
 
 
 def header(name: str, schema: Schema = TEXT) -> Operation:
-    """Return a header that is needed."""
+    """Return a required header."""
     return {"name": name, "in": "header", "required": True, "schema": schema}
 
 
-def paths_of(door: str, operations: Operations) -> dict[str, dict[str, Operation]]:
-    """Return a door's Path Item Objects (§4.8.9), at the addresses that one machine serves them at."""
+def paths_of(function: str, operations: Operations) -> dict[str, dict[str, Operation]]:
+    """Return a function's Path Item Objects (§4.8.9), at the addresses of one machine."""
     paths: dict[str, dict[str, Operation]] = {}
-    for (method, path), said in operations.items():
-        places = [
-            {"name": name, "in": "path", "required": True, "schema": said.get("x-places", {}).get(name, ID)}
-            for name in _PLACE.findall(path)
+    for (method, path), described in operations.items():
+        path_parameters = [
+            {"name": name, "in": "path", "required": True, "schema": described.get("x-path-schemas", {}).get(name, ID)}
+            for name in _PATH_PARAMETER.findall(path)
         ]
-        item = {name: value for name, value in said.items() if name != "x-places"}
-        whole = {**item, "tags": [door], "parameters": [*places, *said.get("parameters", [])]}
-        paths.setdefault(f"/{door}" + _PLACE.sub(r"{\1}", path), {})[method.lower()] = whole
+        item = {name: value for name, value in described.items() if name != "x-path-schemas"}
+        operation_object = {
+            **item,
+            "tags": [function],
+            "parameters": [*path_parameters, *described.get("parameters", [])],
+        }
+        paths.setdefault(f"/{function}" + _PATH_PARAMETER.sub(r"{\1}", path), {})[method.lower()] = operation_object
     return paths
 
 
-def at(said: Operation, **places: Schema) -> Operation:
-    """Return an operation whose places in the path are of these schemas; the others are ids."""
-    return {**said, "x-places": places}
+def at(described: Operation, **schemas: Schema) -> Operation:
+    """Return an operation with these schemas for its path parameters. The other path parameters are ids."""
+    return {**described, "x-path-schemas": schemas}

@@ -1,4 +1,4 @@
-"""The operator's door, and those that only the suite itself calls, route by route (docs/http.md)."""
+"""The routes of `operator`, and of the functions that only the suite itself calls (docs/http.md)."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from keyturn.records.invite import InvitePurpose
 
 _PURPOSE: Final = one_of(*(purpose for purpose in InvitePurpose if purpose is not InvitePurpose.RESUME))
 _DEVICE: Final = fields({"npub": NPUB, "kind": TEXT})
-_STOPPED: Final = {"allOf": [fields({"user": ID, "status": one_of(*AdminStatus)}), ref("Removed")]}
+_SUSPENSION: Final = {"allOf": [fields({"user": ID, "status": one_of(*AdminStatus)}), ref("Removed")]}
 _LISTS: Final = {"users": many(ID), "npubs": many(NPUB), "clients": many(ID)}
 _NAMES: Final = fields({}, _LISTS)
 _DENIED: Final = named(
-    fields({**_LISTS, "settings": many(TEXT), "everywhere": FLAG}), "`settings`: what KEYTURN_DENIED denies besides"
+    fields({**_LISTS, "settings": many(TEXT), "everywhere": FLAG}), "`settings`: further entries, from KEYTURN_DENIED"
 )
-_STANDING: Final = fields({"stopped": FLAG, "since": maybe(TIME), "reason": maybe(TEXT), "everywhere": FLAG})
+_STOP_STATE: Final = fields({"stopped": FLAG, "since": maybe(TIME), "reason": maybe(TEXT), "everywhere": FLAG})
 
 ADMINISTRATION: Final[Operations] = {
     **CLIENTS,
     ("POST", "/groups"): operation("Create a group", ref("Group"), takes=fields({"group_id": ID}), signed=OPERATOR),
     ("GET", "/groups/<group_id>"): operation("Show a group", ref("Group"), signed=OPERATOR),
     ("POST", "/groups/<group_id>/remove"): operation(
-        "Remove a person from a group", ref("Removed"), takes=fields({"user": ID}), signed=OPERATOR
+        "Remove a user from a group", ref("Removed"), takes=fields({"user": ID}), signed=OPERATOR
     ),
     ("POST", "/invites"): operation(
-        "Make an invite",
+        "Create an invite",
         fields(
             {
                 "code": TEXT,
@@ -68,27 +68,29 @@ ADMINISTRATION: Final[Operations] = {
         fields({"admins": many(fields({"user": ID, "status": one_of(*AdminStatus), "devices": many(_DEVICE)}))}),
         signed=OPERATOR,
     ),
-    ("POST", "/admins/<user>/suspend"): operation("Stop an admin until they are resumed", _STOPPED, signed=OPERATOR),
+    ("POST", "/admins/<user>/suspend"): operation(
+        "Suspend an admin until they are resumed", _SUSPENSION, signed=OPERATOR
+    ),
     ("POST", "/admins/<user>/resume"): operation(
-        "Let a suspended admin act again",
+        "Resume a suspended admin",
         fields({"user": ID, "status": one_of(*AdminStatus), "awaits_approval": maybe(SHA256)}),
         signed=OPERATOR,
     ),
-    ("POST", "/admins/<user>/remove"): operation("Stop an admin for good", _STOPPED, signed=OPERATOR),
-    ("GET", "/denied"): operation("Show who and what may do nothing", _DENIED, signed=OPERATOR),
+    ("POST", "/admins/<user>/remove"): operation("Remove an admin for good", _SUSPENSION, signed=OPERATOR),
+    ("GET", "/denied"): operation("Show the denylists", _DENIED, signed=OPERATOR),
     ("POST", "/denied"): operation(
-        "Deny, and allow again",
+        "Add to the denylists, and remove from them",
         _DENIED,
         takes=fields({}, {"add": _NAMES, "remove": _NAMES, "reason": maybe(TEXT)}),
         signed=OPERATOR,
     ),
-    ("GET", "/stop"): operation("Show whether everything is stopped", _STANDING, signed=OPERATOR),
-    ("POST", "/stop"): operation("Stop everything", _STANDING, takes=fields({"reason": TEXT}), signed=OPERATOR),
+    ("GET", "/stop"): operation("Show whether the deployment is stopped", _STOP_STATE, signed=OPERATOR),
+    ("POST", "/stop"): operation("Stop the deployment", _STOP_STATE, takes=fields({"reason": TEXT}), signed=OPERATOR),
     ("POST", "/start"): operation(
-        "Let everything go on", _STANDING, takes=fields({}, {"reason": maybe(TEXT)}), signed=OPERATOR
+        "Start the deployment again", _STOP_STATE, takes=fields({}, {"reason": maybe(TEXT)}), signed=OPERATOR
     ),
     ("POST", "/id_tokens"): operation(
-        "Have one machine's test authority say who somebody is",
+        "Issue an ID token of one machine's test identity provider",
         fields({"id_token": JWT, "expires_at": TIME}),
         takes=fields({"user": ID}),
         signed=OPERATOR,
@@ -101,8 +103,8 @@ GRACE_SWEEPER: Final[Operations] = {
     ),
 }
 ON_SECRET_VERSION: Final[Operations] = {
-    ("POST", "/"): operation("Take a CloudEvent of the store; what is none is dropped", OPEN, signed=OPERATOR),
+    ("POST", "/"): operation("Take a CloudEvent of the store, and drop anything else", OPEN, signed=OPERATOR),
 }
 DISTRIBUTE: Final[Operations] = {
-    ("POST", "/"): operation("Take a published message; what is none is dropped", OPEN, signed=OPERATOR),
+    ("POST", "/"): operation("Take a published message, and drop anything else", OPEN, signed=OPERATOR),
 }

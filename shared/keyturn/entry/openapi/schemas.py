@@ -1,4 +1,4 @@
-"""The named schemas: what several doors take and answer (docs/http.md)."""
+"""The named schemas, which several functions take and answer (docs/http.md)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ _POLICY: Final = fields(
         "last_promoted_at": maybe(TIME),
         "require_ack_proofs": FLAG,
         "canaries": COUNT,
-        "own": {"type": "object", "description": "what is not as the deployment says"},
+        "own": {"type": "object", "description": "the client's own values, which replace the deployment's"},
     }
 )
 
@@ -85,8 +85,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "title": TEXT,
             "status": {"type": "integer", "minimum": 400, "maximum": 599},
             "error": one_of(*ERRORS),
-            "reason": named(TEXT, "a stable word"),
-            "detail": named(TEXT, "a sentence for people; nothing presented is echoed in it"),
+            "reason": named(TEXT, "a stable code"),
+            "detail": named(TEXT, "a sentence for people, which repeats nothing of the request"),
         }
     ),
     "OAuthError": fields({"error": TEXT}),
@@ -183,4 +183,4 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Joined": fields({"user": ID, "group": ID, "event": ref("Event")}),
     "Removed": fields({"devices": many(NPUB), "canceled": many(ROTATION_ID), "received": many(ID)}),
 }
-"""By name; `forms.ref` points at them."""
+"""By name. `forms.ref` refers to them."""
