@@ -15,7 +15,7 @@ import typer
 from keyturn.cli.main import app, main, register_local
 from keyturn.device.core.errors import UnreachableError
 from keyturn.device.device import Device
-from keyturn.device.groups.membership import Membership
+from keyturn.device.groups.membership import DeviceMembership
 from keyturn.device.home.home import Home
 from typer.testing import CliRunner
 
@@ -240,7 +240,7 @@ def test_nothing_goes_through_a_group_that_is_tampered_with(enrolled: Shell, ser
     enrolled.json("device", "init", "--name", "other", home="mallory")
     enrolled.json("device", "join", server.invite("mallory", "ops"), home="mallory")
     record = Home.open(enrolled.folder / "mallory", PASSPHRASE).load("group", "ops") or b""
-    group = Membership.from_bytes("ops", record).group
+    group = DeviceMembership.from_bytes("ops", record).group
     commit = group.commit(random=os.urandom, now=enrolled.clock.now(), remove=[1])
     server.append("ops", "commit", commit.message)
     result = enrolled("rotate", "acme", "--reason", "routine", "--yes")

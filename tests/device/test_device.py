@@ -19,7 +19,7 @@ from keyturn.device.core.errors import (
 from keyturn.device.device import Device
 from keyturn.device.groups.inbox import Notice
 from keyturn.device.groups.join import join_with_welcome
-from keyturn.device.groups.membership import Membership
+from keyturn.device.groups.membership import DeviceMembership
 from keyturn.device.home.errors import DamagedError
 from keyturn.device.home.home import Home
 from keyturn.domain.encodings import base64url_decode, to_milliseconds
@@ -144,7 +144,7 @@ def test_a_welcome_without_a_place_in_the_log_is_refused(
 @pytest.mark.parametrize("record", [b"", b"{}", b'{"user": "a", "service": "b", "cursor": 1, "state": "AAAA"}'])
 def test_a_record_that_is_no_seat_or_notice_is_damage(record: bytes) -> None:
     with pytest.raises(DamagedError):
-        Membership.from_bytes("ops", record)
+        DeviceMembership.from_bytes("ops", record)
     with pytest.raises(DamagedError):
         Notice.from_bytes(record)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from keyturn.device.api.client import HttpRequest, HttpResponse
     from keyturn.device.groups.incidents import Incident
-    from keyturn.device.groups.membership import Membership
+    from keyturn.device.groups.membership import DeviceMembership
 
     from tests.world import World
 
@@ -82,7 +82,7 @@ class Person:
         return self
 
     @property
-    def seat(self) -> Membership:
+    def seat(self) -> DeviceMembership:
         return self.device.memberships()[0]
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from keyturn.device.api import response_fields
 from keyturn.device.api.client import ApiClient
 from keyturn.device.attestation.proof import ProofSubject, Prover, no_code
-from keyturn.device.attestation.registration import Registration
+from keyturn.device.attestation.registration import DeviceRegistration
 from keyturn.device.attestation.security_key import NO_SECURITY_KEYS, SecurityKeys
 from keyturn.device.context import DeviceContext
 from keyturn.device.core.signed_events import EventSigner, ServiceRequest, rotation_event, utc_now
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from keyturn.device.api.client import Transport
     from keyturn.device.attestation.registration import RegistrationResult
     from keyturn.device.groups.inbox import Notice
-    from keyturn.device.groups.membership import Membership
+    from keyturn.device.groups.membership import DeviceMembership
     from keyturn.device.groups.relay_log import RelayInbox
     from keyturn.device.home.home import Home
     from keyturn.device.home.sealed_files import RecordKey
@@ -59,7 +59,7 @@ class Device:
         self._inbox = Inbox(context.home, context.signer.now)
         self._memberships = Memberships(context.home)
         self._prover = Prover(context)
-        self._registration = Registration(context)
+        self._registration = DeviceRegistration(context)
         self._catch_up = CatchUp(context)
         self._outbox = CommandOutbox(context)
         self._acks = AckSender(context, self._outbox, self._prover)
@@ -87,14 +87,14 @@ class Device:
     # --- joining and reading -----------------------------------------------------------------------------------------
 
     def register(self, code: str, *, security_key: bool = False) -> RegistrationResult | None:
-        """Register user and device before `join`; None if that is not required or complete (`Registration`)."""
+        """Register user and device before `join`; None if that is not required or complete (`DeviceRegistration`)."""
         return self._registration.begin(code, security_key=security_key)
 
     def confirm(self, code: str, totp: str) -> dict[str, object]:
         """Complete a registration with a code of the authenticator app; `ServerRefusedError` for a wrong one."""
         return self._registration.confirm(code, totp)
 
-    def join(self, code: str) -> Membership:
+    def join(self, code: str) -> DeviceMembership:
         """Enrol with an invite's code. If it is interrupted, call it again with the same code.
 
         `UntrustedMessageError` or `AnotherServiceError` if the Welcome can't be trusted.
@@ -103,19 +103,19 @@ class Device:
         self._registration.forget(code)
         return membership
 
-    def rejoin(self, group_id: str) -> Membership:
+    def rejoin(self, group_id: str) -> DeviceMembership:
         """Join a group again with new keys; `NotEnrolledError` if the device never joined. The inbox stays."""
         return self._catch_up.rejoin(identifier(group_id))
 
-    def refresh(self, group_id: str) -> Membership:
+    def refresh(self, group_id: str) -> DeviceMembership:
         """Replace this device's keys in a group; see `KeyRefresh.refresh`."""
         return self._key_refresh.refresh(identifier(group_id))
 
-    def memberships(self) -> list[Membership]:
+    def memberships(self) -> list[DeviceMembership]:
         """Return the device's memberships by group id, including those of groups that removed it."""
         return self._memberships.all()
 
-    def refresh_all(self) -> list[Membership]:
+    def refresh_all(self) -> list[DeviceMembership]:
         """Replace this device's keys in each of its groups."""
         return [self.refresh(membership.group_id) for membership in self._present_memberships()]
 
@@ -252,12 +252,12 @@ class Device:
         )
         return request.event(self.context.signer, self._prover.proof(subject))
 
-    def _sending_memberships(self) -> list[Membership]:
+    def _sending_memberships(self) -> list[DeviceMembership]:
         if any(membership.needs_rejoin for membership in self.memberships()):
             self.catch_up()
         return self.memberships()
 
-    def _present_memberships(self) -> list[Membership]:
+    def _present_memberships(self) -> list[DeviceMembership]:
         return [item for item in self.memberships() if item.lost_reason is not LostReason.REMOVED]
 
     def _settle_rollback(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from keyturn.device.groups.membership import Membership
+    from keyturn.device.groups.membership import DeviceMembership
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class RotationPreview:
 
 
 def preview_rotation(
-    options: RotationOptions, client: Mapping[str, object], memberships: Sequence[Membership], now: datetime
+    options: RotationOptions, client: Mapping[str, object], memberships: Sequence[DeviceMembership], now: datetime
 ) -> RotationPreview:
     """Return the preview, from the client as `status` shows it and this device's memberships.
 
@@ -105,8 +105,9 @@ def preview_rotation(
     )
 
 
-def common_group(groups: Sequence[str], memberships: Sequence[Membership]) -> str:
+def common_group(groups: Sequence[str], memberships: Sequence[DeviceMembership]) -> str:
     """Return the first of a client's groups that this device is in; `NotEnrolledError` if it is in none."""
+    # The client's order decides, so that all of its admins choose the same group.
     own = {membership.group_id for membership in memberships if membership.is_usable}
     shared = [group for group in groups if group in own]
     if not shared:
@@ -117,7 +118,7 @@ def common_group(groups: Sequence[str], memberships: Sequence[Membership]) -> st
     return shared[0]
 
 
-def any_group(memberships: Sequence[Membership]) -> str:
+def any_group(memberships: Sequence[DeviceMembership]) -> str:
     """Return the first group by name that this device is in; `NotEnrolledError` if it is in none."""
     own = sorted(membership.group_id for membership in memberships if membership.is_usable)
     if not own:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.device.groups.incidents import Incident
-    from keyturn.device.groups.membership import Membership
+    from keyturn.device.groups.membership import DeviceMembership
 
 ROTATION = "01JNM0000000000000000000A1"
 
@@ -175,7 +175,7 @@ def test_coming_back_cut_short_goes_on_with_the_same_key_package(
     server.remove("ops", npub_of(server, "alice"), for_good=False)
     places = len(server.groups["ops"].log)
 
-    def dies(_enrolment: Enrolment, _seat: Membership) -> None:
+    def dies(_enrolment: Enrolment, _seat: DeviceMembership) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

@@ -17,7 +17,7 @@ from keyturn.proofs.npub import decode_npub
 
 if TYPE_CHECKING:
     from keyturn.device.device import Device
-    from keyturn.device.groups.membership import Membership
+    from keyturn.device.groups.membership import DeviceMembership
 
 
 class Purpose(StrEnum):
@@ -145,7 +145,7 @@ def _report_invite(made: dict[str, object]) -> None:
     print_note("Give the code to that person by a way that you trust; they run `keyturn device join CODE`.")
 
 
-def _joined(device: "Device", code: str) -> "Membership":
+def _joined(device: "Device", code: str) -> "DeviceMembership":
     try:
         return device.join(code)
     except ServerRefusedError as refused:
@@ -156,7 +156,7 @@ def _joined(device: "Device", code: str) -> "Membership":
         raise DeviceError(str(refused), hint) from None
 
 
-def _report_seats(seats: list["Membership"], *, as_json: bool) -> None:
+def _report_seats(seats: list["DeviceMembership"], *, as_json: bool) -> None:
     if as_json:
         print_json({"groups": [{"group": seat.group_id, "epoch": seat.group.epoch} for seat in seats]})
         return

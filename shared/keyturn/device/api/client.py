@@ -133,6 +133,7 @@ class ApiClient:
         """Return the verdict on a credential: `accepted`, and if it is, the version and its window."""
         headers = {"X-Client-Id": identifier(client_id), "X-API-Key": secret}
         response = self._send("POST", "/client_token/check", headers, b"")
+        # Only the function's own words are a verdict: a proxy in between may answer 401 as well.
         if response.status == _UNAUTHORIZED and _object(response).get("accepted") is False:
             return {"accepted": False, "reason": "refused"}
         fields = fields_of(response)
@@ -174,6 +175,7 @@ class ApiClient:
             except UnreachableError:
                 self._sleep(_PAUSE_SECONDS * attempt_number)
             except ServerRefusedError as error:
+                # A refusal (4xx) is an answer, and a rate limit (429) counts each attempt.
                 if error.status < _SERVER_FAULT:
                     raise
                 self._sleep(_PAUSE_SECONDS * attempt_number)
@@ -285,6 +287,7 @@ class HttpTransport:
 
 
 def _read_response(response: http.client.HTTPResponse) -> HttpResponse:
+    # One byte more than allowed tells a long body from one of exactly that size.
     body = response.read(MAX_ANSWER_BYTES + 1)
     if len(body) > MAX_ANSWER_BYTES:
         raise http.client.HTTPException

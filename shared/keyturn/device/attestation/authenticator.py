@@ -20,7 +20,7 @@ WEBAUTHN: RecordKey = (ATTESTATION, "webauthn")
 """The home's record of its security key: the credential's id, base64url."""
 
 
-class Authenticator(Protocol):
+class EvidenceSource(Protocol):
     """Makes the evidence by which the service recognises a device. Its form is described in docs/http.md."""
 
     def registration(self, statement: bytes) -> dict[str, object]:
@@ -54,7 +54,7 @@ class DeviceAuthenticator:
             return self.assertion(statement)
         return software_key(context.home, context.signer.random).registration(statement)
 
-    def _registered(self) -> Authenticator:
+    def _registered(self) -> EvidenceSource:
         credential = self.context.home.load(*WEBAUTHN)
         if credential is None:
             return software_key(self.context.home, self.context.signer.random)

@@ -92,14 +92,14 @@ class FidoKeys:
 
         keys = self
 
-        class Person(UserInteraction):
+        class TouchAndPin(UserInteraction):
             def prompt_up(self) -> None:
                 keys.notify("Touch the security key.")
 
             def request_pin(self, permissions: object, rp_id: str | None) -> str | None:  # noqa: ARG002 - the library's parameters
                 return keys.ask_pin() or None
 
-        return Person()
+        return TouchAndPin()
 
 
 @contextmanager

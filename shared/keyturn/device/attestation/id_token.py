@@ -45,6 +45,7 @@ def read_id_token(text: str) -> SignIn:
         expiry = load_object(base64url_decode(parts[1])).get("exp") if len(parts) == _JWT_PARTS else None
     except Refusal:
         expiry = None
+    # `True` is an int in Python, and not a time.
     if not isinstance(expiry, int) or isinstance(expiry, bool):
         raise UsageError(
             "The input is not an ID token.", "Pipe in the token exactly as your identity provider issued it."

@@ -40,7 +40,7 @@ class RegistrationResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
+class DeviceRegistration:
     """Registers a device at its service."""
 
     context: DeviceContext
@@ -92,6 +92,7 @@ class Registration:
     def _save_credential(self, code: str, evidence: dict[str, object] | None) -> None:
         home, invite_id = self.context.home, _invite_id(code)
         if evidence is not None:
+            # Not yet as WEBAUTHN: until the registration is confirmed, the software key stays the authenticator.
             credential = response_fields.text(response_fields.mapping(evidence, "device"), "device_id")
             home.save(_UNCONFIRMED_CREDENTIAL, invite_id, credential.encode("ascii"))
         elif home.load(_UNCONFIRMED_CREDENTIAL, invite_id) is not None:

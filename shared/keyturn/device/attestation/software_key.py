@@ -57,6 +57,7 @@ class SoftwareKey:
 
 def software_key(home: Home, random: Callable[[int], bytes]) -> SoftwareKey:
     """Return the home's software key, which is created if the home has none."""
+    # Locked: of two commands that need the key at once, the second must find the key of the first.
     with home.locked():
         private_key = home.load(ATTESTATION, KIND)
         if private_key is None:

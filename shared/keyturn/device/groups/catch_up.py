@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from keyturn.device.context import DeviceContext
     from keyturn.device.groups.inbox import Notice
-    from keyturn.device.groups.membership import Membership
+    from keyturn.device.groups.membership import DeviceMembership
 
 _ABSENT = "absent"
 _NOT_IN_GROUP = "not_in_group"
@@ -58,6 +58,7 @@ class CatchUp:
         memberships = [item for item in self._memberships.all() if item.lost_reason is not LostReason.REMOVED]
         results = [self._follow(membership, progress) for membership in memberships]
         self._delete_expired()
+        # All reports before any error: the user must learn of every group, not only of the first one that fails.
         for result in results:
             self.report(result)
         for result in results:
@@ -65,22 +66,24 @@ class CatchUp:
                 raise result.failure
         return [notice for result in results for notice in result.notices]
 
-    def follow(self, group_id: str) -> Membership:
+    def follow(self, group_id: str) -> DeviceMembership:
         """Read the new entries of one group's log, and return the membership after them. Raises as `catch_up` does."""
         membership = self._memberships.require(group_id)
         if membership.lost_reason is LostReason.REMOVED:
             return membership
         return self._finish(self._follow(membership, no_progress))
 
-    def rejoin(self, group_id: str, reason: LostReason = LostReason.OUT_OF_SYNC) -> Membership:
+    def rejoin(self, group_id: str, reason: LostReason = LostReason.OUT_OF_SYNC) -> DeviceMembership:
         """Join a group again with a fresh key package, and report it; `NotEnrolledError` if the device never joined."""
         self._memberships.require(group_id)
+        # Saved first: if the process dies before the new membership is there, the next run rejoins.
         membership = self._memberships.mark_lost(group_id, reason)
         return self._finish(self._rejoin(ReadResult(membership), None))
 
     def take_entries(self, group_id: str, entries: Sequence[Mapping[str, object]]) -> list[Notice]:
         """Read entries that came from elsewhere than the server, such as a relay. Raises as `catch_up` does."""
         result = read_into_home(self._context.home, group_id, entries, self._context.signer.now)
+        # Without user names: only the server has them, and this must work without it.
         for incident in (*result.incidents, *describe_changes(result.changes, {})):
             self._context.observe(incident)
         if result.failure is not None:
@@ -97,13 +100,13 @@ class CatchUp:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def _finish(self, result: ReadResult) -> Membership:
+    def _finish(self, result: ReadResult) -> DeviceMembership:
         self.report(result)
         if result.failure is not None:
             raise result.failure
         return result.membership
 
-    def _follow(self, membership: Membership, progress: Callable[[str, int, int], None]) -> ReadResult:
+    def _follow(self, membership: DeviceMembership, progress: Callable[[str, int, int], None]) -> ReadResult:
         result = self._read(membership, progress)
         is_lost = isinstance(result.failure, OutOfSyncError) or _reason(result.failure) in {_ABSENT, _NOT_IN_GROUP}
         if not (is_lost or result.membership.needs_rejoin):
@@ -113,7 +116,7 @@ class CatchUp:
             return rejoined
         return rejoined.followed_by(self._read(rejoined.membership, progress))
 
-    def _read(self, membership: Membership, progress: Callable[[str, int, int], None]) -> ReadResult:
+    def _read(self, membership: DeviceMembership, progress: Callable[[str, int, int], None]) -> ReadResult:
         context, group_id = self._context, membership.group_id
         result, last_epoch = ReadResult(membership), 0
         while result.membership.group.is_active:

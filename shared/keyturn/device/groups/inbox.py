@@ -173,6 +173,7 @@ def parse_notice(plaintext: bytes, *, group: str, epoch: int, sender: str, now: 
     `InvalidRequest` if it is not a notice, or is not for this group and epoch.
     """
     content = load_object(plaintext)
+    # The service repeats both inside the message, so a notice can't be moved to another group or epoch.
     if content.get("group") != group or content.get("epoch") != epoch:
         raise InvalidRequest("wrong_place", "The notice is for another group or epoch.")
     grace_until = content.get("grace_until")

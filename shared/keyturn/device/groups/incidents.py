@@ -42,6 +42,7 @@ def describe_changes(changes: Iterable[MemberChange], users: Mapping[str, str]) 
     """
     removal: MemberChange | None = None
     for change in changes:
+        # A rejoin is a removal and an addition of the same key, one right after the other.
         has_returned = removal is not None and change.joined and change.npub == removal.npub
         if removal is not None and not has_returned:
             yield _news(removal, users, "was removed")

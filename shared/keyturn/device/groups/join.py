@@ -14,7 +14,7 @@ from keyturn.device.api import response_fields
 from keyturn.device.core.errors import AnotherServiceError
 from keyturn.device.core.signed_events import WELCOME, key_package_event
 from keyturn.device.groups.membership import (
-    Membership,
+    DeviceMembership,
     Memberships,
     changes_of,
     open_group_event,
@@ -44,23 +44,24 @@ class Enrolment:
     def __init__(self, context: DeviceContext) -> None:
         self._context = context
 
-    def join(self, code: str) -> Membership:
+    def join(self, code: str) -> DeviceMembership:
         """Enrol with an invite's code. If it is interrupted, call it again with the same code."""
         # The record's id is a hash, so that the home does not contain the code.
         record_id = hashlib.sha256(code.encode("utf-8")).hexdigest()
         return self._join(record_id, lambda event: self._context.api.enrol(code, event))
 
-    def rejoin(self, group_id: str) -> Membership:
+    def rejoin(self, group_id: str) -> DeviceMembership:
         """Join a group again that knows this device. Its old leaf is removed, and the inbox stays."""
         return self._join(f"again:{group_id}", lambda event: self._context.api.enrol_again(group_id, event))
 
-    def _join(self, record_id: str, present: Callable[[Event], dict[str, object]]) -> Membership:
+    def _join(self, record_id: str, present: Callable[[Event], dict[str, object]]) -> DeviceMembership:
         home, signer = self._context.home, self._context.signer
         key_package = self._key_package(record_id)
         answer = present(key_package_event(signer, key_package.key_package))
         membership = join_with_welcome(answer, key_package, signer.now())
         with home.locked():
             self._check_same_service(membership)
+            # One change: the private keys of the key package go as soon as the membership is there (RFC 9420 §10).
             home.save_all({**changes_of(membership), (_ENROLMENT, record_id): None})
         return membership
 
@@ -88,12 +89,12 @@ class Enrolment:
         return create_key_package(
             bytes.fromhex(signer.public_key),
             signer.random(_SEED_BYTES),
-            not_before=now - _CLOCK_TOLERANCE,
+            not_before=now - _CLOCK_TOLERANCE,  # the server's clock may be behind this one
             not_after=now + KEY_PACKAGE_LIFETIME,
             random=signer.random,
         )
 
-    def _check_same_service(self, membership: Membership) -> None:
+    def _check_same_service(self, membership: DeviceMembership) -> None:
         memberships = Memberships(self._context.home)
         group_id = membership.group_id
         if memberships.is_known(group_id) and memberships.load(group_id).service != membership.service:
@@ -103,7 +104,7 @@ class Enrolment:
             )
 
 
-def join_with_welcome(answer: Mapping[str, object], key_package: KeyPackageSecrets, now: datetime) -> Membership:
+def join_with_welcome(answer: Mapping[str, object], key_package: KeyPackageSecrets, now: datetime) -> DeviceMembership:
     """Return the membership that an answer of `enrol` offers.
 
     `UntrustedMessageError` if its Welcome is not for this key package and group; `AnotherServiceError` if the signer
@@ -123,7 +124,7 @@ def join_with_welcome(answer: Mapping[str, object], key_package: KeyPackageSecre
             "The signer of the Welcome is not a member of the group.", "Check --url, and ask for a new invite."
         )
     user, cursor = response_fields.text(answer, "user"), _index(tags.get("after"))
-    return Membership(group_id, user, signer, cursor, group, to_milliseconds(now))
+    return DeviceMembership(group_id, user, signer, cursor, group, to_milliseconds(now))
 
 
 def _group_id(text: str) -> str:

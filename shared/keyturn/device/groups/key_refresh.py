@@ -26,7 +26,7 @@ from keyturn.domain.encodings import milliseconds, to_milliseconds
 
 if TYPE_CHECKING:
     from keyturn.device.context import DeviceContext
-    from keyturn.device.groups.membership import Membership
+    from keyturn.device.groups.membership import DeviceMembership
 
 KEY_LIFETIME = timedelta(days=7)
 _ATTEMPTS = 5
@@ -41,7 +41,7 @@ class KeyRefresh:
         self._catch_up = CatchUp(context)
         self._memberships = Memberships(context.home)
 
-    def refresh(self, group_id: str, attempts: int = _ATTEMPTS) -> Membership:
+    def refresh(self, group_id: str, attempts: int = _ATTEMPTS) -> DeviceMembership:
         """Replace this device's keys in a group, and return the membership with the new ones.
 
         `OutOfSyncError` if other commits win each time; `NotEnrolledError` without a usable membership.
@@ -68,7 +68,7 @@ class KeyRefresh:
             if membership.is_usable and membership.keys_updated_at + milliseconds(KEY_LIFETIME) <= now:
                 self._try(membership)
 
-    def _try(self, membership: Membership) -> None:
+    def _try(self, membership: DeviceMembership) -> None:
         try:
             self.refresh(membership.group_id, attempts=1)
         except DeviceError as error:
@@ -83,6 +83,7 @@ class KeyRefresh:
                 raise NotEnrolledError("This device is not a member of that group.", NOT_INVITED)
             if membership.pending_update is not None:
                 return membership.pending_update
+            # Without proposals: a member's commit may only replace its own keys (docs/protocol.md §12).
             commit = membership.group.commit(random=signer.random, now=signer.now(), include_pending=False)
             envelope = envelope_event(signer, group_id, commit.message).to_json()
             update = PendingUpdate(commit.message, envelope, commit.group)
@@ -103,10 +104,11 @@ class KeyRefresh:
         with self._context.home.locked():
             membership = self._memberships.load(group_id)
             pending = membership.pending_update
+            # Another command may have prepared a new one meanwhile.
             if pending is not None and pending.message == update.message:
                 self._memberships.save(replace(membership, pending_update=None))
 
 
-def _own_key(membership: Membership) -> bytes:
+def _own_key(membership: DeviceMembership) -> bytes:
     own_index = membership.group.own_leaf_index
     return next(member.encryption_key for member in membership.group.members if member.leaf_index == own_index)

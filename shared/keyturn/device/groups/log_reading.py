@@ -21,7 +21,7 @@ from keyturn.device.core.signed_events import GROUP_MESSAGE
 from keyturn.device.groups.commit_checks import check_commit
 from keyturn.device.groups.inbox import INBOX, Inbox, Notice, parse_notice
 from keyturn.device.groups.incidents import Incident, MemberChange
-from keyturn.device.groups.membership import Membership, Memberships, changes_of, open_group_event
+from keyturn.device.groups.membership import DeviceMembership, Memberships, changes_of, open_group_event
 from keyturn.domain.errors import Refusal
 from keyturn.mls import ApplicationReceived, CommitReceived, MlsError
 
@@ -44,7 +44,7 @@ _REJOIN = "Bring this device back with new keys: `keyturn device rejoin`."
 class ReadResult:
     """The result of reading entries: the membership after them, what they contained, and what stopped the reading."""
 
-    membership: Membership
+    membership: DeviceMembership
     notices: list[Notice] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     changes: list[MemberChange] = field(default_factory=list)
@@ -66,6 +66,7 @@ def read_into_home(
 ) -> ReadResult:
     """Read entries of a group's log, and save membership and notices as one change."""
     with home.locked():
+        # Loaded under the lock: another command may have read on while the page was on its way.
         membership = Memberships(home).load(group_id)
         result = read_entries(membership, entries, Inbox(home, now).find, now())
         changes: dict[RecordKey, bytes | None] = {
@@ -79,7 +80,7 @@ def read_into_home(
 
 
 def read_entries(
-    membership: Membership,
+    membership: DeviceMembership,
     entries: Iterable[Mapping[str, object]],
     find_notice: Callable[[str], Notice | None],
     now: datetime,
@@ -100,14 +101,15 @@ def read_entries(
 
 
 def read_entry(
-    membership: Membership, entry: Mapping[str, object], now: datetime
-) -> tuple[Membership, Sequence[LogItem]]:
+    membership: DeviceMembership, entry: Mapping[str, object], now: datetime
+) -> tuple[DeviceMembership, Sequence[LogItem]]:
     """Return the membership after one entry of the log, and the entry's content.
 
     `UntrustedMessageError`, `AnotherServiceError`, `MembershipError` or `OutOfSyncError` if the log can't be followed
     past this entry.
     """
     index, kind = response_fields.integer(entry, "index"), response_fields.text(entry, "kind")
+    # Another command, or a relay, may have read the entry already. And a removed member can decrypt nothing further.
     if index <= membership.cursor or not membership.group.is_active:
         return membership, ()
     if index != membership.cursor + 1:
@@ -122,7 +124,7 @@ def read_entry(
     return _receive(at_entry, message, entry, now)
 
 
-def _message(membership: Membership, entry: Mapping[str, object]) -> bytes:
+def _message(membership: DeviceMembership, entry: Mapping[str, object]) -> bytes:
     event = response_fields.mapping(entry, "event")
     signer, _, message = open_group_event(event, GROUP_MESSAGE, membership.group_id)
     if signer != membership.service:
@@ -131,8 +133,8 @@ def _message(membership: Membership, entry: Mapping[str, object]) -> bytes:
 
 
 def _receive(
-    membership: Membership, message: bytes, entry: Mapping[str, object], now: datetime
-) -> tuple[Membership, Sequence[LogItem]]:
+    membership: DeviceMembership, message: bytes, entry: Mapping[str, object], now: datetime
+) -> tuple[DeviceMembership, Sequence[LogItem]]:
     try:
         group, event = membership.group.receive(message, now=now)
     except MlsError as error:
@@ -145,10 +147,11 @@ def _receive(
 
 
 def _commit_items(
-    membership: Membership, after: Group, commit: CommitReceived, entry: Mapping[str, object]
+    membership: DeviceMembership, after: Group, commit: CommitReceived, entry: Mapping[str, object]
 ) -> Sequence[LogItem]:
     group_id, index = membership.group_id, membership.cursor
     check_commit(commit, membership.group, after, service=membership.service, key_package=entry.get("joined"))
+    # Nothing else in the commit matters to a device that is no longer in the group.
     if commit.self_removed:
         return (Incident(group_id, index, "The service removed this device from the group."),)
     removed = [MemberChange(group_id, index, member.identity.hex(), joined=False) for member in commit.removed]
@@ -156,7 +159,7 @@ def _commit_items(
     return removed + added
 
 
-def _unreadable(membership: Membership, kind: str, error: MlsError) -> Incident:
+def _unreadable(membership: DeviceMembership, kind: str, error: MlsError) -> Incident:
     # A notice that can't be decrypted is skipped, or it would block every later one. A commit can't be skipped: nothing
     # of a later epoch can be decrypted without it.
     if kind != _NOTICE:
@@ -164,7 +167,7 @@ def _unreadable(membership: Membership, kind: str, error: MlsError) -> Incident:
     return Incident(membership.group_id, membership.cursor, f"A notice could not be decrypted: {error}")
 
 
-def _application_item(membership: Membership, event: ApplicationReceived, now: datetime) -> Notice | Incident:
+def _application_item(membership: DeviceMembership, event: ApplicationReceived, now: datetime) -> Notice | Incident:
     group_id, service = membership.group_id, membership.service
     if event.sender.identity.hex() != service:
         return Incident(group_id, membership.cursor, "A member other than the service sent a message: ignored.")

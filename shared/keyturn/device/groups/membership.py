@@ -65,7 +65,7 @@ class PendingUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
+class DeviceMembership:
     """One group of this device. `service` is the service's public key (64 hex digits), `cursor` the last index read.
 
     `keys_updated_at` (Unix milliseconds) is when the device last replaced its own keys or joined.
@@ -96,11 +96,12 @@ class Membership:
         """Whether the device has to rejoin with a fresh key package, and is allowed to."""
         return not self.is_usable and self.lost_reason is not LostReason.REMOVED
 
-    def lost_because(self, reason: LostReason) -> Membership:
+    def lost_because(self, reason: LostReason) -> DeviceMembership:
         """Return the membership as one that nothing is sent from."""
+        # The pending update was made with the keys that must not be used any more.
         return replace(self, lost_reason=reason, pending_update=None)
 
-    def after_update(self, update: PendingUpdate, now: datetime) -> Membership:
+    def after_update(self, update: PendingUpdate, now: datetime) -> DeviceMembership:
         """Return the membership after the log has shown its own path update."""
         return replace(self, group=update.after.expire(now), pending_update=None, keys_updated_at=to_milliseconds(now))
 
@@ -118,7 +119,7 @@ class Membership:
         return json.dumps(record).encode("ascii")
 
     @classmethod
-    def from_bytes(cls, group_id: str, data: bytes) -> Membership:
+    def from_bytes(cls, group_id: str, data: bytes) -> DeviceMembership:
         """Return the membership of a record; `DamagedError` for any other data."""
         try:
             record = load_object(data)
@@ -143,15 +144,15 @@ class Memberships:
     def __init__(self, home: Home) -> None:
         self._home = home
 
-    def all(self) -> list[Membership]:
+    def all(self) -> list[DeviceMembership]:
         """Return all memberships by group id, including those of groups that removed the device."""
         return [self.load(group_id) for group_id in self._home.ids(GROUP)]
 
-    def load(self, group_id: str) -> Membership:
+    def load(self, group_id: str) -> DeviceMembership:
         """Return the membership of a group; `DamagedError` if there is none."""
-        return Membership.from_bytes(group_id, self._home.load(GROUP, group_id) or b"")
+        return DeviceMembership.from_bytes(group_id, self._home.load(GROUP, group_id) or b"")
 
-    def require(self, group_id: str) -> Membership:
+    def require(self, group_id: str) -> DeviceMembership:
         """Return the membership of a group; `NotEnrolledError` if the device never had one."""
         if not self.is_known(group_id):
             raise NotEnrolledError("This device is not a member of that group.", NOT_INVITED)
@@ -161,16 +162,16 @@ class Memberships:
         """Return whether the device has or had a membership of a group."""
         return group_id in self._home.ids(GROUP)
 
-    def usable(self, group_id: str) -> Membership | None:
+    def usable(self, group_id: str) -> DeviceMembership | None:
         """Return the membership of a group if the device may send to it, else None."""
         membership = self.load(group_id) if self.is_known(group_id) else None
         return membership if membership is not None and membership.is_usable else None
 
-    def save(self, membership: Membership) -> None:
+    def save(self, membership: DeviceMembership) -> None:
         """Save one membership. The caller has locked the home since it loaded it."""
         self._home.save_all(changes_of(membership))
 
-    def mark_lost(self, group_id: str, reason: LostReason) -> Membership:
+    def mark_lost(self, group_id: str, reason: LostReason) -> DeviceMembership:
         """Record that a membership can't be used any more."""
         with self._home.locked():
             membership = self.load(group_id).lost_because(reason)
@@ -187,7 +188,7 @@ class Memberships:
         return changes
 
 
-def changes_of(membership: Membership) -> dict[RecordKey, bytes | None]:
+def changes_of(membership: DeviceMembership) -> dict[RecordKey, bytes | None]:
     """Return the change that saves a membership, to be saved together with others."""
     return {(GROUP, membership.group_id): membership.to_bytes()}
 

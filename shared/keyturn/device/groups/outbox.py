@@ -138,7 +138,7 @@ class CommandOutbox:
         except ServerRefusedError as error:
             if stored is None or error.reason != _STALE_EVENT:
                 raise
-        # The stored event never arrived in time, so it has not counted: a new one may.
+        # `_send` has deleted it. The stored event never arrived in time, so it has not counted: a new one may.
         return self._send(command_id, group_id, sign())
 
     def _is_usable(self, group_id: str) -> bool:
@@ -158,6 +158,7 @@ class CommandOutbox:
             except ServerRefusedError as error:
                 if error.status in UNANSWERED:
                     raise
+                # A clear refusal: these bytes will never be accepted, so the same command needs a new message.
                 self._context.home.delete(OUTGOING, command_id)
                 if not attempts_left or error.reason not in {_STALE_EPOCH, _DECRYPTED_BEFORE}:
                     raise
@@ -169,6 +170,8 @@ class CommandOutbox:
         context = self._context
         with context.home.locked():
             stored = self._stored(command_id)
+            # The same bytes again: a new ciphertext of the same command would use up another generation, and the server
+            # could not know that it answered the first one.
             if stored is not None and stored.command == command:
                 return stored
             membership = self._memberships.load(group_id)
@@ -213,6 +216,7 @@ class AckSender:
         has no notice of the rotation, or its secret was deleted.
         """
         notice = self._inbox.notice(rotation_id)
+        # The receipt can't be made again without the secret, and the server has it already.
         if notice.acked_at is not None and (earlier := self._earlier_ack(rotation_id)):
             return earlier
         try:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from keyturn.device.groups.membership import Membership
+    from keyturn.device.groups.membership import DeviceMembership
     from keyturn.mls import Group, Member
 
 TIMEOUT_SECONDS = 10.0
@@ -59,7 +59,7 @@ class _Message:
 class _Reader:
     """Reads on from a membership. Only the order is kept: the group states are discarded."""
 
-    membership: Membership
+    membership: DeviceMembership
     now: datetime
     key_packages: Callable[[str], Sequence[Mapping[str, object]]]
     group: Group
@@ -129,7 +129,7 @@ class _Reader:
 
 
 def order_entries(
-    membership: Membership,
+    membership: DeviceMembership,
     events: Iterable[Mapping[str, object]],
     key_packages: Callable[[str], Sequence[Mapping[str, object]]],
     now: datetime,
@@ -143,7 +143,7 @@ def order_entries(
     return _Reader(membership, now, key_packages, membership.group).read(messages)
 
 
-def _message(membership: Membership, event: Mapping[str, object]) -> _Message | None:
+def _message(membership: DeviceMembership, event: Mapping[str, object]) -> _Message | None:
     try:
         signer, _, data = open_group_event(event, GROUP_MESSAGE, membership.group_id)
         epoch, is_commit = _clear_header(data)
@@ -184,7 +184,7 @@ class RelayInbox:
     url: str
     timeout_seconds: float = TIMEOUT_SECONDS
 
-    def entries(self, membership: Membership, now: datetime, since: int = 0) -> list[LogEntry]:
+    def entries(self, membership: DeviceMembership, now: datetime, since: int = 0) -> list[LogEntry]:
         """Return the entries of a group's log behind the membership's cursor; `since` is Unix seconds.
 
         `UnreachableError` if the relay does not answer. The entries are read as a page of the server is.

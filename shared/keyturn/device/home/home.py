@@ -106,6 +106,7 @@ class Home:
         _check_name(name)
         if not passphrase:
             raise PassphraseError
+        # A random data key, not one derived from the passphrase: the passphrase can change without sealing all again.
         private_key, data_key = random(PRIVATE_KEY_BYTES), random(KEY_BYTES)
         pubkey = public_key(private_key)
         header = create_header(name, pubkey, passphrase=passphrase, data_key=data_key, cost=cost, random=random)
@@ -200,6 +201,7 @@ class Home:
     @contextmanager
     def locked(self, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
         """Keep other commands out of this home; `BusyError` if that takes too long. May be nested."""
+        # flock is per descriptor: a second one of the same process would wait for the first forever.
         if self._lock_depth:
             yield
             return
@@ -225,6 +227,7 @@ class Home:
         if data is None:
             raise DamagedError
         state = open_state(data, self._data_key, self._header.public_key)
+        # An older copy was restored while this process was running, and its keys may have been used since.
         if state.counter < self._highest_counter:
             raise RolledBackError
         self._highest_counter = state.counter
@@ -232,6 +235,8 @@ class Home:
 
     def _write(self, state: HomeState) -> None:
         sealed = seal_state(state, self._data_key, self._header.public_key, self._random)
+        # The state first: a crash before the counter is saved does no harm. The other order would report a rollback
+        # that did not happen, and the device would throw away good keys.
         replace_private(self._path / _STATE, sealed)
         self._highest_counter = state.counter
         if self._rollback_counter is not None and state.counter > self._counter_outside:
@@ -268,6 +273,7 @@ def _check_folder(folder: Path) -> None:
 def _read_private(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
+            # Of the opened file, not of its path, which could be exchanged between the check and the reading.
             if is_open_to_others(os.fstat(file.fileno())):
                 raise TooOpenError
             return file.read()

@@ -52,6 +52,7 @@ class ScryptCost:
 
     def is_sane(self) -> bool:
         """Return whether a file may demand this cost: a changed file must not exhaust the machine's memory."""
+        # At most 2 GiB of memory.
         power_of_two = self.n & (self.n - 1) == 0
         return 1 < self.n <= 2**20 and power_of_two and 1 <= self.r <= 16 and 1 <= self.p <= 16  # noqa: PLR2004 - limits
 
