@@ -23,7 +23,7 @@ from keyturn.ports.store import Document, Snapshot
 from keyturn.proofs.receipts import receipt_key
 from keyturn.records.client_document import client_data
 from keyturn.verifier.telemetry import Telemetry
-from keyturn.verifier.verifier import Caching, Observer, Verifier
+from keyturn.verifier.verifier import Caching, Verifier
 
 from bench.rows import Measured
 from bench.timing import milliseconds, samples
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.ports.store import Data, Query, Write
+    from keyturn.verifier.verdict import Observer
 
 CLIENTS = 100_000
 LIMIT_BYTES = 100_000_000

@@ -15,7 +15,7 @@ from keyturn.domain.errors import RateLimited
 from keyturn.domain.policy import Policy
 from keyturn.ports.store import Document, Snapshot
 from keyturn.records import paths
-from keyturn.verifier.failure_limits import Budgets
+from keyturn.verifier.failure_limits import FailureLimits
 from keyturn.verifier.verifier import Caching, Verifier, monotonic
 
 from bench.rows import Measured, NotRunError
@@ -86,12 +86,12 @@ class Guesser:
 
 def guessing_against_quiet(_folder: Path) -> Measured:
     """Return the larger of two ratios: hot and cold latency of other sources under guesses, over that without."""
-    store, budgets = Remembered(), Budgets(monotonic)
+    store, limits = Remembered(), FailureLimits(monotonic)
     latencies_by_phase: dict[str, list[dict[str, float]]] = {"quiet": [], "guessed": []}
     for turn in range(_ROUNDS):
         # Every other round runs backwards, so that none always follows the other.
         for when in list(latencies_by_phase)[:: -1 if turn % 2 else 1]:
-            verifier = Verifier(store, store, Policy(), caching=Caching(), budgets=budgets)
+            verifier = Verifier(store, store, Policy(), caching=Caching(), failure_limits=limits)
             latencies_by_phase[when].append(latencies(verifier) if when == "quiet" else _under_guesses(verifier))
     rate = median(each.pop("rate") for each in latencies_by_phase["guessed"])
     if rate < GUESSES_A_SECOND:

@@ -21,7 +21,7 @@ from keyturn.ports.store import Document, Snapshot
 from keyturn.proofs.receipts import receipt_key
 from keyturn.records import paths
 from keyturn.records.client_document import client_data
-from keyturn.verifier.honeytoken import Honeytoken
+from keyturn.verifier.retired_secrets import RetiredSecretDetector
 from keyturn.verifier.telemetry import Telemetry
 from keyturn.verifier.verifier import Caching, Verifier, monotonic
 
@@ -93,7 +93,7 @@ def refusals_alike(_folder: Path) -> Measured:
 def _observers(store: Filled) -> tuple[Observer, ...]:
     """Return what the door's verifier tells of its checks, without the threads that do the rest beside it."""
     telemetry = Telemetry(store, Environment(os.urandom, time.sleep), monotonic, background=_never)
-    return telemetry, Honeytoken(store, store, monotonic, background=_never)
+    return telemetry, RetiredSecretDetector(store, store, monotonic, background=_never)
 
 
 def _never(_run: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from keyturn.adapters.firestore.change_feed import FirestoreFeed, FirestoreFollowing
 from keyturn.domain.encodings import DUE_SHARDS
-from keyturn.verifier.change_poll import in_thread
+from keyturn.verifier.changes import in_thread
 from keyturn.verifier.verifier import Caching, Verifier
 
 from tests.emulators import FIRESTORE

@@ -20,7 +20,7 @@ from keyturn.use_cases.clients import leak
 from keyturn.use_cases.sweep import sweep
 from keyturn.use_cases.sweep.expiry import EXPIRING, WITH_ROTATIONS
 from keyturn.use_cases.usage import early_retirement
-from keyturn.verifier import honeytoken
+from keyturn.verifier import retired_secrets
 
 from main import FUNCTIONS
 from tests.terraform.reading import ROOT, Folder, literal, literals, read
@@ -253,7 +253,7 @@ def test_what_the_alert_on_dropped_events_looks_for_is_what_a_door_writes() -> N
 
 def test_what_the_alerts_on_leaks_look_for_is_what_a_door_and_a_verifier_write() -> None:
     words = literals(read().resources["google_monitoring_alert_policy", "leaks"]["for_each"])
-    assert set(words.values()) == {leak.REVOKED, honeytoken.PRESENTED}
+    assert set(words.values()) == {leak.REVOKED, retired_secrets.PRESENTED}
 
 
 def test_what_the_alert_on_unfinished_cutovers_looks_for_is_what_the_sweep_writes() -> None:

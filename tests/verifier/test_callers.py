@@ -9,7 +9,7 @@ import pytest
 from keyturn.ports.store import Create, StoreUnavailable
 from keyturn.records import paths
 from keyturn.verifier import callers as module
-from keyturn.verifier.callers import RETRY_SECONDS, Callers, Salt, network_of, product_of, tag_of
+from keyturn.verifier.callers import RETRY_SECONDS, CallerTags, Salt, caller_tag, network_of, product_of
 
 from tests.memory_store import MemoryStore
 
@@ -46,8 +46,8 @@ class Clock:
         return self.now
 
 
-def made(store: MemoryStore, clock: Clock | None = None) -> Callers:
-    return Callers(Salt(store, clock or Clock()))
+def made(store: MemoryStore, clock: Clock | None = None) -> CallerTags:
+    return CallerTags(Salt(store, clock or Clock()))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_tags_are_alike_in_every_process_and_tell_callers_apart() -> None:
     store = Counted()
     processes = [made(store) for _ in range(2)]
     asked = [("203.0.113.7", "web/1"), ("203.0.113.99", "web/2"), ("203.0.113.7", "job/1"), ("198.51.100.1", "web/1")]
-    tags = [[callers.resolved(callers.tag(*item)) for item in asked] for callers in processes]
+    tags = [[callers.resolve(callers.tag(*item)) for item in asked] for callers in processes]
     assert tags[0] == tags[1]
     assert tags[0][0] == tags[0][1]
     assert len(set(tags[0])) == 3
@@ -95,7 +95,7 @@ def test_tags_are_alike_in_every_process_and_tell_callers_apart() -> None:
 
 
 def test_another_salt_makes_other_tags() -> None:
-    assert tag_of(SALT, "203.0.113.7", "web") != tag_of(bytes(32), "203.0.113.7", "web")
+    assert caller_tag(SALT, "203.0.113.7", "web") != caller_tag(bytes(32), "203.0.113.7", "web")
 
 
 def test_a_request_never_waits_for_the_store() -> None:
@@ -103,9 +103,9 @@ def test_a_request_never_waits_for_the_store() -> None:
     callers = made(store)
     provisional = callers.tag("203.0.113.7", "web/1")
     assert store.reads == 0
-    stored = callers.resolved(provisional)
-    assert (stored, store.reads) == (tag_of(SALT, "203.0.113.7", "web/1"), 1)
-    assert callers.tag("203.0.113.7", "web/1") == callers.resolved(stored) == stored
+    stored = callers.resolve(provisional)
+    assert (stored, store.reads) == (caller_tag(SALT, "203.0.113.7", "web/1"), 1)
+    assert callers.tag("203.0.113.7", "web/1") == callers.resolve(stored) == stored
     assert store.reads == 1
 
 
@@ -113,37 +113,37 @@ def test_without_a_salt_there_is_no_tag_and_it_is_asked_for_again_later() -> Non
     store, clock = Counted(None), Clock()
     callers = made(store, clock)
     for _ in range(3):
-        assert callers.resolved(callers.tag("203.0.113.7", "web")) == ""
+        assert callers.resolve(callers.tag("203.0.113.7", "web")) == ""
     assert store.reads == 1
     store.commit([Create(paths.SALT, {"salt": SALT})])
     clock.now += RETRY_SECONDS
-    assert callers.resolved(callers.tag("203.0.113.7", "web")) == tag_of(SALT, "203.0.113.7", "web")
+    assert callers.resolve(callers.tag("203.0.113.7", "web")) == caller_tag(SALT, "203.0.113.7", "web")
 
 
 def test_a_store_that_is_down_costs_tags_and_nothing_else() -> None:
     store = Counted()
     store.down = True
     callers = made(store)
-    assert callers.resolved(callers.tag("203.0.113.7", "web")) == ""
+    assert callers.resolve(callers.tag("203.0.113.7", "web")) == ""
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_KEPT", 5)
-    monkeypatch.setattr(module, "_MOST_WAITING", 5)
+    monkeypatch.setattr(module, "_MOST_PROVISIONAL", 5)
     callers = made(Counted())
     waiting = [callers.tag(f"10.0.{number}.1", "web") for number in range(8)]
     assert [bool(tag) for tag in waiting] == [True] * 5 + [False] * 3
-    assert callers.resolved(waiting[0])
+    assert callers.resolve(waiting[0])
     for number in range(20):
         assert callers.tag(f"10.0.{number}.1", "web")
-        assert len(callers._kept) <= 5
-    assert callers.resolved("?never seen here") == ""
+        assert len(callers._tags) <= 5
+    assert callers.resolve("?never seen here") == ""
 
 
 def test_of_a_long_agent_no_more_is_kept_than_counts() -> None:
     callers = made(Counted())
-    callers.resolved(callers.tag("203.0.113.9", "curl"))
+    callers.resolve(callers.tag("203.0.113.9", "curl"))
     product = "p" * 40
     tags = {callers.tag("203.0.113.9", product + str(count) * 8000) for count in range(9)}
-    assert tags == {tag_of(SALT, "203.0.113.9", product)}
-    assert sum(len(agent) for _, agent in callers._kept) == len(product)
+    assert tags == {caller_tag(SALT, "203.0.113.9", product)}
+    assert sum(len(agent) for _, agent in callers._tags) == len(product)

@@ -11,8 +11,7 @@ from keyturn.domain.errors import Broken
 from keyturn.domain.model import ClientStatus
 from keyturn.records import paths
 from keyturn.records.client_document import live_state
-from keyturn.verifier import candidates as standing
-from keyturn.verifier import verifier
+from keyturn.verifier import candidates, verifier
 from keyturn.verifier.verdict import Reason
 
 from tests.verifier.stage import START, Stage
@@ -35,22 +34,22 @@ def two(stage: Stage) -> tuple[str, str]:
 
 def test_there_are_always_two_candidates() -> None:
     stage = Stage()
-    nobody = standing.candidates(standing.someones(None), START)
-    assert len({version.client_id for version in nobody}) == 1
+    unknown = candidates.read_candidates(candidates.client_or_placeholder(None), START)
+    assert len({version.client_id for version in unknown}) == 1
     stage.promote("acme")
-    one = standing.candidates(data_of(stage), START)
-    assert [len(nobody), len(one)] == [2, 2]
+    one = candidates.read_candidates(data_of(stage), START)
+    assert [len(unknown), len(one)] == [2, 2]
     assert [version.client_id == "acme" for version in one] == [True, False]
     stage.promote("acme")
-    assert [version.client_id for version in standing.candidates(data_of(stage), START)] == ["acme", "acme"]
+    assert [version.client_id for version in candidates.read_candidates(data_of(stage), START)] == ["acme", "acme"]
 
 
 def test_a_version_outside_its_window_is_no_candidate() -> None:
     stage = Stage()
     two(stage)
     data = data_of(stage)
-    after = standing.candidates(data, START + timedelta(hours=1))
-    before = standing.candidates(data, START - timedelta(seconds=3))
+    after = candidates.read_candidates(data, START + timedelta(hours=1))
+    before = candidates.read_candidates(data, START - timedelta(seconds=3))
     assert [version.client_id == "acme" for version in (*after, *before)] == [True, False, False, False]
 
 
@@ -59,15 +58,15 @@ def test_who_does_not_stand_well_has_no_candidate(status: ClientStatus) -> None:
     stage = Stage()
     two(stage)
     stage.stand("acme", status)
-    found = standing.candidates(data_of(stage), START)
-    assert list(found) == list(standing.candidates(standing.someones(None), START))
-    assert standing.why(data_of(stage)) is Reason(status.value)
+    found = candidates.read_candidates(data_of(stage), START)
+    assert list(found) == list(candidates.read_candidates(candidates.client_or_placeholder(None), START))
+    assert candidates.refusal_reason(data_of(stage)) is Reason(status.value)
 
 
 @pytest.mark.parametrize("live", [None, "x", {"current": {"client_id": "acme"}, "previous": None}])
 def test_a_damaged_record_is_no_verdict(live: Any) -> None:  # noqa: ANN401 - whatever may stand there
     with pytest.raises(Broken):
-        standing.candidates({"client_id": "acme", "live": live}, START)
+        candidates.read_candidates({"client_id": "acme", "live": live}, START)
 
 
 def test_nothing_is_parsed_past_two_versions_until_something_matches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from keyturn.domain.encodings import new_secret
 from keyturn.domain.errors import RateLimited
 from keyturn.ports.keys import KeyUnavailable
 from keyturn.ports.store import StoreUnavailable
-from keyturn.verifier.failure_limits import Budgets
+from keyturn.verifier.failure_limits import FailureLimits
 from keyturn.verifier.verifier import Caching, Verifier
 
 from tests.world import CLIENT
@@ -254,9 +254,9 @@ def test_an_observer_that_fails_changes_no_verdict_and_its_error_is_in_no_log(
 
 def test_another_way_to_read_a_value_is_part_of_the_same_check(world: World) -> None:
     secret = world.issue("alice", "bob")
-    budgets = Budgets(lambda: 0.0, burst=2)
+    limits = FailureLimits(lambda: 0.0, burst=2)
     verifier = Verifier(
-        world.suite.databases.control, world.suite.keys.mac, world.suite.settings.policy, budgets=budgets
+        world.suite.databases.control, world.suite.keys.mac, world.suite.settings.policy, failure_limits=limits
     )
     assert verifier.check(CLIENT, "wrong", source="203.0.113.9", otherwise=secret).accepted
     for _ in range(2):

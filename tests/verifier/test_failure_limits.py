@@ -13,7 +13,7 @@ from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Cloud
 from keyturn.entry.http import requests
 from keyturn.verifier import failure_limits as budgets
-from keyturn.verifier.failure_limits import Budgets, source_of
+from keyturn.verifier.failure_limits import FailureLimits, source_of
 from keyturn.verifier.verifier import Caching, Verifier
 from werkzeug.test import EnvironBuilder
 
@@ -41,10 +41,10 @@ class Hands:
 
 def test_a_budget_is_a_burst_and_then_one_a_second() -> None:
     clock = Hands()
-    budget = Budgets(clock, burst=3)
+    budget = FailureLimits(clock, burst=3)
     for _ in range(3):
         budget.admit(HERE)
-        budget.failed(HERE)
+        budget.charge(HERE)
     with pytest.raises(RateLimited) as refused:
         budget.admit(HERE)
     assert refused.value.retry_after_seconds == 1
@@ -54,21 +54,21 @@ def test_a_budget_is_a_burst_and_then_one_a_second() -> None:
     clock.seconds += 10_000
     for _ in range(3):
         budget.admit(HERE)
-        budget.failed(HERE)
+        budget.charge(HERE)
 
 
 def test_no_source_has_no_budget() -> None:
-    budget = Budgets(Hands(), burst=1)
+    budget = FailureLimits(Hands(), burst=1)
     for _ in range(3):
-        budget.failed("")
+        budget.charge("")
         budget.admit("")
 
 
 def test_the_oldest_source_is_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budgets, "MOST_SOURCES", 2)
-    budget = Budgets(Hands(), burst=1)
+    budget = FailureLimits(Hands(), burst=1)
     for source in ("a", "b", "c"):
-        budget.failed(source)
+        budget.charge(source)
     budget.admit("a")
     for source in ("b", "c"):
         with pytest.raises(RateLimited):
@@ -101,7 +101,7 @@ def test_kept_verdicts_pass_while_guesses_from_the_same_source_wait() -> None:
         CountedMac(),
         stage.policy,
         caching=Caching(clock, background=lambda _poll: None),
-        budgets=Budgets(clock, burst=2),
+        failure_limits=FailureLimits(clock, burst=2),
     )
     assert verifier.check("acme", secret, source=HERE).accepted
     for _ in range(2):

@@ -121,7 +121,7 @@ class History:
         for _ in range(self.random.randint(0, len(self.told[at]))):
             document = self.told[at].pop()
             if self.random.random() < 0.7:
-                self.processes[at].verifier._changes._take(document)
+                self.processes[at].verifier._changes._note(document)
 
     def _worked(self) -> float:
         return self.random.choice((0, 0, 1, 8, 29))

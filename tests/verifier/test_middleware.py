@@ -11,13 +11,13 @@ import pytest
 from fastapi import Depends, FastAPI
 from keyturn.domain.model import ClientKind
 from keyturn.ports.store import StoreUnavailable
-from keyturn.verifier.failure_limits import Budgets
+from keyturn.verifier.failure_limits import FailureLimits
 from keyturn.verifier.middleware.asgi import VERDICT as ASGI_VERDICT
 from keyturn.verifier.middleware.asgi import AsgiGuard
-from keyturn.verifier.middleware.credentials import FORM_LIMIT_BYTES, Guard, presented
+from keyturn.verifier.middleware.credentials import FORM_LIMIT_BYTES, Guard, read_credentials
 from keyturn.verifier.middleware.fastapi import Authenticated
 from keyturn.verifier.middleware.wsgi import VERDICT, WsgiGuard
-from keyturn.verifier.tokens import TokenChecker, Tokens
+from keyturn.verifier.tokens import TokenChecker, TokenIssuer
 from keyturn.verifier.verdict import Verdict
 from keyturn.verifier.verifier import Caching, Verifier, monotonic
 from starlette.applications import Starlette
@@ -112,8 +112,8 @@ def basic(client_id: str, secret: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()}
 
 
-def guard_of(stage: Stage, budgets: Budgets | None = None) -> Guard:
-    return Guard(Verifier(stage.store, CountedMac(), stage.policy, budgets=budgets))
+def guard_of(stage: Stage, limits: FailureLimits | None = None) -> Guard:
+    return Guard(Verifier(stage.store, CountedMac(), stage.policy, failure_limits=limits))
 
 
 @EACH_WAY
@@ -174,7 +174,7 @@ def test_requests_without_one_good_credential_go_no_further(way: str) -> None:
 def test_a_guesser_waits_and_an_outage_is_no_refusal(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
     secret = stage.promote("acme")
-    call = WAYS[way](guard_of(stage, budgets=Budgets(monotonic, burst=2)))
+    call = WAYS[way](guard_of(stage, limits=FailureLimits(monotonic, burst=2)))
     statuses = [call(basic("acme", "A" * 43)).status for _ in range(3)]
     assert statuses == [401, 401, 429]
     assert int(call(basic("acme", secret)).headers["retry-after"]) >= 1
@@ -191,7 +191,7 @@ def test_a_guesser_waits_and_an_outage_is_no_refusal(way: str, monkeypatch: pyte
 def test_bearer_tokens_are_taken_where_they_are_checked(way: str, world: World) -> None:
     secret = world.issue("alice", "bob")
     suite = world.suite
-    tokens: Tokens = suite.verification.tokens
+    tokens: TokenIssuer = suite.verification.tokens
     verdict = suite.verification.verifier.check("acme-integrations", secret)
     assert verdict.kind is ClientKind.OAUTH2_CLIENT_SECRET
     token, _ = tokens.issue(verdict)
@@ -208,8 +208,8 @@ def test_bearer_tokens_are_taken_where_they_are_checked(way: str, world: World) 
 def test_who_makes_tokens_up_waits_and_who_has_a_kept_one_does_not(way: str, world: World) -> None:
     secret = world.issue("alice", "bob")
     caching = Caching(background=lambda _poll: None)
-    budgets = Budgets(monotonic, burst=2)
-    verifier = Verifier(world.control, world.keys.mac, world.policy, caching=caching, budgets=budgets)
+    limits = FailureLimits(monotonic, burst=2)
+    verifier = Verifier(world.control, world.keys.mac, world.policy, caching=caching, failure_limits=limits)
     token, _ = world.suite.verification.tokens.issue(verifier.check("acme-integrations", secret))
     checker = TokenChecker(
         verifier, lambda: world.suite.verification.tokens.jwks()["keys"], f"{URL}/client_token", "keyturn"
@@ -277,15 +277,15 @@ def test_other_protocols_pass_or_are_closed_as_they_may_be() -> None:
 
 
 def test_what_is_presented_is_in_no_repr() -> None:
-    found = presented({"x-api-key": "the-secret", "authorization": "Bearer the-token"})
+    found = read_credentials({"x-api-key": "the-secret", "authorization": "Bearer the-token"})
     assert "the-" not in repr(found)
 
 
-def test_a_secret_by_basic_is_read_decoded_and_as_it_was_sent() -> None:
-    (ours,) = presented({"authorization": basic("acme", "A" * 43)["Authorization"]})
-    (found,) = presented({"authorization": basic("acme", "the+secret")["Authorization"]})
-    assert (ours.secret, ours.as_sent) == ("A" * 43, "")
-    assert (found.secret, found.as_sent) == ("the secret", "the+secret")
+def test_a_secret_by_basic_is_read_decoded_and_as_it_wotherwise() -> None:
+    (ours,) = read_credentials({"authorization": basic("acme", "A" * 43)["Authorization"]})
+    (found,) = read_credentials({"authorization": basic("acme", "the+secret")["Authorization"]})
+    assert (ours.secret, ours.otherwise) == ("A" * 43, "")
+    assert (found.secret, found.otherwise) == ("the secret", "the+secret")
     assert "the" not in repr(found)
 
 

@@ -159,7 +159,7 @@ def test_refusals_count_for_clients_in_transition_and_junk_is_not_stored(scene: 
 def test_no_secret_is_kept(scene: Scene) -> None:
     process = scene.process()
     process(GOOD, "acme", "a-very-secret-value", "web")
-    assert "a-very-secret-value" not in repr(vars(process)) + repr(process._used) + repr(vars(process._tally))
+    assert "a-very-secret-value" not in repr(vars(process)) + repr(process._uses) + repr(vars(process._buffer))
     process.flush()
     assert "a-very-secret-value" not in repr(scene.store.inner._documents)
 

@@ -18,7 +18,7 @@ from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.domain.policy import Policy
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records import paths
-from keyturn.verifier.change_poll import in_thread
+from keyturn.verifier.changes import in_thread
 from keyturn.verifier.verifier import Caching, Verifier
 
 from tests.verifier.stage import CountedMac, Reachable

@@ -28,8 +28,6 @@ ROOT = Path(__file__).parents[3]
 FILES = ("main.py", "requirements.txt")
 SOURCE_ROOTS = {"functions": ".", "keyturn": "shared"}
 """Each import package, and the folder that Python finds it in."""
-_ENTRIES = ("functions",)
-"""Where reading the imports begins: the entry points import their route tables by name."""
 _DATA_SUFFIXES = frozenset({".css", ".html", ".json", ".sql"})
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a ZIP entry can have
 _MODE = 0o100644 << 16  # a regular file; Unix keeps the mode in the upper half
@@ -49,7 +47,7 @@ def imported_modules(root: Path) -> dict[str, Path]:
     """Return every module that the functions need, by name: they, what they import, and the packages around it."""
     modules = dict(_all_modules(root))
     needed: dict[str, Path] = {}
-    waiting = [name for name in modules if name.startswith(_ENTRIES)]
+    waiting = [name for name in modules if name.startswith("functions")]
     while waiting:
         name = waiting.pop()
         if name in modules and name not in needed:

@@ -1,14 +1,14 @@
-"""Imported credentials, by bcrypt: slow on purpose, so a few at a time, and never in anybody else's way.
+"""Check imported credentials by bcrypt, which is slow by design, without slowing other clients down.
 
-1. At most SLOTS hashes are computed at once, half the machine, by threads that give way to all others where the system
-   lets them (Linux); bcrypt holds no interpreter lock meanwhile. So clients with secrets of ours are checked all along,
-   however many values are presented for imported ones.
-2. At most PLACES requests are in here, for at most WAIT_SECONDS each before their turn: who finds no place is told
-   `ImportedBusy` at once. No request waits for long, and no server runs out of threads.
-3. The same value presented for the same version at once is computed once. That a value matched is remembered for
-   KNOWN_SECONDS, by a MAC under a key that this process drew: it is a fact about a hash, and no verdict. Whether the
-   version still verifies is asked each time, elsewhere.
-4. bcrypt looks at 72 bytes; the rest of a longer value is not looked at, as in the system that the hash comes from.
+1. At most SLOTS hashes are computed at a time, on half of the processors, by threads with a low priority where the
+   system supports it (Linux). bcrypt releases the interpreter lock meanwhile, so clients with native secrets are served
+   as fast as ever, however many values are presented for imported ones.
+2. At most PLACES requests wait here, each for at most WAIT_SECONDS until its hash starts. A request that finds no place
+   gets `ImportedBusy` at once. So no request waits for long, and a server never runs out of threads.
+3. If the same value is presented for the same version at the same time, it is hashed once. A match is remembered for
+   MEMORY_SECONDS, by a MAC under a random key of this process. That memory is a fact about a hash and no verdict:
+   whether the version still verifies is decided elsewhere, for every request.
+4. bcrypt uses the first 72 bytes of a value and ignores the rest, as the system did that the hash comes from.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from keyturn.domain.bcrypt_import import BCRYPT_BYTES, presentable
+from keyturn.domain.bcrypt_import import BCRYPT_BYTES, is_imported, presentable
 from keyturn.domain.encodings import length_prefixed
 from keyturn.ports.keys import KeyUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from keyturn.domain.model import Version
 
@@ -34,113 +34,121 @@ SLOTS: Final = max(1, (os.cpu_count() or 2) // 2)
 PLACES: Final = 32
 WAIT_SECONDS: Final = 2.0
 WORK_SECONDS: Final = 2.5
-"""How long a request waits for its hash once its turn has come: both waits are within the staleness bound."""
-KNOWN_SECONDS: Final = 60.0
-MOST_KNOWN: Final = 10_000
+"""How long a request waits for its hash after it started; both waits together are below the staleness bound."""
+MEMORY_SECONDS: Final = 60.0
+MOST_REMEMBERED: Final = 10_000
 _KEY_BYTES = 32
 _NICENESS = 10
 _NEVER = float("-inf")
 
 
 class ImportedBusy(KeyUnavailable):
-    """Too many imported credentials are being checked at once: no verdict now."""
+    """Too many imported credentials are being checked at once, so there is no verdict now."""
 
 
-def by_bcrypt(password: bytes, hashed: bytes) -> bool:
-    """Return whether bcrypt agrees; `password` has at most 72 bytes. ValueError for a hash that is none."""
+def check_by_bcrypt(password: bytes, hashed: bytes) -> bool:
+    """Return whether the password (at most 72 bytes) has this bcrypt hash; ValueError for a malformed hash."""
     import bcrypt  # noqa: PLC0415 - few verifiers ever need it
 
     return bcrypt.checkpw(password, hashed)
 
 
-class Imported:
+class BcryptChecker:
     """Checks values against the hashes of imported versions. Any number of threads may use it."""
 
     def __init__(
-        self, monotonic: Callable[[], float], agrees: Callable[[bytes, bytes], bool] = by_bcrypt, slots: int = SLOTS
+        self,
+        monotonic: Callable[[], float],
+        check: Callable[[bytes, bytes], bool] = check_by_bcrypt,
+        slots: int = SLOTS,
     ) -> None:
         self._monotonic = monotonic
-        self._agrees = agrees
-        # It starts its threads when it is first given work.
-        self._pool = ThreadPoolExecutor(slots, "keyturn-imported", initializer=_give_way)
+        self._check = check
+        # The pool starts its threads with the first hash.
+        self._pool = ThreadPoolExecutor(slots, "keyturn-imported", initializer=_lower_priority)
         self._key = os.urandom(_KEY_BYTES)
         self._lock = threading.Lock()
-        self._inside = 0
+        self._places_taken = 0
         self._running: dict[bytes, Future[bool]] = {}
-        self._known: dict[bytes, float] = {}
+        self._matched_until: dict[bytes, float] = {}
+
+    def match(self, secret: str, candidates: Sequence[Version]) -> Version | None:
+        """Return the imported candidate that a value belongs to; `ImportedBusy` when there is no place now."""
+        imported = (version for version in candidates if is_imported(version))
+        return next((version for version in imported if self.matches(secret, version)), None)
 
     def matches(self, secret: str, version: Version) -> bool:
-        """Return whether a presented value is the version's; `ImportedBusy` when there is no place for that now."""
+        """Return whether a value belongs to an imported version; `ImportedBusy` when there is no place now."""
         if version.secret_hash is None or not presentable(secret):
             return False
-        name = self._named(secret, version)
-        if self._monotonic() < self._known.get(name, _NEVER):
+        digest = self._digest(secret, version)
+        if self._monotonic() < self._matched_until.get(digest, _NEVER):
             return True
-        future = self._entered(name, secret, version.secret_hash)
+        future = self._take_place(digest, secret, version.secret_hash)
         try:
-            return self._awaited(name, future)
+            return self._await(digest, future)
         finally:
             with self._lock:
-                self._inside -= 1
+                self._places_taken -= 1
 
-    def _named(self, secret: str, version: Version) -> bytes:
+    def _digest(self, secret: str, version: Version) -> bytes:
         data = length_prefixed(version.client_id, version.version_id, version.secret_hash or "", secret)
         return blake2b(data, key=self._key, digest_size=16).digest()
 
-    def _entered(self, name: bytes, secret: str, hashed: str) -> Future[bool]:
+    def _take_place(self, digest: bytes, secret: str, hashed: str) -> Future[bool]:
         password = secret.encode("utf-8")[:BCRYPT_BYTES]
         with self._lock:
-            if self._inside >= PLACES:
+            if self._places_taken >= PLACES:
                 raise ImportedBusy("too many imported credentials are being checked")
-            if name not in self._running:
-                self._running[name] = self._pool.submit(self._compute, name, password, hashed.encode("ascii"))
-            self._inside += 1
-            return self._running[name]
+            if digest not in self._running:
+                self._running[digest] = self._pool.submit(self._compute, digest, password, hashed.encode("ascii"))
+            self._places_taken += 1
+            return self._running[digest]
 
-    def _awaited(self, name: bytes, future: Future[bool]) -> bool:
+    def _await(self, digest: bytes, future: Future[bool]) -> bool:
         try:
             return future.result(WAIT_SECONDS)
         except CancelledError:
-            raise ImportedBusy("the turn did not come in time") from None
+            raise ImportedBusy("the hash did not start in time") from None
         except TimeoutError:
-            if self._withdrawn(name, future):
-                raise ImportedBusy("the turn did not come in time") from None
+            if self._withdraw(digest, future):
+                raise ImportedBusy("the hash did not start in time") from None
         try:
             return future.result(WORK_SECONDS)
-        except TimeoutError:  # what comes of it is remembered all the same
+        except TimeoutError:  # the hash goes on, and a match is remembered for the next request
             raise ImportedBusy("the machine is too busy") from None
 
-    def _withdrawn(self, name: bytes, future: Future[bool]) -> bool:
-        """Take back what has not begun, for all who wait for it; whoever asks next begins anew."""
+    def _withdraw(self, digest: bytes, future: Future[bool]) -> bool:
+        """Cancel a hash that has not started, for all requests that wait for it; a later request submits it again."""
         if not future.cancel():
             return False
         with self._lock:
-            if self._running.get(name) is future:
-                del self._running[name]
+            if self._running.get(digest) is future:
+                del self._running[digest]
         return True
 
-    def _compute(self, name: bytes, password: bytes, hashed: bytes) -> bool:
-        agreed = False
+    def _compute(self, digest: bytes, password: bytes, hashed: bytes) -> bool:
+        matched = False
         try:
-            agreed = self._agrees(password, hashed)
-        except ValueError:  # a damaged hash: nothing is its value, and the library's text may quote it
-            agreed = False
+            matched = self._check(password, hashed)
+        except ValueError:  # a damaged hash has no value; the error's text is dropped because it may quote the hash
+            matched = False
         finally:
-            self._done(name, agreed=agreed)
-        return agreed
+            self._finish(digest, matched=matched)
+        return matched
 
-    def _done(self, name: bytes, *, agreed: bool) -> None:
+    def _finish(self, digest: bytes, *, matched: bool) -> None:
         with self._lock:
-            del self._running[name]
-            if agreed:
-                self._known.pop(name, None)
-                if len(self._known) >= MOST_KNOWN:
-                    del self._known[next(iter(self._known))]
-                self._known[name] = self._monotonic() + KNOWN_SECONDS
+            del self._running[digest]
+            if matched:
+                self._matched_until.pop(digest, None)
+                if len(self._matched_until) >= MOST_REMEMBERED:
+                    del self._matched_until[next(iter(self._matched_until))]
+                self._matched_until[digest] = self._monotonic() + MEMORY_SECONDS
 
 
-def _give_way() -> None:
-    # On Linux a thread has a priority of its own (setpriority(2), notes); elsewhere it would be the whole process's.
+def _lower_priority() -> None:
+    # On Linux a thread has its own priority (setpriority(2), notes). Elsewhere this would slow the whole process down.
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -1,8 +1,8 @@
-"""What a client's document says before anything matched: the same work whoever it is of, and for nobody's, too.
+"""Read from a client's document which versions a presented value is compared with.
 
-The two versions that may verify are read from it, and nothing else: how many there are, what is underway and whether
-there is such a client at all cost the same. Only what matched, or where time alone has brought something that no sweep
-has written yet, has its whole state read.
+There are always exactly two candidates. Where a client has fewer versions in their window, is suspended, or does not
+exist, a placeholder takes the free place, so that every refusal does the same work. Only the two live versions are
+parsed. The whole state is read after a match, or when a deadline has passed that no sweep has processed yet.
 """
 
 from __future__ import annotations
@@ -23,93 +23,99 @@ from keyturn.verifier.verdict import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from keyturn.domain.model import ClientState
     from keyturn.ports.store import Data
 
-NOBODY_ID: Final = "-"
-"""What stands for an id that no client has; malformed ones take the same path under it."""
-_DUMMY_ID = "0" * 26
+PLACEHOLDER_ID: Final = "-"
+"""A client id that no client has. Malformed ids are looked up under it, on the same path as well-formed ones."""
+_PLACEHOLDER_ULID = "0" * 26
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _LONG_AFTER = _LONG_AGO + timedelta(days=365 * 1000)
-DUMMY: Final = Version(
-    client_id=_DUMMY_ID,
-    version_id=_DUMMY_ID,
+PLACEHOLDER: Final = Version(
+    client_id=_PLACEHOLDER_ULID,
+    version_id=_PLACEHOLDER_ULID,
     created_at=_LONG_AGO,
     not_before=_LONG_AGO,
-    rotation_id=_DUMMY_ID,
+    rotation_id=_PLACEHOLDER_ULID,
     rotated_by="",
     rotation_reason="",
     state=VersionState.GRACE,
     secret_hash=base64url_encode(bytes(32)),
     mac_key_ref="",
-    # A point of small order: no derived key is ever equal to it.
+    # Thirty-two zero bytes encode a point of small order; no derived public key equals it.
     receipt_key=base64url_encode(bytes(32)),
     not_after=_LONG_AFTER,
 )
-"""A version that no value resembles, for work that is done whether or not there is one."""
-_NO_VERSIONS = {"current": to_data(replace(DUMMY, not_after=None)), "previous": to_data(DUMMY)}
-"""Each has what a real one in its place has, so that it is read in the same time."""
-_NOBODY: Final[Data] = {
-    "client_id": NOBODY_ID,
-    "status": "nobody",
+"""A version that no value matches, for work that is done whether or not there is a version."""
+_NO_VERSIONS = {"current": to_data(replace(PLACEHOLDER, not_after=None)), "previous": to_data(PLACEHOLDER)}
+"""Each has the fields of a real version in its place, so that parsing it takes the same time."""
+_NO_CLIENT: Final[Data] = {
+    "client_id": PLACEHOLDER_ID,
+    "status": "none",
     "revision": 0,
     "live": {"current": None, "previous": None},
 }
 _REASONS = {
-    "nobody": Reason.UNKNOWN_CLIENT,
+    "none": Reason.UNKNOWN_CLIENT,
     ClientStatus.ACTIVE.value: Reason.NO_MATCH,
     ClientStatus.SUSPENDED.value: Reason.SUSPENDED,
     ClientStatus.REVOKED.value: Reason.REVOKED,
 }
 
 
-def someones(data: Data | None) -> Data:
-    """Return a client's document, or nobody's where there is none."""
-    return _NOBODY if data is None else data
+def client_or_placeholder(data: Data | None) -> Data:
+    """Return a client's document, or the placeholder's where there is none."""
+    return data if data is not None and "client_id" in data else _NO_CLIENT
 
 
 def is_due(data: Data, now: datetime) -> bool:
-    """Return whether time alone has brought something that the document does not show yet."""
+    """Return whether a deadline has passed whose effect the document does not show yet."""
     due = data.get("next_due_at")
     return isinstance(due, datetime) and due <= now
 
 
-def candidates(data: Data, now: datetime) -> Sequence[Version]:
-    """Return exactly two versions: current and previous, each a dummy where it may not verify; `Broken`."""
+def read_candidates(data: Data, now: datetime) -> Sequence[Version]:
+    """Return two candidates from a document without a due deadline; `Broken` if it is damaged."""
     live = data.get("live")
     if not isinstance(live, Mapping):
         raise Broken("a stored document is not the entity that its path says")
-    found = [from_data(Version, cast("Data", live.get(name) or none)) for name, none in _NO_VERSIONS.items()]
-    return verifying(found, now, active=data.get("status") == ClientStatus.ACTIVE.value)
+    versions = [from_data(Version, cast("Data", live.get(name) or none)) for name, none in _NO_VERSIONS.items()]
+    return _pad(versions, now, active=data.get("status") == ClientStatus.ACTIVE.value)
 
 
-def verifying(versions: Sequence[Version], now: datetime, *, active: bool) -> Sequence[Version]:
-    """Return two versions, each a dummy where it is not in its window at `now`, or its client not active."""
-    # No short way out: the window is looked at whether or not the client is active.
-    found = [version if _in_window(version, now) & active else DUMMY for version in versions]
-    return [*found, DUMMY, DUMMY][:2]
+def settled_candidates(state: ClientState, now: datetime) -> Sequence[Version]:
+    """Return two candidates from a state in which every due deadline has taken effect."""
+    return _pad(state.live, now, active=state.client.status is ClientStatus.ACTIVE)
 
 
-def in_window(versions: Iterable[Version], now: datetime) -> list[Version]:
-    """Return those versions that verify at `now` (store time, ± the tolerance at the start)."""
-    return [version for version in versions if _in_window(version, now)]
+def live_versions(state: ClientState, now: datetime) -> Sequence[Version]:
+    """Return the versions of an active client that verify at `now` (store time, ± the tolerance at the start)."""
+    active = state.client.status is ClientStatus.ACTIVE
+    return [version for version in state.live if active and _is_in_window(version, now)]
 
 
-def picked(versions: Sequence[Version], hint: str | None) -> Sequence[Version]:
-    """Return as many versions, of which those that the hint does not mean are dummies: the work stays the same."""
+def select_by_hint(versions: Sequence[Version], hint: str | None) -> Iterable[Version]:
+    """Return the versions with a placeholder for each that the hint of a scannable secret excludes."""
     if hint is None:
         return versions
-    return [version if version_hint(version.version_id) == hint else DUMMY for version in versions]
+    return [version if version_hint(version.version_id) == hint else PLACEHOLDER for version in versions]
 
 
-def why(data: Data) -> Reason:
-    """Return why nothing that was presented verifies."""
+def refusal_reason(data: Data) -> Reason:
+    """Return why nothing that is presented for this client verifies."""
     return _REASONS.get(str(data.get("status")), Reason.NO_MATCH)
 
 
-def in_transition(data: Data) -> bool:
+def is_in_transition(data: Data) -> bool:
     """Return whether the client has a version in grace."""
     return data.get("previous_version") is not None
 
 
-def _in_window(version: Version, now: datetime) -> bool:
+def _pad(versions: Iterable[Version], now: datetime, *, active: bool) -> Sequence[Version]:
+    # No short circuit: the window is evaluated whether or not the client is active.
+    valid = [version if _is_in_window(version, now) & active else PLACEHOLDER for version in versions]
+    return [*valid, PLACEHOLDER, PLACEHOLDER][:2]
+
+
+def _is_in_window(version: Version, now: datetime) -> bool:
     return (version.not_before <= now + WINDOW_TOLERANCE) & (now < (version.not_after or _LONG_AFTER))

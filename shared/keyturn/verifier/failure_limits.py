@@ -1,6 +1,7 @@
-"""Failure budgets: a source that keeps guessing is told to wait; who is right and known is served all the same.
+"""Limit wrong credentials by source. A source with too many gets 429; a credential with a kept verdict still passes.
 
-The calculation is GCRA: one number a source, the time at which all its failures are paid off.
+The calculation is GCRA (the generic cell rate algorithm): one number for each source, the time at which all its
+failures are paid off.
 """
 
 from __future__ import annotations
@@ -17,45 +18,45 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BURST: Final = 60
-"""Failures that a source may have at once."""
+"""How many failures a source may have at once."""
 PER_SECOND: Final = 1.0
-"""Failures a second that a source may have for good."""
+"""How many failures per second a source may have in the long run."""
 MOST_SOURCES: Final = 50_000
 _V6_NETWORK = 64
 
 
-class Budgets:
-    """The budgets of one process. Any number of threads may use them; the sources themselves are in no text."""
+class FailureLimits:
+    """The limits of one process. Any number of threads may use them. No text contains a source."""
 
     def __init__(self, monotonic: Callable[[], float], burst: int = BURST, per_second: float = PER_SECOND) -> None:
         self._monotonic = monotonic
         self._cost = 1.0 / per_second
         self._depth = burst * self._cost
         self._lock = Lock()
-        self._paid_at: dict[str, float] = {}
+        self._paid_off_at: dict[str, float] = {}
 
     def admit(self, source: str) -> None:
-        """Let a check of this source pass; `RateLimited` when its budget is spent. An empty source has no budget."""
-        wait = self._paid_at.get(source, 0.0) - self._depth + self._cost - self._monotonic()
+        """Return if the source may try a credential, and raise `RateLimited` otherwise. "" has no limit."""
+        wait = self._paid_off_at.get(source, 0.0) - self._depth + self._cost - self._monotonic()
         if source and wait > 0:
             seconds = math.ceil(wait)
             raise RateLimited("too_many_failures", "Too many refused credentials.", retry_after_seconds=seconds)
 
-    def failed(self, source: str) -> None:
-        """Charge one refusal to a source."""
+    def charge(self, source: str) -> None:
+        """Charge one failure to a source."""
         if not source:
             return
         with self._lock:
             now = self._monotonic()
-            paid_at = max(self._paid_at.pop(source, now), now) + self._cost
-            if len(self._paid_at) >= MOST_SOURCES:  # the one that failed longest ago goes
-                del self._paid_at[next(iter(self._paid_at))]
-            self._paid_at[source] = paid_at
+            paid_off_at = max(self._paid_off_at.pop(source, now), now) + self._cost
+            if len(self._paid_off_at) >= MOST_SOURCES:  # forget the source whose last failure is the oldest
+                del self._paid_off_at[next(iter(self._paid_off_at))]
+            self._paid_off_at[source] = paid_off_at
 
 
 @functools.lru_cache(maxsize=1024)
 def source_of(address: str | None) -> str:
-    """Return the source that an address stands for: an IPv4 address, an IPv6 /64; "" for one's own machine or none."""
+    """Return the source that an address belongs to: an IPv4 address or an IPv6 /64; "" for loopback or no address."""
     try:
         parsed = ipaddress.ip_address((address or "").strip())
     except ValueError:

@@ -1,33 +1,44 @@
-"""Whether a presented secret is a version's: locally first, at the MAC key only for what matched (protocol.md §10)."""
+"""Compare a presented value with versions: first by receipt key, a match by MAC too (docs/protocol.md §10)."""
 
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keyturn.domain.encodings import base64url_decode, base64url_encode, canonical_input
-from keyturn.domain.secret_format import well_formed
+from keyturn.domain.secret_format import hint_of, well_formed
 from keyturn.proofs.receipts import receipt_key
+from keyturn.verifier.candidates import select_by_hint
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from keyturn.domain.model import Version
     from keyturn.ports.keys import MacKey
 
-__all__ = ["confirmed", "matches", "resembles", "well_formed"]
+_PLACEHOLDER_SECRET: Final = "A" * 43
 
 
-def resembles(secret: str, version: Version, client_id: str | None = None) -> bool:
-    """Return whether the receipt key derived from a well-formed secret is the version's: no call to any key service.
+def match(secret: str, client_id: str, candidates: Sequence[Version]) -> Version | None:
+    """Return the candidate whose receipt key the presented value derives to; no key service is called.
 
-    `client_id` is whose the version is meant to be, where that may be a dummy: its derivation is as long as any.
+    `client_id` is the client that the candidates belong to; a placeholder among them has another one.
     """
-    whose = version.client_id if client_id is None else client_id
-    derived = receipt_key(secret, client_id=whose, version_id=version.version_id, rotation_id=version.rotation_id)
-    return hmac.compare_digest(base64url_encode(derived), version.receipt_key or "")
+    # The work depends on nothing that a caller must not learn. A malformed value costs as many derivations as a
+    # well-formed one, a placeholder as much as a version, and a match does not end the loop.
+    derivable = secret if well_formed(secret) else _PLACEHOLDER_SECRET
+    first = None
+    for version in select_by_hint(candidates, hint_of(derivable)):
+        key = receipt_key(
+            derivable, client_id=client_id, version_id=version.version_id, rotation_id=version.rotation_id
+        )
+        if hmac.compare_digest(base64url_encode(key), version.receipt_key or "") and first is None:
+            first = version
+    return first if derivable == secret else None
 
 
-def confirmed(secret: str, version: Version, mac_key: MacKey) -> bool:
-    """Return whether the MAC key agrees that this is the version's secret: one call."""
+def confirm(secret: str, version: Version, mac_key: MacKey) -> bool:
+    """Return whether the MAC key agrees that this is the version's secret; one call to the key service."""
     if version.mac_key_ref is None or version.secret_hash is None:
         return False
     data = canonical_input(version.client_id, version.version_id, secret)
@@ -35,5 +46,5 @@ def confirmed(secret: str, version: Version, mac_key: MacKey) -> bool:
 
 
 def matches(secret: str, version: Version, mac_key: MacKey) -> bool:
-    """Return whether a presented value is the version's secret."""
-    return well_formed(secret) and resembles(secret, version) and confirmed(secret, version, mac_key)
+    """Return whether a presented value is the version's secret, by receipt key and by MAC."""
+    return match(secret, version.client_id, [version]) is not None and confirm(secret, version, mac_key)

@@ -1,6 +1,6 @@
-"""Reading clients: one read serves everybody who asks for the same client within a second (protocol.md §10).
+"""Read clients' documents: one read serves all requests for the same client within a second (docs/protocol.md §10).
 
-Nobody can make a verifier read one client more often than that, however many wrong guesses come.
+So nobody can make a verifier read one client more often than once a second, however many wrong secrets they present.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Store
 
 MOST_SHARED = 1024
-"""Reads that are remembered at once: past that the oldest is forgotten, and its client read again."""
+"""How many reads are remembered at once. Beyond that the oldest is forgotten, and its client is read again."""
+_NEVER = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One client's document as it was at `read_time` (store clock), between two instants of the process's own clock."""
+    """One client's document as it was at `read_time` (store clock), between two instants of this process's clock."""
 
     data: Data | None = field(repr=False)
     read_time: datetime
@@ -33,8 +34,8 @@ class Read:
     ended: float
 
 
-class Reads:
-    """Reads of clients from one store; `share_seconds` 0 reads for every request. Any number of threads may ask."""
+class SharedReads:
+    """Reads clients from one store. With `share_seconds` 0 every request reads. Any number of threads may use it."""
 
     def __init__(self, store: Store, monotonic: Callable[[], float], share_seconds: float) -> None:
         self._store = store
@@ -44,40 +45,41 @@ class Reads:
         self._shared: dict[str, tuple[float, Future[Read]]] = {}
 
     def read(self, client_id: str, *, anew: bool = False) -> Read:
-        """Return a read of a client, begun after the call or (not `anew`) at most `share_seconds` before.
+        """Return a read that began after this call or, unless `anew`, at most `share_seconds` before it.
 
-        `StoreUnavailable` as the store raises it, also to those who waited for another's read.
+        If the read fails, every request that waited for it gets the store's `StoreUnavailable`.
         """
         if anew or not self._share_seconds:
             return self._read(client_id, self._monotonic())
-        future, mine = self._claimed(client_id)
-        if mine is not None:
-            self._fulfil(client_id, future, mine)
+        future, began = self._join_or_begin(client_id)
+        if began is not None:
+            self._fulfil(client_id, future, began)
         return future.result()
 
     def forget(self) -> None:
-        """Share nothing that was read until now."""
+        """Share no read that was made until now."""
         with self._lock:
             self._shared.clear()
 
-    def _claimed(self, client_id: str) -> tuple[Future[Read], float | None]:
+    def _join_or_begin(self, client_id: str) -> tuple[Future[Read], float | None]:
+        """Return the read to wait for, and when it began if the caller must carry it out."""
         with self._lock:
             now = self._monotonic()
-            began, future = self._shared.get(client_id, (float("-inf"), None))
+            began, future = self._shared.get(client_id, (_NEVER, None))
             if future is not None and now - began <= self._share_seconds:
                 return future, None
             self._shared.pop(client_id, None)
             if len(self._shared) >= MOST_SHARED:
                 del self._shared[next(iter(self._shared))]
-            mine: Future[Read] = Future()
-            self._shared[client_id] = (now, mine)
-            return mine, now
+            own: Future[Read] = Future()
+            self._shared[client_id] = (now, own)
+            return own, now
 
     def _fulfil(self, client_id: str, future: Future[Read], began: float) -> None:
         try:
             future.set_result(self._read(client_id, began))
         except BaseException as error:
-            # Those who wait hear of it; who comes next asks again.
+            # The requests that wait get this error too; the next request reads again.
             with self._lock:
                 if self._shared.get(client_id, (0.0, None))[1] is future:
                     del self._shared[client_id]

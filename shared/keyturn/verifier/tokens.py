@@ -1,10 +1,10 @@
-"""Access tokens: JWTs (RFC 9068), signed with ES256, that say which version of the client's secret they rest on.
+"""Access tokens: ES256 JWTs (RFC 9068) that name the version of the client's secret that they rest on.
 
-1. A token says for how long it may be believed at most; whether it still is, its version says: once that no longer
-   verifies, all its tokens are dead, whatever their `exp` (protocol.md §4).
-2. No token outlives its version's end, so a version that is retired because its grace elapsed leaves no token behind.
-3. Who checks a token needs the public keys and what a verifier knows of the clients, and no word with who issued it.
-4. A token says no more than its client's terms do now: narrowed scopes, or another audience, end it at once, too.
+1. `exp` is the latest time until which a token may be accepted. Whether it is still valid depends on its version: when
+   the version no longer verifies, all its tokens are invalid, whatever their `exp` (docs/protocol.md §10).
+2. No token outlives the end of its version, so a version whose grace elapsed leaves no valid token behind.
+3. A service that checks tokens needs the public keys and a verifier. It does not call the issuer.
+4. A token says no more than its client's terms say now: narrower scopes or another audience end it at once.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from keyturn.verifier.verifier import Verifier
 
 TYPE: Final = "at+jwt"
-"""The header's `typ` (RFC 9068 §2.1): no other token of ours is taken for one of these."""
+"""The header's `typ` (RFC 9068 §2.1): no other token of ours is accepted as an access token."""
 TOLERANCE_SECONDS: Final = 2
-"""How far ahead of the store's clock `iat` may be: what a window's edge tolerates (protocol.md §6)."""
+"""How far ahead of the store's clock `iat` may be, as at the edges of a version's window."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """Issues tokens; `issuer` is the address of the token door, `audience` whom they are for unless a client says."""
+class TokenIssuer:
+    """Issues tokens. `issuer` is the address of `client_token`, `audience` the default for clients without one."""
 
     signer: TokenSigner
     issuer: str
@@ -40,11 +40,11 @@ class Tokens:
     random: Random
 
     def audience_of(self, verdict: Verdict) -> str:
-        """Return whom a client's tokens are for."""
+        """Return the audience of a client's tokens."""
         return verdict.terms.audience or self.audience
 
     def issue(self, verdict: Verdict, scopes: Sequence[str] = ()) -> tuple[str, int]:
-        """Return a token for an accepted credential, and its lifetime in seconds; none outlives its version.
+        """Return a token for an accepted credential, and its lifetime in seconds.
 
         `scopes` are those that the client's terms grant (`TokenTerms.granted`).
         """
@@ -64,35 +64,36 @@ class Tokens:
         }
         if scopes:  # RFC 9068 §2.2.3
             claims["scope"] = " ".join(scopes)
-        return self._signed(claims), seconds
+        return self._sign(claims), seconds
 
-    def _signed(self, claims: Mapping[str, object]) -> str:
+    def _sign(self, claims: Mapping[str, object]) -> str:
         kid = self.signer.current()
         return compact(claims, kid=kid, typ=TYPE, sign=lambda data: self.signer.sign(kid, data))
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Return the keys that tokens verify with (RFC 7517)."""
+        """Return the public keys that verify tokens (RFC 7517)."""
         return {"keys": [es256_jwk(key.kid, key.x, key.y) for key in self.signer.public_keys()]}
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedToken:
-    """What came of checking a token: the verdict on the version that it rests on, and its claims where accepted."""
+    """The result of checking a token: the verdict on its version, and its claims if it was accepted."""
 
     verdict: Verdict
     claims: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @property
     def scopes(self) -> frozenset[str]:
-        """What the token is for; empty for one that is refused."""
+        """The token's scopes; empty for a refused one."""
         return _scopes(self.claims)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenChecker:
-    """Checks tokens wherever a verifier runs: `keys` gives the public JWKs, fetched once and again when it likes.
+    """Checks tokens in any service that runs a verifier.
 
-    `audience` is the resource server's own name: a token for another one is none here.
+    `keys` returns the public JWKs; it decides when to fetch them again. `audience` is the resource server's own name: a
+    token for another audience is refused.
     """
 
     verifier: Verifier
@@ -101,26 +102,28 @@ class TokenChecker:
     audience: str
 
     def check(self, token: str, scopes: Sequence[str] = (), *, source: str = "") -> CheckedToken:
-        """Return whether a token is good here, now and for all of `scopes`; errors, and `source`, as `Verifier.check`.
+        """Return whether a token is valid here and now, with all of `scopes`. Errors and `source` as `Verifier.check`.
 
-        What is no token of a version that verifies is charged to its source; one that has ended, or is for others, not.
+        A token of no version that verifies counts against its source. A token that has expired, or is for another
+        audience, does not.
         """
         checked = self.check_for(token, (self.audience,), source=source)
         if not checked.verdict.accepted or checked.scopes.issuperset(scopes):
             return checked
-        return _refused(checked.verdict, Reason.INSUFFICIENT_SCOPE)
+        return _refusal(checked.verdict, Reason.INSUFFICIENT_SCOPE)
 
     def check_for(self, token: str, audiences: Sequence[str], *, source: str = "") -> CheckedToken:
-        """Return whether a token is good now for one of these audiences; errors as `Verifier.check`."""
+        """Return whether a token is valid now for one of these audiences; errors as `Verifier.check`."""
         claims = self._signed_claims(token)
-        # Whatever is wrong with a token, a version is looked up: a refusal looks the same from outside.
-        named = [str(claims.get(name, "")) for name in ("client_id", "client_version_id")]
-        verdict = self.verifier.check_version(named[0], named[1], source=source)
-        if not verdict.accepted or not self._holds(claims, verdict, audiences):
-            return _refused(verdict, Reason.BAD_TOKEN if verdict.accepted or not claims else verdict.reason)
+        # A version is looked up whatever is wrong with the token, so that all refusals look alike from outside.
+        client_id, version_id = (str(claims.get(name, "")) for name in ("client_id", "client_version_id"))
+        verdict = self.verifier.check_version(client_id, version_id, source=source)
+        if not verdict.accepted or not self._claims_hold(claims, verdict, audiences):
+            return _refusal(verdict, Reason.BAD_TOKEN if verdict.accepted or not claims else verdict.reason)
         return CheckedToken(verdict, claims)
 
     def _signed_claims(self, token: str) -> Mapping[str, object]:
+        """Return the claims of a token that one of our keys signed, and none for any other."""
         try:
             kid = read_unverified(token).header["kid"]
             key = next((key for key in self.keys() if key.get("kid") == kid), None)
@@ -128,20 +131,20 @@ class TokenChecker:
         except Refusal:
             return {}
 
-    def _holds(self, claims: Mapping[str, object], verdict: Verdict, audiences: Sequence[str]) -> bool:
-        now, begins, ends = verdict.now.timestamp(), claims.get("iat"), claims.get("exp")
-        if type(begins) is not int or type(ends) is not int:
+    def _claims_hold(self, claims: Mapping[str, object], verdict: Verdict, audiences: Sequence[str]) -> bool:
+        now, issued_at, expires_at = verdict.now.timestamp(), claims.get("iat"), claims.get("exp")
+        if type(issued_at) is not int or type(expires_at) is not int:
             return False
         terms, audience = verdict.terms, claims.get("aud")
-        # Terms name an audience from the first on that was ever set: a token of before is for another one.
-        named = claims.get("iss") == self.issuer and audience in audiences and terms.audience in {None, audience}
-        within = named and _scopes(claims).issubset(terms.scopes)
-        return within and begins <= now + TOLERANCE_SECONDS and now < ends
+        # Once a client has an audience of its own, a token that was issued before, for the default one, is refused.
+        is_for_us = claims.get("iss") == self.issuer and audience in audiences and terms.audience in {None, audience}
+        is_within_terms = is_for_us and _scopes(claims).issubset(terms.scopes)
+        return is_within_terms and issued_at <= now + TOLERANCE_SECONDS and now < expires_at
 
 
 def _scopes(claims: Mapping[str, object]) -> frozenset[str]:
     return frozenset(str(claims.get("scope", "")).split())
 
 
-def _refused(verdict: Verdict, reason: Reason) -> CheckedToken:
+def _refusal(verdict: Verdict, reason: Reason) -> CheckedToken:
     return CheckedToken(Verdict(accepted=False, now=verdict.now, reason=reason))

@@ -1,4 +1,4 @@
-"""Tally: uses and refusals of one process that wait to be written, in memory, bounded."""
+"""Count uses and refusals of one process in memory, bounded, until they are written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from keyturn.verifier.verdict import Verdict
 
 MOST_WAITING: Final = 20_000
-"""Versions, and as many clients, that may wait to be written."""
+"""How many versions, and how many clients, may wait to be written."""
 
 
 @dataclass(slots=True)
@@ -34,71 +34,72 @@ class _Count:
     last_at: datetime
     hours: Counter[int] = field(default_factory=Counter)
 
-    def at(self, moment: datetime, count: int) -> None:
+    def add(self, moment: datetime, count: int) -> None:
         self.first_at = min(self.first_at, moment)
         self.last_at = max(self.last_at, moment)
         self.hours[hour_of(moment)] += count
 
 
 @dataclass(slots=True)
-class _Version:
+class _VersionCount:
     client_id: str
     total: _Count
     callers: dict[str, _Count] = field(default_factory=dict)
 
 
-class Tally:
-    """What waits. Whoever counts holds `lock`; taking out holds it by itself."""
+class UsageBuffer:
+    """The counts that wait to be written. The thread that counts holds `lock`; `take` acquires it by itself."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.events = 0
-        self._versions: dict[str, _Version] = {}
+        self._versions: dict[str, _VersionCount] = {}
         self._failures: dict[str, _Count] = {}
 
     def __bool__(self) -> bool:
-        """Return whether anything waits."""
+        """Return whether any count waits."""
         return bool(self._versions or self._failures)
 
-    def use(self, verdict: Verdict, caller: str, count: int) -> bool:
-        """Count so many uses; False if there is no room for another version."""
-        at, known = verdict.now, self._versions.get(verdict.version_id)
-        if known is None:
+    def count_uses(self, verdict: Verdict, caller: str, count: int) -> bool:
+        """Count uses of a version by a caller; return False if there is no room for another version."""
+        now, version = verdict.now, self._versions.get(verdict.version_id)
+        if version is None:
             if len(self._versions) >= MOST_WAITING:
                 return False
-            known = self._versions[verdict.version_id] = _Version(verdict.client_id, _Count(at, at))
-        known.total.at(at, count)
-        tag = caller if caller in known.callers or len(known.callers) < MAX_CALLERS else ""
-        if tag not in known.callers:
-            known.callers[tag] = _Count(at, at)
-        known.callers[tag].at(at, count)
+            version = self._versions[verdict.version_id] = _VersionCount(verdict.client_id, _Count(now, now))
+        version.total.add(now, count)
+        # Callers beyond the bound are counted together, under the empty tag.
+        tag = caller if caller in version.callers or len(version.callers) < MAX_CALLERS else ""
+        if tag not in version.callers:
+            version.callers[tag] = _Count(now, now)
+        version.callers[tag].add(now, count)
         self.events += count
         return True
 
-    def fail(self, client_id: str, at: datetime) -> None:
-        """Count one refusal, if there is room."""
-        known = self._failures.get(client_id)
-        if known is None and len(self._failures) < MOST_WAITING:
-            known = self._failures[client_id] = _Count(at, at)
-        if known is not None:
-            known.at(at, 1)
+    def count_failure(self, client_id: str, moment: datetime) -> None:
+        """Count one refusal if there is room."""
+        failures = self._failures.get(client_id)
+        if failures is None and len(self._failures) < MOST_WAITING:
+            failures = self._failures[client_id] = _Count(moment, moment)
+        if failures is not None:
+            failures.add(moment, 1)
 
-    def taken(self, most: int, shard: int, kept: timedelta) -> dict[str, VersionUse | ClientFailures]:
-        """Take out at most so many documents' worth, by path."""
-        found: dict[str, VersionUse | ClientFailures] = {}
+    def take(self, most: int, shard: int, retention: timedelta) -> dict[str, VersionUse | ClientFailures]:
+        """Remove and return the counts for at most `most` documents, by path."""
+        documents: dict[str, VersionUse | ClientFailures] = {}
         with self.lock:
-            while self._versions and len(found) < most:
+            while self._versions and len(documents) < most:
                 version_id, version = self._versions.popitem()
-                found[version_path(version_id, shard)] = _version_use(version_id, version, kept)
-            while self._failures and len(found) < most:
+                documents[version_path(version_id, shard)] = _version_use(version_id, version, retention)
+            while self._failures and len(documents) < most:
                 client_id, count = self._failures.popitem()
-                found[failures_path(client_id, shard)] = _failures(client_id, count, kept)
+                documents[failures_path(client_id, shard)] = _client_failures(client_id, count, retention)
             if not self._versions:
                 self.events = 0
-        return found
+        return documents
 
 
-def _version_use(version_id: str, version: _Version, kept: timedelta) -> VersionUse:
+def _version_use(version_id: str, version: _VersionCount, retention: timedelta) -> VersionUse:
     total = version.total
     callers = tuple(_caller_use(tag, count) for tag, count in version.callers.items())
     return VersionUse(
@@ -109,7 +110,7 @@ def _version_use(version_id: str, version: _Version, kept: timedelta) -> Version
         last_at=total.last_at,
         hours=pack(total.hours),
         callers=callers,
-        expires_at=total.last_at + kept,
+        expires_at=total.last_at + retention,
     )
 
 
@@ -117,5 +118,5 @@ def _caller_use(tag: str, count: _Count) -> CallerUse:
     return CallerUse(tag, count.hours.total(), count.first_at, count.last_at, pack_hours(count.hours))
 
 
-def _failures(client_id: str, count: _Count, kept: timedelta) -> ClientFailures:
-    return ClientFailures(client_id, count.hours.total(), count.last_at, pack(count.hours), count.last_at + kept)
+def _client_failures(client_id: str, count: _Count, retention: timedelta) -> ClientFailures:
+    return ClientFailures(client_id, count.hours.total(), count.last_at, pack(count.hours), count.last_at + retention)

@@ -1,4 +1,4 @@
-"""Verdicts: what came of a check. Inside they say why; outside a refusal says nothing but that."""
+"""Verdicts: the result of a check. They carry the reason for the operator's logs; callers never get a reason."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ if TYPE_CHECKING:
 
 
 class Reason(StrEnum):
-    """Why; for whoever runs the verifier, never for its callers (protocol.md §10: refusals are alike)."""
+    """Why a check was accepted or refused. It is not for callers: all refusals look alike (docs/protocol.md §10)."""
 
     ACCEPTED = "accepted"
     UNKNOWN_CLIENT = "unknown_client"
     SUSPENDED = "suspended"
     REVOKED = "revoked"
     NO_MATCH = "no_match"
-    """The value is no live secret of the client: wrong, retired, or not started yet."""
+    """The value is no live secret of the client: it is wrong, retired, or not valid yet."""
     MAC_REFUSED = "mac_refused"
     """The receipt key matched and the MAC did not: the stored version is damaged or forged."""
     BAD_TOKEN = "bad_token"  # noqa: S105 - a reason's name
-    """A token that is not ours, not for us, not of now, beyond its client's terms, or of no version that verifies."""
+    """The token is not ours, not for this audience, not valid now, or exceeds its client's terms."""
     INSUFFICIENT_SCOPE = "insufficient_scope"
-    """A good token that lacks a scope which the checking service wants (RFC 6750 §3.1)."""
+    """The token is valid and lacks a scope that the checking service requires (RFC 6750 §3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a check. `now` is store time, at most a second old; the rest is empty for a refusal.
+    """The result of a check. `now` is store time, at most a second old. A refusal fills in no other field.
 
-    `not_after` is None for a version without an end; for one in grace `deprecated_at` is when its successor came.
+    `not_after` is None for a version without an end. For a version in grace, `deprecated_at` is when its successor
+    was promoted.
     """
 
     accepted: bool
@@ -50,24 +51,24 @@ class Verdict:
     reason: Reason = Reason.NO_MATCH
     deprecated_at: datetime | None = None
     terms: TokenTerms = DEFAULT_TERMS
-    """What the client's access tokens say, and whose it may ask about."""
+    """The audience and scopes of the client's access tokens, and the audiences that it may introspect."""
     in_transition: bool = False
-    """Of a refusal: whether the client has a version in grace, so that somebody may have changed over wrongly."""
+    """Only in a refusal: whether the client has a version in grace, so that a faulty cutover may be the cause."""
 
 
 @functools.lru_cache(maxsize=1024)
-def one_of_equal(terms: TokenTerms) -> TokenTerms:
-    """Return one object for all equal terms: they are kept with verdicts, by the hundred thousand."""
+def intern_terms(terms: TokenTerms) -> TokenTerms:
+    """Return one shared object for all equal terms, because a cache may hold 200,000 verdicts."""
     return terms
 
 
 class Observer(Protocol):
-    """Is told of each check of a credential, in the caller's thread and in its way: it returns at once, never raises.
+    """Receives every check of a credential. It runs in the caller's thread, so it returns at once and never raises.
 
-    Whatever takes time it does elsewhere. `secret` is what was presented, right or wrong: it is kept nowhere. `caller`
-    is a privacy-safe tag of who asked, empty where nobody made one.
+    `secret` is the presented value, right or wrong; an observer must not store it. `caller` is the caller's tag
+    (callers.py), empty if the verifier has none.
     """
 
     def __call__(self, verdict: Verdict, client_id: str, secret: str, caller: str) -> None:
-        """Take note."""
+        """Note one check."""
         ...

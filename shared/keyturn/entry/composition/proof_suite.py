@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from keyturn.use_cases.admin_proof.challenge import ChallengeIssuer
     from keyturn.use_cases.admin_proof.proof_token import ProofIssuer
     from keyturn.use_cases.admin_proof.prove import ProveAdmin
-    from keyturn.verifier.failure_limits import Budgets
+    from keyturn.verifier.failure_limits import FailureLimits
 
 
 @dataclass(frozen=True)
@@ -132,15 +132,15 @@ class ProofSuite:
         return SecurityKeyAttestation(settings.webauthn_rp_id, settings.webauthn_origins, roots)
 
     @functools.cached_property
-    def budgets(self) -> Budgets:
+    def budgets(self) -> FailureLimits:
         """How often one source may ask for a challenge or present one: each costs a call to the MAC key.
 
         These routes need no authentication, and a key service's quota belongs to the whole project: a caller that
         exhausted it here would stop the verification of secrets.
         """
-        from keyturn.verifier.failure_limits import Budgets
+        from keyturn.verifier.failure_limits import FailureLimits
 
-        return Budgets(time.monotonic)
+        return FailureLimits(time.monotonic)
 
     @functools.cached_property
     def challenges(self) -> ChallengeIssuer:

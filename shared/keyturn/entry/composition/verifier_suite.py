@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from keyturn.entry.config.settings import Stage
 from keyturn.use_cases.usage.canaries import ProveCanary
-from keyturn.verifier.callers import Callers, Salt
-from keyturn.verifier.failure_limits import Budgets
-from keyturn.verifier.honeytoken import Honeytoken
+from keyturn.verifier.callers import CallerTags, Salt
+from keyturn.verifier.failure_limits import FailureLimits
+from keyturn.verifier.retired_secrets import RetiredSecretDetector
 from keyturn.verifier.telemetry import Telemetry, in_thread
-from keyturn.verifier.tokens import TokenChecker, Tokens
+from keyturn.verifier.tokens import TokenChecker, TokenIssuer
 from keyturn.verifier.verifier import Caching, Verifier, monotonic
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class VerifierSuite:
             base.keys.mac,
             base.settings.policy,
             caching=self.caching,
-            budgets=Budgets(monotonic),
+            failure_limits=FailureLimits(monotonic),
             observers=(self.telemetry, self.honeytoken),
         )
 
@@ -55,16 +55,16 @@ class VerifierSuite:
         return Caching(feed=base.backends.feed if base.settings.listen else None)
 
     @functools.cached_property
-    def honeytoken(self) -> Honeytoken:
+    def honeytoken(self) -> RetiredSecretDetector:
         """Raises an alarm when a request presents a retired secret."""
         databases = self.base.databases
-        return Honeytoken(databases.control, databases.usage, monotonic, self._background)
+        return RetiredSecretDetector(databases.control, databases.usage, monotonic, self._background)
 
     @functools.cached_property
     def telemetry(self) -> Telemetry:
         """Counts accepted credentials in the database `usage`, and writes the last counts when the process ends."""
-        base, resolved = self.base, self.callers.resolved
-        telemetry = Telemetry(base.databases.usage, base.environment, monotonic, self._background, resolved)
+        base, resolve_tag = self.base, self.callers.resolve
+        telemetry = Telemetry(base.databases.usage, base.environment, monotonic, self._background, resolve_tag)
         atexit.register(telemetry.close)
         return telemetry
 
@@ -78,9 +78,9 @@ class VerifierSuite:
         return Salt(self.base.databases.control, monotonic)
 
     @functools.cached_property
-    def callers(self) -> Callers:
+    def callers(self) -> CallerTags:
         """Tags of callers: keyed hashes that name no address."""
-        return Callers(self.salt)
+        return CallerTags(self.salt)
 
     @functools.cached_property
     def canary(self) -> ProveCanary:
@@ -89,15 +89,15 @@ class VerifierSuite:
         return ProveCanary(base.databases.control, base.databases.usage, base.settings.policy, base.environment)
 
     @functools.cached_property
-    def canary_budgets(self) -> Budgets:
+    def canary_budgets(self) -> FailureLimits:
         """How often one source may ask for a canary's nonce, or answer: a whole fleet may start at once."""
-        return Budgets(monotonic, burst=500, per_second=5.0)
+        return FailureLimits(monotonic, burst=500, per_second=5.0)
 
     @functools.cached_property
-    def tokens(self) -> Tokens:
+    def tokens(self) -> TokenIssuer:
         """Issues access tokens."""
         settings = self.base.settings
-        return Tokens(
+        return TokenIssuer(
             self.token_signer, f"{settings.base_url}/client_token", settings.audience, self.base.environment.random
         )
 

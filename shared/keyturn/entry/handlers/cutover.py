@@ -27,13 +27,13 @@ def show_for_member(request: flask.Request, key: str) -> Mapping[str, Any]:
 
 def caller_tag(request: flask.Request) -> Mapping[str, Any]:
     """Return the tag of callers at an address with a User-Agent."""
-    from keyturn.verifier.callers import tag_of  # noqa: PLC0415 - only this route needs it
+    from keyturn.verifier.callers import caller_tag  # noqa: PLC0415 - only this route needs it
 
     fields = fields_of(request)
     salt = current().verification.salt.value()
     if salt is None:
         raise Unavailable("no_salt", "This deployment has counted no callers yet.")
-    return {"caller": tag_of(salt, source_of(fields.optional_text("address")), fields.optional_text("agent"))}
+    return {"caller": caller_tag(salt, source_of(fields.optional_text("address")), fields.optional_text("agent"))}
 
 
 def _view(client_id: str, npub: str | None = None) -> Mapping[str, Any]:

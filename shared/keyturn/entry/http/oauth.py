@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     import flask
 
-    from keyturn.verifier.tokens import TokenChecker, Tokens
-    from keyturn.verifier.verifier import Verdict, Verifier
+    from keyturn.verifier.tokens import TokenChecker, TokenIssuer
+    from keyturn.verifier.verdict import Verdict
+    from keyturn.verifier.verifier import Verifier
 
 
 _FORM = "application/x-www-form-urlencoded"
@@ -33,7 +34,7 @@ class OAuthError(Exception):
         self.code = code
 
 
-def token_answer(request: flask.Request, verifier: Verifier, tokens: Tokens) -> flask.Response:
+def token_answer(request: flask.Request, verifier: Verifier, tokens: TokenIssuer) -> flask.Response:
     """Return the response of the token endpoint."""
     return _respond(request, lambda form: _token(request, form, verifier, tokens))
 
@@ -80,7 +81,9 @@ def _response(request: flask.Request, endpoint: Callable[[Mapping[str, str]], Ma
         return json_answer({"error": "temporarily_unavailable"}, 503)
 
 
-def _token(request: flask.Request, form: Mapping[str, str], verifier: Verifier, tokens: Tokens) -> Mapping[str, object]:
+def _token(
+    request: flask.Request, form: Mapping[str, str], verifier: Verifier, tokens: TokenIssuer
+) -> Mapping[str, object]:
     if form.get("grant_type") != "client_credentials":
         raise OAuthError("unsupported_grant_type" if form.get("grant_type") else "invalid_request")
     verdict = _authenticate(request, form, verifier)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import flask
 
     from keyturn.ports.store import Store
-    from keyturn.verifier.failure_limits import Budgets
+    from keyturn.verifier.failure_limits import FailureLimits
 
 BODY_LIMIT_BYTES = 256 * 1024
 
@@ -93,11 +93,11 @@ def source(request: flask.Request) -> str:
     return source_of(request.headers.get("X-Forwarded-For", "").rpartition(",")[2])
 
 
-def charge(request: flask.Request, budgets: Budgets) -> None:
+def charge(request: flask.Request, budgets: FailureLimits) -> None:
     """Charge a request to its source before it is looked at. `RateLimited` if the source's budget is used up.
 
     For routes without authentication that cost a call to a key or a read, whether the request is right or wrong.
     """
     origin = source(request)
     budgets.admit(origin)
-    budgets.failed(origin)
+    budgets.charge(origin)

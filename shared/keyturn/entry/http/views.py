@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Value
     from keyturn.records.roster import Roster, RosterMember
     from keyturn.use_cases.status_queries import ClientView
-    from keyturn.verifier.verifier import Verdict
+    from keyturn.verifier.verdict import Verdict
 
 _HIDDEN_ROTATION_FIELDS = {"mls_group", "groups", "request_digest", "distribution_message_id"}
 

@@ -21,7 +21,7 @@ from keyturn.records.codec import from_data
 from keyturn.records.retention import RETENTION, may_be_deleted
 from keyturn.use_cases.doctor.audit_checks import chain_findings, replay_findings
 from keyturn.use_cases.doctor.findings import Finding, last_segment, thawed
-from keyturn.verifier.matching import resembles
+from keyturn.verifier.matching import match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -203,7 +203,7 @@ def _plaintext_findings(found: ClientDocuments, state: ClientState) -> Iterator[
     keyed = [version for version in state.versions.values() if version.receipt_key]
     for document in found.own:
         tokens = {token for text in _texts(thawed(document.data)) for token in sighted_in(text)}
-        if any(resembles(token, version) for token in tokens for version in keyed):
+        if any(match(token, version.client_id, [version]) for token in tokens for version in keyed):
             yield Finding("a document holds a version's secret in clear", document.path)
 
 

@@ -1,6 +1,6 @@
-"""ASGI middleware (ASGI 3.0, HTTP): only requests with a good credential reach the application behind it.
+"""ASGI middleware (ASGI 3.0, HTTP): only requests with a valid credential reach the application.
 
-The verifier's calls block (a store, a key service), so they run in a thread; what is kept costs microseconds there.
+A check may call a store and a key service, which blocks, so it runs in a thread. A kept verdict costs microseconds.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from keyturn.verifier.failure_limits import source_of
-from keyturn.verifier.middleware.credentials import Denied, takes_form
-from keyturn.verifier.middleware.notices import notices
+from keyturn.verifier.middleware.credentials import Denial, may_hold_form
+from keyturn.verifier.middleware.response_headers import response_headers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 VERDICT: Final = "keyturn.verdict"
-"""Where in the scope's `state` the application finds the verdict."""
+"""The key under which the application finds the verdict in the scope's `state`."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsgiGuard:
-    """Stands before `app`; a websocket is closed unasked. The source of a request is the scope's `client`."""
+    """Guards `app`, and closes websockets unanswered. A request's source is the scope's `client`."""
 
     app: App
     guard: Guard
@@ -40,58 +40,59 @@ class AsgiGuard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, send)
+            await self._handle_http(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _handle_http(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = header_map(scope["headers"])
-        form, again = await _form(scope["method"], headers, receive)
+        form, receive_again = await _read_form(scope["method"], headers, receive)
         address = (scope.get("client") or ("",))[0]
-        decided = await asyncio.to_thread(self.guard.decide, headers, form, source_of(address))
-        if isinstance(decided, Denied):
-            await _deny(decided, send)
+        verdict = await asyncio.to_thread(self.guard.decide, headers, form, source_of(address))
+        if isinstance(verdict, Denial):
+            await _answer(verdict, send)
             return
-        said = [(name.lower().encode(), value.encode()) for name, value in notices(decided)]
+        added = [(name.lower().encode(), value.encode()) for name, value in response_headers(verdict)]
 
-        async def noticing(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *said]}
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
-        state = {**scope.get("state", {}), VERDICT: decided}
-        await self.app({**scope, "state": state}, again, noticing)
+        state = {**scope.get("state", {}), VERDICT: verdict}
+        await self.app({**scope, "state": state}, receive_again, send_with_headers)
 
 
 def header_map(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by lower-case name; one that comes twice is joined, so that it is good for nothing."""
-    found: dict[str, str] = {}
+    """Return headers by lower-case name. A header that comes twice is joined, so that it holds no credential."""
+    joined: dict[str, str] = {}
     for name, value in headers:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
-    return found
+        joined[key] = f"{joined[key]}, {text}" if key in joined else text
+    return joined
 
 
-async def _form(method: str, headers: dict[str, str], receive: Receive) -> tuple[bytes, Receive]:
+async def _read_form(method: str, headers: dict[str, str], receive: Receive) -> tuple[bytes, Receive]:
+    """Return a body that may hold a form, and a `receive` with which the application reads it again."""
     length = headers.get("content-length", "0")
     size = int(length) if length.isascii() and length.isdigit() else 0
-    if not takes_form(method, headers.get("content-type", ""), size):
+    if not may_hold_form(method, headers.get("content-type", ""), size):
         return b"", receive
-    read: list[Message] = [await receive()]
-    while read[-1].get("more_body"):
-        read.append(await receive())
-    waiting = iter(read)
+    messages: list[Message] = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+    waiting = iter(messages)
 
-    async def again() -> Message:
+    async def receive_again() -> Message:
         message = next(waiting, None)
         return message if message is not None else await receive()
 
-    return b"".join(message.get("body", b"") for message in read), again
+    return b"".join(message.get("body", b"") for message in messages), receive_again
 
 
-async def _deny(denied: Denied, send: Send) -> None:
-    body = json.dumps({"error": denied.error}).encode()
-    headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("cache-control", "no-store")]
-    said = [(name.lower().encode(), value.encode()) for name, value in (*headers, *denied.headers)]
-    await send({"type": "http.response.start", "status": denied.status, "headers": said})
+async def _answer(denial: Denial, send: Send) -> None:
+    body = json.dumps({"error": denial.error}).encode()
+    own = [("content-type", "application/json"), ("content-length", str(len(body))), ("cache-control", "no-store")]
+    headers = [(name.lower().encode(), value.encode()) for name, value in (*own, *denial.headers)]
+    await send({"type": "http.response.start", "status": denial.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,8 +1,13 @@
-"""Credentials as requests carry them, and what a response says about them: the same under WSGI, ASGI and FastAPI.
+"""Read credentials from requests, and decide on them, in the same way for WSGI, ASGI and FastAPI.
 
-Taken: `Authorization: Bearer` (RFC 6750 §2.1), `Authorization: Basic` (RFC 7617; id and secret form-encoded, RFC 6749
-§2.3.1), `X-Client-Id` with `X-API-Key`, and a form's `client_id` with `client_secret`. A request that carries two of
-them is refused: nobody may guess which one counted.
+A request carries its credential in one of four ways:
+
+- `Authorization: Bearer` (RFC 6750 §2.1), where the guard has a token checker
+- `Authorization: Basic` (RFC 7617)
+- the headers `X-Client-Id` and `X-API-Key`
+- the fields `client_id` and `client_secret` of a form
+
+A request with two credentials is refused, so that it is never unclear which one counted.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from keyturn.ports.store import StoreError
 from keyturn.proofs.basic_credentials import parse_basic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from keyturn.verifier.tokens import TokenChecker
     from keyturn.verifier.verdict import Verdict
@@ -25,26 +30,24 @@ if TYPE_CHECKING:
 
 FORM: Final = "application/x-www-form-urlencoded"
 FORM_LIMIT_BYTES: Final = 16 * 1024
-"""How much of a form is read in search of credentials; a longer one has none."""
+"""How long a form may be to be searched for credentials."""
 _MOST_FIELDS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Presented:
-    """What a request carries: a client's id and secret, or a token (`bearer`)."""
+class PresentedCredential:
+    """The credential of a request: a client's id and secret, or a token (`bearer`)."""
 
     client_id: str = ""
     secret: str = field(default="", repr=False)
     bearer: str = field(default="", repr=False)
-    as_sent: str = field(default="", repr=False)
-    """The secret as it was sent, where that is another one: most clients don't form-encode it, imported ones may be
-    changed by decoding.
-    """
+    otherwise: str = field(default="", repr=False)
+    """The second reading of the secret, where HTTP Basic allows two (proofs/basic_credentials.py)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Denied:
-    """Why a request goes no further: status, headers of the answer, and the one word in its body."""
+class Denial:
+    """Why a request is refused: the answer's status and headers, and the error code in its body."""
 
     status: int
     error: str
@@ -53,79 +56,84 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Decides on requests: `verifier` for credentials, `tokens` for bearer tokens where they are taken."""
+    """Decides on requests: by `verifier` on credentials, and by `tokens` on bearer tokens where they are accepted."""
 
     verifier: Verifier
     tokens: TokenChecker | None = None
     realm: str = "keyturn"
-    tag: Callable[[str, str], str] | None = None
-    """Makes the tag under which telemetry knows a caller, from source and User-Agent (`Callers.tag`)."""
     scopes: Sequence[str] = ()
-    """What a token, or a client that presents its own credential, must be for; who is not gets 403."""
+    """The scopes that a request must have, from its token or from its client's terms; without them it gets 403."""
 
-    def decide(self, headers: Mapping[str, str], form: bytes = b"", source: str = "") -> Verdict | Denied:
-        """Return the verdict on an accepted request, or why it is denied; `headers` by lower-case name."""
-        found = presented(headers, form)
-        if len(found) != 1:
+    def decide(self, headers: Mapping[str, str], form: bytes = b"", source: str = "") -> Verdict | Denial:
+        """Return the verdict on an accepted request, or why it is refused; `headers` are by lower-case name."""
+        presented = read_credentials(headers, form)
+        if len(presented) != 1:
             return self._unauthorized("")
         try:
-            checked = self._checked(found[0], source, headers.get("user-agent", ""))
+            checked = self._check(presented[0], source, headers.get("user-agent", ""))
         except RateLimited as error:
-            return Denied(429, "rate_limited", (("Retry-After", str(error.retry_after_seconds)),))
+            return Denial(429, "rate_limited", (("Retry-After", str(error.retry_after_seconds)),))
         except (StoreError, KeyUnavailable, KeyRefused, Refusal):
-            return Denied(503, "unavailable")
+            return Denial(503, "unavailable")
         if checked is None or not checked[0].accepted:
-            return self._unauthorized("invalid_token" if found[0].bearer else "")
-        return checked[0] if checked[1].issuperset(self.scopes) else self._insufficient()
+            return self._unauthorized("invalid_token" if presented[0].bearer else "")
+        return checked[0] if checked[1].issuperset(self.scopes) else self._insufficient_scope()
 
-    def _checked(self, found: Presented, source: str, agent: str) -> tuple[Verdict, frozenset[str]] | None:
-        """Return the verdict on a credential and the scopes that come with it."""
-        if found.bearer:
-            checked = self.tokens.check(found.bearer, source=source) if self.tokens is not None else None
+    def _check(self, presented: PresentedCredential, source: str, agent: str) -> tuple[Verdict, frozenset[str]] | None:
+        """Return the verdict on a credential, and the scopes that it gives; None for a token that nothing checks."""
+        if presented.bearer:
+            checked = self.tokens.check(presented.bearer, source=source) if self.tokens is not None else None
             return (checked.verdict, checked.scopes) if checked is not None else None
-        caller = self.tag(source, agent) if self.tag is not None else ""
-        who = (found.client_id, found.secret)
-        verdict = self.verifier.check(*who, source=source, caller=caller, otherwise=found.as_sent)
+        callers = self.verifier.callers
+        verdict = self.verifier.check(
+            presented.client_id,
+            presented.secret,
+            source=source,
+            caller=callers.tag(source, agent) if callers is not None else "",
+            otherwise=presented.otherwise,
+        )
         return verdict, frozenset(verdict.terms.scopes)
 
-    def _insufficient(self) -> Denied:
-        said = f'Bearer realm="{self.realm}", error="insufficient_scope", scope="{" ".join(self.scopes)}"'
-        return Denied(403, "insufficient_scope", (("WWW-Authenticate", said),))
+    def _insufficient_scope(self) -> Denial:
+        challenge = f'Bearer realm="{self.realm}", error="insufficient_scope", scope="{" ".join(self.scopes)}"'
+        return Denial(403, "insufficient_scope", (("WWW-Authenticate", challenge),))
 
-    def _unauthorized(self, error: str) -> Denied:
-        """Return the refusal; `error` says of a token that it is none (RFC 6750 §3.1)."""
-        offered = [f'Basic realm="{self.realm}"']
+    def _unauthorized(self, error: str) -> Denial:
+        """Return the refusal; `error` is the code for an invalid token (RFC 6750 §3.1)."""
+        challenges = [f'Basic realm="{self.realm}"']
         if self.tokens is not None:
-            offered.append(f'Bearer realm="{self.realm}"' + (f', error="{error}"' if error else ""))
-        return Denied(401, "unauthorized_request", tuple(("WWW-Authenticate", one) for one in offered))
+            challenges.append(f'Bearer realm="{self.realm}"' + (f', error="{error}"' if error else ""))
+        return Denial(401, "unauthorized_request", tuple(("WWW-Authenticate", value) for value in challenges))
 
 
-def presented(headers: Mapping[str, str], form: bytes = b"") -> list[Presented]:
-    """Return every credential that a request carries; what can't be read counts as an empty one."""
-    found = [_authorization(headers["authorization"])] if "authorization" in headers else []
+def read_credentials(headers: Mapping[str, str], form: bytes = b"") -> list[PresentedCredential]:
+    """Return every credential of a request; one that cannot be read counts as an empty one."""
+    credentials = [_read_authorization(headers["authorization"])] if "authorization" in headers else []
     if "x-api-key" in headers:
-        found.append(Presented(headers.get("x-client-id", ""), headers["x-api-key"]))
-    fields = _fields(form)
+        credentials.append(PresentedCredential(headers.get("x-client-id", ""), headers["x-api-key"]))
+    fields = _read_fields(form)
     if "client_secret" in fields:
-        found.append(Presented(fields.get("client_id", ""), fields["client_secret"]))
-    return found
+        credentials.append(PresentedCredential(fields.get("client_id", ""), fields["client_secret"]))
+    return credentials
 
 
-def takes_form(method: str, content_type: str, content_length: int) -> bool:
-    """Return whether credentials may stand in a request's body."""
+def may_hold_form(method: str, content_type: str, content_length: int) -> bool:
+    """Return whether a request's body is a form that is short enough to be searched for credentials."""
     kind = content_type.partition(";")[0].strip().lower()
     return method == "POST" and kind == FORM and 0 < content_length <= FORM_LIMIT_BYTES
 
 
-def _authorization(header: str) -> Presented:
+def _read_authorization(header: str) -> PresentedCredential:
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
-        return Presented(bearer=value.strip() or "-")
+        return PresentedCredential(bearer=value.strip() or "-")
     basic = parse_basic(header)
-    return Presented(basic.client_id, basic.secret, as_sent=basic.raw_secret) if basic else Presented()
+    if basic is None:
+        return PresentedCredential()
+    return PresentedCredential(basic.client_id, basic.secret, otherwise=basic.raw_secret)
 
 
-def _fields(form: bytes) -> Mapping[str, str]:
+def _read_fields(form: bytes) -> Mapping[str, str]:
     try:
         pairs = parse_qsl(form.decode("utf-8"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:

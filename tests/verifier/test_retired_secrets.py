@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from keyturn.domain.encodings import new_secret
 from keyturn.ports.store import LostRace, StoreUnavailable
+from keyturn.proofs.receipts import receipt_key
 from keyturn.records.retired_use import retired_use_path
-from keyturn.verifier import honeytoken
-from keyturn.verifier.honeytoken import Honeytoken
-from keyturn.verifier.matching import resembles as derived
+from keyturn.verifier import matching, retired_secrets
+from keyturn.verifier.retired_secrets import RetiredSecretDetector
 
 from tests.world import CLIENT
 
@@ -35,7 +35,7 @@ def turned(world: World, *, grace_milliseconds: int = 0) -> tuple[str, str, str]
 
 
 def alarms(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [item.getMessage() for item in caplog.records if honeytoken.PRESENTED in item.getMessage()]
+    return [item.getMessage() for item in caplog.records if retired_secrets.PRESENTED in item.getMessage()]
 
 
 def use(world: World, version_id: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_a_retired_secret_raises_an_alarm_with_its_id(world: World, caplog: pyte
     first, version_id, second = turned(world)
     assert [world.check(secret)["accepted"] for secret in (first, second)] == [False, True]
     world.suite.verification.honeytoken.turn()
-    assert alarms(caplog) == [f"{honeytoken.PRESENTED}: version {version_id} of client {CLIENT} (superseded)"]
+    assert alarms(caplog) == [f"{retired_secrets.PRESENTED}: version {version_id} of client {CLIENT} (superseded)"]
     assert use(world, version_id)["times"] == 1
     assert first.encode() not in world.dump()
     assert first not in caplog.text
@@ -79,12 +79,12 @@ def test_what_verifies_and_what_is_in_grace_raises_none(world: World, caplog: py
 def test_it_is_said_once_in_a_while_and_counted_each_time(world: World, caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     first, version_id, _second = turned(world)
-    observer = Honeytoken(world.control, world.usage, lambda: now[0], lambda _run: None)
+    observer = RetiredSecretDetector(world.control, world.usage, lambda: now[0], lambda _run: None)
     for _ in range(3):
         observer(world.suite.verification.verifier.check(CLIENT, first), CLIENT, first, "")
         observer.turn()
     assert (len(alarms(caplog)), use(world, version_id)["times"]) == (1, 3)
-    now[0] += honeytoken.QUIET_SECONDS
+    now[0] += retired_secrets.QUIET_SECONDS
     observer(world.suite.verification.verifier.check(CLIENT, first), CLIENT, first, "")
     observer.turn()
     assert (len(alarms(caplog)), use(world, version_id)["times"]) == (2, 4)
@@ -116,29 +116,29 @@ def test_an_unknown_client_costs_the_same_derivations(
     turned(world)
     counted: list[str] = []
 
-    def resembles(*given: Any) -> bool:  # noqa: ANN401 - passed on as it came
-        counted.append(given[2])
-        return derived(*given)
+    def counting_receipt_key(secret: str, **ids: str) -> bytes:
+        counted.append(ids["client_id"])
+        return receipt_key(secret, **ids)
 
-    monkeypatch.setattr(honeytoken, "resembles", resembles)
+    monkeypatch.setattr(matching, "receipt_key", counting_receipt_key)
     for name in (CLIENT, client_id):
-        counted.clear()
         world.suite.verification.verifier.check(name, WRONG)
+        counted.clear()
         world.suite.verification.honeytoken.turn()
-        assert len(counted) == honeytoken.TRIED
+        assert len(counted) == retired_secrets.VERSIONS_TRIED
 
 
 def test_a_flood_is_bounded_and_every_client_has_its_turn(world: World) -> None:
     observer = world.suite.verification.honeytoken
     verdict = world.suite.verification.verifier.check("nobody", "x")
-    for number in range(honeytoken.MOST_CLIENTS + 10):
-        for _ in range(honeytoken.MOST_OF_CLIENT + 10):
+    for number in range(retired_secrets.MOST_CLIENTS + 10):
+        for _ in range(retired_secrets.MOST_OF_CLIENT + 10):
             observer(verdict, f"client-{number}", WRONG, "")
-    assert len(observer._waiting) == honeytoken.MOST_CLIENTS
-    assert {len(values) for values in observer._waiting.values()} == {honeytoken.MOST_OF_CLIENT}
-    taken = [name for name, _secret in observer._taken()]
-    assert taken == [f"client-{number}" for number in range(honeytoken.PER_TURN)]
-    assert next(name for name, _secret in observer._taken()) == f"client-{honeytoken.PER_TURN}"
+    assert len(observer._waiting) == retired_secrets.MOST_CLIENTS
+    assert {len(values) for values in observer._waiting.values()} == {retired_secrets.MOST_OF_CLIENT}
+    taken = [name for name, _secret in observer._take_values()]
+    assert taken == [f"client-{number}" for number in range(retired_secrets.PER_TURN)]
+    assert next(name for name, _secret in observer._take_values()) == f"client-{retired_secrets.PER_TURN}"
 
 
 def test_a_store_out_of_reach_costs_the_attempt_and_nothing_else(
@@ -176,7 +176,9 @@ def test_one_thread_works_off_what_there_is_and_ends(world: World, caplog: pytes
         started.append(threading.Thread(target=run, daemon=True))
         started[-1].start()
 
-    observer = Honeytoken(world.control, world.usage, time.monotonic, start, lambda _seconds: time.sleep(0.01))
+    observer = RetiredSecretDetector(
+        world.control, world.usage, time.monotonic, start, lambda _seconds: time.sleep(0.01)
+    )
     verdict = world.suite.verification.verifier.check(CLIENT, first)
     for _ in range(3):
         observer(verdict, CLIENT, first, "")
@@ -206,7 +208,7 @@ def test_where_no_thread_is_to_be_had_the_next_refusal_asks_again(world: World) 
         if len(asked) == 1:
             raise RuntimeError("can't start new thread")
 
-    watching = Honeytoken(world.control, world.usage, time.monotonic, background, lambda _seconds: None)
+    watching = RetiredSecretDetector(world.control, world.usage, time.monotonic, background, lambda _seconds: None)
     refused = world.suite.verification.verifier.check(CLIENT, WRONG)
     with pytest.raises(RuntimeError):
         watching(refused, CLIENT, WRONG, "")

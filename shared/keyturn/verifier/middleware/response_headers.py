@@ -1,4 +1,4 @@
-"""What a response tells a client that still uses its old secret: since when, and until when."""
+"""Response headers that tell a client which version it used, and until when an old secret is accepted."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from keyturn.verifier.verdict import Verdict
 
 
-def notices(verdict: Verdict) -> list[tuple[str, str]]:
-    """Return headers: id and version for everybody; `Deprecation` and `Sunset` where the version is in grace.
+def response_headers(verdict: Verdict) -> list[tuple[str, str]]:
+    """Return the headers for an accepted request: client and version, and for a version in grace its deprecation.
 
-    `Deprecation` is a structured date (RFC 9745 §2.1), `Sunset` an HTTP date (RFC 8594 §3), both to the second.
+    `Deprecation` is a structured date (RFC 9745 §2.1), `Sunset` an HTTP date (RFC 8594 §3), both in whole seconds.
     """
     headers = [("X-Client-Id", verdict.client_id), ("X-Client-Version", verdict.version_id)]
     if verdict.state == VersionState.GRACE.value and verdict.not_after is not None:
