@@ -179,7 +179,7 @@ resource "google_monitoring_alert_policy" "kms_errors" {
 # Each line names its version, so each is told, and none is counted.
 resource "google_monitoring_alert_policy" "leaks" {
   for_each = {
-    revoked   = "a sighted secret was revoked"
+    revoked   = "a leaked secret was revoked"
     presented = "a retired secret was presented"
   }
 

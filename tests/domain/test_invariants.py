@@ -39,14 +39,14 @@ def _without_version(scene: Scene, number: int) -> ClientState:
 
 
 DAMAGE: dict[str, tuple[str, Callable[[Scene], ClientState], str]] = {
-    "current missing": ("current", lambda s: _client(s, current_version=V9), "names a version that is missing"),
-    "previous missing": ("current", lambda s: _client(s, previous_version=V9), "names a version that is missing"),
+    "current missing": ("current", lambda s: _client(s, current_version=V9), "refers to a version that is missing"),
+    "previous missing": ("current", lambda s: _client(s, previous_version=V9), "refers to a version that is missing"),
     "lock of a missing rotation": (
         "current",
         lambda s: _client(s, active_rotation=R9),
-        "names a rotation that is missing",
+        "refers to a rotation that is missing",
     ),
-    "last missing": ("current", lambda s: _client(s, last_rotation=R9), "names a rotation that is missing"),
+    "last missing": ("current", lambda s: _client(s, last_rotation=R9), "refers to a rotation that is missing"),
     "pending missing": ("requested", lambda s: _without_version(s, 2), "a rotation's version is missing"),
     "two current": ("grace", lambda s: s.state.with_versions(s.version(1).make_current()), "that are current disagree"),
     "no current": ("current", lambda s: _client(s, current_version=None), "that are current disagree"),
@@ -96,7 +96,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Scene], ClientState], str]] = {
     "an import with a receipt key": (
         "current",
         lambda s: _version(s, 1, algo="bcrypt", mac_key_ref=None, rotation_id=""),
-        "imported version says that it was born here",
+        "imported version has a rotation or keys of this service",
     ),
     "listed as retired": (
         "current",
@@ -136,12 +136,12 @@ DAMAGE: dict[str, tuple[str, Callable[[Scene], ClientState], str]] = {
     "one version of two rotations": (
         "grace",
         lambda s: _rotation(s, 2, new_version=V1),
-        "two rotations made one version",
+        "two rotations created one version",
     ),
     "two versions of one rotation": (
         "grace",
         lambda s: _version(s, 2, rotation_id=R1),
-        "one rotation made two versions",
+        "one rotation created two versions",
     ),
     "no quorum": ("current", lambda s: _rotation(s, 1, acks=()), "promoted without its quorum"),
     "a larger quorum": ("current", lambda s: _rotation(s, 1, quorum=2), "promoted without its quorum"),

@@ -1,4 +1,4 @@
-"""Audit: one hash chain a client; one entry a transition, written in the transition's own commit (protocol.md §9)."""
+"""Audit: one hash chain for each client, one entry for each transition, in its own commit (docs/protocol.md §9)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ GENESIS = "0" * 64
 """`prev` of a chain's first entry."""
 
 SYSTEM_CHAIN = "_system"
-"""The chain of what belongs to no client; no client id starts with an underscore."""
+"""The chain of entries that concern no client. No client id starts with an underscore."""
 
 OPERATOR = "operator"
-"""The actor of an entry that the operator caused; never a person's user id."""
+"""The actor of the operator's entries. No user can have this id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a chain stands: the last entry's sequence number (0: none yet) and hash (lower-case hex)."""
+    """The end of a chain: the last entry's sequence number (0: no entry yet) and hash (lower-case hex)."""
 
     seq: int = 0
     hash: str = GENESIS
@@ -32,7 +32,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What happened to something, before it has a place in a chain. Never holds a secret."""
+    """A change to record, before it has a place in a chain. It never contains a secret."""
 
     action: str
     actor: str
@@ -44,7 +44,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One link: the stored document is `content` with `hash` beside it."""
+    """One entry of a chain. The stored document is `content` together with `hash`."""
 
     seq: int
     content: Mapping[str, object]
@@ -52,7 +52,7 @@ class Entry:
 
     @property
     def head(self) -> Head:
-        """The chain's head once this entry stands."""
+        """The chain's head after this entry."""
         return Head(self.seq, self.hash)
 
 
@@ -62,7 +62,7 @@ def entry_hash(content: Mapping[str, object]) -> str:
 
 
 def chained(head: Head, transitions: Iterable[Transition], at: datetime, *, banner: str = "") -> Sequence[Entry]:
-    """Return the entries that follow `head`, in order; a stage's `banner` stands in each."""
+    """Return the entries that follow `head`, in order, each with the stage's `banner` if there is one."""
     entries: list[Entry] = []
     for transition in transitions:
         head = entries[-1].head if entries else head
@@ -85,14 +85,14 @@ def chained(head: Head, transitions: Iterable[Transition], at: datetime, *, bann
 
 @dataclass(frozen=True, slots=True)
 class ChainBreak:
-    """The first entry at which a chain is not what it was: changed, removed, reordered or truncated."""
+    """The first entry at which a chain was changed, removed, reordered or truncated."""
 
     seq: int
     problem: str
 
 
 def first_break(contents: Iterable[tuple[Mapping[str, object], str]], head: Head) -> ChainBreak | None:
-    """Return where (content, stored hash) pairs in stored order leave the chain that ends at `head`, or None."""
+    """Return where the stored entries, as (content, hash) in order, differ from the chain with this head, or None."""
     last = Head()
     for content, stored_hash in contents:
         if content.get("seq") != last.seq + 1:

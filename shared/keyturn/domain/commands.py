@@ -1,6 +1,6 @@
 """Commands: what can be done to a client, each with the evidence that its guards judge (docs/protocol.md §4).
 
-Evidence is gathered outside of the domain (who is a member, which key a receipt verified under) and judged inside.
+Evidence is gathered outside of the domain (is the admin a member, which key verifies a receipt) and judged inside.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class AdminCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(AdminCommand):
-    """Request a new version. `measured_from` is the event's created_at; `recent` the requester's last requests."""
+    """Request a new version. `measured_from` is the event's created_at, `recent` are the requester's last ones."""
 
     rotation_id: str
     version_id: str
@@ -50,7 +50,7 @@ class Emergency(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribute:
-    """Store the hash and the receipt key of a secret, and the members who can open the notice that carries it."""
+    """Store the hash and the receipt key of a secret, and the devices that can open its notice."""
 
     rotation_id: str
     secret_hash: str
@@ -64,7 +64,7 @@ class Distribute:
 class Acknowledge:
     """Prove possession of the secret. `receipt_key` is the key that the receipt verified under, None if under none.
 
-    `member`: the actor has a leaf now. `people`: everyone who has one; earlier acknowledgements of removed members no
+    `member`: the actor has a leaf now. `people`: all users with one. Earlier acknowledgements of removed members no
     longer count.
     """
 
@@ -98,7 +98,7 @@ class Cancel(AdminCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback(AdminCommand):
-    """Make the version in grace current again; `compromised` retires the other one at once."""
+    """Make the version in grace current again. `compromised` retires the other one at once."""
 
     compromised: bool = False
 
@@ -119,7 +119,7 @@ class Retire(AdminCommand):
 class RetireSilent:
     """End a grace period early because the version in grace is no longer used (policy `retire_early`).
 
-    `silent_for` is how long it is known to be unused; `needed` how long is enough, None if too little is known to say.
+    `silent_for` is how long it is known to be unused, `needed` how long is enough, None if too little is known to say.
     """
 
     version_id: str
@@ -131,7 +131,7 @@ class RetireSilent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeVersion(AdminCommand):
-    """Retire one version at once; the last live one only with `force`."""
+    """Retire one version at once, the last live one only with `force`."""
 
     version_id: str
     force: bool = False

@@ -42,7 +42,7 @@ class Step:
 
 
 def promote(state: ClientState, at: datetime, _policy: Policy) -> Step:
-    """Make the pending version current as of `at`; the current one goes into grace, an older one is superseded."""
+    """Make the pending version current as of `at`. The current one goes into grace, an older one is superseded."""
     rotation, new = _require_open(state)
     old, older = state.current, state.previous
     versions = [new.make_current()]
@@ -119,7 +119,7 @@ def _cancel_first(case: AnyCase) -> tuple[list[Step], ClientState]:
 
 
 def open_rotation(case: Case[Request]) -> Sequence[Step]:
-    """Take the lock with a new rotation and its pending version; an emergency first cancels the active rotation."""
+    """Take the lock with a new rotation and its pending version. An emergency first cancels the active rotation."""
     # A plain request got past `no_active_rotation`, so for it there is nothing to cancel.
     steps, state = _cancel_first(case)
     rotation = _new_rotation(case)
@@ -178,7 +178,7 @@ def _new_version(case: Case[Request], rotation: Rotation) -> Version:
 
 
 def store_distribution(case: Case[Distribute]) -> Sequence[Step]:
-    """Store the secret's hash and recipients; from now on the deadline for acknowledgements runs."""
+    """Store the secret's hash and recipients. From now on the deadline for acknowledgements runs."""
     command = case.command
     rotation, pending = _require_open(case.state)
     # A rotation that is scheduled for later than the normal deadline has the longer one.
@@ -205,7 +205,7 @@ def store_distribution(case: Case[Distribute]) -> Sequence[Step]:
 
 
 def add_ack(case: Case[Acknowledge]) -> Sequence[Step]:
-    """Add one person's acknowledgement; with the one that completes the quorum, the rotation is acknowledged."""
+    """Add one person's acknowledgement. With the one that completes the quorum, the rotation is acknowledged."""
     command = case.command
     rotation, pending = _require_open(case.state)
     ack = Ack(command.actor.user, command.actor.npub, command.ack_at, command.receipt)
@@ -233,7 +233,7 @@ def cancel(case: AnyCase) -> Sequence[Step]:
 
 
 def roll_back(case: Case[Rollback]) -> Sequence[Step]:
-    """Swap the two live versions; the newer one goes into grace, or is retired as compromised."""
+    """Swap the two live versions. The newer one goes into grace, or is retired as compromised."""
     return [_swap(case, "rollback", Outcome.ROLLED_BACK, compromised=case.command.compromised)]
 
 
@@ -278,7 +278,7 @@ def revoke_version(case: Case[RevokeVersion]) -> Sequence[Step]:
 
 
 def _revoke_current(case: Case[RevokeVersion]) -> Sequence[Step]:
-    """Retire the current version; a version in grace becomes current again, else the client is suspended."""
+    """Retire the current version. A version in grace becomes current again, else the client is suspended."""
     steps, state = _cancel_first(case)
     current, successor = state.current, state.previous
     if current is None:

@@ -1,4 +1,4 @@
-"""Encodings and identifiers, exact to the byte (protocol.md §2)."""
+"""Encodings and identifiers, exact to the byte (docs/protocol.md §2)."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ def base64url_encode(data: bytes) -> str:
 
 
 def base64url_decode(text: str) -> bytes:
-    """Return the bytes of unpadded, canonical base64url; `InvalidRequest` on anything else."""
+    """Return the bytes of unpadded, canonical base64url. Raises `InvalidRequest` on anything else."""
     try:
         data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         data = b""
-    # One comparison refuses padding, foreign characters and set trailing bits alike.
+    # Python's decoder is lenient. Comparing the re-encoded bytes refuses padding and set trailing bits as well, so that
+    # no two texts stand for the same bytes.
     if base64url_encode(data) != text:
         raise InvalidRequest("not_base64url", "A value is not unpadded, canonical base64url.")
     return data
@@ -53,7 +54,7 @@ def base64url_decode(text: str) -> bytes:
 def length_prefixed(*fields: str) -> bytes:
     """Return LP(fields): each field's UTF-8 length as 32-bit unsigned big-endian, then its UTF-8 bytes.
 
-    `InvalidRequest` for a lone surrogate (JSON can bring one in): it has no UTF-8.
+    Raises `InvalidRequest` for a lone surrogate, which JSON can contain and UTF-8 cannot.
     """
     encoded = [_utf8(field) for field in fields]
     return b"".join(len(data).to_bytes(4, "big") + data for data in encoded)
@@ -63,18 +64,18 @@ def _utf8(text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidRequest("not_unicode", "A text is not Unicode: it holds half a surrogate pair.") from None
+        raise InvalidRequest("not_unicode", "A text is not valid Unicode: it has half of a surrogate pair.") from None
 
 
 def canonical_input(client_id: str, version_id: str, secret: str) -> bytes:
-    """Return what the MAC is computed over: LP(client_id, version_id, secret)."""
+    """Return the MAC's input: LP(client_id, version_id, secret)."""
     return length_prefixed(client_id, version_id, secret)
 
 
 def canonical_json(value: object) -> bytes:
     """Return RFC 8785 canonical JSON of strings, integers, booleans, nulls, lists and objects (no floats).
 
-    `InvalidRequest` for other numbers, for lone surrogates (RFC 8785 §3.2.2.2) and for absurd nesting.
+    Raises `InvalidRequest` for other numbers, for lone surrogates (RFC 8785 §3.2.2.2) and for very deep nesting.
     """
     try:
         return _utf8(json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False))
@@ -83,24 +84,24 @@ def canonical_json(value: object) -> bytes:
 
 
 def flat_json(fields: Mapping[str, object]) -> str | None:
-    """Return an object of texts and integers as JSON, None if it holds anything else.
+    """Return an object of texts and integers as JSON, or None if it has anything else.
 
-    The library's encoder sets itself up anew for each object, and that takes longer than to write a small one.
+    It is faster for small objects than `json.dumps`, which sets up an encoder for each call.
     """
-    written = []
+    members = []
     for name, value in fields.items():
         if type(value) is str:
-            written.append(f"{_quoted(name)}:{_quoted(value)}")
+            members.append(f"{_quoted(name)}:{_quoted(value)}")
         elif type(value) is int:
-            written.append(f"{_quoted(name)}:{value}")
+            members.append(f"{_quoted(name)}:{value}")
         else:
             return None
-    return "{" + ",".join(written) + "}"
+    return "{" + ",".join(members) + "}"
 
 
 def _ordered(value: object) -> object:
     if isinstance(value, dict):
-        # A surrogate passes here and is refused when the text becomes bytes.
+        # RFC 8785 §3.2.3 sorts by UTF-16 code units. A lone surrogate passes here and is refused in `_utf8`.
         by_utf16 = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
         return {key: _ordered(value[key]) for key in by_utf16}
     if isinstance(value, list | tuple):
@@ -126,49 +127,49 @@ def to_milliseconds(moment: datetime) -> int:
 
 
 def from_milliseconds(milliseconds: int) -> datetime:
-    """Return the aware UTC datetime; `InvalidRequest` outside 1970 to 9999."""
+    """Return the aware UTC datetime. Raises `InvalidRequest` outside 1970 to 9999."""
     if not 0 <= milliseconds <= _MAX_MILLISECONDS:
         raise InvalidRequest("time_out_of_range", "A time is out of range.")
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def identifier(text: str) -> str:
-    """Return a client, group or user id unchanged; `InvalidRequest` if it is none."""
+    """Return a client, group or user id unchanged. Raises `InvalidRequest` if it is malformed."""
     if not _IDENTIFIER.match(text):
-        raise InvalidRequest("bad_identifier", "An id has characters or a length that ids do not have.")
+        raise InvalidRequest("bad_identifier", "Invalid id: 1 to 128 of A-Z a-z 0-9 . _ ~ -, first a letter or digit.")
     return text
 
 
 def npub_identifier(text: str) -> str:
-    """Return a Nostr public key (64 lower-case hex digits) unchanged; `InvalidRequest` if it is none."""
+    """Return a Nostr public key (64 lower-case hex digits) unchanged. Raises `InvalidRequest` if it is malformed."""
     if not _NPUB.match(text):
         raise InvalidRequest("bad_npub", "A key is 64 lower-case hex digits.")
     return text
 
 
 def rotation_identifier(text: str) -> str:
-    """Return a rotation id unchanged: upper-case ULID or lower-case hyphenated UUID; else `InvalidRequest`."""
+    """Return a rotation id unchanged. Raises `InvalidRequest` unless it is an upper-case ULID or a lower-case UUID."""
     if not (_ULID.match(text) or _UUID.match(text)):
         raise InvalidRequest("bad_rotation_id", "A rotation id is an upper-case ULID or a lower-case UUID.")
     return text
 
 
 def version_identifier(text: str) -> str:
-    """Return a version id unchanged: an upper-case ULID; else `InvalidRequest`."""
+    """Return a version id unchanged. Raises `InvalidRequest` unless it is an upper-case ULID."""
     if not _ULID.match(text):
         raise InvalidRequest("bad_version_id", "A version id is an upper-case ULID.")
     return text
 
 
 def ulid(now: datetime, randomness: bytes) -> str:
-    """Return a ULID of 48 bits of milliseconds and 80 bits (`bytes, 10` or more) of randomness."""
+    """Return a ULID: 48 bits of milliseconds and 80 bits of `randomness` (`bytes, 10` or more)."""
     if len(randomness) < ULID_RANDOM_BYTES:
         raise ValueError("a ULID takes 10 random bytes")
     return crockford(to_milliseconds(now) << 80 | int.from_bytes(randomness[:ULID_RANDOM_BYTES], "big"))
 
 
 def crockford(number: int) -> str:
-    """Return the 26 upper-case characters of Crockford's base32 of a number below 2^128."""
+    """Return a number below 2^128 in Crockford's base32: 26 upper-case characters."""
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
@@ -180,7 +181,7 @@ def new_secret(randomness: bytes) -> str:
 
 
 def invite_id(code: str) -> str:
-    """Return the id of an invite: SHA-256 of its code (128 random bits), lower-case hex; it does not tell the code."""
+    """Return an invite's id: SHA-256 of its code, lower-case hex. It does not reveal the code (128 random bits)."""
     return hashlib.sha256(code.encode("utf-8")).hexdigest()
 
 

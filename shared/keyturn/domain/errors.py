@@ -1,21 +1,21 @@
-"""Errors: what a caller did is a `Refusal`, what we did is `Broken`; the two families never mix.
+"""Errors: a `Refusal` is caused by the caller, `Broken` by this package or a damaged store. The two never mix.
 
     Exception
-    ├── Refusal                     the caller may act on it; mapped outward once, in keyturn.entry
+    ├── Refusal                     the caller may act on it (mapped to HTTP in keyturn.entry)
     │   ├── InvalidRequest          400  invalid_request
     │   │   ├── BadMethod           405  invalid_request, with Allow
     │   │   └── TooLarge            413  invalid_request
-    │   ├── Unauthenticated         401  unauthorized_request: who are you?
-    │   ├── Forbidden               403  unauthorized_request: we know you, and no
+    │   ├── Unauthenticated         401  unauthorized_request: the caller is unknown
+    │   ├── Forbidden               403  unauthorized_request: the caller is known
     │   ├── NotFound                404  not_found
     │   ├── Conflict                409  conflict
     │   ├── PolicyViolation         422  policy_violation
     │   ├── RateLimited             429  rate_limited, with Retry-After
-    │   └── Unavailable             503  unavailable; with Retry-After where that is known
-    └── Broken                      500  internal_error: an invariant of ours does not hold
+    │   └── Unavailable             503  unavailable, with Retry-After if known
+    └── Broken                      500  internal_error: an invariant does not hold
 
-A refusal carries a stable `reason` (a slug) and a public sentence that is a constant of ours: nothing presented is
-echoed.
+A refusal has a stable `reason` (a slug) and a public sentence. The sentence is a constant in this code: no part of the
+request is repeated in it, because a request can contain a secret.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is the caller's, no error of ours
-    """A command or request that is not carried out; `reason` is stable, `str()` a safe public sentence."""
+class Refusal(Exception):  # noqa: N818 - a refusal is no error of this package
+    """A command or request is refused. `reason` is stable, and `str()` is a public sentence."""
 
     retry_after_seconds: int | None = None
-    """When to come back, where that is known."""
+    """After how many seconds to retry, if known."""
     status: ClassVar[int]
     error: ClassVar[str]
 
@@ -42,61 +42,61 @@ class Refusal(Exception):  # noqa: N818 - a refusal is the caller's, no error of
 
 
 class InvalidRequest(Refusal):
-    """The request's form is wrong; sending it again will not help."""
+    """The request is malformed. Sending it again will not help."""
 
     status = 400
     error = "invalid_request"
 
 
 class BadMethod(InvalidRequest):
-    """There is something at this path, and it does not take that method (RFC 9110 §15.5.6)."""
+    """The path exists and does not support this method (RFC 9110 §15.5.6)."""
 
     status = 405
 
 
 class TooLarge(InvalidRequest):
-    """The body is over the limit."""
+    """The body is larger than the limit."""
 
     status = 413
 
 
 class Unauthenticated(Refusal):
-    """Nobody could be made out from what was presented."""
+    """The request does not authenticate its caller."""
 
     status = 401
     error = "unauthorized_request"
 
 
 class Forbidden(Refusal):
-    """The caller is known and may not do this."""
+    """The caller is known and is not allowed to do this."""
 
     status = 403
     error = "unauthorized_request"
 
 
 class NotFound(Refusal):
-    """There is no such thing, or not for this caller."""
+    """The object does not exist, or this caller is not allowed to know of it."""
 
     status = 404
     error = "not_found"
 
 
 class Conflict(Refusal):
-    """The present state does not allow it."""
+    """The current state does not allow this."""
 
     status = 409
     error = "conflict"
 
 
 class PolicyViolation(Refusal):
-    """The client's policy does not allow it."""
+    """The client's policy does not allow this."""
 
     status = 422
     error = "policy_violation"
 
 
 class RateLimited(Refusal):
-    """Too much in too short a time; `retry_after_seconds` says when to come back."""
+    """Too many requests in a period. `retry_after_seconds` says when to retry."""
 
     status = 429
     error = "rate_limited"
@@ -107,7 +107,7 @@ class RateLimited(Refusal):
 
 
 class Unavailable(Refusal):
-    """Not now: a part that the answer needs cannot be reached, a guess would be worse; or the operator said stop."""
+    """Not possible now: a needed backend cannot be reached, or the operator's stop is in force."""
 
     status = 503
     error = "unavailable"
@@ -118,4 +118,4 @@ class Unavailable(Refusal):
 
 
 class Broken(Exception):  # noqa: N818 - it names the state, not the exception
-    """An invariant of ours does not hold: a bug or a damaged store, never the caller's doing."""
+    """An invariant of this package does not hold: a bug or a damaged store, never the caller's mistake."""

@@ -1,7 +1,7 @@
 """Guards of the lifecycle (docs/protocol.md §4): each enforces one rule, and raises a `Refusal` if it is broken.
 
 A guard is named after the condition that it requires, so that a row of the lifecycle's table reads as a list of
-conditions. It sees a settled state and a command; it changes nothing.
+conditions. It sees a settled state and a command, and changes nothing.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def through_own_group(case: Case[Request]) -> None:
 def recipient(case: Case[Acknowledge]) -> None:
     """Require that the admin was sent the notice, and is still a member.
 
-    Membership is checked when the acknowledgement is written, not when the notice was sent: an admin who was removed
-    in between cannot complete a quorum.
+    Membership is checked when the acknowledgement is written, not when the notice was sent: an admin removed in
+    between cannot complete a quorum.
     """
     rotation, actor = case.state.rotation, case.command.actor
     recipients = {(item.user, item.npub) for item in rotation.recipients} if rotation else set()
@@ -139,7 +139,7 @@ def rotation_open(case: Case[Distribute | Acknowledge | CountCanaries | Cancel])
 def undistributed(case: AnyCase) -> None:
     """Require that the secret was not distributed yet, and that the client is active unless this is an emergency.
 
-    Distribution can run twice for one rotation; the second run ends here and its secret is thrown away.
+    Distribution can run twice for one rotation. The second run ends here and its secret is thrown away.
     """
     rotation = case.state.rotation
     if rotation is None or rotation.phase is not Phase.REQUESTED:
@@ -248,7 +248,7 @@ def quorum(case: Case[Request]) -> int:
 
 
 def quorum_reachable(case: Case[Request]) -> None:
-    """Require as many people as the quorum needs; from 2 on, the requester's own acknowledgement does not count."""
+    """Require as many people as the quorum needs. From 2 on, the requester's own acknowledgement does not count."""
     command = case.command
     needed = quorum(case)
     people = command.people if needed == 1 else command.people - {command.actor.user}
@@ -271,7 +271,7 @@ def interval_kept(case: Case[Request]) -> None:
 
 
 def within_rates(case: Case[Request]) -> None:
-    """Require that client and requester stay within their requests per hour; the refusal says when to retry."""
+    """Require that client and requester stay within their requests per hour. The refusal says when to retry."""
     wait = max(
         _wait(case.state.client.recent_requests, case.policy.requests_per_hour_per_client, case.now),
         _wait(case.command.recent, case.policy.requests_per_hour_per_requester, case.now),
@@ -281,7 +281,7 @@ def within_rates(case: Case[Request]) -> None:
 
 
 def _wait(moments: Sequence[datetime], limit: int, now: datetime) -> int:
-    """Return after how many whole seconds fewer than `limit` moments lie within the last hour; 0 if they already do."""
+    """Return in how many whole seconds fewer than `limit` moments will be within the last hour, 0 if there are now."""
     recent = sorted(recent_of(moments, now))
     if len(recent) < limit:
         return 0
@@ -337,7 +337,7 @@ def long_silent(case: Case[RetireSilent]) -> None:
 
 
 def live_or_pending(case: Case[RevokeVersion]) -> None:
-    """Require a live or pending version; the last live one only with `force`, which suspends the client."""
+    """Require a live or pending version, and for the last live one `force`, which suspends the client."""
     command = case.command
     live = {version.version_id for version in case.state.live}
     pending = case.state.pending

@@ -1,4 +1,4 @@
-"""Invariants of protocol.md §4 that one client's documents can show: each broken one is named."""
+"""The invariants of docs/protocol.md §4 that can be checked on one client's documents."""
 
 from __future__ import annotations
 
@@ -18,44 +18,41 @@ _PROMOTED = frozenset({Outcome.PROMOTED, Outcome.ROLLED_BACK})
 
 
 def breaches(state: ClientState, forgotten: datetime | None = None) -> Iterator[str]:
-    """Yield a sentence for each invariant that a state breaks; `state` holds all of the client's documents.
+    """Yield a sentence for each broken invariant. `state` has all of the client's documents.
 
-    What was over before `forgotten` may be gone (records/retention.py).
+    Versions of rotations that were completed by `forgotten` may have been deleted (records/retention.py).
     """
     dangling = list(_dangling(state, forgotten))
     yield from dangling
+    # The other checks follow the client's references, so they need them to be whole.
     if not dangling:
-        yield from _judged(state)
+        yield from _references(state)
+        yield from _liveness(state)
+        yield from _rotations(state)
+        yield from _promotions(state)
 
 
 def _dangling(state: ClientState, forgotten: datetime | None) -> Iterator[str]:
     client = state.client
     for version in (client.current_version, client.previous_version):
         if version is not None and version not in state.versions:
-            yield "the client names a version that is missing"
+            yield "the client refers to a version that is missing"
     for rotation in (client.active_rotation, client.last_rotation):
         if rotation is not None and rotation not in state.rotations:
-            yield "the client names a rotation that is missing"
-    for held in state.rotations.values():
-        gone = forgotten is not None and held.completed_at is not None and held.completed_at <= forgotten
-        if held.new_version not in state.versions and not gone:
+            yield "the client refers to a rotation that is missing"
+    for item in state.rotations.values():
+        deletable = forgotten is not None and item.completed_at is not None and item.completed_at <= forgotten
+        if item.new_version not in state.versions and not deletable:
             yield "a rotation's version is missing"
 
 
-def _judged(state: ClientState) -> Iterator[str]:
-    yield from _pointers(state)
-    yield from _liveness(state)
-    yield from _rotations(state)
-    yield from _promotions(state)
-
-
-def _pointers(state: ClientState) -> Iterator[str]:
-    named = {
+def _references(state: ClientState) -> Iterator[str]:
+    expected = {
         VersionState.CURRENT: state.client.current_version,
         VersionState.GRACE: state.client.previous_version,
         VersionState.PENDING: state.rotation.new_version if state.rotation else None,
     }
-    for kind, name in named.items():
+    for kind, name in expected.items():
         holders = {version.version_id for version in state.versions.values() if version.state is kind}
         if holders != ({name} if name else set()):
             yield f"the client's pointer and the versions that are {kind.value} disagree"
@@ -86,7 +83,7 @@ def _liveness(state: ClientState) -> Iterator[str]:
         if (version.state is VersionState.RETIRED) != (version.retired_because is not None):
             yield "a version is retired without a reason, or has a reason without being retired"
         if is_imported(version) and (version.rotation_id or version.mac_key_ref or version.receipt_key):
-            yield "an imported version says that it was born here"
+            yield "an imported version has a rotation or keys of this service"
 
 
 def _rotations(state: ClientState) -> Iterator[str]:
@@ -96,29 +93,29 @@ def _rotations(state: ClientState) -> Iterator[str]:
     for rotation in state.rotations.values():
         if (rotation.phase is Phase.COMPLETED) != (rotation.outcome is not None):
             yield "a rotation is completed without an outcome, or has one without being completed"
-    made = [rotation.new_version for rotation in state.rotations.values()]
-    if len(made) != len(set(made)):
-        yield "two rotations made one version"
+    versions = [rotation.new_version for rotation in state.rotations.values()]
+    if len(versions) != len(set(versions)):
+        yield "two rotations created one version"
     makers = [version.rotation_id for version in state.versions.values() if version.rotation_id in state.rotations]
     if len(makers) != len(set(makers)):
-        yield "one rotation made two versions"
+        yield "one rotation created two versions"
 
 
 def _promotions(state: ClientState) -> Iterator[str]:
     for rotation in state.rotations.values():
-        if rotation.outcome in _PROMOTED and not _ratified(rotation):
+        if rotation.outcome in _PROMOTED and not _has_quorum(rotation):
             yield "a rotation was promoted without its quorum"
         if rotation.outcome in _PROMOTED and rotation.canaries < rotation.canaries_required:
             yield "a rotation was promoted without its canaries"
     if state.last and state.last.outcome not in _PROMOTED:
         yield "the last rotation was never promoted"
     for version in state.live:
-        # An imported version has no rotation.
+        # An imported version has no rotation, so it has no maker here.
         maker = state.rotations.get(version.rotation_id)
         if maker and maker.outcome not in _PROMOTED:
             yield "a live version was never promoted"
 
 
-def _ratified(rotation: Rotation) -> bool:
+def _has_quorum(rotation: Rotation) -> bool:
     recipients = {(item.user, item.npub) for item in rotation.recipients}
     return rotation.count_acks() >= rotation.quorum and all((ack.user, ack.npub) in recipients for ack in rotation.acks)

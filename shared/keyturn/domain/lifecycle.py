@@ -20,8 +20,8 @@ Rules:
 
 1. A decision is a pure function: (state, command, policy, now) → the state after it and its transitions, or a refusal.
 2. `settle` applies what time alone brings: a promotion, an expiry, the end of a grace period. Every command settles the
-   state before its guards and after its effect; the verifier settles what it reads; the sweeper writes the result down
-   for clients without commands. So a process that is late never changes which secret is accepted.
+   state before its guards and after its effect. The verifier settles the state that it reads. The sweeper writes the
+   result down for clients without commands. So a process that is late never changes which secret is accepted.
 3. `due` returns the next such step and the instant at which it takes effect. `settle` carries the steps out in order,
    each as of its own instant, so settling once and late equals settling often (a test holds this).
 4. A row of TABLE describes a command: its guards in order, its effect, and whether a second admin must approve it.
@@ -39,7 +39,7 @@ from keyturn.domain.audit_chain import Transition
 from keyturn.domain.commands import AdminCommand
 from keyturn.domain.effects import Step
 from keyturn.domain.guards import Case
-from keyturn.domain.model import Approval, ClientStatus, Phase
+from keyturn.domain.model import ClientStatus, CommandApproval, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -184,7 +184,7 @@ def _rotation_due(state: ClientState, policy: Policy) -> Iterator[Due]:
 
 
 def next_due_at(state: ClientState, policy: Policy) -> datetime | None:
-    """Return when the sweeper must next look at this client; None if there is nothing to wait for.
+    """Return when the sweeper must next look at this client, or None if there is nothing to wait for.
 
     Earlier than the next step in two cases: a rotation that was not distributed is published again, and canaries are
     counted while a rotation waits for them.
@@ -261,14 +261,14 @@ def _has_second_person(state: ClientState, command: AdminCommand, now: datetime)
         return True
     act, since = _act(command), now - APPROVAL_LASTS
     approvers = {item.user for item in state.client.approvals if item.act == act and item.at > since}
-    # Only people who are still members count, and never the actor.
+    # Only present members count, and never the actor.
     return bool(approvers & (command.people - {command.actor.user}))
 
 
 def _other_approvals(
     state: ClientState, command: AdminCommand, now: datetime, user: str | None = None
-) -> tuple[Approval, ...]:
-    """Return the unexpired approvals without those for this command; with `user`, without that user's only."""
+) -> tuple[CommandApproval, ...]:
+    """Return the unexpired approvals without those for this command. With `user`, only without that user's."""
     act, since = _act(command), now - APPROVAL_LASTS
     unexpired = (item for item in state.client.approvals if item.at > since)
     return tuple(item for item in unexpired if item.act != act or (user is not None and item.user != user))
@@ -277,7 +277,7 @@ def _other_approvals(
 def _approve(settled: Decision, command: AdminCommand, now: datetime) -> Decision:
     """Return the decision that only adds the actor's approval."""
     state, user = settled.state, command.actor.user
-    approvals = (*_other_approvals(state, command, now, user), Approval(_act(command), user, now))
+    approvals = (*_other_approvals(state, command, now, user), CommandApproval(_act(command), user, now))
     step = Step("approve", state.with_client(approvals=approvals))
     transition = _transition(state, step, command=command)
     return Decision(step.state, (*settled.transitions, transition), awaits_second_person=True)

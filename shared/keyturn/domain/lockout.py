@@ -1,4 +1,4 @@
-"""Lockout: how long an admin's one-time codes are not looked at after wrong ones (protocol.md §7)."""
+"""Lockout: how long an admin's one-time codes are refused after wrong ones (docs/protocol.md §7)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _MAX_DOUBLINGS = 12
 
 
 def delay_after(failures: int) -> timedelta:
-    """Return the wait after so many wrong codes in a row: none for the first three, then doubling up to 4 hours.
+    """Return the wait after a number of consecutive wrong codes: none for the first two, then 30 s, doubling up to 4 h.
 
-    At that rate somebody who passes every other factor tries fewer than 20 codes of a million in the first day.
+    So an attacker with every other factor can try fewer than 20 of a million codes in the first day.
     """
     if failures < FREE_FAILURES:
         return timedelta(0)

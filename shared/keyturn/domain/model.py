@@ -71,7 +71,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An admin who acts, through one Nostr key (`npub`: 64 lower-case hex characters)."""
+    """An acting admin, with the Nostr key that was used (`npub`: 64 lower-case hex characters)."""
 
     user: str
     npub: str
@@ -89,7 +89,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """One person's proof of possessing the secret. `receipt` is a signature (Ed25519); None where policy allows."""
+    """One person's proof of possessing the secret. `receipt` is a signature (Ed25519), or None where policy allows."""
 
     user: str
     npub: str
@@ -117,7 +117,7 @@ class Version:
     retired_because: RetiredBecause | None = None
 
     def retire(self, because: RetiredBecause) -> Version:
-        """Return this version as retired; nothing brings it back."""
+        """Return this version as retired, which is final."""
         return replace(self, state=VersionState.RETIRED, retired_because=because)
 
     def make_current(self) -> Version:
@@ -178,7 +178,7 @@ class Rotation:
         return self.quorum == 1 or user != self.requested_by.user
 
     def count_acks(self, people: frozenset[str] | None = None) -> int:
-        """Return how many people's acks count towards the quorum; with `people`, only theirs."""
+        """Return how many people's acks count towards the quorum. With `people`, only theirs count."""
         users = {ack.user for ack in self.acks if self.ack_counts(ack.user)}
         return len(users if people is None else users & people)
 
@@ -188,8 +188,8 @@ class Rotation:
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
-    """One person's approval of a command that two people must want; `act` identifies the command exactly."""
+class CommandApproval:
+    """One person's approval of a command that two people must want. `act` identifies the command exactly."""
 
     act: str
     user: str
@@ -200,7 +200,7 @@ class Approval:
 class Client:
     """An external integrator.
 
-    Every command on a client writes its document, so of two commands at once only one commits; the other reads again.
+    Every command on a client writes its document, so of two commands at once only one commits. The other reads again.
     """
 
     client_id: str
@@ -217,7 +217,7 @@ class Client:
     policy: Mapping[str, int | bool] = field(default_factory=dict)
     tokens: TokenTerms = DEFAULT_TERMS
     recent_requests: tuple[datetime, ...] = ()
-    approvals: tuple[Approval, ...] = ()
+    approvals: tuple[CommandApproval, ...] = ()
     recently_retired: tuple[str, ...] = ()
     """The last versions that were retired, oldest first. Use of such a secret is a sign of an old copy or of a leak."""
     audit_head: Head = field(default_factory=Head)

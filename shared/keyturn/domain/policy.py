@@ -1,7 +1,7 @@
 """Policy: the deployment's defaults, a client's own values, and the bounds of those (docs/protocol.md §6).
 
 Each field carries its unit, bounds and meaning, so that docs/settings.md is generated from here. A deployment sets a
-number by `KEYTURN_POLICY_<NAME>`; a client sets a field that has bounds, and every switch.
+number by `KEYTURN_POLICY_<NAME>`. A client can set every field with bounds, and every switch.
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ class PolicyField:
     default: int | bool
     unit: Unit
     bounds: tuple[int, int] | None
-    """Lowest and highest value that a client may set, inclusive; None for a switch, and where only the deployment sets
-    it (without bounds)."""
+    """Lowest and highest value that a client can set, inclusive. None for a switch and for a deployment's field."""
     meaning: str
 
     @property
@@ -71,7 +70,7 @@ def _switch(meaning: str) -> Mapping[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules for one client's rotations; `policy_fields` describes each."""
+    """The rules for one client's rotations. `policy_fields` describes each."""
 
     minimum_not_before_seconds: int = field(
         default=10 * MINUTE,
@@ -107,7 +106,7 @@ class Policy:
     ack_deadline_seconds: int = field(
         default=30 * MINUTE,
         metadata=_seconds(
-            "How long admins have to acknowledge, measured from the distribution of the secret; then the rotation"
+            "How long admins have to acknowledge, measured from the distribution of the secret. Then the rotation"
             " expires.",
             bounds=(MINUTE, 7 * DAY),
         ),
@@ -193,7 +192,7 @@ class Policy:
     )
 
     def overridden(self, overrides: Mapping[str, int | bool]) -> Policy:
-        """Return this policy with a client's own values; `PolicyViolation` for an unknown name or a bad value."""
+        """Return this policy with a client's own values. Raises `PolicyViolation` for a wrong name or value."""
         for name, value in overrides.items():
             _check_override(name, value)
         return replace(self, **overrides)  # type: ignore[arg-type]  # names and types are checked above

@@ -5,9 +5,9 @@
            ├─ BoundToRequest    key, group, client, request
            ├─ HasMethod         one factor, by its name in `amr`
            ├─ AnyOf ─────────── HasMethod, HasMethod
-           └─ IsMember          the person who has that key in that group
+           └─ IsMember          the person with that key in that group
 
-An empty combination refuses. The audit records which claim is missing; the caller learns only that the proof is
+An empty combination refuses. The audit records which claim is missing. The caller learns only that the proof is
 refused, so that a forger cannot correct it claim by claim.
 """
 
@@ -30,7 +30,7 @@ SKEW_SECONDS = 5
 
 
 class Missing(StrEnum):
-    """What a proof, or the evidence for one, lacks; the values are stored in the audit."""
+    """What a proof, or the evidence for one, lacks. The values are stored in the audit."""
 
     FORM = "form"
     SIGNATURE = "signature"
@@ -61,7 +61,7 @@ class ProofRefused(Unauthenticated):
 
 
 class NotAMember(Forbidden):
-    """The proof is good, but its subject is not, or no longer, a member of the group; `missing` is for the audit."""
+    """The proof is good, but its subject is not, or no longer, a member of the group. `missing` is for the audit."""
 
     missing = (Missing.MEMBERSHIP,)
 
@@ -80,7 +80,7 @@ class Expected:
     client_id: str
     digest: str
     subject: str
-    """The user who has that key in that group now; empty if there is none."""
+    """The user with that key in that group now, or empty if there is none."""
 
 
 class Rule(Protocol):
@@ -173,7 +173,7 @@ class HasMethod:
 
 @dataclass(frozen=True, slots=True)
 class IsMember:
-    """Issued to the person who has that key in that group now."""
+    """Issued to the person with that key in that group now."""
 
     def missing(self, claims: Mapping[str, object], expected: Expected, now: datetime) -> Missing | None:  # noqa: ARG002 - the rules' common form
         """Return MEMBERSHIP."""

@@ -17,7 +17,7 @@ MAX_TEXT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A presented object; unknown keys are ignored. Every reader raises `InvalidRequest` for a wrong type."""
+    """An object in a request. Unknown keys are ignored. Every reader raises `InvalidRequest` for a wrong type."""
 
     values: Mapping[str, object]
 

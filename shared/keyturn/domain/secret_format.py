@@ -3,9 +3,9 @@
     plain       <43 characters>                                          base64url of 32 random bytes
     scannable   keyturn_<hint, 8>_<43 characters><checksum, 6>           66 characters
 
-The hint is the end of the version's id, so that a sighted value says which version it is. The checksum is base64url of
-the CRC-32 of all that stands before it: a scanner tells a secret from what only looks like one without asking anybody.
-Neither takes from the 256 random bits. What is hashed, sent and presented is always the whole value.
+The hint is the end of the version's id, so that a leaked value names its version. The checksum is base64url of the
+CRC-32 of everything before it, so that a scanner can recognise a secret offline. Neither uses any of the 256 random
+bits. The whole value is the secret: it is hashed, sent and presented as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HINT_LENGTH: Final = 8
 CHECKSUM_LENGTH: Final = 6
 SCANNABLE_LENGTH: Final = 66
 PATTERN: Final = r"keyturn_[0-9A-HJKMNP-TV-Z]{8}_[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048][A-Za-z0-9_-]{5}[AQgw]"
-"""What a scanner looks for; the two classes of few characters are where unused bits are zero."""
+"""The pattern for scanners. The two short character classes are those in which unused bits must be zero."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _SCANNABLE = re.compile(rf"{PATTERN}\Z")
@@ -35,22 +35,22 @@ def scannable_secret(randomness: bytes, version_id: str) -> str:
 
 
 def version_hint(version_id: str) -> str:
-    """Return what a scannable secret says of its version: the last 40 of the 80 random bits of the version's id."""
+    """Return a version's hint in its scannable secret: the last 40 of the 80 random bits of the version's id."""
     return version_id[-HINT_LENGTH:]
 
 
 def well_formed(secret: str) -> bool:
-    """Return whether a presented value could be a secret that was born here: its length and alphabet, in either form.
+    """Return whether a presented value can be a secret that this package generated, by its length and alphabet.
 
-    The checksum is not looked at: it is for scanners, and a verifier finds out anyway.
+    The checksum is not checked: it is for scanners, and a verifier compares the whole value.
     """
     return (_PLAIN if len(secret) < SCANNABLE_LENGTH else _SCANNABLE).match(secret) is not None
 
 
 def hint_of(secret: str) -> str | None:
-    """Return the hint of a value in the scannable form, None for any other."""
-    found = len(secret) == SCANNABLE_LENGTH and _SCANNABLE.match(secret)
-    return secret[len(PREFIX) : len(PREFIX) + HINT_LENGTH] if found else None
+    """Return the hint of a value in the scannable form, or None for any other value."""
+    scannable = len(secret) == SCANNABLE_LENGTH and _SCANNABLE.match(secret)
+    return secret[len(PREFIX) : len(PREFIX) + HINT_LENGTH] if scannable else None
 
 
 def checksum_holds(secret: str) -> bool:
@@ -59,7 +59,7 @@ def checksum_holds(secret: str) -> bool:
 
 
 def sighted_in(text: str) -> list[str]:
-    """Return everything in a text that has the form of a secret, standing by itself, in order."""
+    """Return all words of a text that have the form of a secret, in order."""
     return _SIGHTED.findall(text)
 
 

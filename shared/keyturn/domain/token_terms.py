@@ -1,4 +1,4 @@
-"""Terms of a client's access tokens: for whom they are, for what, and about whose tokens the client may ask itself."""
+"""Terms of a client's access tokens: audience, scopes, and the audiences whose tokens it is allowed to introspect."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ _SCOPE = re.compile(r"[!#-\[\]-~]{1,64}\Z")  # RFC 6749 §3.3: scope-token
 
 @dataclass(frozen=True, slots=True)
 class TokenTerms:
-    """What one client's tokens say, and whose it may introspect; `audience` None stands for the deployment's.
+    """The terms of one client's tokens. `audience` None stands for the deployment's audience.
 
-    All of it takes effect when it changes: a token that says more than its client's terms do is dead.
+    A change takes effect for existing tokens as well: a token that exceeds its client's terms is no longer active.
     """
 
     audience: str | None = None
     scopes: tuple[str, ...] = ()
-    """What a token may be for (RFC 6749 §3.3); one that is asked for without a scope is for all of it."""
+    """The scopes that a token can have (RFC 6749 §3.3). A token that is requested without a scope has all of them."""
     introspects: tuple[str, ...] = ()
-    """The audiences that this client is a resource server for: it may ask about their tokens (RFC 7662), no others."""
+    """The audiences for which this client is a resource server, so that it can introspect their tokens (RFC 7662)."""
 
     def checked(self) -> TokenTerms:
-        """Return these terms; `InvalidRequest` if a name can't be one, comes twice, or there are too many."""
+        """Return these terms. Raises `InvalidRequest` for a malformed or repeated name, or too many."""
         audiences = [*self.introspects, *([] if self.audience is None else [self.audience])]
         if not all(map(_AUDIENCE.match, audiences)) or not all(map(_SCOPE.match, self.scopes)):
-            raise InvalidRequest("bad_token_terms", "An audience or a scope has characters or a length that none has.")
+            raise InvalidRequest("bad_token_terms", "An audience or a scope is malformed or too long.")
         for names in (self.scopes, self.introspects):
             if len(set(names)) != len(names) or len(names) > MOST_NAMES:
-                raise InvalidRequest("bad_token_terms", "Scopes and audiences are named once each, 32 at most.")
+                raise InvalidRequest(
+                    "bad_token_terms", "Each scope and audience is listed once, and at most 32 of them."
+                )
         return self
 
-    def granted(self, asked: str) -> tuple[str, ...] | None:
-        """Return the scopes of a token that is asked for with this `scope`; None if it may not have one of them."""
-        if not asked:
+    def granted(self, scope: str) -> tuple[str, ...] | None:
+        """Return the scopes of a token for this `scope` parameter, or None if the client may not have one of them."""
+        if not scope:
             return self.scopes
-        names = tuple(dict.fromkeys(asked.split(" ")))
+        names = tuple(dict.fromkeys(scope.split(" ")))
         return names if set(names) <= set(self.scopes) else None
 
 
 DEFAULT_TERMS: Final = TokenTerms()
-"""The deployment's audience, no scopes, and nothing to ask about."""
+"""The deployment's audience, no scopes, and no introspection."""

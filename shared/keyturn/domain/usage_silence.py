@@ -57,7 +57,7 @@ class UseHistory:
 
 
 def longest_pause(hours: Collection[int]) -> timedelta | None:
-    """Return the longest possible time between two consecutive uses; None if too little is known.
+    """Return the longest possible time between two consecutive uses, or None if too little is known.
 
     At least three hours with uses are needed, and an observation twice as long as the pause: with less, a longer pause
     could be normal for this client and simply not have ended yet.
@@ -88,7 +88,7 @@ class VerifierReport:
 
 
 def complete_since(reports: Collection[VerifierReport], now: datetime) -> datetime | None:
-    """Return since when every use is counted; None if no process counts, or one disappeared without a last report."""
+    """Return since when every use is counted, or None if no process counts or one has disappeared."""
     alive = [report for report in reports if report.ended_at is None and report.counted_to > now - REPORT_MAX_AGE]
     missing = [report for report in reports if report.ended_at is None and report not in alive]
     if not alive or any(report.counted_to + UNCOUNTED_TIME > now for report in missing):
@@ -103,7 +103,7 @@ def complete_since(reports: Collection[VerifierReport], now: datetime) -> dateti
 
 @dataclass(frozen=True, slots=True)
 class UsageEvidence:
-    """The uses of an old secret and of its successor; `callers` has both by the caller's tag."""
+    """The uses of an old secret and of its successor. `callers` has both for each caller's tag."""
 
     old: UseHistory | None
     new: UseHistory | None
@@ -137,7 +137,7 @@ class Silence:
 
 
 def silence(evidence: UsageEvidence, complete: datetime | None, now: datetime) -> Silence:
-    """Return how long an old secret has been silent; `complete` is since when every use is counted."""
+    """Return how long an old secret has been silent. `complete` is since when every use is counted."""
     if complete is None:
         return Silence(timedelta(0), None, SilenceReason.TELEMETRY_INCOMPLETE)
     old, new = evidence.old, evidence.new
@@ -189,18 +189,18 @@ def callers_not_moved(evidence: UsageEvidence, now: datetime) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """When use of the old secret will probably end; None if it does not fall, or (`known` false) cannot be said."""
+    """When use of the old secret will probably end, or None if it does not fall, or (`known` false) cannot be said."""
 
     known: bool
     ends_at: datetime | None = None
 
     def in_time(self, not_after: datetime) -> bool | None:
-        """Return whether use ends before the grace period does; None if that cannot be said."""
+        """Return whether use ends before the grace period does, or None if that cannot be said."""
         return None if not self.known else self.ends_at is not None and self.ends_at <= not_after
 
 
 def forecast(uses: Mapping[int, int], since: datetime, now: datetime) -> Forecast:
-    """Return when an old secret's use will end if its trend continues; `uses` counts by the hour.
+    """Return when an old secret's use will end if its trend continues. `uses` counts by the hour.
 
     The time since `since` is cut into two halves. If use falls by the same factor in every further half, it ends when
     less than one use is left in such a half.
@@ -225,5 +225,5 @@ def _count_between(uses: Mapping[int, int], first: int, end: int) -> int:
 
 
 def share(part: int, whole: int) -> float | None:
-    """Return the share of `part`, 0 to 1, to three digits; None if `whole` is 0."""
+    """Return the share of `part`, 0 to 1, to three digits, or None if `whole` is 0."""
     return round(part / whole, 3) if whole else None

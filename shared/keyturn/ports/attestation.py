@@ -1,7 +1,7 @@
-"""Device attestation: whether what speaks for an admin is a genuine device of theirs (protocol.md §7); a file a kind.
+"""Device attestation: whether a request comes from a genuine, registered device of the admin (docs/protocol.md §7).
 
-A device is registered once, by evidence that its maker or authenticator vouches for, and asserts itself in every proof
-over a statement that names the challenge and the very request (`keyturn.proofs.statement`).
+A device is registered once, with evidence from its maker or authenticator. In every proof it then signs a statement
+that names the challenge and exactly this request (`keyturn.proofs.statement`). Each kind has an adapter of its own.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class AttestationRefused(Exception):  # noqa: N818 - a refusal is no failure of ours
-    """The evidence does not hold; the text is a slug of ours for the audit, never for the caller."""
+    """The evidence is not valid. The text is a fixed slug for the audit and is never shown to the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceKey:
-    """A registered device: its kind, its id there (base64url or an app id), its public key and its last counter.
+    """A registered device: its kind, its id (base64url or an app id), its public key and its last counter.
 
-    What the bytes of `public_key` are is the kind's own business; `counter` is 0 where the kind has none.
+    Each kind defines the format of `public_key`. `counter` is 0 for a kind without one.
     """
 
     kind: str
@@ -36,21 +36,21 @@ class Attestation(Protocol):
 
     @property
     def kind(self) -> str:
-        """The kind's name, in registered devices and settings; one that proves nothing says so in it."""
+        """The kind's name in stored devices and settings. A kind that proves nothing must say so in its name."""
         ...
 
     @property
     def amr(self) -> str:
-        """What a proof's `amr` says of it (RFC 8176 has `hwk`)."""
+        """The value of a proof's `amr` claim for this kind (RFC 8176, for example `hwk`)."""
         ...
 
     def register(self, evidence: Mapping[str, object], statement: bytes, now: datetime) -> DeviceKey:
-        """Return the device that the evidence vouches for; `AttestationRefused` otherwise."""
+        """Return the device that the evidence vouches for. Raises `AttestationRefused` otherwise."""
         ...
 
     def check(self, evidence: Mapping[str, object], statement: bytes, device: DeviceKey, now: datetime) -> int:
-        """Return the device's new counter if it asserts `statement`; `AttestationRefused` otherwise.
+        """Return the device's new counter if it asserts `statement`. Raises `AttestationRefused` otherwise.
 
-        `Unavailable` when what the judgement rests on cannot be had now.
+        Raises `Unavailable` if the keys that the check needs cannot be fetched now.
         """
         ...

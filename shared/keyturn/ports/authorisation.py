@@ -1,4 +1,4 @@
-"""Authorisation: whether the proof that came with an act is good for exactly this act (protocol.md §7)."""
+"""Authorisation: whether the proof of a request authorises exactly this request (docs/protocol.md §7)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What somebody is about to do: the signer's key, in whose group, to which client, and the request's digest.
+    """The act to authorise: the signer's key, the group, the client, and the request's digest.
 
-    `group` and `client_id` are empty where the request names none. `user` is who has that key in that group, as of the
-    snapshot that the act rests on: empty for a stranger.
+    `group` and `client_id` are empty if the request names none. `user` is the member with that key in that group, as of
+    the snapshot that the decision rests on. It is empty if there is none.
     """
 
     npub: str
@@ -27,20 +27,20 @@ class Act:
 
 
 class Authoriser(Protocol):
-    """Judges proofs."""
+    """Checks proofs."""
 
     @property
     def name(self) -> str:
-        """What stands in audit entries for it; one that proves nothing says so in its name."""
+        """Its name in audit entries. An authoriser that proves nothing must say so in its name."""
         ...
 
     def reads(self, proof: str) -> Sequence[str]:
-        """Return the paths that `check` must find in its snapshot; nothing about `proof` is believed yet."""
+        """Return the paths of the documents that `check` needs. The proof is not verified at this point."""
         ...
 
     def check(self, proof: str, act: Act, snapshot: Snapshot) -> Sequence[Create]:
-        """Return what the act's own commit must write, for the proof to be used up by it, if `proof` authorises `act`.
+        """Return the writes by which the act's own commit uses up the proof, if `proof` authorises `act`.
 
-        Otherwise `Unauthenticated` or `Forbidden`; `Unavailable` when it cannot be judged now.
+        Raises `Unauthenticated` or `Forbidden` otherwise, and `Unavailable` if the proof cannot be checked now.
         """
         ...

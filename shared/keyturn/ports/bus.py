@@ -1,4 +1,4 @@
-"""Bus: publish identifiers to a topic; never part of a commit, delivered at least once, late and in any order."""
+"""Bus: publish identifiers to a topic. It is no part of a commit, and delivers at least once, late, in any order."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class BusUnavailable(Exception):  # noqa: N818 - named after HTTP's own word for it
-    """The publish was not confirmed: it may or may not have happened. Whoever triggered it tries again."""
+class BusUnavailable(Exception):  # noqa: N818 - HTTP's word for this state (503)
+    """The message was not confirmed: it may or may not have been published. The trigger is delivered again."""
 
 
 class Bus(Protocol):
-    """A topic's sending end."""
+    """The publisher's side of a bus."""
 
     def publish(self, topic: str, message: Mapping[str, str]) -> None:
-        """Publish identifiers (never a secret) to `topic`; `BusUnavailable` when not confirmed."""
+        """Publish identifiers (never a secret) to `topic`. Raises `BusUnavailable` if that is not confirmed."""
         ...

@@ -1,4 +1,4 @@
-"""What the outside world gives a use case besides its ports: randomness and patience. Time comes from the store."""
+"""Randomness and waiting, as arguments of the use cases. The time comes from the store."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 Random: TypeAlias = Callable[[int], bytes]
-"""n → n random bytes from a CSPRNG."""
+"""n → n bytes from the operating system's CSPRNG."""
 
 Sleep: TypeAlias = Callable[[float], None]
-"""Seconds → waits so long."""
+"""Waits for a number of seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Randomness and patience."""
+    """Randomness and waiting."""
 
     random: Random
     sleep: Sleep

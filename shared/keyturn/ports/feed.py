@@ -1,6 +1,6 @@
-"""Feed: documents as they change, told by the store without being asked again.
+"""Feed: documents as they change, pushed by the store.
 
-Nothing may rest on it: it may be late, leave things out, tell them twice or in another order, and end at any time.
+No decision may rest on it. A feed can be late, omit or repeat changes, change their order, and end at any time.
 """
 
 from __future__ import annotations
@@ -14,26 +14,27 @@ if TYPE_CHECKING:
 
 
 class DocumentStream(Protocol):
-    """What is being followed. One thread goes through it; `cancel` ends it, from any thread, for good."""
+    """A stream of documents. One thread iterates over it. Any thread can end it with `cancel`."""
 
     def __iter__(self) -> Iterator[Document]:
-        """Yield documents that the query finds, those of now and then each that comes; ends when the store ends it.
+        """Yield the documents that the query finds now, and then each changed one, until the store ends the stream.
 
-        `StoreError` where it broke off instead.
+        Raises `StoreError` if the stream breaks.
         """
         ...
 
     def cancel(self) -> None:
-        """End it."""
+        """End the stream."""
         ...
 
 
 class Feed(Protocol):
-    """Where one store's changes can be followed."""
+    """The changes of one store."""
 
     def follow(self, query: Query, either: tuple[str, Sequence[int]]) -> DocumentStream:
-        """Follow what a query finds whose field (named first) has one of these values; opened when it is read.
+        """Return the stream of a query's documents, with one more condition: a field has one of several values.
 
-        The query's limit counts for nothing; an index covers it with that field as one more equality.
+        `either` names the field and the values. The query's limit has no effect. An index must cover the query with
+        that field as one more equality. The stream is opened by its first iteration.
         """
         ...

@@ -1,8 +1,8 @@
-"""Groups: the service's own end of each MLS group, over sealed state that the store holds.
+"""Groups: the service's membership in each MLS group, over sealed state in the store (docs/protocol.md §12).
 
-A session is one group opened in memory for one commit: its operations change the session only, and `sealed` is what the
-commit writes beside the messages. Nothing that a session made may leave before that commit is won; lost, all is thrown
-away (mls.md, "State and concurrency").
+A session is one group, opened in memory for one commit. Its operations change the session only. The commit writes the
+result of `sealed` together with the messages. No message may leave before that commit has succeeded. After a lost race
+the session and its messages are thrown away, so that no key of the MLS key schedule is used twice.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
 
 class GroupError(Exception):
-    """A group's state, a message or a key package is not acceptable; nothing changed."""
+    """A group's state, a message or a key package is not acceptable. Nothing has changed."""
 
 
 class StaleEpoch(GroupError):  # noqa: N818 - it names the message, not a failure
-    """The message is of an epoch whose keys are gone: its sender has to catch up and send again."""
+    """The message is of an epoch whose keys are deleted. Its sender must catch up and send it again."""
 
 
 class ForbiddenChange(GroupError):  # noqa: N818 - the same
-    """A member's commit adds, removes, renames or re-keys somebody, or changes what the group is; `npub` made it."""
+    """A member's commit changes other members or the group itself. `npub` is the member's key.
+
+    Members can only replace their own keys. Only the service adds and removes members.
+    """
 
     def __init__(self, npub: str) -> None:
         super().__init__("a member's commit changes more than the member's own keys")
@@ -35,7 +38,7 @@ class ForbiddenChange(GroupError):  # noqa: N818 - the same
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A member: leaf index and the Nostr key (64 lower-case hex digits) of its basic credential."""
+    """A member: its leaf index, and the Nostr key (64 lower-case hex digits) in its basic credential."""
 
     index: int
     npub: str
@@ -43,7 +46,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class OfferedKeyPackage:
-    """What a device offers to be added by; `reference` is base64url of the KeyPackageRef (RFC 9420 §5.2)."""
+    """A device's key package. `reference` is base64url of the KeyPackageRef (RFC 9420 §5.2)."""
 
     npub: str
     reference: str
@@ -52,47 +55,47 @@ class OfferedKeyPackage:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a member sent; `plaintext` is None for a path update of its own, which is then part of the session."""
+    """A member's message. `plaintext` is None for a path update, which the session has then applied."""
 
     npub: str
     plaintext: bytes | None = field(repr=False)
 
 
 class GroupSession(Protocol):
-    """One opened group. Every operation may raise `GroupError` and then has changed nothing."""
+    """One opened group. Every operation can raise `GroupError`, and then has changed nothing."""
 
     @property
     def epoch(self) -> int:
-        """The MLS epoch after the operations so far."""
+        """The MLS epoch after all operations so far."""
         ...
 
     @property
     def members(self) -> Sequence[Leaf]:
-        """All leaves, the service's own among them, by index."""
+        """All leaves by index, including the service's own."""
         ...
 
     def add(self, key_package: bytes) -> tuple[bytes, bytes]:
-        """Add a leaf; the commit for the others and the Welcome for the new member, both MLSMessages."""
+        """Add a leaf. Return the commit for the other members and the Welcome for the new one, both MLSMessages."""
         ...
 
     def update(self) -> bytes:
-        """Replace the service's path secrets; the commit, an MLSMessage. What follows, no earlier state opens."""
+        """Replace the service's path secrets. Return the commit. No earlier state opens later messages."""
         ...
 
     def encrypt(self, plaintext: bytes) -> bytes:
-        """Return an application message, an MLSMessage; its key is gone from the session."""
+        """Return an application message, an MLSMessage. Its key is deleted from the session."""
         ...
 
     def remove(self, index: int) -> bytes:
-        """Remove a leaf; the commit, an MLSMessage."""
+        """Remove a leaf. Return the commit, an MLSMessage."""
         ...
 
     def receive(self, message: bytes) -> Received:
-        """Take in a member's message or path update; `StaleEpoch`, `ForbiddenChange` or another `GroupError`."""
+        """Process a member's message or path update. Raises `StaleEpoch`, `ForbiddenChange` or another `GroupError`."""
         ...
 
     def sealed(self) -> Data:
-        """Return the group's document: group_id, epoch, generation (one higher than what was opened), sealed state."""
+        """Return the group's document: group_id, epoch, generation (one higher than when opened), sealed state."""
         ...
 
 
@@ -106,7 +109,7 @@ class Groups(Protocol):
 
     @property
     def relayed(self) -> bool:
-        """Whether what the service says goes to outside relays, too (use_cases/publish_log.py)."""
+        """Whether the service's messages are also published at relays (use_cases/groups/relay_outbox.py)."""
         ...
 
     def create(self, group_id: str, now: datetime) -> GroupSession:
@@ -114,15 +117,15 @@ class Groups(Protocol):
         ...
 
     def open(self, document: Data, now: datetime) -> GroupSession:
-        """Unseal a group's document; `GroupError` if it is not what was sealed."""
+        """Unseal a group's document. Raises `GroupError` if the sealed bytes were changed."""
         ...
 
     def read_key_package(self, data: bytes, now: datetime) -> OfferedKeyPackage:
-        """Validate a key package (RFC 9420 §10.1), bare or as an MLSMessage; `GroupError` otherwise."""
+        """Validate a key package (RFC 9420 §10.1), bare or as an MLSMessage. Raises `GroupError` otherwise."""
         ...
 
     def envelope(
         self, kind: int, group_id: str, message: bytes, now: datetime, tags: Sequence[Sequence[str]] = ()
     ) -> str:
-        """Return a Nostr event (JSON) signed by the service: content base64url(message), tag h, then `tags`."""
+        """Return a Nostr event (JSON) signed by the service, with content base64url(message), tag h, then `tags`."""
         ...

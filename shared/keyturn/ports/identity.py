@@ -1,4 +1,4 @@
-"""Identity: who a person is, by the word of an identity provider (protocol.md §7)."""
+"""Identity: the authentication of a person by an identity provider (docs/protocol.md §7)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class IdentityRefused(Exception):  # noqa: N818 - a refusal is no failure of ours
-    """The token proves nobody; the text is a slug of ours for the audit, never for the caller."""
+    """The token is not accepted. The text is a fixed slug for the audit and is never shown to the caller."""
 
 
 class Identity(Protocol):
@@ -17,13 +17,13 @@ class Identity(Protocol):
 
     @property
     def name(self) -> str:
-        """The provider's name in settings; a test authority says so in it."""
+        """The provider's name in settings. One for tests must say so in its name."""
         ...
 
     def subject(self, token: str, now: datetime) -> str:
-        """Return the provider's id of the person whom the token speaks for.
+        """Return the provider's id of the authenticated person.
 
-        `IdentityRefused` for a token that is malformed, forged, expired, revoked, of another issuer or audience, or of
-        a disabled user; `Unavailable` when the provider cannot be asked.
+        Raises `IdentityRefused` for a token that is malformed, forged, expired, revoked, of another issuer or audience,
+        or of a disabled user, and `Unavailable` if the provider cannot be reached.
         """
         ...

@@ -1,4 +1,4 @@
-"""The indexes that queries may use: declared once, built by every store (on Firestore by firestore.indexes.json)."""
+"""The indexes that queries use: declared once, and built by every store (in Firestore by firestore.indexes.json)."""
 
 from __future__ import annotations
 
@@ -73,4 +73,4 @@ INDEXES = (
     ROTATIONS_BY_END,
     CANARIES_BY_END,
 )
-"""A `{name}` in a collection stands for any one id: the index covers the collection of every parent."""
+"""A `{name}` in a collection stands for any id: the index covers the collections of all parents."""

@@ -1,6 +1,6 @@
-"""Keys that never leave where they live: Cloud KMS in production, a 0600 key file on one machine.
+"""Keys that never leave their store: Cloud KMS in production, a key file (mode 0600) on one machine.
 
-Every port names exact key versions: the newest signs and seals, every enabled one verifies and opens.
+Every operation names an exact key version. The newest version signs and seals, every enabled one verifies and unseals.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class KeyUnavailable(Exception):  # noqa: N818 - named after HTTP's own word for it
-    """The key service does not answer, or the key file is damaged, missing or of a newer version."""
+class KeyUnavailable(Exception):  # noqa: N818 - HTTP's word for this state (503)
+    """The key service does not answer, or the key file is damaged, missing or of a newer format."""
 
 
 class KeyRefused(Exception):  # noqa: N818 - a refusal is no failure of ours
-    """The named key version is unknown or disabled, or the sealed bytes are not of this key and associated data."""
+    """The key version is unknown or disabled, or the sealed bytes do not match the key and the associated data."""
 
 
 class MacKey(Protocol):
-    """HMAC-SHA-256 by exact key version."""
+    """HMAC-SHA-256 under an exact key version."""
 
     def current(self) -> str:
-        """Return the name of the key version that new secrets use (`mac_key_ref`)."""
+        """Return the name of the key version for new secrets (`mac_key_ref`)."""
         ...
 
     def sign(self, mac_key_ref: str, data: bytes) -> bytes:
-        """Return the tag (32 bytes) of `data` under that version; `KeyRefused` if it is unknown or disabled."""
+        """Return the tag (32 bytes) of `data` under that version. Raises `KeyRefused` if it is unknown or disabled."""
         ...
 
     def verify(self, mac_key_ref: str, data: bytes, tag: bytes) -> bool:
-        """Return whether `tag` is right, in constant time; `KeyRefused` if the version is unknown or disabled."""
+        """Return whether `tag` is right, compared in constant time. Raises `KeyRefused` as `sign` does."""
         ...
 
 
@@ -40,11 +40,11 @@ class Sealer(Protocol):
     """Envelope encryption with associated data."""
 
     def seal(self, plaintext: bytes, associated_data: bytes) -> bytes:
-        """Return sealed bytes that name their own key version."""
+        """Return the sealed bytes. They contain the name of their key version."""
         ...
 
     def unseal(self, sealed: bytes, associated_data: bytes) -> bytes:
-        """Return the plaintext; `KeyRefused` unless both are exactly what was sealed."""
+        """Return the plaintext. Raises `KeyRefused` unless both arguments are unchanged since the sealing."""
         ...
 
 
@@ -65,11 +65,11 @@ class TokenSigner(Protocol):
         ...
 
     def sign(self, kid: str, data: bytes) -> bytes:
-        """Return the signature, r and s, 64 bytes; `KeyRefused` if the key is unknown or disabled."""
+        """Return the signature, r and s, 64 bytes. Raises `KeyRefused` if the key is unknown or disabled."""
         ...
 
     def public_keys(self) -> Sequence[PublicKey]:
-        """Return every key whose signatures are still good, newest first."""
+        """Return every key that still verifies, newest first."""
         ...
 
 
@@ -78,21 +78,21 @@ class NamedKey(Protocol):
 
     @property
     def name(self) -> str:
-        """The version's full name; for the MAC key it is the `mac_key_ref`."""
+        """The version's full name. For the MAC key it is the `mac_key_ref`."""
         ...
 
 
 class KeyRing(Protocol):
-    """What an operator does with key versions; no door may. A purpose is "mac", "seal" or "sign"."""
+    """An operator's administration of key versions. No function has it. A purpose is "mac", "seal" or "sign"."""
 
     def enabled(self, purpose: str) -> Sequence[NamedKey]:
         """Return the enabled key versions of a purpose, newest first."""
         ...
 
     def add_version(self, purpose: str) -> str:
-        """Add a key version, which is the current one from now on; return its name."""
+        """Add a key version, which becomes the current one. Return its name."""
         ...
 
     def disable(self, name: str) -> None:
-        """Disable a key version; `KeyRefused` if there is none of that name."""
+        """Disable a key version. Raises `KeyRefused` if there is none of that name."""
         ...

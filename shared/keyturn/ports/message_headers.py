@@ -1,4 +1,4 @@
-"""Message heads: what every reader of a group's log can see of an MLS message without any key."""
+"""Message heads: the part of an MLS message that can be read without any key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 
 class UnreadableMessage(Exception):  # noqa: N818 - it names the message, not the exception
-    """These bytes are no encrypted MLS message."""
+    """The bytes are not an encrypted MLS message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,4 +26,4 @@ class MessageHead:
 
 
 ReadHead: TypeAlias = Callable[[bytes], MessageHead]
-"""MLSMessage → its head; `UnreadableMessage` for anything else than an encrypted message."""
+"""MLSMessage → its head. Raises `UnreadableMessage` unless it is an encrypted message."""

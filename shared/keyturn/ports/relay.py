@@ -1,7 +1,6 @@
-"""Relays: outside Nostr relays that also carry what the service says; they store and forward, and are not trusted.
+"""Relays: external Nostr relays that also carry the service's messages. They store and forward, and are not trusted.
 
-What is published is what is stored already, byte for byte, so that publishing again changes nothing (mls.md, "State and
-concurrency").
+Messages are published from their stored bytes, so publishing them again changes nothing (docs/protocol.md §12).
 """
 
 from __future__ import annotations
@@ -14,24 +13,24 @@ if TYPE_CHECKING:
 
 
 class PublishResult(StrEnum):
-    """What became of one event at one relay."""
+    """The result of publishing one event at one relay."""
 
     ACCEPTED = "accepted"
-    """The relay said that it has it."""
+    """The relay confirmed that it has the event."""
     REFUSED = "refused"
-    """The relay said that it does not take it, and would say so again."""
+    """The relay refuses the event, and would refuse it again."""
     UNKNOWN = "unknown"
-    """The relay said nothing, or that it can't now: it may or may not have it."""
+    """The relay did not answer, or cannot store it now. It may or may not have the event."""
 
 
 class Relays(Protocol):
-    """The relays that settings name."""
+    """The relays in the settings."""
 
     @property
     def urls(self) -> Sequence[str]:
-        """Their addresses, ws:// or wss://."""
+        """Their URLs, ws:// or wss://."""
         ...
 
     def publish(self, url: str, events: Sequence[str]) -> Sequence[PublishResult]:
-        """Publish events (NIP-01 JSON) at one relay, in order; an outcome for each. Nothing is raised."""
+        """Publish events (NIP-01 JSON) at one relay, in order. Return one result for each. Raises nothing."""
         ...

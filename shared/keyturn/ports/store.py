@@ -74,38 +74,38 @@ class Document:
 
     @property
     def fields(self) -> Data:
-        """The document's data; `Broken` if the document does not exist."""
+        """The document's data. Raises `Broken` if the document does not exist."""
         if self.data is None:
             raise Broken("a stored document is missing")
         return self.data
 
     def text(self, name: str) -> str:
-        """Return a text field; `Broken` if the document or the field is missing, or of another type."""
+        """Return a text field. Raises `Broken` if the document or the field is missing, or of another type."""
         return typed(self.fields, name, str)
 
     def integer(self, name: str) -> int:
-        """Return an integer field; `Broken` if the document or the field is missing, or of another type."""
+        """Return an integer field. Raises `Broken` if the document or the field is missing, or of another type."""
         return typed(self.fields, name, int)
 
     def time(self, name: str) -> datetime:
-        """Return a time (aware UTC); `Broken` if the document or the field is missing, or of another type."""
+        """Return a time (aware UTC). Raises `Broken` if the document or the field is missing, or of another type."""
         return typed(self.fields, name, datetime)
 
     def mapping(self, name: str) -> Data:
-        """Return a map field; `Broken` if the document or the field is missing, or of another type."""
+        """Return a map field. Raises `Broken` if the document or the field is missing, or of another type."""
         return mapping(self.fields, name)
 
     def texts(self, name: str) -> Sequence[str]:
-        """Return a list of texts; `Broken` if the document or the field is missing, or of another type."""
+        """Return a list of texts. Raises `Broken` if the document or the field is missing, or of another type."""
         return typed_list(self.fields, name, str)
 
     def times(self, name: str) -> Sequence[datetime]:
-        """Return a list of times (aware UTC); `Broken` if the document or the field is missing, or of another type."""
+        """Return a list of times (UTC). Raises `Broken` if the document or the field is missing, or of another type."""
         return typed_list(self.fields, name, datetime)
 
 
 def typed(data: Data, name: str, kind: type[_T]) -> _T:
-    """Return a field of type `kind`; `Broken` if it is missing or of another type."""
+    """Return a field of type `kind`. Raises `Broken` if it is missing or of another type."""
     value = data.get(name)
     if not isinstance(value, kind):
         raise Broken(f"a stored document's field is not {kind.__name__}")
@@ -113,7 +113,7 @@ def typed(data: Data, name: str, kind: type[_T]) -> _T:
 
 
 def typed_list(data: Data, name: str, kind: type[_T]) -> list[_T]:
-    """Return a field that is a list of `kind`; `Broken` if it is missing or of another type."""
+    """Return a field that is a list of `kind`. Raises `Broken` if it is missing or of another type."""
     values = data.get(name)
     if not isinstance(values, list | tuple):
         raise Broken("a stored document's field is not a list")
@@ -124,12 +124,12 @@ def typed_list(data: Data, name: str, kind: type[_T]) -> list[_T]:
 
 
 def mappings(data: Data, name: str) -> list[Data]:
-    """Return a field that is a list of maps; `Broken` if it is missing or of another type."""
+    """Return a field that is a list of maps. Raises `Broken` if it is missing or of another type."""
     return typed_list(data, name, Mapping)  # type: ignore[type-abstract]  # only for isinstance
 
 
 def mapping(data: Data, name: str) -> Data:
-    """Return a field that is a map; `Broken` if it is missing or of another type."""
+    """Return a field that is a map. Raises `Broken` if it is missing or of another type."""
     value = data.get(name)
     if not isinstance(value, Mapping):
         raise Broken("a stored document's field is not a map")
@@ -144,7 +144,7 @@ class Snapshot:
     read_time: datetime
 
     def __getitem__(self, path: str) -> Document:
-        """Return the document at `path`; `KeyError` if it was not read."""
+        """Return the document at `path`. Raises `KeyError` if it was not read."""
         return self.documents[path]
 
 

@@ -22,7 +22,7 @@ class BasicCredentials:
 
 
 def parse_basic(header: str) -> BasicCredentials | None:
-    """Return the credentials in the value of an Authorization header; None if it carries no well-formed ones."""
+    """Return the credentials in the value of an Authorization header, or None if it carries no well-formed ones."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":  # RFC 9110 §11.1: a scheme's case does not matter
         return None

@@ -1,7 +1,7 @@
-"""Canaries: an integrator's own instance shows that it holds a new secret before it counts (protocol.md §8).
+"""Canaries: an integrator's own instance proves that it holds a new secret before its promotion (docs/protocol.md §8).
 
-The key is the one of receipts: the secret seeds it, and only its public half is stored. What is signed is another text,
-so that no canary can stand for an acknowledgement, nor the other way round.
+The key is that of receipts: it is derived from the secret, and only its public half is stored. The signed text starts
+with another label, so a canary can never be used as an acknowledgement, or the reverse.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LABEL = "nip-kr/canary/v1"
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """What an instance signs; `nonce` is the service's."""
+    """The statement that an instance signs. `nonce` comes from the service."""
 
     rotation_id: str
     client_id: str
@@ -28,12 +28,12 @@ class Canary:
     nonce: str
 
     def signed_bytes(self) -> bytes:
-        """Return LP("nip-kr/canary/v1", …); `InvalidRequest` for what is no text."""
+        """Return LP("nip-kr/canary/v1", …). Raises `InvalidRequest` for a field that is not Unicode."""
         return length_prefixed(_LABEL, self.rotation_id, self.client_id, self.version_id, self.instance_id, self.nonce)
 
 
 def verify_canary(receipt_key: bytes, signature: str, canary: Canary) -> bool:
-    """Return whether a signature (base64url of 64 bytes) is for exactly this canary; the key is `bytes, 32`."""
+    """Return whether a signature (base64url of 64 bytes) is of exactly this canary. `receipt_key` is `bytes, 32`."""
     key = Ed25519PublicKey.from_public_bytes(receipt_key)
     try:
         key.verify(base64url_decode(signature), canary.signed_bytes())

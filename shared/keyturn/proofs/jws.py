@@ -1,9 +1,9 @@
-"""Compact JWS (RFC 7515 §3.1, RFC 7519), strictly: one algorithm a use, named keys, and a header that says no more.
+"""Compact JWS (RFC 7515 §3.1, RFC 7519) with strict rules: one algorithm per use, known keys, a minimal header.
 
-1. Who reads a token says which algorithm it must be: what the token says of itself picks nothing but the key.
-2. The header holds `alg`, `kid` and `typ`, and nothing else: no key, no address of a key, no `crit` (RFC 8725 §3.10).
-3. `typ` keeps tokens of different uses apart, whoever signs them (RFC 8725 §3.11).
-4. A JWS is made by a function that signs bytes: private keys stay where they live.
+1. The verifier fixes the algorithm. The token's own header selects only the key (RFC 8725 §3.1).
+2. The header has `alg`, `kid` and `typ` and nothing else: no key, no URL of a key, no `crit` (RFC 8725 §3.10).
+3. `typ` separates tokens of different uses, even under the same key (RFC 8725 §3.11).
+4. A function of the caller signs the bytes, so private keys never leave their store.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 ES256 = "ES256"
 RS256 = "RS256"
 MAX_TOKEN = 4096
-"""Characters of a token: refused by length before anything is decoded."""
+"""The longest token, in characters. Longer ones are refused before anything is decoded."""
 _PARTS = 3
 _HEADER = {"alg", "kid", "typ"}
 
 
 @dataclass(frozen=True, slots=True)
 class Unverified:
-    """What a token says of itself: good for finding a key and a document, and for nothing else."""
+    """The unverified content of a token. Use it only to find the key and the documents for the verification."""
 
     header: Mapping[str, str]
     claims: Mapping[str, object] = field(repr=False)
 
 
 def compact(claims: Mapping[str, object], *, kid: str, typ: str, sign: Callable[[bytes], bytes]) -> str:
-    """Return the ES256 JWS of claims; `sign` returns r and s (`bytes, 64`) of the bytes that it is given."""
-    signed = f"{_header(kid, typ)}.{_encoded(claims)}"
-    return f"{signed}.{base64url_encode(sign(signed.encode('ascii')))}"
+    """Return the ES256 JWS of claims. `sign` returns the signature of its argument, r and s (`bytes, 64`)."""
+    signing_input = f"{_header(kid, typ)}.{_encode(claims)}"
+    return f"{signing_input}.{base64url_encode(sign(signing_input.encode('ascii')))}"
 
 
 def es256_jwk(kid: str, x: bytes, y: bytes) -> dict[str, str]:
@@ -52,7 +52,7 @@ def es256_jwk(kid: str, x: bytes, y: bytes) -> dict[str, str]:
 
 
 def read_unverified(token: str) -> Unverified:
-    """Return header and claims of a token of the right form; `Malformed` otherwise."""
+    """Return header and claims of a well-formed token, without verifying it. Raises `Malformed` otherwise."""
     parts = token.split(".") if len(token) <= MAX_TOKEN else []
     if len(parts) != _PARTS:
         _refuse()
@@ -63,30 +63,30 @@ def read_unverified(token: str) -> Unverified:
 
 
 def verified_claims(token: str, jwk: Mapping[str, str] | None, *, algorithm: str, typ: str) -> Mapping[str, object]:
-    """Return the claims of a token that the key signed; no claim is judged here.
+    """Return the claims of a token after verifying its signature. The claims themselves are not checked here.
 
-    `jwk` is the trusted key of the token's `kid`, None if there is none. `Malformed`, or `Unproven` with reason
-    `wrong_token_type`, `unknown_key` or `bad_signature`.
+    `jwk` is the trusted key for the token's `kid`, or None if there is none. Raises `Malformed`, or `Unproven` with
+    reason `wrong_token_type`, `unknown_key` or `bad_signature`.
     """
     from joserfc import jws  # noqa: PLC0415 - nothing heavy at import time
     from joserfc.errors import JoseError  # noqa: PLC0415 - the same
 
-    read = read_unverified(token)
-    if read.header["alg"] != algorithm or read.header["typ"] != typ:
-        raise Unproven("wrong_token_type", "The token is of another kind.")
-    if jwk is None or jwk.get("kid") != read.header["kid"]:
-        raise Unproven("unknown_key", "The token's key is none that is trusted.")
+    unverified = read_unverified(token)
+    if unverified.header["alg"] != algorithm or unverified.header["typ"] != typ:
+        raise Unproven("wrong_token_type", "The token has another type.")
+    if jwk is None or jwk.get("kid") != unverified.header["kid"]:
+        raise Unproven("unknown_key", "The token's key is not trusted.")
     try:
         jws.deserialize_compact(token, _key(jwk, algorithm), algorithms=[algorithm])
     except (JoseError, ValueError):
         raise Unproven("bad_signature", "The token's signature does not verify.") from None
-    return read.claims
+    return unverified.claims
 
 
 def _key(jwk: Mapping[str, str], algorithm: str) -> ECKey | RSAKey:
     from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415 - nothing heavy at import time
 
-    # The algorithm picks the type of the key: an RSA key's text can never become an HMAC key (RFC 8725 §2.1).
+    # The algorithm decides the type of the key: an RSA key can never be used as an HMAC key (RFC 8725 §2.1).
     names = ("kty", "crv", "x", "y") if algorithm == ES256 else ("kty", "n", "e")
     public: dict[str, str | list[str]] = {name: jwk[name] for name in names if name in jwk}
     return ECKey.import_key(public) if algorithm == ES256 else RSAKey.import_key(public)
@@ -94,10 +94,10 @@ def _key(jwk: Mapping[str, str], algorithm: str) -> ECKey | RSAKey:
 
 @functools.lru_cache(maxsize=32)
 def _header(kid: str, typ: str) -> str:
-    return _encoded({"alg": ES256, "kid": kid, "typ": typ})
+    return _encode({"alg": ES256, "kid": kid, "typ": typ})
 
 
-def _encoded(part: Mapping[str, object]) -> str:
+def _encode(part: Mapping[str, object]) -> str:
     return base64url_encode((flat_json(part) or json.dumps(part, separators=(",", ":"))).encode("utf-8"))
 
 

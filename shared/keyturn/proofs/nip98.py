@@ -1,7 +1,7 @@
 """HTTP requests signed by a Nostr key: `Authorization: Nostr <base64 of an event>` (NIP-98).
 
-The event names exactly one URL, one method and, when there is a body, the body's SHA-256. It can be presented again
-within the tolerance: whoever must notice that keeps the event ids.
+The event names exactly one URL, one method and, if there is a body, the body's SHA-256. It can be replayed within the
+tolerance. A caller that must detect a replay has to store the event ids.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KIND = 27235
 TOLERANCE_SECONDS = 60
-"""How far `created_at` may be from now, either way (NIP-98's suggestion; protocol.md §6)."""
+"""How far `created_at` can be from now, in either direction (suggested by NIP-98, docs/protocol.md §6)."""
 
 
 def signed_url(base_url: str, path: str, query: str = "") -> str:
@@ -40,7 +40,10 @@ def sign_authorization(
     now: datetime,
     random: Callable[[int], bytes],
 ) -> str:
-    """Return the Authorization header's value for one request; `private_key` is `bytes, 32`, `random(32)` the aux."""
+    """Return the Authorization header for one request.
+
+    `private_key` is `bytes, 32`. `random(32)` is the auxiliary randomness of BIP-340.
+    """
     tags = [["u", url], ["method", method]]
     if body:
         tags.append(["payload", hashlib.sha256(body).hexdigest()])
@@ -59,8 +62,8 @@ def check_authorization(
 ) -> Event:
     """Return the verified event of an Authorization header's value for exactly this request.
 
-    `Malformed` if there is no event in it; `Unproven` with reason `wrong_event_id`, `bad_signature`, `wrong_kind`,
-    `wrong_time`, `wrong_url`, `wrong_method` or `wrong_payload`.
+    Raises `Malformed` if it contains no event, and `Unproven` with reason `wrong_event_id`, `bad_signature`,
+    `wrong_kind`, `wrong_time`, `wrong_url`, `wrong_method` or `wrong_payload`.
     """
     event = open_event(_token(header))
     _require(event.kind == KIND, "wrong_kind", "The event does not authorise HTTP requests.")
@@ -79,9 +82,9 @@ def _token(header: str) -> bytes:
         event = base64.b64decode(token, validate=True)
     except ValueError:
         event = b""
-    # RFC 9110 §11.1: the scheme's case does not matter. One comparison refuses every base64 that is not canonical.
+    # RFC 9110 §11.1: the scheme is case-insensitive. Encoding again refuses every base64 that is not canonical.
     if scheme.lower() != "nostr" or not event or base64.b64encode(event).decode("ascii") != token:
-        raise Malformed("malformed_authorization", "The Authorization header carries no Nostr event.")
+        raise Malformed("malformed_authorization", "The Authorization header contains no Nostr event.")
     return event
 
 
@@ -92,8 +95,8 @@ def _only_tag(event: Event, name: str) -> str | None:
 def _payload_matches(event: Event, body: bytes) -> bool:
     if not body and not event.tag_count("payload"):
         return True
-    named = (_only_tag(event, "payload") or "").encode("utf-8")
-    return hmac.compare_digest(named, hashlib.sha256(body).hexdigest().encode("ascii"))
+    payload = (_only_tag(event, "payload") or "").encode("utf-8")
+    return hmac.compare_digest(payload, hashlib.sha256(body).hexdigest().encode("ascii"))
 
 
 def _require(holds: bool, reason: str, sentence: str) -> None:  # noqa: FBT001 - a condition, not an option

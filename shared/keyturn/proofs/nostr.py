@@ -1,10 +1,10 @@
 """Signed Nostr events, strictly (NIP-01), with BIP-340 signatures.
 
-1. An event's shape is checked before anything is computed: lower-case hex of the right length, integers that are no
-   booleans, tags that are lists of strings. Keys that NIP-01 does not name are ignored.
-2. One text has one reading: duplicate JSON names, NaN, lone surrogates and anything but UTF-8 are refused.
-3. The id is computed, never believed; the signature is over the computed id.
-4. How large an event may be is the door's to say: it knows how much it was sent before it parses.
+1. The form is checked before anything is computed: lower-case hex of the right length, integers that are not booleans,
+   tags that are lists of strings. Keys that NIP-01 does not define are ignored.
+2. One text has exactly one meaning: duplicate JSON names, NaN, lone surrogates and invalid UTF-8 are refused.
+3. The id is computed and compared, and the signature is verified over the computed id.
+4. The caller limits the size, because it knows the length of the body before parsing.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _KEY_HEX = re.compile(r"[0-9a-f]{64}\Z")
 _SIGNATURE_HEX = re.compile(r"[0-9a-f]{128}\Z")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_KIND = 65_535
-_MAX_SECONDS = 2**53 - 1  # what every JSON reader holds exactly (RFC 8259 §6)
+_MAX_SECONDS = 2**53 - 1  # the integers that every JSON parser represents exactly (RFC 8259 §6)
 _NO_ID = "0" * 64
 _NO_SIGNATURE = "0" * 128
-# NIP-01 "Events and signatures": these seven are escaped, every other character stands as it is.
+# NIP-01 "Events and signatures": these seven characters are escaped, and no others.
 _ESCAPES = str.maketrans(
     {"\n": "\\n", '"': '\\"', "\\": "\\\\", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"},
 )
@@ -42,10 +42,10 @@ _ESCAPES = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A NIP-01 event: `id` and `pubkey` 64, `sig` 128 lower-case hex digits; `created_at` Unix seconds.
+    """A NIP-01 event: `id` and `pubkey` 64, `sig` 128 lower-case hex digits, `created_at` in Unix seconds.
 
-    Only `open_event` and `sign_event` vouch for the id and the signature. The content may carry a bearer proof, so
-    it stays out of the repr.
+    Id and signature are verified only in events from `open_event` and `sign_event`. The content can contain a bearer
+    proof, so it is left out of the repr.
     """
 
     id: str
@@ -57,15 +57,15 @@ class Event:
     sig: str = field(repr=False)
 
     def tag(self, name: str) -> str | None:
-        """Return the value of the first tag of that name, None if there is none or it has no value."""
+        """Return the value of the first tag with that name, or None if there is none or it has no value."""
         return next((tag[1] if len(tag) > 1 else None for tag in self.tags if tag[0] == name), None)
 
     def tag_count(self, name: str) -> int:
-        """Return how many tags bear that name: more than one may say two things."""
+        """Return how many tags have that name. Where two could contradict each other, require exactly one."""
         return sum(tag[0] == name for tag in self.tags)
 
     def to_dict(self) -> dict[str, object]:
-        """Return the object that goes on the wire."""
+        """Return the JSON object of the event."""
         return {
             "id": self.id,
             "pubkey": self.pubkey,
@@ -77,19 +77,19 @@ class Event:
         }
 
     def to_json(self) -> str:
-        """Return the wire object as compact JSON."""
+        """Return the event as compact JSON."""
         return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
 
 
 def canonical(event: Event) -> bytes:
-    """Return the UTF-8 bytes whose SHA-256 is the event's id (NIP-01 "Events and signatures")."""
+    """Return the serialization of an event: UTF-8, and its SHA-256 is the id (NIP-01 "Events and signatures")."""
     tags = ",".join("[" + ",".join(map(_quoted, tag)) + "]" for tag in event.tags)
     text = f'[0,"{event.pubkey}",{event.created_at},{event.kind},[{tags}],{_quoted(event.content)}]'
     return text.encode("utf-8")
 
 
 def parse_event(data: bytes | str | Mapping[str, object]) -> Event:
-    """Return an event of the right shape, its id and signature **not** checked; `Malformed` otherwise."""
+    """Return a well-formed event. Its id and signature are **not** verified. Raises `Malformed` otherwise."""
     fields = data if isinstance(data, Mapping) else load_object(data)
     return Event(
         id=_hex(fields.get("id"), _KEY_HEX),
@@ -103,9 +103,9 @@ def parse_event(data: bytes | str | Mapping[str, object]) -> Event:
 
 
 def open_event(data: bytes | str | Mapping[str, object]) -> Event:
-    """Return an event whose id and signature hold.
+    """Return an event with a valid id and signature.
 
-    `Malformed` if it is none; `Unproven` with reason `wrong_event_id` or `bad_signature`.
+    Raises `Malformed`, or `Unproven` with reason `wrong_event_id` or `bad_signature`.
     """
     event = parse_event(data)
     digest = hashlib.sha256(canonical(event)).digest()
@@ -117,10 +117,10 @@ def open_event(data: bytes | str | Mapping[str, object]) -> Event:
 
 
 def verify_signature(pubkey: str, digest: bytes, signature: bytes) -> bool:
-    """Return whether a BIP-340 signature (`bytes, 64`) over a digest (`bytes, 32`) is by that key (64 hex digits)."""
+    """Return whether a BIP-340 signature (`bytes, 64`) of a digest (`bytes, 32`) is by that key (64 hex digits)."""
     try:
         key = PublicKeyXOnly(bytes.fromhex(pubkey))
-    except ValueError:  # BIP-340 "Verification": a key that is not on the curve fails, it does not break
+    except ValueError:  # BIP-340 "Verification": a key that is not on the curve is a failed verification
         return False
     return key.verify(signature, digest)
 
@@ -134,9 +134,10 @@ def sign_event(
     created_at: int,
     random: Callable[[int], bytes],
 ) -> Event:
-    """Return a signed event; `private_key` is `bytes, 32`, `created_at` Unix seconds, `random(32)` BIP-340's aux.
+    """Return a signed event. `private_key` is `bytes, 32`, `created_at` in Unix seconds.
 
-    `Malformed` if a field could not be on the wire; `ValueError` for a private key that is none.
+    `random(32)` is the auxiliary randomness of BIP-340. Raises `Malformed` for an invalid field, and `ValueError` for
+    an invalid private key.
     """
     fields = {
         "id": _NO_ID,
@@ -147,7 +148,7 @@ def sign_event(
         "content": content,
         "sig": _NO_SIGNATURE,
     }
-    draft = parse_event(fields)  # what is signed is held to what is accepted
+    draft = parse_event(fields)  # sign only what `parse_event` accepts
     digest = hashlib.sha256(canonical(draft)).digest()
     return replace(draft, id=digest.hex(), sig=sign_digest(private_key, digest, random).hex())
 
@@ -158,12 +159,12 @@ def sign_digest(private_key: bytes, digest: bytes, random: Callable[[int], bytes
 
 
 def public_key(private_key: bytes) -> str:
-    """Return the x-only public key, 64 hex digits; `ValueError` for a private key that is none."""
+    """Return the x-only public key, 64 hex digits. Raises `ValueError` for an invalid private key."""
     return _private(private_key).public_key_xonly.format().hex()
 
 
 def _private(private_key: bytes) -> PrivateKey:
-    if len(private_key) != PRIVATE_KEY_BYTES:  # the library would pad a shorter one
+    if len(private_key) != PRIVATE_KEY_BYTES:  # coincurve would pad a shorter one
         raise ValueError("a private key has 32 bytes")
     return PrivateKey(private_key)
 
@@ -185,7 +186,7 @@ def _integer(value: object, maximum: int) -> int:
 
 
 def _text(value: object) -> str:
-    # A lone surrogate has no UTF-8, so the event would have no id.
+    # A lone surrogate cannot be encoded as UTF-8, so the event would have no id.
     if not isinstance(value, str) or _SURROGATE.search(value):
         _refuse()
     return value

@@ -1,6 +1,6 @@
-"""Public keys as people read them: `npub1…` (NIP-19 "Bare keys and ids"), which is bech32 (BIP-173).
+"""Public keys for people: `npub1…` (NIP-19 "Bare keys and ids"), which is bech32 (BIP-173).
 
-For display, copying and typing only; on the wire and in the store a key is 64 hex digits.
+Only for display and input. On the wire and in the store a key is 64 hex digits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _KEY_BYTES = 32
 _KEY_SYMBOLS = 52  # 256 bits and 4 of padding, by five
 _CHECKSUM_SYMBOLS = 6
-# BIP-173 "Checksum": the prefix goes in as its high bits, a zero, and its low bits.
+# BIP-173 "Checksum": the prefix enters as its high bits, a zero, and its low bits.
 _EXPANDED_PREFIX = (*(ord(letter) >> 5 for letter in _PREFIX), 0, *(ord(letter) & 31 for letter in _PREFIX))
 
 
@@ -32,10 +32,11 @@ def encode_npub(pubkey: str) -> str:
 
 
 def decode_npub(text: str) -> str:
-    """Return the public key, 64 lower-case hex digits, of an npub in one letter case; `Malformed` if it is none."""
-    lowered = text.lower()
-    prefix, _, data = lowered.rpartition("1")
-    if text not in {lowered, text.upper()} or prefix != _PREFIX or len(data) != _KEY_SYMBOLS + _CHECKSUM_SYMBOLS:
+    """Return the public key, 64 lower-case hex digits, of an npub in one letter case. Raises `Malformed` otherwise."""
+    lower_case = text.lower()
+    prefix, _, data = lower_case.rpartition("1")
+    # BIP-173 forbids mixed case: a typing mistake must not pass as the same key.
+    if text not in {lower_case, text.upper()} or prefix != _PREFIX or len(data) != _KEY_SYMBOLS + _CHECKSUM_SYMBOLS:
         _refuse()
     symbols = [_ALPHABET.find(letter) for letter in data]
     if min(symbols) < 0 or _remainder((*_EXPANDED_PREFIX, *symbols)) != 1:

@@ -1,6 +1,7 @@
-"""Receipts: whoever acknowledges a rotation shows that they hold exactly its secret (protocol.md §8).
+"""Receipts: an acknowledging admin proves possession of exactly the rotation's secret (docs/protocol.md §8).
 
-The secret seeds a signing key. The server keeps only the public half, so it can check a receipt, and never make one.
+A signing key is derived from the secret. The service stores only its public half, so it can verify a receipt but never
+create one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _SEED_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class AckStatement:
-    """What a receipt signs: a rotate-ack without the receipt; `ack_at` is Unix milliseconds."""
+    """The statement that a receipt signs: a rotate-ack without the receipt. `ack_at` is in Unix milliseconds."""
 
     rotation_id: str
     client_id: str
@@ -41,9 +42,9 @@ class AckStatement:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A version whose secret was sighted where it should not be, and the rotation that is to replace it.
+    """The report of a leaked secret: its version, and the id of the rotation that will replace it.
 
-    `made_by` is the rotation that brought the version; `sighted_at` is Unix milliseconds.
+    `made_by` is the rotation that created the version. `sighted_at` is in Unix milliseconds.
     """
 
     client_id: str
@@ -59,45 +60,45 @@ class Sighting:
 
 
 def receipt_key(secret: str, *, client_id: str, version_id: str, rotation_id: str) -> bytes:
-    """Return the Ed25519 public key (`bytes, 32`) that checks the receipts of this secret in this rotation."""
+    """Return the Ed25519 public key (`bytes, 32`) that verifies receipts of this secret in this rotation."""
     return _signer(secret, client_id, version_id, rotation_id).public_key().public_bytes_raw()
 
 
 def sign_receipt(secret: str, ack: AckStatement) -> str:
-    """Return the receipt, base64url of 64 bytes, of someone who holds the secret."""
+    """Return a receipt: base64url of a 64-byte signature. It needs the secret."""
     return base64url_encode(_signer(secret, ack.client_id, ack.version_id, ack.rotation_id).sign(ack.signed_bytes()))
 
 
 def verify_receipt(receipt_key: bytes, receipt: str, ack: AckStatement) -> bool:
-    """Return whether a receipt is for exactly this ack; the key is `bytes, 32`, as the store has it."""
-    return _verified(receipt_key, receipt, ack)
+    """Return whether a receipt is of exactly this acknowledgement. `receipt_key` is `bytes, 32`."""
+    return _verify(receipt_key, receipt, ack)
 
 
 def sign_sighting(secret: str, sighting: Sighting) -> str:
-    """Return the signature, base64url of 64 bytes, of someone who has the secret before them: it is shown to nobody."""
+    """Return the signature of a report: base64url of 64 bytes. It needs the leaked secret, and does not reveal it."""
     signer = _signer(secret, sighting.client_id, sighting.version_id, sighting.made_by)
     return base64url_encode(signer.sign(sighting.signed_bytes()))
 
 
 def verify_sighting(receipt_key: bytes, signature: str, sighting: Sighting) -> bool:
-    """Return whether a signature is for exactly this sighting; the key is `bytes, 32`, as the store has it."""
-    return _verified(receipt_key, signature, sighting)
+    """Return whether a signature is of exactly this report. `receipt_key` is `bytes, 32`."""
+    return _verify(receipt_key, signature, sighting)
 
 
-def _verified(receipt_key: bytes, signature: str, signed: AckStatement | Sighting) -> bool:
+def _verify(receipt_key: bytes, signature: str, statement: AckStatement | Sighting) -> bool:
     key = Ed25519PublicKey.from_public_bytes(receipt_key)
     try:
-        key.verify(base64url_decode(signature), signed.signed_bytes())
-    except (InvalidSignature, InvalidRequest, UnicodeEncodeError):  # the last: a signed field is no text
+        key.verify(base64url_decode(signature), statement.signed_bytes())
+    except (InvalidSignature, InvalidRequest, UnicodeEncodeError):  # the last: a field is not Unicode
         return False
     return True
 
 
 def _signer(secret: str, client_id: str, version_id: str, rotation_id: str) -> Ed25519PrivateKey:
     if any("\ud800" <= character <= "\udfff" for character in secret):
-        # The codec's own error would carry the whole secret along.
-        raise InvalidRequest("bad_secret", "A secret has characters that text does not have.")
+        # The codec's own exception would contain the whole secret.
+        raise InvalidRequest("bad_secret", "A secret is not valid Unicode.")
     info = length_prefixed(_KEY_LABEL, client_id, version_id, rotation_id)
-    # RFC 5869 §2.2: an absent salt is a string of zeros, which is what an empty one comes to under HMAC.
+    # RFC 5869 §2.2: no salt stands for a string of zeros, which gives the same result as an empty salt under HMAC.
     seed = HKDF(algorithm=SHA256(), length=_SEED_BYTES, salt=None, info=info).derive(secret.encode("utf-8"))
     return Ed25519PrivateKey.from_private_bytes(seed)

@@ -1,7 +1,7 @@
-"""The digest that binds a proof to one request: computed alike by who asks and by who decides (protocol.md §7, §8).
+"""The digest that binds a proof to one request, computed by the device and by the service (docs/protocol.md §7, §8).
 
-It is over what is asked for, not over its wrapping: the same request in another kind of event, or signed again, has
-the same digest. A parameter that is absent or null is not in it.
+It covers the content of the request, not the event around it: the same request in another kind of event, or signed
+again, has the same digest. An absent parameter and a null one are left out.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ PARAMS: Mapping[str, tuple[str, ...]] = {
     "ack": ("version_id", "secret_hash", "mac_key_ref"),
     "approve": ("invite", "user", "purpose"),
 }
-"""The parameters of each action that count; those of any other action do not."""
+"""The parameters of each action that the digest covers. Parameters of other actions are left out."""
 
 
 def request_digest(
     action: str, *, client_id: str, group: str, target: str, reason: str, params: Mapping[str, object]
 ) -> str:
-    """Return base64url of the SHA-256 of canonical JSON; `target` is the rotation or action id, "" stands for none."""
-    asked = {name: params[name] for name in PARAMS.get(action, ()) if params.get(name) is not None}
+    """Return base64url of the SHA-256 of canonical JSON. `target` is the rotation or action id, "" if there is none."""
+    relevant = {name: params[name] for name in PARAMS.get(action, ()) if params.get(name) is not None}
     about = {"action": action, "client_id": client_id, "group": group, "target": target, "reason": reason}
-    return digest({**about, "params": asked})
+    return digest({**about, "params": relevant})

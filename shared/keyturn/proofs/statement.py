@@ -1,4 +1,4 @@
-"""What the factors are about: a proof, one challenge and one request; a registration, an invite (protocol.md §7)."""
+"""Statements that an admin's device signs: for the proof of a request, or its registration (docs/protocol.md §7)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _JTI = "keyturn/jti/v1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """The service (its configured base URL), the challenge, and whose request, in which group, to which client."""
+    """The statement of a proof: the service's configured base URL, the challenge, and the request that it is for."""
 
     service: str
     challenge: str
@@ -24,14 +24,14 @@ class Statement:
     digest: str
 
     def to_bytes(self) -> bytes:
-        """Return what a device signs or hashes: LP("keyturn/proof/v1", service, challenge, npub, group, …)."""
+        """Return the bytes to sign or hash: LP("keyturn/proof/v1", service, challenge, npub, group, …)."""
         about = (self.npub, self.group, self.client_id, self.digest)
         return length_prefixed(_STATEMENT, self.service, self.challenge, *about)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationStatement:
-    """What a device's registration is about: service, challenge, the device's npub, and the invite's id (hex)."""
+    """The statement of a registration: service, challenge, the device's npub, and the invite's id (hex)."""
 
     service: str
     challenge: str
@@ -39,13 +39,13 @@ class RegistrationStatement:
     invite: str
 
     def to_bytes(self) -> bytes:
-        """Return what a device signs or hashes: LP("keyturn/registration/v1", service, challenge, npub, invite)."""
+        """Return the bytes to sign or hash: LP("keyturn/registration/v1", service, challenge, npub, invite)."""
         return length_prefixed(_REGISTRATION, self.service, self.challenge, self.npub, self.invite)
 
 
 def jti_of(nonce: str) -> str:
     """Return the id of the only proof that a challenge's nonce can become (43 characters).
 
-    Whoever uses up the id has used up the nonce: one document says so, in whichever process and database.
+    Using up the id uses up the nonce, so one document prevents a second use in every process and database.
     """
     return base64url_encode(hashlib.sha256(length_prefixed(_JTI, nonce)).digest())

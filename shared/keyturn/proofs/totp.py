@@ -1,4 +1,4 @@
-"""Time-based one-time codes (RFC 6238): 6 digits, 30 seconds, SHA-1, as every authenticator app has them."""
+"""Time-based one-time codes (RFC 6238): 6 digits, 30 seconds, SHA-1, as in every authenticator app."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 SEED_BYTES = 20
 STEP_SECONDS = 30
 WINDOW = 1
-"""How many steps a code may be off, either way (RFC 6238 §5.2)."""
+"""By how many steps a code can be off, in either direction (RFC 6238 §5.2)."""
 _CODE = re.compile(r"[0-9]{6}\Z")
 
 
 def matching_step(seed: bytes, code: str, now: datetime, after: int) -> int | None:
-    """Return the step, later than `after`, whose code this is; None if it is none of the window.
+    """Return the step of this code if it is in the window and later than `after`, else None.
 
-    `seed` is `bytes, 20`. A step is accepted once: the caller keeps the one returned and passes it as `after`.
+    `seed` is `bytes, 20`. A code works once: the caller stores the returned step, and passes it as `after` the
+    next time.
     """
     step = int(now.timestamp()) // STEP_SECONDS
+    # Every step of the window is compared, in constant time: the time taken does not show which one matched.
     presented = (code if _CODE.match(code) else "").encode("ascii")
     matches = [
         near
@@ -35,7 +37,7 @@ def matching_step(seed: bytes, code: str, now: datetime, after: int) -> int | No
 
 
 def provisioning_uri(seed: bytes, user: str, issuer: str) -> str:
-    """Return the otpauth URI that an authenticator app reads; it carries the seed: show it once, store it nowhere."""
+    """Return the otpauth URI for an authenticator app. It contains the seed: show it once, and store it nowhere."""
     return _generator(seed).provisioning_uri(name=user, issuer_name=issuer)
 
 

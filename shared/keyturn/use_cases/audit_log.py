@@ -43,7 +43,7 @@ def entry_writes(chain: str, entries: Iterable[audit.Entry]) -> list[Write]:
 
 
 def announce_once(store: Store, about: Sequence[str], transition: Transition, banner: str) -> None:
-    """Write one entry to the system's chain, or none if the same act was announced before; `LostRace`.
+    """Write one entry to the system's chain, or none if the same act was announced before. Raises `LostRace`.
 
     `about` identifies what the act is about.
     """

@@ -18,6 +18,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from keyturn.domain import audit_chain as audit
+from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import NotFound
 from keyturn.domain.model import Client, ClientState, Rotation, Version, VersionState
 from keyturn.ports.store import Amend, Check, Create, LostRace, Snapshot, put
@@ -122,7 +123,7 @@ class Clients:
     banner: str = ""
 
     def read(self, client_id: str, plan: ReadPlan = READ_ALL) -> ClientReading:
-        """Read a client by a plan; `NotFound` if it does not exist, `LostRace` if it changed between two reads."""
+        """Read a client by a plan. Raises `NotFound` without such a client, `LostRace` if it changed between reads."""
         path = paths.client(client_id)
         document = plan.document
         if plan.one_read:
@@ -139,6 +140,19 @@ class Clients:
     def read_together(self, client_ids: Iterable[str], plan: ReadPlan = READ_ALL) -> list[ClientReading]:
         """Read several clients at one instant, with two reads in all; clients that do not exist are left out."""
         return self._read_on(self.store.get(map(paths.client, client_ids)).documents, plan)
+
+    def cursor(self, client_id: str | None) -> Document | None:
+        """Return the document after which a page of clients begins, or None for the first page.
+
+        Raises `NotFound` without such a client.
+        """
+        if client_id is None:
+            return None
+        path = paths.client(identifier(client_id))
+        document = self.store.get([path])[path]
+        if not document.exists:
+            raise NotFound("unknown_client", "There is no such client.")
+        return document
 
     def _read_expected(self, path: str, plan: ReadPlan) -> Snapshot:
         rosters = map(paths.roster, plan.expected_groups or ())
@@ -182,7 +196,10 @@ class Clients:
         return ClientReading(snapshot, state, self.policy.overridden(client.policy), rosters)
 
     def commit(self, reading: ClientReading, decision: Decision, also: Sequence[Write] = ()) -> None:
-        """Write what a decision changed, its audit entries and `also`, all or nothing; `LostRace` if a read changed."""
+        """Write a decision's changes, its audit entries and `also`, all or nothing.
+
+        Raises `LostRace` if a document that was read has changed.
+        """
         self.commit_together([(reading, decision)], also)
 
     def commit_together(self, decisions: Sequence[tuple[ClientReading, Decision]], also: Sequence[Write] = ()) -> None:
@@ -192,7 +209,7 @@ class Clients:
         self.store.commit([*changes, *_checks(decisions[0][0].snapshot, changes)])
 
     def create(self, snapshot: Snapshot, decision: Decision, also: Sequence[Write] = ()) -> None:
-        """Write a new client with its first audit entries; `LostRace` if anything in the snapshot changed."""
+        """Write a new client with its first audit entries. Raises `LostRace` if anything in the snapshot changed."""
         policy = self.policy.overridden(decision.state.client.policy)
         self.commit(ClientReading(snapshot, decision.state, policy, {}), decision, also)
 

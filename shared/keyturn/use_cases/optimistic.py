@@ -20,7 +20,7 @@ LONGEST_PAUSE_SECONDS = 0.5
 
 
 def until_won(attempt: Callable[[], _T], environment: Environment) -> _T:
-    """Return the result of `attempt`, repeated after each `LostRace`; `Unavailable` after ATTEMPTS lost races."""
+    """Return the result of `attempt`, repeated after each `LostRace`. Raises `Unavailable` after ATTEMPTS of them."""
     for turn in range(ATTEMPTS):
         try:
             return attempt()

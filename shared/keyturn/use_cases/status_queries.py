@@ -57,7 +57,7 @@ class ReadStatus:
     """How many messages a page has at most."""
 
     def client(self, npub: str | None, client_id: str) -> ClientView:
-        """Return a client; `NotFound` also for a caller who is not allowed to see it."""
+        """Return a client. Raises `NotFound` also for a caller who is not allowed to see it."""
         return self._view(npub, identifier(client_id))
 
     def _view(
@@ -72,7 +72,7 @@ class ReadStatus:
         return ClientView(lifecycle.settle(reading.state, reading.policy, reading.now).state, reading)
 
     def rotation(self, npub: str, rotation_id: str) -> Rotation:
-        """Return a rotation, settled; `NotFound` also for a caller who is not allowed to see it."""
+        """Return a rotation, settled. Raises `NotFound` also for a caller who is not allowed to see it."""
         path = paths.rotation(rotation_identifier(rotation_id))
         document = self.clients.store.get([path])[path]
         if not document.exists:
@@ -94,7 +94,7 @@ class ReadStatus:
         return self.group_activity(group_id)
 
     def group_activity(self, group_id: str) -> tuple[Roster, int, Mapping[str, datetime]]:
-        """Return the same for the operator; `NotFound` without such a group."""
+        """Return the same for the operator. Raises `NotFound` without such a group."""
         group_path, roster_path = paths.group(identifier(group_id)), paths.roster(group_id)
         snapshot = self.clients.store.get([group_path, roster_path])
         if not snapshot[group_path].exists or not snapshot[roster_path].exists:
@@ -128,7 +128,7 @@ class ReadStatus:
             return  # another request of the same device has written it just now
 
     def welcome(self, npub: str, reference: str) -> str:
-        """Return the kind-444 event for a key package; `NotFound` for every key but the one that it is for."""
+        """Return the kind-444 event for a key package. Raises `NotFound` for every key but the one that it is for."""
         base64url_decode(reference)
         path = paths.welcome(reference or "-")
         document = self.clients.store.get([path])[path]

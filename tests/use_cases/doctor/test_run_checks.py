@@ -144,13 +144,13 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     # invariant 1: one current version, at most one in grace; pointers, live and states agree
     "current names nothing": (
         lambda ill: ill.set(CLIENT, current_version=OTHER_ID),
-        "the client names a version that is missing",
+        "the client refers to a version that is missing",
     ),
     "lock names nothing": (
         lambda ill: ill.set(CLIENT, active_rotation=OTHER_ID),
-        "the client names a rotation that is missing",
+        "the client refers to a rotation that is missing",
     ),
-    "version deleted": (lambda ill: ill.drop(ill.previous), "the client names a version that is missing"),
+    "version deleted": (lambda ill: ill.drop(ill.previous), "the client refers to a version that is missing"),
     "two current": (lambda ill: ill.set(ill.previous, state="current"), "the versions that are current disagree"),
     "grace without end": (lambda ill: ill.set(ill.previous, not_after=None), "a version in grace has no end"),
     "current with an end": (lambda ill: ill.set(ill.current, not_after=LATER), "the current version has an end"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from keyturn.use_cases.admins.create_invite import CreateInvite
 from keyturn.use_cases.admins.edit_denylist import EditDenylists
 from keyturn.use_cases.admins.suspension import ManageAdmins
-from keyturn.use_cases.clients.administration import Operate
+from keyturn.use_cases.clients.administration import Administration
 from keyturn.use_cases.clients.import_bcrypt import ImportClients
 from keyturn.use_cases.clients.leak import Leak
 from keyturn.use_cases.clients.settings import SetPolicy, SetTokenTerms
@@ -26,10 +26,10 @@ class OperatorSuite:
     base: Foundation
 
     @functools.cached_property
-    def administration(self) -> Operate:
+    def administration(self) -> Administration:
         """Adds clients and groups, and lists them."""
         base = self.base
-        return Operate(base.databases, base.clients, base.groups, base.environment)
+        return Administration(base.databases, base.clients, base.groups, base.environment)
 
     @functools.cached_property
     def import_clients(self) -> ImportClients:

@@ -1,9 +1,9 @@
-"""Operate: what precedes admins. Clients and groups; each act is a command, and audited."""
+"""Administration by the operator: add clients and groups. Each act is audited in its commit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.domain.encodings import identifier
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
     from keyturn.ports.effects import Environment
     from keyturn.ports.groups import Groups
-    from keyturn.ports.store import Data, Databases, Document, Write
+    from keyturn.ports.store import Databases, Document, Write
     from keyturn.use_cases.client_repository import Clients
 
 PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Operate:
-    """The use cases behind `operator`."""
+class Administration:
+    """The use cases behind `operator` for clients and groups."""
 
     databases: Databases
     clients: Clients
@@ -49,9 +49,9 @@ class Operate:
         policy: Mapping[str, int | bool],
         tokens: TokenTerms = DEFAULT_TERMS,
     ) -> None:
-        """Add a client without a secret; its first rotation issues one. `NotFound` for a group that is not there."""
-        made = (identifier(client_id), kind, tuple(groups), policy, tokens.checked())
-        until_won(lambda: self._add_client(*made), self.environment)
+        """Add a client without a secret; its first rotation issues one. Raises `NotFound` for an unknown group."""
+        arguments = (identifier(client_id), kind, tuple(groups), policy, tokens.checked())
+        until_won(lambda: self._add_client(*arguments), self.environment)
 
     def _add_client(
         self,
@@ -65,61 +65,55 @@ class Operate:
         rosters = [paths.roster(identifier(group)) for group in groups]
         snapshot = self.databases.control.get([path, paths.SALT, *rosters])
         if snapshot[path].exists:
-            raise Conflict("client_exists", "There is a client of that id.")
+            raise Conflict("client_exists", "A client with that id already exists.")
         if not groups or not all(snapshot[roster].exists for roster in rosters):
             raise NotFound("unknown_group", "There is no such group.")
         self.clients.policy.overridden(policy)
         client = Client(client_id, kind, groups, snapshot.read_time, policy=dict(policy), tokens=tokens)
-        added = Transition("add_client", OPERATOR, {"client_id": client_id}, after={"status": client.status.value})
-        listed: list[Write] = [
+        transition = Transition("add_client", OPERATOR, {"client_id": client_id}, after={"status": client.status.value})
+        writes: list[Write] = [
             Create(paths.client_of_group(group, client_id), {"client_id": client_id}) for group in groups
         ]
-        listed += [write for group in groups for write in _beside(snapshot[paths.roster(group)], groups)]
-        listed += salt_writes(snapshot, self.environment)
-        self.clients.create(snapshot, Decision(ClientState(client), (added,)), also=listed)
+        writes += [write for group in groups for write in _note_groups(snapshot[paths.roster(group)], groups)]
+        writes += salt_writes(snapshot, self.environment)
+        self.clients.create(snapshot, Decision(ClientState(client), (transition,)), also=writes)
 
     def list_clients(self, after: str | None) -> tuple[Sequence[Client], str | None]:
-        """Return one page of clients in the order of their ids, and after which id the next page begins.
+        """Return one page of clients by id, and the id after which the next page begins (None after the last page).
 
-        `NotFound` when there is no client `after`.
+        Raises `NotFound` if there is no client `after`.
         """
-        query = Query(
-            paths.CLIENTS, order_by="client_id", limit=PAGE, after=None if after is None else self._last(after)
-        )
-        found = [from_data(Client, item.data) for item in self.databases.control.query(query) if item.data]
-        return found, found[-1].client_id if len(found) == PAGE else None
-
-    def _last(self, client_id: str) -> Document:
-        path = paths.client(identifier(client_id))
-        last = self.databases.control.get([path])[path]
-        if not last.exists:
-            raise NotFound("unknown_client", "There is no such client.")
-        return last
+        query = Query(paths.CLIENTS, order_by="client_id", limit=PAGE, after=self.clients.cursor(after))
+        clients = [from_data(Client, item.fields) for item in self.databases.control.query(query)]
+        return clients, clients[-1].client_id if len(clients) == PAGE else None
 
     def create_group(self, group_id: str) -> None:
-        """Create a group whose only member is the service."""
+        """Create a group with the service as its only member."""
         until_won(lambda: self._create_group(identifier(group_id)), self.environment)
 
     def _create_group(self, group_id: str) -> None:
         snapshot = self.databases.control.get([HEAD, paths.group(group_id), paths.roster(group_id)])
         if snapshot[paths.group(group_id)].exists:
-            raise Conflict("group_exists", "There is a group of that id.")
+            raise Conflict("group_exists", "A group with that id already exists.")
         now = snapshot.read_time
         log = GroupLog.create(self.groups, snapshot[paths.group(group_id)], now)
-        created = Transition("create_group", OPERATOR, {"group_id": group_id}, after={"epoch": log.session.epoch})
+        transition = Transition("create_group", OPERATOR, {"group_id": group_id}, after={"epoch": log.session.epoch})
         self.databases.control.commit(
             [
                 *log.writes(),
                 Create(paths.roster(group_id), to_data(Roster(group_id))),
                 Create(paths.maintenance(group_id), {"group_id": group_id, "due_at": now + MAINTENANCE_INTERVAL}),
-                *system_writes(snapshot, [created], now, self.clients.banner),
+                *system_writes(snapshot, [transition], now, self.clients.banner),
             ]
         )
 
 
-def _beside(document: Document, groups: Sequence[str]) -> Iterator[Write]:
-    """Yield the write that has a group know those that administer a client together with it, if it does not yet."""
-    roster = from_data(Roster, cast("Data", document.data))
-    known = {*roster.beside, *groups} - {roster.group_id}
-    if known != set(roster.beside):
-        yield put(document, to_data(replace(roster, beside=tuple(sorted(known)))))
+def _note_groups(document: Document, groups: Sequence[str]) -> Iterator[Write]:
+    """Yield the write that adds the client's other groups to a group's roster, if they are not in it.
+
+    With them, a command that arrives through one group can be read with one read (`ReadPlan.expected_groups`).
+    """
+    roster = from_data(Roster, document.fields)
+    others = {*roster.beside, *groups} - {roster.group_id}
+    if others != set(roster.beside):
+        yield put(document, to_data(replace(roster, beside=tuple(sorted(others)))))

@@ -1,7 +1,7 @@
-"""Import clients with the bcrypt hashes that they have elsewhere: nobody has to get a new secret before the move.
+"""Import clients with the bcrypt hashes of another system, so that they can move here with their present secrets.
 
-Every row is a commit of its own: a bad one holds up no other. What is there already is left as it is, so the same file
-may be imported again; a row that says something else of a client that is there is refused.
+Every row is committed on its own, so an invalid row does not block the others. An existing client is left unchanged, so
+the same file can be imported again. A row that differs from an existing client is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from keyturn.use_cases.client_repository import Clients
 
 MOST_ROWS = 200
-"""Rows of one request."""
+"""The largest number of rows in one request."""
 REASON = "imported"
 """The `rotation_reason` of an imported version."""
 _MOST_GROUPS = 20
@@ -38,7 +38,7 @@ _MOST_GROUPS = 20
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What became of a page of rows: ids that were added, that were there already, and (index, reason) of the rest."""
+    """The result of an import: ids that were added, ids that existed already, and (row index, reason) of the others."""
 
     added: Sequence[str]
     known: Sequence[str]
@@ -47,7 +47,7 @@ class ImportResult:
 
 @dataclass(frozen=True, slots=True)
 class ImportRow:
-    """One client as it comes: its groups and the bcrypt hash of its secret."""
+    """One client to import: its groups and the bcrypt hash of its secret."""
 
     client_id: str
     kind: ClientKind
@@ -63,19 +63,23 @@ class ImportClients:
     environment: Environment
 
     def __call__(self, rows: Sequence[object]) -> ImportResult:
-        """Import what can be; `InvalidRequest` for more than `MOST_ROWS` rows."""
+        """Import the valid rows. Raises `InvalidRequest` for more than `MOST_ROWS` rows."""
         if len(rows) > MOST_ROWS:
-            raise InvalidRequest("too_many_rows", "There are more rows than one request may bring.")
-        added: list[str] = []
-        known: list[str] = []
-        refused: list[tuple[int, str]] = []
+            raise InvalidRequest("too_many_rows", "The request has too many rows.")
+        new_ids: list[str] = []
+        existing_ids: list[str] = []
+        refusals: list[tuple[int, str]] = []
         for index, presented in enumerate(rows):
             try:
                 row = _row(presented)
-                (added if self._import(row) else known).append(row.client_id)
-            except (InvalidRequest, NotFound, Conflict) as refusal:  # the caller's own; an outage ends the whole page
-                refused.append((index, refusal.reason))
-        return ImportResult(added, known, refused)
+                (new_ids if self._import(row) else existing_ids).append(row.client_id)
+            except (
+                InvalidRequest,
+                NotFound,
+                Conflict,
+            ) as refusal:  # caused by the row, while an outage ends the request
+                refusals.append((index, refusal.reason))
+        return ImportResult(new_ids, existing_ids, refusals)
 
     def _import(self, row: ImportRow) -> bool:
         return until_won(lambda: self._attempt(row), self.environment)
@@ -97,12 +101,12 @@ class ImportClients:
         client = Client(row.client_id, row.kind, row.groups, snapshot.read_time, current_version=version.version_id)
         state = ClientState(client, {version.version_id: version})
         ids = {"client_id": row.client_id, "version_id": version.version_id}
-        imported = Transition("import_client", OPERATOR, ids, after=audited_facts(state))
-        listed = [
+        transition = Transition("import_client", OPERATOR, ids, after=audited_facts(state))
+        memberships = [
             Create(paths.client_of_group(name, row.client_id), {"client_id": row.client_id}) for name in row.groups
         ]
-        stored = Create(paths.version(row.client_id, version.version_id), to_data(version))
-        self.clients.create(snapshot, Decision(state, (imported,)), also=[stored, *listed])
+        stored_version = Create(paths.version(row.client_id, version.version_id), to_data(version))
+        self.clients.create(snapshot, Decision(state, (transition,)), also=[stored_version, *memberships])
 
     def _version(self, row: ImportRow, now: datetime) -> Version:
         return Version(
@@ -119,13 +123,13 @@ class ImportClients:
         )
 
     def _require_same(self, row: ImportRow, client: Client) -> None:
-        # An imported version is its client's first, however many came since; nothing is written on this query's word.
+        # The imported version is always the client's first. Nothing is written that rests on this query.
         first = self.clients.store.query(
             Query(f"{paths.client(row.client_id)}/secrets", order_by="version_id", limit=1)
         )
-        hashed = first[0].data["secret_hash"] if first and first[0].data else None
-        if (client.kind, client.admin_groups, hashed) != (row.kind, row.groups, row.secret_hash):
-            raise Conflict("client_exists", "There is another client of that id.")
+        secret_hash = first[0].data["secret_hash"] if first and first[0].data else None
+        if (client.kind, client.admin_groups, secret_hash) != (row.kind, row.groups, row.secret_hash):
+            raise Conflict("client_exists", "A different client with that id already exists.")
 
 
 def _row(presented: object) -> ImportRow:
@@ -144,8 +148,8 @@ def _row(presented: object) -> ImportRow:
 def _groups(values: Mapping[str, object]) -> tuple[str, ...]:
     groups = values.get("groups")
     if not isinstance(groups, list) or not 0 < len(groups) <= _MOST_GROUPS:
-        raise InvalidRequest("bad_groups", "A row names at least one group, and not absurdly many.")
-    named = tuple(identifier(group) for group in groups if isinstance(group, str))
-    if len(set(named)) != len(groups):
-        raise InvalidRequest("bad_groups", "A row names each group once.")
-    return named
+        raise InvalidRequest("bad_groups", "A row needs between 1 and 20 groups.")
+    names = tuple(identifier(group) for group in groups if isinstance(group, str))
+    if len(set(names)) != len(groups):
+        raise InvalidRequest("bad_groups", "A row lists each group once.")
+    return names

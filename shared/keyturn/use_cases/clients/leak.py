@@ -1,21 +1,21 @@
-"""Leak: a secret was sighted where it should not be. Which one, and an end to it.
+"""Leak: find the version of a leaked secret, and revoke it.
 
 Rules:
 
-1. The value comes nowhere near this: whoever has it compares locally with receipt keys, which are public, and signs
-   what is to be done with it. So it is shown to nobody more, and nobody can burn a version without its secret.
-2. An imported version has no receipt key: the operator's word is what there is.
-3. Cancel, revoke and the emergency request are one commit. A version in grace has its successor already: none is asked
-   for. Where a rotation can't be opened (too few devices, rates) the version is revoked all the same, and the answer
-   says why: what is sighted is burnt.
-4. The same request again, by its rotation's id, gets the same answer (for a day), and another line in the log.
+1. The service never receives the value. Its holder compares it locally with the receipt keys, which are public, and
+   signs the report with it. So the value spreads no further, and a version cannot be revoked without its secret.
+2. An imported version has no receipt key. For it, the operator's request is enough.
+3. Canceling, revoking and the emergency request are one commit. A version in grace has its successor already, so none
+   is requested for it. If a rotation cannot be opened (too few devices, rate limits), the version is revoked all the
+   same, and the answer has the reason: a leaked secret must not keep working.
+4. The same request again, identified by its rotation's id, gets the same answer for a day, and another log line.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keyturn.domain import lifecycle
 from keyturn.domain.audit_chain import OPERATOR
@@ -31,13 +31,13 @@ from keyturn.domain.encodings import (
 )
 from keyturn.domain.errors import Conflict, NotFound, PolicyViolation, RateLimited, Refusal
 from keyturn.domain.model import Person, Rotation, Version
-from keyturn.ports.store import Query, put, scan
+from keyturn.ports.store import Query, scan
 from keyturn.proofs.receipts import Sighting, verify_sighting
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.use_cases.client_repository import ReadPlan
 from keyturn.use_cases.optimistic import until_won
-from keyturn.use_cases.signed_events import ANSWERS_LAST
+from keyturn.use_cases.signed_events import answer_write, stored_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,23 +46,23 @@ if TYPE_CHECKING:
     from keyturn.domain.lifecycle import Decision
     from keyturn.domain.model import ClientState
     from keyturn.ports.effects import Environment
-    from keyturn.ports.store import Data, Document, Store, Value
+    from keyturn.ports.store import Data, Store, Value
     from keyturn.use_cases.client_repository import ClientReading, Clients
 
 _log = logging.getLogger("keyturn")
 
-REVOKED = "a sighted secret was revoked"
-"""What an alert looks for in the log; ids follow."""
+REVOKED = "a leaked secret was revoked"
+"""The text that the alert matches in the log (terraform/alerts.tf). The ids follow it."""
 CLIENTS_A_PAGE = 20
 MOST_HINTED = 10
-"""So many versions at most are of one hint of 40 random bits, unless somebody made them so."""
-THE_OPERATOR = Person(OPERATOR, "")
-"""Who asks: nobody with a leaf, so every device's ack counts."""
+"""The most versions to return for one hint. A hint has 40 random bits, so there is hardly ever more than one."""
+OPERATOR_ACTOR = Person(OPERATOR, "")
+"""The requester: it has no leaf in any group, so the acknowledgement of every device counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Versions to compare a value with, and after which client the next page begins (None: this was the last)."""
+    """Versions to compare a value with, and the client after which the next page begins (None after the last page)."""
 
     versions: Sequence[Version]
     following: str | None = None
@@ -76,32 +76,29 @@ class Leak:
     environment: Environment
 
     def of_client(self, client_id: str) -> Candidates:
-        """Return all versions of a client, retired ones too; `NotFound` without such a client."""
-        path = paths.client(identifier(client_id))
-        if not self._store.get([path])[path].exists:
-            raise NotFound("unknown_client", "There is no such client.")
+        """Return all versions of a client, including retired ones. Raises `NotFound` without such a client."""
+        self.clients.cursor(client_id)
         return Candidates(list(self._versions(client_id)))
 
     def of_hint(self, hint: str) -> Candidates:
-        """Return the versions that a scannable secret's hint means: one, or by chance a few."""
-        asked = Query(paths.ROTATIONS, order_by="hint", at_least=hint, at_most=hint, limit=MOST_HINTED)
-        made = [from_data(Rotation, item.data) for item in self._store.query(asked) if item.data]
-        found = self._store.get(paths.version(item.client_id, item.new_version) for item in made)
-        return Candidates([from_data(Version, item.data) for item in found.documents.values() if item.data])
+        """Return the versions with this hint of a scannable secret: one, or by chance a few."""
+        query = Query(paths.ROTATIONS, order_by="hint", at_least=hint, at_most=hint, limit=MOST_HINTED)
+        rotations = [from_data(Rotation, item.fields) for item in self._store.query(query)]
+        snapshot = self._store.get(paths.version(item.client_id, item.new_version) for item in rotations)
+        return Candidates([from_data(Version, item.data) for item in snapshot.documents.values() if item.data])
 
     def of_all(self, after: str | None) -> Candidates:
-        """Return all versions of the next clients in the order of their ids; one read a version, and one a client."""
-        asked = Query(paths.CLIENTS, order_by="client_id", limit=CLIENTS_A_PAGE, after=self._last(after))
-        found = self._store.query(asked)
-        ids = [item.path.rpartition("/")[2] for item in found]
+        """Return all versions of the next page of clients, by id. It costs one read for each client and version."""
+        query = Query(paths.CLIENTS, order_by="client_id", limit=CLIENTS_A_PAGE, after=self.clients.cursor(after))
+        ids = [item.id for item in self._store.query(query)]
         versions = [version for client_id in ids for version in self._versions(client_id)]
-        return Candidates(versions, ids[-1] if len(found) == CLIENTS_A_PAGE else None)
+        return Candidates(versions, ids[-1] if len(ids) == CLIENTS_A_PAGE else None)
 
     def revoke(self, sighting: Sighting, signature: str) -> Data:
-        """Revoke a sighted version and ask for its successor; the answer (docs/http.md).
+        """Revoke a leaked version and request its successor. Return the answer (docs/http.md).
 
-        `Forbidden` unless the version's secret signed that; `Conflict` for a version that is neither live nor pending:
-        it verifies nowhere.
+        Raises `Forbidden` unless the report is signed with the version's secret, and `Conflict` for a version that is
+        neither live nor pending, because that verifies nowhere.
         """
         identifier(sighting.client_id)
         version_identifier(sighting.version_id)
@@ -116,36 +113,27 @@ class Leak:
         return self.clients.store
 
     def _versions(self, client_id: str) -> Iterator[Version]:
-        found = scan(self._store, Query(f"{paths.client(client_id)}/secrets", order_by="version_id"))
-        return (from_data(Version, item.data) for item in found if item.data)
-
-    def _last(self, client_id: str | None) -> Document | None:
-        if client_id is None:
-            return None
-        path = paths.client(identifier(client_id))
-        last = self._store.get([path])[path]
-        if not last.exists:
-            raise NotFound("unknown_client", "There is no such client.")
-        return last
+        documents = scan(self._store, Query(f"{paths.client(client_id)}/secrets", order_by="version_id"))
+        return (from_data(Version, item.fields) for item in documents)
 
     def _revoke(self, sighting: Sighting, signature: str) -> Data:
-        place, known = paths.version(sighting.client_id, sighting.version_id), paths.event(sighting.replaced_by)
-        plan = ReadPlan([place, known, paths.rotation(sighting.replaced_by)])
+        version_path = paths.version(sighting.client_id, sighting.version_id)
+        answer_path = paths.event(sighting.replaced_by)
+        plan = ReadPlan([version_path, answer_path, paths.rotation(sighting.replaced_by)])
         reading = self.clients.read(sighting.client_id, plan)
-        answered = _answered(sighting, reading)
-        if answered is not None:
-            return answered
-        found = reading.snapshot[place].data
-        if found is None:
+        if (answer := _earlier_answer(sighting, reading)) is not None:
+            return answer
+        version = reading.snapshot[version_path]
+        if not version.exists:
             raise NotFound("unknown_version", "The client has no such version.")
-        key = _signer_of(from_data(Version, found), sighting, signature)
-        decision, refused = self._decided(sighting, key, reading)
-        answer = _answer(sighting, decision.state, refused, reading)
-        stored: Data = {"answer": answer, "expires_at": reading.now + ANSWERS_LAST}
-        self.clients.commit(reading, decision, also=[put(reading.snapshot[known], stored)])
+        key = _verified_key(from_data(Version, version.fields), sighting, signature)
+        decision, reason = self._decide(sighting, key, reading)
+        answer = _answer(sighting, decision.state, reason, reading)
+        self.clients.commit(reading, decision, also=[answer_write(reading.snapshot[answer_path], answer, reading.now)])
         return answer
 
-    def _decided(self, sighting: Sighting, key: str | None, reading: ClientReading) -> tuple[Decision, str]:
+    def _decide(self, sighting: Sighting, key: str | None, reading: ClientReading) -> tuple[Decision, str]:
+        """Return the decision, and the reason why no successor is requested ("" if one is, or none is needed)."""
         state, policy, now = reading.state, reading.policy, reading.now
         revoke = self._command(sighting, key, reading)
         if sighting.version_id == lifecycle.settle(state, policy, now).state.client.previous_version:
@@ -153,12 +141,12 @@ class Leak:
         try:
             both: list[Command] = [revoke, self._emergency(sighting, revoke, reading)]
             return lifecycle.decide_all(state, both, policy, now), ""
-        except (PolicyViolation, RateLimited) as refusal:  # only the request can meet with these
+        except (PolicyViolation, RateLimited) as refusal:  # only the emergency request can be refused with these
             return lifecycle.decide(state, revoke, policy, now), refusal.reason
 
     def _command(self, sighting: Sighting, key: str | None, reading: ClientReading) -> RevokeSighted:
         return RevokeSighted(
-            actor=THE_OPERATOR,
+            actor=OPERATOR_ACTOR,
             groups=frozenset(reading.state.client.admin_groups),
             people=reading.people,
             reason=f"sighted at {sighting.sighted_at}",
@@ -180,19 +168,17 @@ class Leak:
         )
 
 
-def _answered(sighting: Sighting, reading: ClientReading) -> Data | None:
-    """Return what the same request was answered before; `Conflict` when another one used its rotation's id."""
-    document = reading.snapshot[paths.event(sighting.replaced_by)].data
-    if document is not None:
-        answer = cast("Data", document["answer"])
-        if (answer["client_id"], answer["version_id"]) == (sighting.client_id, sighting.version_id):
-            return answer
-    if document is not None or reading.snapshot[paths.rotation(sighting.replaced_by)].exists:
+def _earlier_answer(sighting: Sighting, reading: ClientReading) -> Data | None:
+    """Return the earlier answer to the same request. Raises `Conflict` if another one used its rotation's id."""
+    answer = stored_answer(reading.snapshot[paths.event(sighting.replaced_by)])
+    if answer is not None and (answer["client_id"], answer["version_id"]) == (sighting.client_id, sighting.version_id):
+        return answer
+    if answer is not None or reading.snapshot[paths.rotation(sighting.replaced_by)].exists:
         raise Conflict("rotation_id_taken", "That rotation id was used for another request.")
     return None
 
 
-def _answer(sighting: Sighting, state: ClientState, refused: str, reading: ClientReading) -> dict[str, Value]:
+def _answer(sighting: Sighting, state: ClientState, reason: str, reading: ClientReading) -> dict[str, Value]:
     rotation = state.rotations.get(sighting.replaced_by)
     return {
         "client_id": sighting.client_id,
@@ -200,7 +186,7 @@ def _answer(sighting: Sighting, state: ClientState, refused: str, reading: Clien
         "status": state.client.status.value,
         "rotation_id": rotation.rotation_id if rotation else None,
         "quorum": rotation.quorum if rotation else None,
-        "refused": refused or None,
+        "refused": reason or None,
         "effective_within_seconds": reading.policy.max_stale_seconds,
     }
 
@@ -209,12 +195,12 @@ def _digest(sighting: Sighting) -> str:
     return digest({"action": "leak", "client_id": sighting.client_id, "version_id": sighting.version_id})
 
 
-def _signer_of(version: Version, sighting: Sighting, signature: str) -> str | None:
-    """Return the receipt key that a sighting verifies under, if it is the version's."""
+def _verified_key(version: Version, sighting: Sighting, signature: str) -> str | None:
+    """Return the version's receipt key if the report's signature verifies under it."""
     if version.receipt_key is None or version.rotation_id != sighting.made_by:
         return None
     try:
-        holds = verify_sighting(base64url_decode(version.receipt_key), signature, sighting)
-    except (Refusal, ValueError):  # the stored key is none
+        verified = verify_sighting(base64url_decode(version.receipt_key), signature, sighting)
+    except (Refusal, ValueError):  # the stored key is damaged
         return None
-    return version.receipt_key if holds else None
+    return version.receipt_key if verified else None

@@ -89,7 +89,7 @@ class SetTokenTerms:
 
 
 def _settle(reading: ClientReading) -> Decision:
-    """Return the client as of now; `Conflict` for a revoked one."""
+    """Return the client as of now. Raises `Conflict` for a revoked one."""
     settled = lifecycle.settle(reading.state, reading.policy, reading.now)
     if settled.state.client.status is ClientStatus.REVOKED:
         raise Conflict("client_revoked", "The client is revoked.")

@@ -120,7 +120,7 @@ ROTATIONS = frozenset({"rotation", "emergency"})
 
 
 def acknowledgement(intent: Intent, actor: Person, reading: ClientReading) -> commands.Acknowledge:
-    """Return the command of an acknowledgement; `NotFound` for a rotation that this client never had."""
+    """Return the command of an acknowledgement. Raises `NotFound` for a rotation that this client never had."""
     rotation = reading.snapshot[paths.rotation(intent.target)].data
     if rotation is None or rotation["client_id"] != intent.client_id:
         raise NotFound("unknown_rotation", "There is no such rotation of this client.")

@@ -83,7 +83,7 @@ class Execution:
         return Act(self.event.pubkey, self.intent.group, self.intent.client_id, self.intent.digest, user or "")
 
     def signer(self) -> str | None:
-        """Return the user who signed the event; None if unknown."""
+        """Return the user who signed the event, or None if unknown."""
         if (user := self.reading.user(self.event.pubkey)) or self.intent.action != ACK:
             return user
         # A recipient who was removed since is still known by name: the lifecycle refuses them as a former member.
@@ -151,12 +151,12 @@ class AcceptEvent:
     """Where refusals of denied users are recorded."""
 
     def __call__(self, body: bytes) -> Data:
-        """Return the answer to a signed event (docs/http.md); any `Refusal`."""
+        """Return the answer to a signed event (docs/http.md). Raises any `Refusal`."""
         event = open_event(body)
         return until_won(lambda: self.accept(event), self.environment)
 
     def accept(self, event: Event, extra_writes: ExtraWrites = _no_writes, roster: Roster | None = None) -> Data:
-        """Return the answer to an event whose signer is verified; any `Refusal`, and `LostRace`.
+        """Return the answer to an event whose signer is verified. Raises any `Refusal`, and `LostRace`.
 
         `extra_writes` join the command's commit. `roster`, the one of the signer's group if it is known already, saves
         a read.
@@ -201,7 +201,7 @@ class AcceptEvent:
         return Execution.of(event, intent, self.clients.read(intent.client_id, ReadPlan(also, document=document)))
 
     def _authorise(self, execution: Execution) -> Sequence[Write]:
-        """Return the writes that use up the proof; `Refusal` if it does not authorise the act."""
+        """Return the writes that use up the proof. Raises `Refusal` if it does not authorise the act."""
         intent, reading, npub = execution.intent, execution.reading, execution.event.pubkey
         if intent.action == ACK and not reading.policy.require_ack_proofs:
             return ()
@@ -210,7 +210,7 @@ class AcceptEvent:
         return self.authoriser.check(intent.proof, execution.act(user), reading.snapshot)
 
     def _actor(self, execution: Execution) -> Person:
-        """Return the signer as a person; `Forbidden` for an unknown or denied one."""
+        """Return the signer as a person. Raises `Forbidden` for an unknown or denied one."""
         npub, reading = execution.event.pubkey, execution.reading
         user = execution.signer()
         if user is None:

@@ -46,7 +46,7 @@ class AcceptEnvelope:
     buckets: Buckets = field(default_factory=Buckets)
 
     def __call__(self, body: bytes) -> Data:
-        """Return the answer to a signed event or envelope; any `Refusal`."""
+        """Return the answer to a signed event or envelope. Raises any `Refusal`."""
         event = open_event(body)
         if event.kind != ENVELOPE:
             return self.accept_event(body)

@@ -58,12 +58,12 @@ class Intent:
 
     @property
     def rotation_id(self) -> str | None:
-        """The id of the rotation that this intent concerns; None if its action concerns none."""
+        """The id of the rotation that this intent concerns, or None if its action concerns none."""
         return self.target if self.action in ROTATIONS or self.action == ACK else None
 
 
 def read_intent(event: Event) -> Intent:
-    """Return the intent of a verified event; `InvalidRequest` for an unknown kind, or tags unlike the content."""
+    """Return the intent of a verified event. Raises `InvalidRequest` for an unknown kind or contradicting tags."""
     reader = KINDS.get(event.kind)
     if reader is None:
         raise InvalidRequest("unknown_kind", "This kind of event is not accepted here.")
@@ -143,7 +143,7 @@ def _intent(action: str, client_id: str, group: str, target: str, reason: str, p
 
 
 def agree(event: Event, expected: Mapping[str, str]) -> None:
-    """Require each tag exactly once and with the value in the content; `InvalidRequest` otherwise."""
+    """Require each tag exactly once and with the value in the content. Raises `InvalidRequest` otherwise."""
     for name, value in expected.items():
         if _only(event, name) != value:
             raise InvalidRequest("tags_disagree", "The event's tags contradict its content.")

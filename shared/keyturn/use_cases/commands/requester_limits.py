@@ -35,13 +35,13 @@ KEPT = timedelta(hours=2)
 
 
 def shards(roster: Roster | None, npub: str) -> list[str]:
-    """Return the paths of all shards of the user with that key; none if the key is not in the roster."""
+    """Return the paths of all shards of the user with that key, or none if the key is not in the roster."""
     member = roster.member(npub) if roster else None
     return _all(member.user) if member else []
 
 
 def recent(snapshot: Snapshot, user: str | None) -> tuple[datetime, ...]:
-    """Return when a user requested rotations within the last hour, oldest first; nothing for an unknown user.
+    """Return when a user requested rotations within the last hour, oldest first, or nothing for an unknown user.
 
     `LostRace` if the user's shards were not read: the key belonged to another user in the earlier read.
     """

@@ -25,7 +25,7 @@ class Buckets:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, key: str, now: datetime) -> None:
-        """Take one token; `RateLimited` if there is none."""
+        """Take one token. Raises `RateLimited` if there is none."""
         with self._lock:
             level, since = self._levels.get(key, (self.burst, now))
             # Two readings of the store's time can arrive in the wrong order: never refill by a negative time.

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class SecretDelivery:
     """A rotation whose secret is distributed now, with the reading that the decision rests on."""
 
     reading: ClientReading
@@ -64,7 +64,7 @@ class DistributeSecrets:
     mac_key: MacKey
     environment: Environment
     publish_log: PublishOutbox | None = None
-    """Publishes the messages to relays after the commit; None if the settings name no relays."""
+    """Publishes the messages to relays after the commit, or None if the settings name no relays."""
 
     def __call__(self, client_id: str, rotation_id: str) -> bool:
         """Distribute a rotation's secret, and those of the rotations that wait with it.
@@ -83,7 +83,7 @@ class DistributeSecrets:
             self._send(deliveries)
         return rotation_id in {item.rotation.rotation_id for item in deliveries}
 
-    def _together(self, own: Delivery, batch: Sequence[WaitingRotation]) -> list[Delivery]:
+    def _together(self, own: SecretDelivery, batch: Sequence[WaitingRotation]) -> list[SecretDelivery]:
         """Return the deliveries of a batch that are still due, read at one instant."""
         try:
             readings = self.clients.read_together([item.client_id for item in batch], _PLAN)
@@ -92,7 +92,7 @@ class DistributeSecrets:
         deliveries = [item for reading in readings if (item := _undistributed(reading))]
         return [item for item in deliveries if group_key(item.rotation.groups) == group_key(own.rotation.groups)]
 
-    def _send(self, deliveries: Sequence[Delivery]) -> None:
+    def _send(self, deliveries: Sequence[SecretDelivery]) -> None:
         snapshot = deliveries[0].reading.snapshot
         require_not_frozen(snapshot)
         require_running(snapshot)
@@ -107,7 +107,7 @@ class DistributeSecrets:
         if self.publish_log is not None:
             self.publish_log()
 
-    def _decide(self, item: Delivery, logs: Sequence[GroupLog]) -> Decision:
+    def _decide(self, item: SecretDelivery, logs: Sequence[GroupLog]) -> Decision:
         secret = self._generate(item)
         version = self._with_hash(item.pending, secret)
         message_id = _append_notices(item, version, secret, logs)
@@ -121,7 +121,7 @@ class DistributeSecrets:
         )
         return lifecycle.decide(item.reading.state, command, item.reading.policy, item.reading.now)
 
-    def _generate(self, item: Delivery) -> str:
+    def _generate(self, item: SecretDelivery) -> str:
         randomness = self.environment.random(SECRET_BYTES)
         scannable = item.reading.policy.scannable_secrets
         return scannable_secret(randomness, item.pending.version_id) if scannable else new_secret(randomness)
@@ -143,7 +143,7 @@ class DistributeSecrets:
         return version
 
 
-def _append_notices(item: Delivery, version: Version, secret: str, logs: Sequence[GroupLog]) -> str:
+def _append_notices(item: SecretDelivery, version: Version, secret: str, logs: Sequence[GroupLog]) -> str:
     """Append the encrypted notice to each group's log; return its message id in the requester's group."""
     message_id = ""
     for log in logs:
@@ -163,13 +163,13 @@ def _group_paths(client: Data) -> Iterator[str]:
 _PLAN = ReadPlan(derived=_group_paths)
 
 
-def _undistributed(reading: ClientReading) -> Delivery | None:
-    """Return the delivery that a client waits for, as of now; None if there is none."""
+def _undistributed(reading: ClientReading) -> SecretDelivery | None:
+    """Return the delivery that a client waits for, as of now, or None if there is none."""
     state = lifecycle.settle(reading.state, reading.policy, reading.now).state
     rotation, pending = state.rotation, state.pending
     if rotation is None or pending is None or rotation.phase is not Phase.REQUESTED:
         return None
-    return Delivery(reading, rotation, pending)
+    return SecretDelivery(reading, rotation, pending)
 
 
 def _group_documents(snapshot: Snapshot, rotation: Rotation) -> list[Document]:
