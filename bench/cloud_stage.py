@@ -84,9 +84,9 @@ class BenchBackend(EmulatorBackend):
 
     empty: EmptyDoor = field(default_factory=EmptyDoor)
 
-    def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
+    def application(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
         """Return what answers: the empty door where it is asked for, else the suite."""
-        suite = super().entrance(gateway, token)
+        suite = super().application(gateway, token)
 
         def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             target_app = self.empty if EMPTY in environ["PATH_INFO"] else suite

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Settings, Stage
-from keyturn.local.copy_detection import place
+from keyturn.local.copy_detection import identify_folder
 from keyturn.records import paths
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def opened(folder: Path) -> Suite:
 
 def placed(folder: Path, state: Path) -> Suite:
     suite = opened(folder)
-    place(suite, {"XDG_STATE_HOME": str(state)})
+    identify_folder(suite, {"XDG_STATE_HOME": str(state)})
     return suite
 
 

@@ -252,11 +252,11 @@ def test_connection_that_the_server_closed_meanwhile_costs_no_attempt(
     delivery = Delivery(outbox, doors.base_url, timeout_seconds=5)
     store.commit([Create(SECRET, {}), Create("oauth2_clients/b/secrets/1", {})])
     first, second = outbox.claim(2)
-    assert delivery._doors.call(first.function, *request_of(first)) is None
+    assert delivery._functions.call(first.function, *request_of(first)) is None
     doors.answers.append(None)
-    assert delivery._doors.call(second.function, *request_of(second)) is None
+    assert delivery._functions.call(second.function, *request_of(second)) is None
     assert doors.ids() == [first.event_id, second.event_id, second.event_id]
-    delivery._doors.close()
+    delivery._functions.close()
 
 
 def test_connections_are_kept(store: SqliteStore, outbox: Outbox, doors: Doors) -> None:

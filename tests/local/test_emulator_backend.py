@@ -10,7 +10,7 @@ import pytest
 from keyturn.domain.policy import Policy
 from keyturn.local.emulator_addresses import published_addresses, read_addresses
 from keyturn.local.emulator_backend import EmulatorBackend
-from keyturn.local.emulator_project import entrance_secret, local_cloud
+from keyturn.local.emulator_project import local_cloud, webhook_secret
 from keyturn.local.errors import LocalError
 from keyturn.local.machine import run_suite
 
@@ -57,14 +57,14 @@ def test_damaged_keys_are_named_and_left_as_they_are(tmp_path: Path) -> None:
 
 
 def test_an_emulator_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    assert "Firestore emulator does not answer" in str(refusal(tmp_path))
+    assert "Firestore emulator does not respond" in str(refusal(tmp_path))
     assert not (tmp_path / "emulators.json").exists()
 
 
 def test_the_secret_of_the_way_in_stays_and_is_its_owners(tmp_path: Path) -> None:
-    first = entrance_secret(tmp_path)
+    first = webhook_secret(tmp_path)
     assert len(first) == 48
-    assert entrance_secret(tmp_path) == first
+    assert webhook_secret(tmp_path) == first
     assert (tmp_path / "entrance.secret").stat().st_mode & 0o777 == 0o600
 
 

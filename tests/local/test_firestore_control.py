@@ -84,7 +84,7 @@ def test_wipe_leaves_nothing_in_its_database_and_all_in_others(
 
 
 def test_address_where_nobody_listens_is_said() -> None:
-    with pytest.raises(LocalError, match="does not answer"):
+    with pytest.raises(LocalError, match="does not respond"):
         wipe("127.0.0.1:1", "p")
 
 

@@ -55,7 +55,7 @@ class Door:
 def test_refused_call_comes_again_as_it_was() -> None:
     door, redelivery = Door(503, 500), Redelivery(policy=QUICK)
     with door.delivering(redelivery):
-        redelivery.take(CALL)
+        redelivery.add(CALL)
         until(lambda: len(door.calls) == 3)
     assert door.calls == [("/on_secret_version/", "one", b"body")] * 3
 
@@ -63,8 +63,8 @@ def test_refused_call_comes_again_as_it_was() -> None:
 def test_call_that_is_always_refused_is_given_up_and_named_without_its_body(caplog: pytest.LogCaptureFixture) -> None:
     door, redelivery = Door(*[503] * 10), Redelivery(policy=QUICK)
     with door.delivering(redelivery):
-        redelivery.take(CALL)
-        until(lambda: "given up" in caplog.text)
+        redelivery.add(CALL)
+        until(lambda: "dropped" in caplog.text)
     assert len(door.calls) == QUICK.attempts
     assert "on_secret_version" in caplog.text
     assert "body" not in caplog.text
@@ -73,9 +73,9 @@ def test_call_that_is_always_refused_is_given_up_and_named_without_its_body(capl
 def test_one_that_fails_holds_up_no_other() -> None:
     door, redelivery = Door(503), Redelivery(policy=DeliveryPolicy(first_delay_seconds=30), workers=1)
     with door.delivering(redelivery):
-        redelivery.take(CALL)
+        redelivery.add(CALL)
         until(lambda: door.calls)
-        redelivery.take(Call("on_secret_version", {"ce-id": "two"}, b""))
+        redelivery.add(Call("on_secret_version", {"ce-id": "two"}, b""))
         until(lambda: len(door.calls) == 2)
     assert [event_id for _, event_id, _ in door.calls] == ["one", "two"]
 

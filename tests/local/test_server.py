@@ -30,7 +30,7 @@ def test_a_port_in_use_is_told_once(capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("port", [-1, 65_536, 99_999, 1 << 40])
 def test_what_is_no_port_is_refused(port: int) -> None:
-    with pytest.raises(LocalError, match="no port"):
+    with pytest.raises(LocalError, match="Invalid port"):
         Server(port, nothing)
 
 

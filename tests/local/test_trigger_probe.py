@@ -44,7 +44,7 @@ def test_silence_is_told_with_the_address_and_leaves_nothing(
     store = MemoryStore(Clock())
     if left_behind:  # by one that was killed in between
         store.commit([Create(PATH, {})])
-    TriggerProbe(store, threading.Event(), ADDRESS, patience_seconds=0.2).run(threading.Event())
+    TriggerProbe(store, threading.Event(), ADDRESS, timeout_seconds=0.2).run(threading.Event())
     (told,) = caplog.records
     assert (told.levelname, ADDRESS in told.getMessage()) == ("ERROR", True)
     assert not store.get([PATH])[PATH].exists
@@ -91,8 +91,9 @@ def test_an_emulator_that_posts_here_is_heard_and_another_is_not(
         register_probe(cloud, SECRET)
         channel = FirestoreChannel(emulator_host=emulator.host)
         store = FirestoreStore(channel, project=cloud.project, database=cloud.control)
-        TriggerProbe(store, way_in.heard, address, patience_seconds=20.0 if knows_us else 1.0).run(threading.Event())
+        seconds = 20.0 if knows_us else 1.0
+        TriggerProbe(store, way_in.event_arrived, address, timeout_seconds=seconds).run(threading.Event())
         channel.close()
-    assert (way_in.heard.is_set(), taken) == (knows_us, [])
+    assert (way_in.event_arrived.is_set(), taken) == (knows_us, [])
     told = [line for line in caplog.records if line.name == "keyturn.local.trigger_probe"]
     assert len(told) == (0 if knows_us else 1)

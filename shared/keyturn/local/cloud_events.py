@@ -1,7 +1,7 @@
-"""What a door is called with: rows of the outbox as CloudEvents 1.0 over HTTP, binary mode, as Eventarc sends them.
+"""Rows of the outbox as CloudEvents 1.0 over HTTP in binary mode, as Eventarc sends them to functions.
 
-CloudEvents HTTP binding 1.0.2 §3.1: attributes are `ce-` headers, percent-encoded where they aren't printable ASCII
-(§3.1.3.2); the body is the data.
+CloudEvents HTTP binding 1.0.2 §3.1: attributes are `ce-` headers, percent-encoded unless they are printable ASCII
+(§3.1.3.2). The body is the data.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in
 
 
 def request_of(event: OutboxEvent) -> tuple[Mapping[str, str], bytes]:
-    """Return headers and body of the call that delivers `event`."""
+    """Return headers and body of the request that delivers `event`."""
     attributes, data = _topic(event) if event.kind == "topic" else _document(event)
     time = event.published_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
     common = {"specversion": "1.0", "id": event.event_id, "time": time}

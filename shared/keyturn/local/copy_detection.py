@@ -1,13 +1,14 @@
-"""Where a data folder lies, and how far it had come: to notice that it is a copy, or was restored from a backup.
+"""Detects that a data folder is a copy or was restored from a backup, and freezes its store.
 
-    placement.json (in the folder)       which deployment, and which file control.db is (device and inode)
-    deployment-<id>.json (outside)       how far its store had come, in the user's state folder
+    placement.json (in the folder)       the deployment's id, and which file control.db is (device and inode)
+    deployment-<id>.json (outside)       a rollback counter: the store's highest version, in the user's state folder
 
-1. Another file than the one that was placed: the folder was copied, or put back as new files.
-2. A store that is behind what was seen outside of it: it was put back in place.
-3. Either way the store is frozen (shared/keyturn/use_cases/groups/freeze.py): `keyturn thaw` founds its groups anew.
+1. If control.db is another file than recorded, the folder was copied, or restored as new files.
+2. If the store's version is behind the rollback counter, the store was restored in place.
+3. In both cases the store is frozen (use_cases/groups/freeze.py), because an older MLS state must not send: it would
+   use keys a second time. `keyturn thaw` re-creates the MLS groups.
 
-What was written after the outside was last told, at most one sweep ago, and restored at once, is not noticed by 2.
+The counter is written at every sweep. Rule 2 does not notice a restore that loses only later writes than that.
 """
 
 from __future__ import annotations
@@ -36,43 +37,44 @@ _PLACEMENT = "placement.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """A deployment's data folder, and what is known about it outside."""
+class DataFolder:
+    """A deployment's data folder and its rollback counter in the state folder."""
 
     folder: Path
     state: Path
     deployment: str
 
     @property
-    def _witness(self) -> Path:
+    def _counter(self) -> Path:
         return self.state / f"deployment-{self.deployment}.json"
 
-    def witness(self, suite: Suite) -> None:
-        """Tell the outside how far the store has come."""
+    def record_version(self, suite: Suite) -> None:
+        """Write the store's highest version to the rollback counter."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileExistsError):  # another process on the same folder tells it at this moment
-            replace_private(self._witness, json.dumps({"reached": _reached(suite)}).encode("ascii"))
+        with suppress(FileExistsError):  # another process on the same folder is writing it at this moment
+            replace_private(self._counter, json.dumps({"reached": _highest_version(suite)}).encode("ascii"))
 
-    def behind(self, suite: Suite) -> bool:
-        """Return whether the store is behind what the outside knows."""
-        known = _read(self._witness)
-        return known is not None and _reached(suite) < int(str(known.get("reached", 0)))
+    def is_behind(self, suite: Suite) -> bool:
+        """Return whether the store's version is lower than the rollback counter."""
+        counter = _read(self._counter)
+        return counter is not None and _highest_version(suite) < int(str(counter.get("reached", 0)))
 
 
-def place(suite: Suite, environment: Mapping[str, str]) -> Placement:
-    """Return where a suite's data lies; a folder that is not what was placed there is frozen, and placed anew."""
+def identify_folder(suite: Suite, environment: Mapping[str, str]) -> DataFolder:
+    """Return a suite's data folder. If it is a copy or a restored backup, freeze it and record the new file."""
     folder, state = cast("Path", suite.settings.data), _state_folder(environment)
-    known, file = _read(folder / _PLACEMENT), _identity(folder)
-    in_place = known is not None and known.get("file") == file
-    # A copy is a deployment of its own: what it writes must not make the first one look old.
-    placement = Placement(folder, state, str(known["deployment"]) if known and in_place else secrets.token_hex(8))
-    if known and not in_place:
+    record, file = _read(folder / _PLACEMENT), _file_identity(folder)
+    is_same_file = record is not None and record.get("file") == file
+    # A copy becomes a deployment of its own, because its writes must not make the original look older than it is.
+    deployment = str(record["deployment"]) if record and is_same_file else secrets.token_hex(8)
+    data_folder = DataFolder(folder, state, deployment)
+    if record and not is_same_file:
         suite.freeze.freeze(COPIED)
-    elif (known and placement.behind(suite)) or (not known and _has_groups(suite)):
+    elif (record and data_folder.is_behind(suite)) or (not record and _has_groups(suite)):
         suite.freeze.freeze(RESTORED)
-    replace_private(folder / _PLACEMENT, json.dumps({"deployment": placement.deployment, "file": file}).encode("ascii"))
-    placement.witness(suite)
-    return placement
+    replace_private(folder / _PLACEMENT, json.dumps({"deployment": deployment, "file": file}).encode("ascii"))
+    data_folder.record_version(suite)
+    return data_folder
 
 
 def _has_groups(suite: Suite) -> bool:
@@ -83,12 +85,12 @@ def _state_folder(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "keyturn"
 
 
-def _identity(folder: Path) -> list[int]:
-    found = (folder / "control.db").stat()
-    return [found.st_dev, found.st_ino]
+def _file_identity(folder: Path) -> list[int]:
+    status = (folder / "control.db").stat()
+    return [status.st_dev, status.st_ino]
 
 
-def _reached(suite: Suite) -> int:
+def _highest_version(suite: Suite) -> int:
     return cast("SqliteStore", suite.databases.control).highest_version()
 
 
@@ -98,9 +100,11 @@ def _read(path: Path) -> dict[str, object] | None:
     except FileNotFoundError:
         return None
     try:
-        known = json.loads(data)
+        record = json.loads(data)
     except ValueError:
-        known = None
-    if not isinstance(known, dict):
-        raise LocalError(f"{path.name} is damaged.", "If the data folder was not copied or restored, remove that file.")
-    return known
+        record = None
+    if not isinstance(record, dict):
+        raise LocalError(
+            f"{path.name} is damaged.", "If the data folder was neither copied nor restored, remove the file."
+        )
+    return record

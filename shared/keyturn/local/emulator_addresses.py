@@ -1,4 +1,4 @@
-"""Where the emulators of a running suite listen: a file beside its keys, for `keyturn doctor` and `keyturn keys`."""
+"""The addresses of a running suite's emulators, in a file beside its keys, for `keyturn doctor` and `keyturn keys`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ ADDRESSES = "emulators.json"
 
 
 def read_addresses(folder: Path) -> Cloud | None:
-    """Return the project that runs over a folder's keys, None if none does; `LocalError` if the file is damaged."""
+    """Return the project that runs with a folder's keys, None if none runs. `LocalError` if the file is damaged."""
     try:
         return Cloud(**json.loads((folder / ADDRESSES).read_bytes()))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
-        raise LocalError(f"{ADDRESSES} is damaged.", "Stop `keyturn up --emulators`, and remove that file.") from None
+        raise LocalError(f"{ADDRESSES} is damaged.", "Stop `keyturn up --emulators` and remove the file.") from None
 
 
 @contextmanager
 def published_addresses(folder: Path, cloud: Cloud) -> Iterator[None]:
-    """Say in `folder` where a project's parts are, while the context lasts. No secret is in it."""
+    """Write the emulators' addresses into `folder` while the context lasts. They are not secret."""
     path = folder / ADDRESSES
     path.write_text(json.dumps(asdict(cloud), indent=2) + "\n", encoding="ascii")
     try:

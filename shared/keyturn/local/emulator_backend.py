@@ -1,9 +1,9 @@
-"""The suite on Google's emulators, on one machine: the same doors, over Firestore, Pub/Sub and Cloud KMS's interface.
+"""The suite on Google's emulators, on one machine: the same functions over Firestore, Pub/Sub and Cloud KMS's API.
 
-    write ─▶ Firestore ─▶ entrance ─▶ redelivery ─▶ on_secret_version ─▶ Pub/Sub ─▶ entrance ─▶ distribute
+    write ─▶ Firestore ─▶ webhook ─▶ redelivery ─▶ on_secret_version ─▶ Pub/Sub ─▶ webhook ─▶ distribute
 
-The scheduler is the machine's own. A trigger's event that this process loses is published again by the sweeper, which
-is told to wait less for it than in the cloud, where Eventarc keeps what a door did not take.
+The scheduler runs in this process. If the process loses a trigger's event, the sweeper publishes it again. It waits for
+less time than in the cloud, where Eventarc keeps undelivered events.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from keyturn.entry.config.settings import Settings, Stage
-from keyturn.local.emulator_project import FIRESTORE_VARIABLE, emulators, entrance_secret
-from keyturn.local.emulator_topics import CloudTopics
+from keyturn.local.emulator_project import FIRESTORE_VARIABLE, emulators, webhook_secret
+from keyturn.local.emulator_topics import EmulatorTopics
 from keyturn.local.emulator_webhooks import PUSHED_PATH, EmulatorWebhooks
 from keyturn.local.errors import LocalError
 from keyturn.local.firestore_control import register_trigger
 from keyturn.local.function_client import FunctionClient
-from keyturn.local.machine import Opened, Worker, open_suite
+from keyturn.local.machine import OpenBackend, Worker, open_suite
 from keyturn.local.redelivery import Redelivery
 from keyturn.local.trigger_probe import TriggerProbe, register_probe
 from keyturn.ports.triggers import TRIGGERS
@@ -42,46 +42,47 @@ CALL_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class EmulatorBackend:
-    """Emulators, started or given by `environment`; keys and the way in are kept in `folder`."""
+    """Google's emulators, either started here or named in `environment`. `folder` holds keys and the webhook secret."""
 
     folder: Path
     policy: Policy
     environment: Mapping[str, str]
     authoriser: str = field(default_factory=lambda: Settings().authoriser)
     redelivery: Redelivery = field(default_factory=Redelivery)
-    heard: Event = field(default_factory=Event)
+    event_arrived: Event = field(default_factory=Event)
 
-    def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
-        """Return the gateway with the emulators' way in before it."""
-        return EmulatorWebhooks(gateway, self.redelivery.take, token, lambda: self._secret, self.heard)
+    def application(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
+        """Return the gateway with the emulators' webhooks in front."""
+        return EmulatorWebhooks(gateway, self.redelivery.add, token, lambda: self._secret, self.event_arrived)
 
     @contextmanager
-    def opened(self, url: str, token: str) -> Iterator[Opened]:
-        """Open emulators, triggers, topics and the suite over them; `LocalError` if something cannot be used."""
-        secret = self._secret  # first of all: a folder of another kind is left as it is
+    def open(self, url: str, token: str) -> Iterator[OpenBackend]:
+        """Open emulators, triggers, topics and the suite over them. `LocalError` if one of them cannot be used."""
+        secret = self._secret  # comes first, so that a data folder of another kind is left unchanged
         with emulators(self.folder, urlsplit(url).netloc, self.environment) as cloud:
             _connect(cloud, url, secret)
             policy = replace(self.policy, republish_seconds=REPUBLISH_SECONDS)
-            # The folder is for the test authority's key only: store and keys are the cloud's.
+            # The folder is for the local identity provider's key only. Store and keys are the emulators'.
             settings = Settings(Stage.LOCAL, self.folder, url, policy=policy, cloud=cloud, authoriser=self.authoriser)
             suite = open_suite(settings, "The project")
-            doors = FunctionClient(url, CALL_SECONDS, {"Authorization": f"Bearer {token}"})
-            yield Opened(suite, [partial(self.redelivery.run, doors), *self._probes(suite, url, secret)])
+            functions = FunctionClient(url, CALL_SECONDS, {"Authorization": f"Bearer {token}"})
+            yield OpenBackend(suite, [partial(self.redelivery.run, functions), *self._probes(suite, url, secret)])
 
     def _probes(self, suite: Suite, url: str, secret: str) -> Iterator[Worker]:
         cloud = suite.settings.cloud
-        if cloud is not None and self.environment.get(FIRESTORE_VARIABLE):  # one that is started here has our address
+        # An emulator started here knows our address. One started elsewhere may post its events to another one.
+        if cloud is not None and self.environment.get(FIRESTORE_VARIABLE):
             register_probe(cloud, secret)
-            yield TriggerProbe(suite.databases.control, self.heard, urlsplit(url).netloc).run
+            yield TriggerProbe(suite.databases.control, self.event_arrived, urlsplit(url).netloc).run
 
     @cached_property
     def _secret(self) -> str:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (self.folder / "control.db").exists():
             raise LocalError(
-                "That folder holds the data of a suite without emulators.", "Give another one, with --data."
+                "This data folder belongs to a suite without emulators.", "Choose another folder with --data."
             )
-        return entrance_secret(self.folder)
+        return webhook_secret(self.folder)
 
 
 def _connect(cloud: Cloud, url: str, secret: str) -> None:
@@ -90,4 +91,4 @@ def _connect(cloud: Cloud, url: str, secret: str) -> None:
         name = f"{trigger.function}-{secret}"
         register_trigger(firestore, cloud.project, name, trigger.pattern, database=cloud.control)
     address = f"{url}{PUSHED_PATH}{secret}"
-    CloudTopics(cloud.pubsub_emulator or "", cloud.project, lambda door: f"{address}/{door}").make()
+    EmulatorTopics(cloud.pubsub_emulator or "", cloud.project, lambda function: f"{address}/{function}").create()

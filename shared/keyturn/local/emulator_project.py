@@ -1,11 +1,11 @@
-"""What `--emulators` stands on: Firestore, Pub/Sub and a stand-in for Cloud KMS, and what of them stays in a folder.
+"""The project behind `--emulators`: Firestore, Pub/Sub and our own emulator of Cloud KMS, and their files in a folder.
 
     DIR/keys.json        the keys behind the KMS emulator. Permanent.
     DIR/entrance.secret  the secret in the webhooks' URLs (emulator_webhooks.py). Permanent: running emulators know it.
     DIR/emulators.json   the emulators' addresses while they are in use (emulator_addresses.py)
 
-The data is in the emulators' memory: it is gone when they stop. A given emulator (`*_EMULATOR_HOST`) stops when
-whoever started it says so.
+The data lives in the emulators' memory and is lost when they stop. An emulator that runs already (`*_EMULATOR_HOST`) is
+used and not stopped.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ SECRET_BYTES = 24
 
 @contextmanager
 def emulators(folder: Path, functions: str, environment: Mapping[str, str]) -> Iterator[Cloud]:
-    """Lend a project on this machine while the context lasts; `LocalError` if something of it cannot be had.
+    """Provide a project on this machine while the context lasts. `LocalError` if an emulator cannot be used.
 
-    `functions` (`address:port`) is where a Firestore emulator that is started here posts events; one that is given was
+    `functions` (`address:port`) is where a Firestore emulator started here posts events. A running one must have been
     started with that address.
     """
     with (
-        _stand_in(folder) as kms,
-        _given(environment.get(PUBSUB_VARIABLE)) or start_pubsub() as pubsub,
-        _given(environment.get(FIRESTORE_VARIABLE)) or start_firestore(functions=functions) as firestore,
+        _kms_emulator(folder) as kms,
+        _running_emulator(environment.get(PUBSUB_VARIABLE)) or start_pubsub() as pubsub,
+        _running_emulator(environment.get(FIRESTORE_VARIABLE)) or start_firestore(functions=functions) as firestore,
     ):
         cloud = local_cloud(firestore.host, pubsub.host, kms.host)
         with published_addresses(folder, cloud):
@@ -55,21 +55,21 @@ def emulators(folder: Path, functions: str, environment: Mapping[str, str]) -> I
 
 
 def local_cloud(firestore: str, pubsub: str, kms: str) -> Cloud:
-    """Return the project whose parts listen at these addresses (`address:port`)."""
+    """Return the project with emulators at these addresses (`address:port`)."""
     names = CloudKeyNames.of_ring(RING)
     return Cloud(PROJECT, "control", "auth", "usage", names.mac, names.seal, names.sign, firestore, pubsub, kms)
 
 
-def entrance_secret(folder: Path) -> str:
-    """Return the folder's secret for the emulators' way in, making it if there is none."""
+def webhook_secret(folder: Path) -> str:
+    """Return the secret in the webhooks' URLs, created on first use."""
     path = folder / SECRET
     if not path.exists():
         write_secret(path, secrets.token_hex(SECRET_BYTES))
     return path.read_text("ascii").strip()
 
 
-class _Given:
-    """An emulator that somebody else started, and stops."""
+class _RunningEmulator:
+    """An emulator that was started elsewhere, and is not stopped here."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -81,17 +81,18 @@ class _Given:
         """Leave it running."""
 
 
-def _given(host: str | None) -> _Given | Emulator | None:
-    return _Given(host) if host else None
+def _running_emulator(host: str | None) -> _RunningEmulator | Emulator | None:
+    return _RunningEmulator(host) if host else None
 
 
 @contextmanager
-def _stand_in(folder: Path) -> Iterator[KmsEmulator]:
+def _kms_emulator(folder: Path) -> Iterator[KmsEmulator]:
     try:
-        stand_in = KmsEmulator(folder / KEYS)
+        emulator = KmsEmulator(folder / KEYS)
     except KeyUnavailable as error:
         raise LocalError(
-            f"The keys cannot be used: {error}.", "Nothing was changed. Choose another --data, or restore it."
+            f"The keys cannot be used: {error}.",
+            "Nothing was changed. Choose another folder with --data, or restore this one from a backup.",
         ) from None
-    with stand_in:
-        yield stand_in
+    with emulator:
+        yield emulator

@@ -1,7 +1,7 @@
-"""The topics and subscriptions of a Pub/Sub emulator, as terraform/messaging.tf makes them in a project.
+"""Topics and subscriptions in a Pub/Sub emulator, as terraform/messaging.tf creates them in a project.
 
-A topic's messages are pushed to their door; one that the door does not take comes again with back-off, and ends in the
-dead-letter topic, whose subscription keeps it. Made twice, all is as made once; an address that changed is the new one.
+A topic's messages are pushed to a function. If the function fails, the message is redelivered with back-off, and after
+the last attempt it goes to the dead-letter topic. Creating everything again changes nothing except the push address.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class CloudTopics:
-    """The topics of one project in the emulator at `host`; `endpoint` gives the address of a door for pushes."""
+class EmulatorTopics:
+    """The topics of one project in the emulator at `host`. `endpoint(function)` is the URL to push to."""
 
     host: str
     project: str
     endpoint: Callable[[str], str]
 
-    def make(self) -> None:
-        """Make what there is not yet; `LocalError` if the emulator does not."""
+    def create(self) -> None:
+        """Create missing topics and subscriptions. `LocalError` if the emulator refuses."""
         with grpc.insecure_channel(self.host) as channel:
             publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
             subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
@@ -51,16 +51,16 @@ class CloudTopics:
                     self._subscriptions(subscriber, subscription)
             except (GoogleAPICallError, RetryError):
                 raise LocalError(
-                    "The Pub/Sub emulator does not do as it is told.", "Is this its address? Start it again."
+                    "The Pub/Sub emulator refused a request.", "Check its address, or restart it."
                 ) from None
 
     def _topics(self, publisher: PublisherClient, subscription: Subscription) -> None:
         for topic in (subscription.topic, dead(subscription.topic)):
-            _once(publisher.create_topic, {"name": self._topic(topic)})
+            _create(publisher.create_topic, {"name": self._topic(topic)})
 
     def _subscriptions(self, subscriber: SubscriberClient, subscription: Subscription) -> None:
         name, push = self._subscription(subscription.function), {"push_endpoint": self.endpoint(subscription.function)}
-        wanted = {
+        main = {
             "name": name,
             "topic": self._topic(subscription.topic),
             "push_config": push,
@@ -74,9 +74,12 @@ class CloudTopics:
                 "max_delivery_attempts": MOST_ATTEMPTS,
             },
         }
-        kept = {"name": self._subscription(dead(subscription.function)), "topic": self._topic(dead(subscription.topic))}
-        for request in (wanted, kept):
-            _once(subscriber.create_subscription, request)
+        dead_letters = {
+            "name": self._subscription(dead(subscription.function)),
+            "topic": self._topic(dead(subscription.topic)),
+        }
+        for request in (main, dead_letters):
+            _create(subscriber.create_subscription, request)
         subscriber.modify_push_config(request={"subscription": name, "push_config": push}, timeout=_TIMEOUT_SECONDS)
 
     def _topic(self, topic: str) -> str:
@@ -87,12 +90,12 @@ class CloudTopics:
 
 
 def dead(name: str) -> str:
-    """Return what the dead-letter topic of a topic, or the subscription that keeps its messages, is called."""
+    """Return the name of a topic's dead-letter topic, or of a function's dead-letter subscription."""
     return f"{name}-dead"
 
 
-def _once(make: Callable[..., object], request: Mapping[str, object]) -> None:
+def _create(create: Callable[..., object], request: Mapping[str, object]) -> None:
     try:
-        make(request=request, timeout=_TIMEOUT_SECONDS)
+        create(request=request, timeout=_TIMEOUT_SECONDS)
     except AlreadyExists:
-        return  # by an earlier run on the same emulator
+        return  # from an earlier run on the same emulator

@@ -1,6 +1,6 @@
-"""Google's own emulators on this machine: found beside the Google Cloud CLI, started on a free loopback port, stopped.
+"""Google's emulators on this machine: find them in the Google Cloud CLI, start them on a free loopback port, stop them.
 
-An emulator lives no longer than who started it: it ends when its standard input closes, also by a `kill -9` of ours.
+An emulator never outlives the process that started it. It ends when its standard input closes, even after `kill -9`.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ _PUBSUB_JAR = "pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar"
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _ATTEMPTS = 3
-# The shell becomes the emulator; its child waits for the end of input, which the death of any parent brings.
-_TIED = 'exec 3<&0; self=$$; (read -r _ <&3; kill "$self") & exec 3<&-; exec "$@" </dev/null'
+# The shell's background child waits for the end of standard input, which comes when the parent dies in any way, and
+# then kills the emulator, into which the shell itself turns by exec.
+_WRAPPER = 'exec 3<&0; self=$$; (read -r _ <&3; kill "$self") & exec 3<&-; exec "$@" </dev/null'
 _HINT = "Install a Java runtime and the Google Cloud CLI with its components: {}."
 
 
 @dataclass(slots=True)
 class Emulator:
-    """A started emulator; `host` is `address:port`, as the `*_EMULATOR_HOST` variables want it. Leaving it stops it."""
+    """An emulator started by us. `host` is `address:port`, as in `*_EMULATOR_HOST`. Leaving the context stops it."""
 
     host: str
     process: subprocess.Popen[bytes] = field(repr=False)
 
     def stop(self) -> None:
-        """End the emulator, all of its data with it, and wait until it has ended."""
+        """Stop the emulator and wait until it has ended. Its data is lost."""
         if self.process.stdin is not None:
             self.process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
@@ -57,46 +58,46 @@ class Emulator:
 
 
 def start_firestore(*, functions: str | None = None, rules: Path | None = None) -> Emulator:
-    """Start the Firestore emulator; it is ready when this returns. `LocalError` when it is not on this machine.
+    """Start the Firestore emulator and wait until it is ready. `LocalError` if it is not installed.
 
-    `functions` (`address:port`) is where it posts the events of registered triggers, `rules` the rules that it starts
-    with; without any, whoever sends no token may do everything.
+    It posts the events of registered triggers to `functions` (`address:port`). `rules` is its initial rules file.
+    Without rules, requests without a token may do everything.
     """
     command = [java_program(), "-XX:+UseSerialGC", "-cp", str(firestore_jar()), _FIRESTORE_MAIN]
     options = [*(("--functions_emulator", functions) if functions else ())]
     options += [*(("--rules", str(rules)) if rules else ())]
-    return _started("Firestore", command, options)
+    return _start("Firestore", command, options)
 
 
 def start_pubsub() -> Emulator:
-    """Start the Pub/Sub emulator; it is ready when this returns. `LocalError` when it is not on this machine."""
-    return _started("Pub/Sub", [java_program(), "-XX:+UseSerialGC", "-jar", str(pubsub_jar())], [])
+    """Start the Pub/Sub emulator and wait until it is ready. `LocalError` if it is not installed."""
+    return _start("Pub/Sub", [java_program(), "-XX:+UseSerialGC", "-jar", str(pubsub_jar())], [])
 
 
 def firestore_jar() -> Path:
-    """Return where the Firestore emulator is; `LocalError` when it is not on this machine."""
+    """Return the path of the Firestore emulator. `LocalError` if it is not installed."""
     return _jar(_FIRESTORE_JAR, "cloud-firestore-emulator")
 
 
 def pubsub_jar() -> Path:
-    """Return where the Pub/Sub emulator is; `LocalError` when it is not on this machine."""
+    """Return the path of the Pub/Sub emulator. `LocalError` if it is not installed."""
     return _jar(_PUBSUB_JAR, "pubsub-emulator")
 
 
 def java_program() -> str:
-    """Return the path of `java`; `LocalError` when it is not on this machine."""
-    found = shutil.which("java")
-    if found is None:
+    """Return the path of `java`. `LocalError` if it is not installed."""
+    program = shutil.which("java")
+    if program is None:
         raise LocalError("There is no java on this machine.", _HINT.format("cloud-firestore-emulator, pubsub-emulator"))
-    return found
+    return program
 
 
 def _jar(pattern: str, component: str) -> Path:
     program = shutil.which("gcloud")
     if program is None:
         raise LocalError("There is no gcloud on this machine.", _HINT.format(component))
-    # Asking the CLI takes a second; its own folder is nearly always where it runs from.
-    jars = _jars(Path(program).resolve().parents[1], pattern) or _jars(_told_root(program), pattern)
+    # `gcloud info` takes a second, so look first in the folder that gcloud runs from, which is nearly always right.
+    jars = _jars(Path(program).resolve().parents[1], pattern) or _jars(_sdk_root(program), pattern)
     if not jars:
         raise LocalError(
             f"The Google Cloud CLI lacks its {component}.", f"Run `gcloud components install {component}`."
@@ -108,30 +109,34 @@ def _jars(root: Path, pattern: str) -> list[Path]:
     return sorted((root / "platform").glob(pattern))
 
 
-@functools.cache  # who asks for two emulators waits once
-def _told_root(program: str) -> Path:
+@functools.cache  # two emulators need it once
+def _sdk_root(program: str) -> Path:
     command = [program, "info", "--format=value(installation.sdk_root)"]
     try:
-        told = subprocess.run(command, capture_output=True, check=True, text=True, timeout=30)  # noqa: S603 - found on PATH
+        info = subprocess.run(command, capture_output=True, check=True, text=True, timeout=30)  # noqa: S603 - found on PATH
     except (OSError, subprocess.SubprocessError):
-        raise LocalError("gcloud does not say where it is installed.", "Try `gcloud info`.") from None
-    return Path(told.stdout.strip())
+        raise LocalError("`gcloud info` did not print its installation folder.", "Run `gcloud info` by hand.") from None
+    return Path(info.stdout.strip())
 
 
-def _started(name: str, command: Sequence[str], options: Sequence[str]) -> Emulator:
-    for _ in range(_ATTEMPTS):  # somebody else may take the free port before the emulator does
+def _start(name: str, command: Sequence[str], options: Sequence[str]) -> Emulator:
+    for _ in range(_ATTEMPTS):  # another program may take the free port before the emulator does
         port = _free_port()
         emulator = _launch([*command, f"--host={HOST}", f"--port={port}", *options], port)
         if _ready(emulator, port):
             return emulator
         emulator.stop()
-    raise LocalError(f"The {name} emulator does not start.", "Start it by hand to see why (`gcloud emulators`).")
+    raise LocalError(f"The {name} emulator does not start.", "Start it with `gcloud emulators` to see why.")
 
 
 def _launch(command: Sequence[str], port: int) -> Emulator:
-    tied = ["/bin/sh", "-c", _TIED, "emulator", *command]
+    wrapped = ["/bin/sh", "-c", _WRAPPER, "emulator", *command]
     process = subprocess.Popen(  # noqa: S603 - the programs were found on PATH, the arguments are ours
-        tied, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        wrapped,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     return Emulator(f"{HOST}:{port}", process)
 

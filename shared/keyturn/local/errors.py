@@ -1,4 +1,4 @@
-"""Errors of running the suite on one machine: a sentence, and a hint what to do."""
+"""Errors of running the suite on one machine: a sentence, and a hint how to fix it."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from keyturn.device.core.errors import DeviceError
 
 
 class LocalError(DeviceError):
-    """Something on this machine is not as it must be; nothing was changed."""
+    """A file, port, program or emulator on this machine cannot be used. Nothing was changed."""

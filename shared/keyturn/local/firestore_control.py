@@ -1,6 +1,6 @@
-"""What a Firestore emulator can be told besides Firestore's own calls: triggers, rules, a wipe. Loopback HTTP.
+"""Calls to a Firestore emulator that are not part of Firestore's API, over loopback HTTP.
 
-Each raises `LocalError` when the emulator does not do it.
+Each raises `LocalError` if the emulator refuses.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from keyturn.local.errors import LocalError
 
 _TIMEOUT_SECONDS = 30.0
 _WRITTEN = "google.cloud.firestore.document.v1.written"
-_HINT = "Is this the emulator's address? Stop it and start it again."
+_HINT = "Check the emulator's address, or restart it."
 
 
 def register_trigger(host: str, project: str, trigger: str, pattern: str, *, database: str = "(default)") -> None:
-    """Have every write of a document that `pattern` means (`a/{x}/b/{y}`) posted as a CloudEvent.
+    """Make the emulator post a CloudEvent for every write of a document that matches `pattern` (`a/{x}/b/{y}`).
 
-    It goes to `/functions/projects/PROJECT/triggers/TRIGGER` at the address that the emulator was started with. The
-    emulator posts once: it neither retries nor waits longer than 20 s, and it posts a write that changed nothing.
+    It posts to `/functions/projects/PROJECT/triggers/TRIGGER` at the address that it was started with. It does not
+    retry, waits at most 20 s, and also posts writes that change nothing.
     """
-    wanted = {
+    definition = {
         "eventType": _WRITTEN,
         "database": database,
         "namespace": "(default)",
         "document": {"value": pattern, "matchType": "PATH_PATTERN"},
     }
     path = f"/emulator/v1/projects/{project}/eventarcTrigger?eventarcTriggerId={quote(trigger, safe='')}"
-    call_emulator(host, "POST", path, wanted)
+    call_emulator(host, "POST", path, definition)
 
 
 def all_documents(host: str, project: str, *, database: str = "(default)") -> dict[str, dict[str, Any]]:
-    """Return every document of one database by its path, its fields as Firestore's REST interface says them."""
+    """Return all documents of one database by path, with their fields in the form of Firestore's REST API."""
     query = {"structuredQuery": {"from": [{"allDescendants": True}]}}
     root = f"projects/{project}/databases/{database}/documents"
-    told = cast("list[dict[str, Any]]", call_emulator(host, "POST", f"/v1/{root}:runQuery", query))
-    found = (item["document"] for item in told if "document" in item)
-    return {item["name"].removeprefix(f"{root}/"): item.get("fields", {}) for item in found}
+    results = cast("list[dict[str, Any]]", call_emulator(host, "POST", f"/v1/{root}:runQuery", query))
+    documents = (result["document"] for result in results if "document" in result)
+    return {item["name"].removeprefix(f"{root}/"): item.get("fields", {}) for item in documents}
 
 
 def call_emulator(host: str, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - what json.loads gives
@@ -48,12 +48,12 @@ def call_emulator(host: str, method: str, path: str, body: object = None) -> Any
     connection = http.client.HTTPConnection(host, timeout=_TIMEOUT_SECONDS)
     try:
         connection.request(method, path, text, {"content-type": "application/json", "authorization": "Bearer owner"})
-        answer = connection.getresponse()
-        said = answer.read()
-        if answer.status != http.HTTPStatus.OK:
-            raise LocalError("The Firestore emulator refused.", _HINT)
-        return json.loads(said or b"{}")
+        response = connection.getresponse()
+        content = response.read()
+        if response.status != http.HTTPStatus.OK:
+            raise LocalError("The Firestore emulator refused a request.", _HINT)
+        return json.loads(content or b"{}")
     except (OSError, http.client.HTTPException, ValueError):
-        raise LocalError("The Firestore emulator does not answer as one.", _HINT) from None
+        raise LocalError("The Firestore emulator does not respond.", _HINT) from None
     finally:
         connection.close()

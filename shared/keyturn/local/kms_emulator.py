@@ -1,8 +1,7 @@
-"""A stand-in for Cloud KMS on this machine: the real gRPC interface over a 0600 key file, on loopback, without TLS.
+"""An emulator of Cloud KMS: the real gRPC interface over a private key file (0600), on loopback, without TLS.
 
-There is no emulator of Google's for KMS. The real client runs against this one, in tests and in `--emulators` runs; it
-takes anybody's calls, so that it is for trying things out only. A `Tap` sees each call on its way in and out: tests
-bend, delay and refuse calls with it.
+Google has no emulator for KMS. In tests and with `--emulators` the real client calls this one. It authenticates no one,
+so it is for trials only. A `Tap` sees each request and response, and tests use it to change, delay and refuse calls.
 """
 
 from __future__ import annotations
@@ -30,23 +29,23 @@ _THREADS = 8
 
 
 class Tap:
-    """What happens to calls on their way: nothing. `KmsFault` raised here is what the caller is told."""
+    """Passes requests and responses through unchanged. A subclass may raise `KmsFault`, which ends the call."""
 
     def request(self, method: str, message: Message) -> Message:
-        """Return the request as it arrives."""
+        """Return the request to process."""
         del method
         return message
 
     def response(self, method: str, message: Message) -> Message:
-        """Return the response as it leaves."""
+        """Return the response to send."""
         del method
         return message
 
 
 class KmsEmulator:
-    """A server over the key file at `path`, which is made if there is none; it answers within the context.
+    """A server over the key file at `path`, which is created if it does not exist. It serves while the context lasts.
 
-    `host` is `address:port`, as KEYTURN_KMS_EMULATOR_HOST wants it; `keys` are the keys behind it.
+    `host` is `address:port`, as in KEYTURN_KMS_EMULATOR_HOST. `keys` are the keys behind it.
     """
 
     def __init__(self, path: Path, *, port: int = 0, ring: str = RING, tap: Tap | None = None) -> None:
@@ -60,11 +59,11 @@ class KmsEmulator:
         self.host = f"{HOST}:{self._server.add_insecure_port(f'{HOST}:{port}')}"
 
     def start(self) -> None:
-        """Answer calls from now on."""
+        """Start serving."""
         self._server.start()
 
     def stop(self) -> None:
-        """Stop answering; calls under way are cut."""
+        """Stop serving and abort calls in progress."""
         self._server.stop(None).wait()
 
     def __enter__(self) -> Self:
@@ -81,7 +80,7 @@ class KmsEmulator:
         request_type: type[Any],
         response_type: type[Any],
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        def take(request: Message, context: grpc.ServicerContext) -> Message:
+        def handle(request: Message, context: grpc.ServicerContext) -> Message:
             try:
                 return self._tap.response(name, answer(self._tap.request(name, request)))
             except KmsFault as fault:
@@ -90,9 +89,9 @@ class KmsEmulator:
                 _abort(context, grpc.StatusCode.UNAVAILABLE)
 
         return grpc.unary_unary_rpc_method_handler(
-            take, request_deserializer=request_type.deserialize, response_serializer=response_type.serialize
+            handle, request_deserializer=request_type.deserialize, response_serializer=response_type.serialize
         )
 
 
 def _abort(context: grpc.ServicerContext, code: grpc.StatusCode) -> NoReturn:
-    context.abort(code, "the stand-in refuses this call")
+    context.abort(code, "the KMS emulator refuses this call")

@@ -1,4 +1,4 @@
-"""Resource names of the stand-in for Cloud KMS, and the key versions of a key file that they stand for."""
+"""Resource names of the KMS emulator, and the key versions in a key file that they refer to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(r"(?P<ring>.+)/cryptoKeys/(?P<purpose>mac|seal|sign)(?:/crypt
 _Code = grpc.StatusCode
 
 
-class KmsFault(Exception):  # noqa: N818 - the answer is a fault, the service works
+class KmsFault(Exception):  # noqa: N818 - an error response of a service that works
     """A call that ends with a gRPC status."""
 
     def __init__(self, code: grpc.StatusCode) -> None:
@@ -25,30 +25,30 @@ class KmsFault(Exception):  # noqa: N818 - the answer is a fault, the service wo
 
 
 class KmsNames:
-    """The names of one key ring, whose keys are called after their purpose."""
+    """The names in one key ring with the keys `mac`, `seal` and `sign`."""
 
     def __init__(self, file: KeyFile, ring: str) -> None:
         self._file = file
         self._ring = ring
 
-    def _parsed(self, name: str) -> tuple[str, str | None]:
-        found = _NAME.fullmatch(name)
-        if found is None:
+    def _parse(self, name: str) -> tuple[str, str | None]:
+        match = _NAME.fullmatch(name)
+        if match is None:
             raise KmsFault(_Code.INVALID_ARGUMENT)
-        if found["ring"] != self._ring:
+        if match["ring"] != self._ring:
             raise KmsFault(_Code.NOT_FOUND)
-        return found["purpose"], found["number"]
+        return match["purpose"], match["number"]
 
-    def purpose(self, name: str, wanted: str | None = None) -> str:
-        """Return the purpose of a key (which must be `wanted`, if given); `KmsFault` if it is the name of none."""
-        purpose, number = self._parsed(name)
-        if number is not None or wanted not in {None, purpose}:
+    def purpose(self, name: str, required: str | None = None) -> str:
+        """Return the purpose of a key. `KmsFault` if the name is not a key's, or the purpose is not `required`."""
+        purpose, number = self._parse(name)
+        if number is not None or required not in {None, purpose}:
             raise KmsFault(_Code.INVALID_ARGUMENT)
         return purpose
 
-    def found(self, name: str) -> LocalKey:
-        """Return the version of that name; `KmsFault` if there is none."""
-        purpose, number = self._parsed(name)
+    def find(self, name: str) -> LocalKey:
+        """Return the version of that name. `KmsFault` if there is none."""
+        purpose, number = self._parse(name)
         if number is None:
             raise KmsFault(_Code.INVALID_ARGUMENT)
         for key in self.versions(purpose):
@@ -57,8 +57,8 @@ class KmsNames:
         raise KmsFault(_Code.NOT_FOUND)
 
     def enabled(self, name: str, purpose: str) -> LocalKey:
-        """Return the enabled version of that name and purpose; `KmsFault` otherwise."""
-        key = self.found(name)
+        """Return the enabled version of that name and purpose. `KmsFault` otherwise."""
+        key = self.find(name)
         if key.purpose != purpose or not key.enabled:
             raise KmsFault(_Code.FAILED_PRECONDITION)
         return key

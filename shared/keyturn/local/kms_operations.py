@@ -1,7 +1,7 @@
-"""What Cloud KMS answers, computed from a key file: one function a method, request in, response out.
+"""The methods of the KMS emulator, computed from a key file: request in, response out.
 
-It keeps to what the real service documents: checksums, purposes, states, the 64 KiB limit of Encrypt, and gRPC codes.
-Two things are simpler: a version is enabled or disabled, nothing else; and the primary version is always the newest.
+They follow the documentation of the real service: checksums, purposes, states, the 64 KiB limit of Encrypt, gRPC codes.
+Two things are simpler: a version is either enabled or disabled, and the primary version is always the newest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Message: TypeAlias = Any
 """Any request or response of the interface."""
 Method: TypeAlias = "tuple[Callable[[Message], Message], type[Any], type[Any]]"
-"""What answers, and the types of request and response."""
+"""A handler, and the types of its request and response."""
 
 LARGEST_BYTES = 64 * 1024
 DEFAULT_PAGE = 100
@@ -54,7 +54,7 @@ class KmsOperations:
         self._names = KmsNames(file, ring)
 
     def methods(self) -> Mapping[str, Method]:
-        """Return each method by its name: what answers, and the types of request and response."""
+        """Return all methods by name: the handler, and the types of its request and response."""
         key, version = resources.CryptoKey, resources.CryptoKeyVersion
         return {
             "MacSign": (self.mac_sign, service.MacSignRequest, service.MacSignResponse),
@@ -78,7 +78,7 @@ class KmsOperations:
             ),
         }
 
-    # --- what keys do ------------------------------------------------------------------------------------------------
+    # --- cryptography ------------------------------------------------------------------------------------------------
 
     def mac_sign(self, request: service.MacSignRequest) -> service.MacSignResponse:
         """Answer MacSign."""
@@ -101,7 +101,7 @@ class KmsOperations:
         )
 
     def encrypt(self, request: service.EncryptRequest) -> service.EncryptResponse:
-        """Answer Encrypt, by the primary version."""
+        """Answer Encrypt, with the primary version."""
         plaintext, associated = request.plaintext, request.additional_authenticated_data
         verified = _verified(plaintext, request.plaintext_crc32c)
         verified_associated = _verified(associated, request.additional_authenticated_data_crc32c)
@@ -118,7 +118,7 @@ class KmsOperations:
         )
 
     def decrypt(self, request: service.DecryptRequest) -> service.DecryptResponse:
-        """Answer Decrypt, by whichever version the ciphertext names."""
+        """Answer Decrypt, with the version that the ciphertext names."""
         ciphertext, associated = request.ciphertext, request.additional_authenticated_data
         _verified(ciphertext, request.ciphertext_crc32c)
         _verified(associated, request.additional_authenticated_data_crc32c)
@@ -154,7 +154,7 @@ class KmsOperations:
             name=request.name, pem=pem.decode(), pem_crc32c=_crc32c(pem), algorithm=_ALGORITHMS["sign"]
         )
 
-    # --- what is done with keys --------------------------------------------------------------------------------------
+    # --- key management --------------------------------------------------------------------------------------
 
     def get_crypto_key(self, request: service.GetCryptoKeyRequest) -> resources.CryptoKey:
         """Answer GetCryptoKey."""
@@ -163,7 +163,7 @@ class KmsOperations:
         return resources.CryptoKey(name=request.name, purpose=_PURPOSES[purpose], primary=primary)
 
     def list_versions(self, request: service.ListCryptoKeyVersionsRequest) -> service.ListCryptoKeyVersionsResponse:
-        """Answer ListCryptoKeyVersions: all of them, or those of `state=ENABLED`, a page at a time."""
+        """Answer ListCryptoKeyVersions: one page of all versions, or of those with `state=ENABLED`."""
         if request.filter not in {"", "state=ENABLED"} or not re.fullmatch(r"[0-9]*", request.page_token):
             raise KmsFault(_Code.INVALID_ARGUMENT)
         keys = self._names.versions(self._names.purpose(request.parent))
@@ -182,12 +182,12 @@ class KmsOperations:
         return self._version(next(key for key in self._file.read() if key.name == name))
 
     def update_version(self, request: service.UpdateCryptoKeyVersionRequest) -> resources.CryptoKeyVersion:
-        """Answer UpdateCryptoKeyVersion: a version can be disabled, nothing else."""
+        """Answer UpdateCryptoKeyVersion, which can only disable a version."""
         if list(request.update_mask.paths) != ["state"] or request.crypto_key_version.state != _State.DISABLED:
             raise KmsFault(_Code.UNIMPLEMENTED)
-        name = self._names.found(request.crypto_key_version.name).name
+        name = self._names.find(request.crypto_key_version.name).name
         self._keys.disable(name)
-        return self._version(self._names.found(request.crypto_key_version.name))
+        return self._version(self._names.find(request.crypto_key_version.name))
 
     def update_primary(self, request: service.UpdateCryptoKeyPrimaryVersionRequest) -> resources.CryptoKey:
         """Answer UpdateCryptoKeyPrimaryVersion, for the newest version only."""
@@ -211,7 +211,7 @@ def _crc32c(data: bytes) -> int:
 
 
 def _verified(data: bytes, checksum: object) -> bool:
-    """Return whether a checksum came with `data` and is right; a wrong one ends the call."""
+    """Return whether the request has a checksum of `data`. A wrong one ends the call."""
     if checksum is not None and checksum != _crc32c(data):
         raise KmsFault(_Code.INVALID_ARGUMENT)
     return checksum is not None

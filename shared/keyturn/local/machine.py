@@ -1,9 +1,9 @@
-"""The whole suite on one machine: gateway, delivery of events, scheduler; until it is stopped.
+"""The whole suite on one machine: gateway, delivery of events and scheduler, until it is stopped.
 
-Order at start: bind the port, open what the suite stands on, then answer; so that a port in use, or data that cannot be
-read, changes nothing. Nothing that must survive lives in this process: kill it at any line.
+It starts in this order: bind the port, open the backend, then answer requests. So nothing changes if the port is in use
+or the data cannot be read. All state is in the backend, so the process may be killed at any line.
 
-What the suite stands on is a `Backend`: a data folder (here) or Google's emulators (emulator_backend.py).
+A `Backend` is a data folder (here) or Google's emulators (emulator_backend.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from keyturn.adapters.sqlite.outbox import Outbox
 from keyturn.cli.operator_token import token_path
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.config.settings import SettingsError, to_environment
-from keyturn.local.copy_detection import Placement, place
+from keyturn.local.copy_detection import DataFolder, identify_folder
 from keyturn.local.delivery import Delivery
 from keyturn.local.errors import LocalError
 from keyturn.local.gateway import open_gateway
@@ -43,75 +43,75 @@ if TYPE_CHECKING:
     from keyturn.entry.config.settings import Settings
 
 Worker: TypeAlias = "Callable[[threading.Event], None]"
-"""Something that runs in a thread of its own until the event is set."""
+"""A function that runs in a thread of its own until the event is set."""
 
 _log = logging.getLogger(__name__)
 _SWEEP_TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A suite whose store and keys were reached, and what must run beside it."""
+class OpenBackend:
+    """A suite with reachable store and keys, and the workers that must run beside it."""
 
     suite: Suite
     workers: Sequence[Worker]
 
 
 class Backend(Protocol):
-    """What a suite on this machine stands on, and how events come back to its doors."""
+    """Store, keys and message bus of a suite on this machine, and the way in which events reach its functions."""
 
-    def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
-        """Return what answers at the address: the gateway, with or without something in front; `token` opens it."""
+    def application(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
+        """Return the application to serve: the gateway, perhaps with webhooks in front. The gateway wants `token`."""
         ...
 
-    def opened(self, url: str, token: str) -> AbstractContextManager[Opened]:
-        """Open everything for a suite at `url`, while the context lasts; `LocalError` if it cannot be used."""
+    def open(self, url: str, token: str) -> AbstractContextManager[OpenBackend]:
+        """Open everything for a suite at `url` while the context lasts. `LocalError` if it cannot be used."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FolderBackend:
-    """A data folder: embedded store, key file, outbox; `settings_at` gives the settings at an address."""
+    """A data folder with embedded store, key file and outbox. `settings_at(url)` returns the suite's settings."""
 
     settings_at: Callable[[str], Settings]
     sweep_every_seconds: float
 
-    def entrance(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
-        """Return the gateway as it is: what delivers here has the token."""
+    def application(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
+        """Return the gateway unchanged, because the delivery of this process sends the token."""
         del token
         return gateway
 
     @contextmanager
-    def opened(self, url: str, token: str) -> Iterator[Opened]:
-        """Open the folder; `LocalError` if it cannot be used."""
+    def open(self, url: str, token: str) -> Iterator[OpenBackend]:
+        """Open the folder. `LocalError` if it cannot be used."""
         suite = open_suite(self.settings_at(url), "The data folder")
-        placement = place(suite, os.environ)
-        witnessing = partial(_witness, placement, suite, self.sweep_every_seconds)
+        data_folder = identify_folder(suite, os.environ)
+        recorder = partial(_record_versions, data_folder, suite, self.sweep_every_seconds)
         try:
-            yield Opened(suite, [partial(_deliver, suite, url, token), witnessing])
+            yield OpenBackend(suite, [partial(_deliver, suite, url, token), recorder])
         finally:
-            placement.witness(suite)
+            data_folder.record_version(suite)
 
 
 @contextmanager
 def run_suite(backend: Backend, port: int, sweep_every_seconds: float) -> Iterator[Suite]:
-    """Run the suite while the context lasts; 0 takes a free port. `LocalError` says why not."""
+    """Run the suite while the context lasts. Port 0 means any free port. `LocalError` if the suite cannot start."""
     token = secrets.token_urlsafe(32)
-    server = Server(port, backend.entrance(open_gateway(token), token))
+    server = Server(port, backend.application(open_gateway(token), token))
     try:
-        with backend.opened(server.url, token) as opened, _token_file(server.url, token):
-            sweeping = partial(_sweep, server.url, token, sweep_every_seconds)
+        with backend.open(server.url, token) as open_backend, _token_file(server.url, token):
+            sweeper = partial(_sweep, server.url, token, sweep_every_seconds)
             try:
-                with _at_work(server, [*opened.workers, sweeping]):
-                    yield opened.suite
+                with _serve(server, [*open_backend.workers, sweeper]):
+                    yield open_backend.suite
             finally:
-                opened.suite.close()
+                open_backend.suite.close()
     finally:
         server.stop()
 
 
 @contextmanager
-def _at_work(server: Server, workers: Sequence[Worker]) -> Iterator[None]:
+def _serve(server: Server, workers: Sequence[Worker]) -> Iterator[None]:
     stop = threading.Event()
     threads = [threading.Thread(target=worker, args=(stop,)) for worker in workers]
     server.start()
@@ -123,21 +123,22 @@ def _at_work(server: Server, workers: Sequence[Worker]) -> Iterator[None]:
         stop.set()
         for thread in threads:
             thread.join()
-        server.stop()  # before what the doors stand on is closed
+        server.stop()  # before the caller closes store and keys, which requests in progress need
 
 
 def open_suite(settings: Settings, what: str) -> Suite:
-    """Return this process's suite, its store and keys reached; `LocalError` names `what` cannot be used."""
-    os.environ.update(to_environment(settings))  # what the doors read; nothing in it is a secret
+    """Return this process's suite after reaching its store and keys. `LocalError` says that `what` cannot be used."""
+    os.environ.update(to_environment(settings))  # the functions read it, and it holds no secret
     wiring.use(None)
     try:
         suite = wiring.current()
         _ = suite.databases, suite.keys
     except SettingsError as error:
-        raise LocalError(str(error), "Change the setting that it names.") from None
+        raise LocalError(str(error), "Change that setting.") from None
     except (StoreUnavailable, KeyUnavailable) as error:
         raise LocalError(
-            f"{what} cannot be used: {error}.", "Nothing was changed. Choose another --data, or restore it."
+            f"{what} cannot be used: {error}.",
+            "Nothing was changed. Choose another folder with --data, or restore this one from a backup.",
         ) from None
     return suite
 
@@ -154,7 +155,7 @@ def _token_file(url: str, token: str) -> Iterator[None]:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a line that only its owner may read, in place of what was there."""
+    """Write a line of text to a private file (0600), replacing its content."""
     replace_private(path, f"{text}\n".encode("ascii"))
 
 
@@ -163,12 +164,12 @@ def _deliver(suite: Suite, url: str, token: str, stop: threading.Event) -> None:
     Delivery(Outbox(store.file), url, headers={"Authorization": f"Bearer {token}"}).run(stop)
 
 
-def _witness(placement: Placement, suite: Suite, every_seconds: float, stop: threading.Event) -> None:
+def _record_versions(data_folder: DataFolder, suite: Suite, every_seconds: float, stop: threading.Event) -> None:
     while not stop.wait(every_seconds):
         try:
-            placement.witness(suite)
+            data_folder.record_version(suite)
         except (OSError, StoreUnavailable):
-            _log.warning("the state folder could not be told how far the store has come")
+            _log.warning("could not update the rollback counter in the state folder")
 
 
 def _sweep(url: str, token: str, every_seconds: float, stop: threading.Event) -> None:
@@ -177,8 +178,8 @@ def _sweep(url: str, token: str, every_seconds: float, stop: threading.Event) ->
         try:
             connection.request("POST", "/grace_sweeper/", headers={"Authorization": f"Bearer {token}"})
             if connection.getresponse().status != http.HTTPStatus.OK:
-                _log.error("a sweep failed; the next one tries again")
+                _log.error("a sweep failed, the next one will try again")
         except (OSError, http.client.HTTPException):
-            _log.exception("a sweep got no answer; the next one tries again")
+            _log.exception("a sweep got no response, the next one will try again")
         finally:
             connection.close()

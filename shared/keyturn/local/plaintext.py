@@ -1,4 +1,4 @@
-"""Looking for secrets at rest: every file under a folder, every form in which a secret could have been written down."""
+"""Searches files for secrets at rest: every file below a folder, every encoding in which a secret could be stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A secret in a file: in which form, and where; never the secret itself."""
+    """A secret found in a file: its encoding and offset, never the secret itself."""
 
     file: Path
     form: str
@@ -25,7 +25,7 @@ class Finding:
 
 
 def forms(secret: str) -> Mapping[str, bytes]:
-    """Return what a secret looks like in each encoding that could hide it from a simple search."""
+    """Return the bytes of a secret in each encoding that could hide it from a simple search."""
     text, raw = secret.encode("ascii"), base64url_decode(secret)
     return {
         "text": text,
@@ -42,17 +42,17 @@ def forms(secret: str) -> Mapping[str, bytes]:
 
 
 def search(data: bytes, secrets: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Yield the form and place of every secret in `data`; hexadecimal in either case."""
-    lowered = data.lower()
+    """Yield the encoding and offset of every secret in `data`. Hexadecimal matches in upper and lower case."""
+    lower_case_data = data.lower()
     for secret in secrets:
         for form, pattern in forms(secret).items():
-            place = lowered.find(pattern) if form.startswith("hex") else data.find(pattern)
-            if place >= 0:
-                yield form, place
+            offset = lower_case_data.find(pattern) if form.startswith("hex") else data.find(pattern)
+            if offset >= 0:
+                yield form, offset
 
 
 def search_folder(folder: Path, secrets: Iterable[str]) -> list[Finding]:
     """Return every finding in every file below a folder, databases and their logs included."""
-    wanted = list(secrets)
+    secret_list = list(secrets)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [Finding(file, *found) for file in files for found in search(file.read_bytes(), wanted)]
+    return [Finding(file, *hit) for file in files for hit in search(file.read_bytes(), secret_list)]

@@ -1,4 +1,4 @@
-"""The HTTP server of one machine: loopback only, a thread a request, no access log (a URL may say who does what)."""
+"""The HTTP server of one machine: loopback only, one thread per request, no access log (URLs may identify users)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class _QuietHandler(WSGIRequestHandler):
     timeout = 30  # seconds that a silent connection may hold a thread
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-        """Write nothing."""
+        """Log nothing."""
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 - what they say quotes the request
-        """Answer what no door could see (a line or a header too long, no HTTP at all) as the doors would: a problem."""
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 - they quote the request
+        """Answer a request that is not valid HTTP, or too large, with a problem document (RFC 9457) as functions do."""
         phrase = HTTPStatus(code).phrase
         problem = {
             "type": "about:blank",
@@ -36,10 +36,10 @@ class _QuietHandler(WSGIRequestHandler):
             "status": code,
             "error": "invalid_request" if code < HTTPStatus.INTERNAL_SERVER_ERROR else "internal_error",
             "reason": "bad_http",
-            "detail": "The request is no HTTP that this server takes.",
+            "detail": "The request is not valid HTTP, or its line or headers are too long.",
         }
         body = json.dumps(problem).encode("ascii")
-        self.request_version = "HTTP/1.1"  # else what says no version gets no headers
+        self.request_version = "HTTP/1.1"  # without a version the base class sends no headers
         self.send_response(code, phrase)
         for name, value in (("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))):
             self.send_header(name, value)
@@ -51,11 +51,11 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class Server:
-    """A bound socket; `application` answers once `start` was called."""
+    """A bound socket. `application` answers requests after `start`."""
 
     def __init__(self, port: int, application: WSGIApplication) -> None:
-        with closing(_listening(port)) as bound:
-            self._server = ThreadedWSGIServer(HOST, port, application, _QuietHandler, fd=bound.fileno())
+        with closing(_listen(port)) as listener:
+            self._server = ThreadedWSGIServer(HOST, port, application, _QuietHandler, fd=listener.fileno())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -65,26 +65,26 @@ class Server:
         return f"http://{HOST}:{self._server.port}"
 
     def start(self) -> None:
-        """Answer requests from now on."""
+        """Start answering requests."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop answering, and let go of the port; also if it never was started."""
+        """Stop answering and release the port. Works even if the server was never started."""
         if self._thread.is_alive():
-            self._server.shutdown()  # would wait for ever for what never ran
+            self._server.shutdown()  # would block for ever on a server that never ran
             self._thread.join()
         self._server.server_close()
 
 
-def _listening(port: int) -> socket.socket:
-    # Bound here: the base class prints sentences of its own when it can't, and takes 65536 more as the same port.
+def _listen(port: int) -> socket.socket:
+    # Bind here, because the base class prints errors of its own and accepts port numbers above 65535.
     if not 0 <= port <= _LAST_PORT:
-        raise LocalError("That is no port.", "Ports are 1 to 65535; 0 takes a free one.")
+        raise LocalError("Invalid port.", "Ports are 1 to 65535. 0 means any free port.")
     try:
         return socket.create_server((HOST, port), backlog=ThreadedWSGIServer.request_queue_size)
     except PermissionError:
-        raise LocalError(f"Port {port} is not this user's to take.", "Choose another --port, above 1023.") from None
+        raise LocalError(f"This user may not use port {port}.", "Choose a --port above 1023.") from None
     except OSError:
         raise LocalError(
-            f"Port {port} is in use.", "Stop what listens there (another `keyturn up`?), or choose another --port."
+            f"Port {port} is in use.", "Stop the program there (another `keyturn up`?) or choose another --port."
         ) from None

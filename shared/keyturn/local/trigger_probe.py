@@ -1,7 +1,7 @@
-"""A probe: it tells whether a Firestore emulator that somebody else started posts its events here.
+"""A probe that checks whether an already running Firestore emulator posts its events to this process.
 
-Only the address that it was started with (`--functions_emulator`) decides that, and it tells nobody. Without events
-rotations still arrive, since the sweeper publishes what waits; but each waits for a sweep.
+That depends only on the address the emulator was started with (`--functions_emulator`), which cannot be queried.
+Without events rotations still complete, because the sweeper publishes pending ones, but each waits for a sweep.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
 _LOG = getLogger(__name__)
 PATTERN = "service_probe/{name}"
 PATH = "service_probe/here"
-PATIENCE_SECONDS = 20.0
-"""As long as the emulator itself tries to post an event."""
-_LOOK_SECONDS = 0.2
+TIMEOUT_SECONDS = 20.0
+"""The emulator itself tries to post an event for that long."""
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerProbe:
-    """Asks once, when the suite at `address` (`address:port`) is up; `heard` is set when an event has arrived."""
+    """Probes once, when the suite at `address` (`address:port`) is up. `event_arrived` is set when an event arrives."""
 
     store: Store
-    heard: Event
+    event_arrived: Event
     address: str
-    patience_seconds: float = PATIENCE_SECONDS
+    timeout_seconds: float = TIMEOUT_SECONDS
 
     def run(self, stop: Event) -> None:
-        """Write, and wait for the event of it; say so if there is none."""
+        """Write a document and wait for its event. Log an error if there is none."""
         try:
             self._write()
         except StoreError:
-            _LOG.warning("the Firestore emulator could not be asked whether its events arrive here")
+            _LOG.warning("could not check whether the Firestore emulator's events arrive here")
             return
-        waited = 0.0
-        while not self.heard.wait(_LOOK_SECONDS):
-            waited += _LOOK_SECONDS
+        seconds = 0.0
+        while not self.event_arrived.wait(_POLL_SECONDS):
+            seconds += _POLL_SECONDS
             if stop.is_set():
                 return
-            if waited >= self.patience_seconds:
+            if seconds >= self.timeout_seconds:
                 _LOG.error(
-                    "no event of the given Firestore emulator arrives here: rotations wait for the sweeper each time."
-                    " Start it with --functions_emulator %s, and this with the same port.",
+                    "no events arrive from the running Firestore emulator, so each rotation waits for the sweeper."
+                    " Start the emulator with --functions_emulator %s, and keyturn with the same port.",
                     self.address,
                 )
                 return
@@ -67,7 +67,7 @@ class TriggerProbe:
 
 
 def register_probe(cloud: Cloud, secret: str) -> None:
-    """Have the emulator post the probe's writes, too; `LocalError` if it does not."""
+    """Register the probe's trigger in the emulator. `LocalError` if the emulator refuses."""
     register_trigger(
         cloud.firestore_emulator or "", cloud.project, f"{PROBE}-{secret}", PATTERN, database=cloud.control
     )

@@ -168,9 +168,9 @@ def commit_time(response: Message) -> datetime:
 
 
 def documents_by_path(root: str, responses: Sequence[Message]) -> dict[str, Document]:
-    """Return the documents of BatchGet's responses by path. A absent document has neither data nor version."""
+    """Return the documents of BatchGet's responses by path. An absent document has neither data nor version."""
     here = [document_of(root, response.found) for response in responses if response.WhichOneof("result") == "found"]
-    absent = [_path(root, response.absent) for response in responses if response.WhichOneof("result") == "absent"]
+    absent = [_path(root, response.missing) for response in responses if response.WhichOneof("result") == "missing"]
     return {path: Document(path, None, None) for path in absent} | {each.path: each for each in here}
 
 
