@@ -94,8 +94,8 @@ def test_a_person_may_paste_it_unseen(shell: Attested) -> None:
 
 def test_what_is_no_token_is_told(shell: Attested) -> None:
     shell.json("device", "init", "--name", "laptop")
-    assert_error(shell("login", stdin="nonsense"), code=2, error="no ID token", hint="identity provider")
-    assert_error(shell("login", stdin=b"\xff\xfe"), code=2, error="no ID token", hint="identity provider")
+    assert_error(shell("login", stdin="nonsense"), code=2, error="not an ID token", hint="identity provider")
+    assert_error(shell("login", stdin=b"\xff\xfe"), code=2, error="not an ID token", hint="identity provider")
 
 
 def test_joining_without_a_sign_in_says_what_comes_first(shell: Attested) -> None:
@@ -218,7 +218,7 @@ def test_without_one_plugged_in_that_is_said(shell: Attested) -> None:
     shell.json("login", "--user", "alice")
     shell.security_keys = FidoKeys(lambda: "", lambda _sentence: None, list)
     joined = shell("device", "join", shell.invited(), "--security-key", "--totp-uri")
-    assert_error(joined, code=1, error="No security key is plugged in", hint="no other")
+    assert_error(joined, code=1, error="No security key is plugged in", hint="exactly one")
 
 
 # --- commands
