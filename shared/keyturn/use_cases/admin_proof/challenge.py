@@ -38,7 +38,7 @@ class ChallengeIssuer:
         return {"challenge": challenge.text, "expires_at": challenge.expires_at}
 
     def nonce(self, challenge: str, now: datetime) -> str:
-        """Return the dated nonce (32 characters) of a valid challenge of this service; `Unauthenticated` otherwise."""
+        """Return the dated nonce (32 characters) of a valid challenge. Raise `Unauthenticated` otherwise."""
         nonce = dated_nonce(_decoded(challenge), now, self._verify_tag)
         if nonce is None:
             raise challenge_refused()

@@ -1,7 +1,7 @@
-"""The factors of a proof, but for presence: all of them are looked at, whoever asks (protocol.md §7).
+"""The factors of a proof except presence: identity, status and device (docs/protocol.md §7).
 
-No factor's outcome decides whether another one is looked at: neither the answer nor the work tells a stranger which
-of them failed, or whether there is such an admin at all.
+Every factor is checked for every request, even after one has failed, and for unknown users as well. So neither the
+answer nor its duration tells a caller which factor failed, or whether there is such an admin.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofRequest:
-    """What somebody asks a proof for, and the evidence that they present."""
+    """The act that a proof is requested for, and the caller's evidence."""
 
     act: Act
     challenge: str
@@ -37,10 +37,13 @@ class ProofRequest:
     evidence: Mapping[str, object] = field(repr=False)
     totp: str = field(repr=False)
     action: str = ""
-    """What it is for, as the asker says: while all is stopped only some acts get proofs. The digest binds it."""
+    """The action, as the caller states it. While the suite is stopped only some actions get proofs.
+
+    A false statement gains nothing: the digest of the act binds the real action.
+    """
 
     def statement(self, service: str) -> bytes:
-        """Return what the device must have asserted."""
+        """Return the statement that the device must have asserted. `service` is the base URL."""
         act = self.act
         return Statement(
             service=service,
@@ -54,50 +57,51 @@ class ProofRequest:
 
 @dataclass(frozen=True, slots=True)
 class FactorResult:
-    """What is missing, and the admin with the counter of the device that asserted itself, and its method."""
+    """The missing factors, or the admin with the device's new counter and the device's method (`amr`)."""
 
-    missing: tuple[Missing, ...]
+    missing_factors: tuple[Missing, ...]
     admin: Admin | None = None
     method: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckFactors:
-    """Looks at who and on which device; `service` is the base URL, attestations are by kind."""
+    """Checks identity, status and device. `service` is the base URL, `attestations` are by kind of device."""
 
     identity: Identity
     attestations: Mapping[str, Attestation]
     service: str
 
-    def __call__(self, asked: ProofRequest, admin: Admin | None, now: datetime) -> FactorResult:
-        """Return what the evidence lacks for this admin; `Unavailable` when a judge cannot be asked."""
-        subject = self._subject(asked, now)
-        device = self._device(asked, admin)
-        counter = self._counter(asked, device, now)
-        held = {
+    def __call__(self, request: ProofRequest, admin: Admin | None, now: datetime) -> FactorResult:
+        """Return what the evidence lacks. Raise `Unavailable` if the identity provider cannot be reached."""
+        subject = self._subject(request, now)
+        device = self._device(request, admin)
+        counter = self._counter(request, device, now)
+        factors = {
             Missing.IDENTITY: admin is not None and subject == admin.subject,
             Missing.STANDING: admin is not None and admin.status is AdminStatus.ACTIVE,
             Missing.DEVICE: device is not None and counter is not None,
         }
-        missing = tuple(factor for factor, holds in held.items() if not holds)
-        if missing or admin is None or device is None or counter is None:
-            return FactorResult(missing)
+        missing_factors = tuple(factor for factor, is_present in factors.items() if not is_present)
+        if missing_factors or admin is None or device is None or counter is None:
+            return FactorResult(missing_factors)
         return FactorResult((), admin.with_counter(device, counter), self.attestations[device.key.kind].amr)
 
-    def _subject(self, asked: ProofRequest, now: datetime) -> str | None:
+    def _subject(self, request: ProofRequest, now: datetime) -> str | None:
         try:
-            return self.identity.subject(asked.id_token, now)
+            return self.identity.subject(request.id_token, now)
         except IdentityRefused:
             return None
 
-    def _device(self, asked: ProofRequest, admin: Admin | None) -> AdminDevice | None:
-        return admin.find_device(asked.act.npub, asked.device_kind, asked.device_id) if admin else None
+    def _device(self, request: ProofRequest, admin: Admin | None) -> AdminDevice | None:
+        return admin.find_device(request.act.npub, request.device_kind, request.device_id) if admin else None
 
-    def _counter(self, asked: ProofRequest, device: AdminDevice | None, now: datetime) -> int | None:
+    def _counter(self, request: ProofRequest, device: AdminDevice | None, now: datetime) -> int | None:
+        """Return the device's new signature counter, or None if the evidence is refused."""
         attestation = self.attestations.get(device.key.kind) if device else None
         if device is None or attestation is None:
             return None
         try:
-            return attestation.check(asked.evidence, asked.statement(self.service), device.key, now)
+            return attestation.check(request.evidence, request.statement(self.service), device.key, now)
         except AttestationRefused:
             return None

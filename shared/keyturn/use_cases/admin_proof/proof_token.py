@@ -1,4 +1,4 @@
-"""The attested admin token, `jwt_proof`: a compact JWS (ES256) that is good for one request (protocol.md §7)."""
+"""The attested admin token (`jwt_proof`): a compact JWS (ES256) that authorises one request (docs/protocol.md §7)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data
 
 TYPE = "keyturn-proof+jwt"
-"""`typ` of a proof: no other token that the same key signs can stand for one (RFC 8725 §3.11)."""
+"""`typ` of a proof, so that no other token of the same key is accepted as one (RFC 8725 §3.11)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProofIssuer:
-    """Signs proofs; `issuer` is the address of `admin_proof`, `audience` that of the door that they are for."""
+    """Signs proofs. `issuer` is the URL of `admin_proof`, `audience` that of the function that accepts them."""
 
     signer: TokenSigner
     issuer: str
@@ -33,9 +33,9 @@ class ProofIssuer:
     lifetime_seconds: int = LIFETIME_SECONDS
 
     def issue(self, act: Act, user: str, nonce: str, amr: Sequence[str], now: datetime) -> Data:
-        """Return a proof for exactly this act, and when it ends."""
-        issued = int(now.timestamp())
-        ends = issued + min(self.lifetime_seconds, LIFETIME_SECONDS)
+        """Return a proof for exactly this act, and its expiry (Unix milliseconds)."""
+        issued_at = int(now.timestamp())
+        expires_at = issued_at + min(self.lifetime_seconds, LIFETIME_SECONDS)
         claims = {
             "iss": self.issuer,
             "aud": self.audience,
@@ -47,21 +47,22 @@ class ProofIssuer:
             "amr": list(amr),
             "nonce": nonce,
             "jti": jti_of(nonce),
-            "iat": issued,
-            "exp": ends,
+            "iat": issued_at,
+            "exp": expires_at,
         }
-        expires_at = to_milliseconds(now) // 1000 * 1000 + (ends - issued) * 1000
-        return {"jwt_proof": self._signed(claims), "expires_at": expires_at}
+        expires_at_ms = to_milliseconds(now) // 1000 * 1000 + (expires_at - issued_at) * 1000
+        return {"jwt_proof": self._sign(claims), "expires_at": expires_at_ms}
 
-    def _signed(self, claims: Mapping[str, object]) -> str:
+    def _sign(self, claims: Mapping[str, object]) -> str:
         try:
-            return self._signed_by(self.signer.current(), claims)
-        except KeyRefused:  # disabled since it was the current one; whoever asks has used up a code by now
-            return self._signed_by(self.signer.current(), claims)
+            return self._sign_with(self.signer.current(), claims)
+        except KeyRefused:
+            # The key was disabled a moment ago. Try the new one: the caller's TOTP code is used up by now.
+            return self._sign_with(self.signer.current(), claims)
 
-    def _signed_by(self, kid: str, claims: Mapping[str, object]) -> str:
+    def _sign_with(self, kid: str, claims: Mapping[str, object]) -> str:
         return compact(claims, kid=kid, typ=TYPE, sign=lambda data: self.signer.sign(kid, data))
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Return every key whose proofs are still good, newest first (RFC 7517)."""
+        """Return all public keys with valid proofs, newest first (RFC 7517)."""
         return {"keys": [es256_jwk(key.kid, key.x, key.y) for key in self.signer.public_keys()]}

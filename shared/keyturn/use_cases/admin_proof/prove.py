@@ -1,19 +1,22 @@
-"""Prove: challenge and evidence in, an attested admin token out (protocol.md §7).
+"""Prove: check a challenge and a caller's evidence, and issue an attested admin token (docs/protocol.md §7).
 
-1. Possession comes first: the door has checked that the npub signed this very request (NIP-98), which names the nonce.
-2. Then the challenge; then all factors but presence, whoever asks (`prove_admin_factors`).
-3. A one-time code is looked at, and counted, only after the others hold: nobody locks out somebody else. A guess is
-   paid for before its outcome is known: the commit that uses up the challenge counts it, and races are lost.
-4. Only the database auth is read: whether the key has a seat in the group is looked at where the proof is used, in the
-   act's own snapshot (docs/adr/0010).
-5. Every refusal leaves at a full multiple of REFUSAL_SECONDS after its request began, whatever was missing.
+Rules:
+
+1. Possession comes first: the HTTP layer has verified that the caller's key signed this very request (NIP-98).
+2. Then the challenge. Then all factors except presence, whichever fails (`factors.py`).
+3. A TOTP code is checked, and counted, only after all other factors hold. So no other caller can lock an admin out.
+   A guess is counted before its result is known: the commit that uses up the challenge counts it too, and of several
+   guesses at the same time only one commit succeeds.
+4. Only the database `auth` is read. Whether the key is a member of the group is checked where the proof is used, in the
+   command's own snapshot (docs/adr/0010).
+5. Every refusal is sent at a full multiple of REFUSAL_SECONDS after the request arrived, whatever was missing.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn
 
 from keyturn.domain.errors import RateLimited, Refusal
 from keyturn.domain.proofs_policy import Missing, ProofRefused
@@ -21,8 +24,9 @@ from keyturn.ports.store import Create, put
 from keyturn.proofs.stateless_challenge import CHALLENGE_LIFETIME
 from keyturn.proofs.totp import matching_step
 from keyturn.records import paths
-from keyturn.records.admin import UNKNOWN_USER, Admin, admin_path, challenge_path, unseal_seed
-from keyturn.records.codec import from_data, to_data
+from keyturn.records.admin import UNKNOWN_USER, admin_path, challenge_path, unseal_seed
+from keyturn.records.admin_directory import read_admin
+from keyturn.records.codec import to_data
 from keyturn.records.denylist import BLOCK_PATHS, is_denied, require_running
 from keyturn.use_cases.admin_proof.challenge import challenge_refused
 from keyturn.use_cases.optimistic import until_won
@@ -34,18 +38,19 @@ if TYPE_CHECKING:
     from keyturn.ports.effects import Environment
     from keyturn.ports.keys import Sealer
     from keyturn.ports.store import Data, Databases, Snapshot
+    from keyturn.records.admin import Admin
     from keyturn.use_cases.admin_proof.challenge import ChallengeIssuer
     from keyturn.use_cases.admin_proof.factors import CheckFactors, FactorResult, ProofRequest
     from keyturn.use_cases.admin_proof.proof_token import ProofIssuer
     from keyturn.use_cases.refusal_log import Refusals
 
 REFUSAL_SECONDS = 0.5
-"""More than the slowest way to a refusal takes: what is quicker waits, what is slower waits for the next multiple."""
+"""Longer than the slowest refusal usually takes. A slower one is delayed to the next multiple."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProveAdmin:
-    """The use case behind `admin_proof`; `elapsed` is a monotonic clock in seconds, for pacing and nothing else."""
+    """The use case behind `admin_proof`. `elapsed` is a monotonic clock in seconds, used only for rule 5."""
 
     databases: Databases
     challenges: ChallengeIssuer
@@ -56,57 +61,63 @@ class ProveAdmin:
     environment: Environment
     elapsed: Callable[[], float]
     denied: frozenset[str] = field(default=frozenset())
-    """Users, npubs and client ids that may do nothing."""
+    """Users, npubs and client ids on the denylist of the settings."""
 
-    def __call__(self, asked: ProofRequest) -> Data:
-        """Return a proof for what is asked; `ProofRefused`, `RateLimited`, or another `Refusal`."""
-        began = self.elapsed()
+    def __call__(self, request: ProofRequest) -> Data:
+        """Return a proof for the requested act. Raise `ProofRefused`, `RateLimited`, or another `Refusal`."""
+        start = self.elapsed()
         try:
-            return until_won(lambda: self._attempt(asked), self.environment)
+            return until_won(lambda: self._attempt(request), self.environment)
         except Refusal:
-            self.environment.sleep(_until_multiple(self.elapsed() - began))
+            self.environment.sleep(_until_multiple(self.elapsed() - start))
             raise
 
-    def _attempt(self, asked: ProofRequest) -> Data:
-        key = paths.npub(asked.act.npub)
-        registered = self.databases.auth.get([key])
-        user = cast("str", found["user"]) if (found := registered[key].data) else None
-        nonce = self.challenges.nonce(asked.challenge, registered.read_time)
-        auth = self.databases.auth.get([admin_path(user or UNKNOWN_USER), challenge_path(nonce), *BLOCK_PATHS])
-        require_running(auth, asked.action)
+    def _attempt(self, request: ProofRequest) -> Data:
+        key = paths.npub(request.act.npub)
+        snapshot = self.databases.auth.get([key])
+        user = snapshot[key].text("user") if snapshot[key].exists else None
+        nonce = self.challenges.nonce(request.challenge, snapshot.read_time)
+        # An unknown key reads as many documents as a known one (UNKNOWN_USER).
+        record = admin_path(user or UNKNOWN_USER)
+        auth = self.databases.auth.get([record, challenge_path(nonce), *BLOCK_PATHS])
+        require_running(auth, request.action)
         if auth[challenge_path(nonce)].exists:
             raise challenge_refused()
-        data = auth[admin_path(user or UNKNOWN_USER)].data
-        admin = from_data(Admin, data) if data else None
-        findings = self._allowed(asked, self.factors(asked, admin, auth.read_time), user, auth)
-        if findings.missing or findings.admin is None:
-            self._refuse(asked, user, findings.missing, auth.read_time)
-        return self._present(asked, findings.admin, findings.method, nonce, auth)
+        result = self.factors(request, read_admin(auth[record]), auth.read_time)
+        result = self._apply_denylists(request, result, user, auth)
+        if result.missing_factors or result.admin is None:
+            self._refuse(request, user, result.missing_factors, auth.read_time)
+        return self._check_presence(request, result.admin, result.method, nonce, auth)
 
-    def _allowed(self, asked: ProofRequest, findings: FactorResult, user: str | None, auth: Snapshot) -> FactorResult:
-        if not is_denied(auth, self.denied, user, asked.act.npub, asked.act.client_id):
-            return findings
-        return replace(findings, missing=(*findings.missing, Missing.POLICY))
+    def _apply_denylists(
+        self, request: ProofRequest, result: FactorResult, user: str | None, auth: Snapshot
+    ) -> FactorResult:
+        if not is_denied(auth, self.denied, user, request.act.npub, request.act.client_id):
+            return result
+        return replace(result, missing_factors=(*result.missing_factors, Missing.POLICY))
 
-    def _present(self, asked: ProofRequest, admin: Admin, method: str, nonce: str, auth: Snapshot) -> Data:
+    def _check_presence(self, request: ProofRequest, admin: Admin, method: str, nonce: str, auth: Snapshot) -> Data:
         now = auth.read_time
         require_unlocked(admin, now)
-        step = matching_step(unseal_seed(self.sealer, admin), asked.totp, now, admin.last_step)
+        step = matching_step(unseal_seed(self.sealer, admin), request.totp, now, admin.last_step)
         after = admin.with_wrong_code(now) if step is None else admin.with_valid_code(step)
-        used: Data = {"user": admin.user, "expires_at": now + CHALLENGE_LIFETIME * 2}
+        # Kept twice as long as a challenge is valid, since two databases' clocks may differ.
+        challenge: Data = {"user": admin.user, "expires_at": now + CHALLENGE_LIFETIME * 2}
         path = admin_path(admin.user)
-        self.databases.auth.commit([put(auth[path], to_data(after)), Create(challenge_path(nonce), used)])
+        self.databases.auth.commit([put(auth[path], to_data(after)), Create(challenge_path(nonce), challenge)])
         if step is None:
-            self._refuse(asked, admin.user, (Missing.PRESENCE,), now)
-        return self.issuer.issue(asked.act, admin.user, nonce, (method, "pop", "totp"), now)
+            self._refuse(request, admin.user, (Missing.PRESENCE,), now)
+        return self.issuer.issue(request.act, admin.user, nonce, (method, "pop", "totp"), now)
 
-    def _refuse(self, asked: ProofRequest, user: str | None, missing: tuple[Missing, ...], now: datetime) -> NoReturn:
-        self.refusals.keep(asked.act, user, missing, now)
-        raise ProofRefused(*missing)
+    def _refuse(
+        self, request: ProofRequest, user: str | None, missing_factors: tuple[Missing, ...], now: datetime
+    ) -> NoReturn:
+        self.refusals.keep(request.act, user, missing_factors, now)
+        raise ProofRefused(*missing_factors)
 
 
 def require_unlocked(admin: Admin, now: datetime) -> None:
-    """Refuse (`RateLimited`) to look at a code of somebody who gave too many wrong ones."""
+    """Refuse (`RateLimited`) to check a TOTP code while the admin is locked after too many wrong codes."""
     if admin.locked_until and now < admin.locked_until:
         seconds = math.ceil((admin.locked_until - now).total_seconds())
         raise RateLimited("locked", "Too many wrong codes: wait before the next one.", retry_after_seconds=seconds)

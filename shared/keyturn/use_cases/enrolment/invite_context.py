@@ -1,4 +1,11 @@
-"""The desk of enrolment: all in the database auth that an invite's holder is judged by, as it was at one instant."""
+"""The context of an invite: everything in the database `auth` that its use depends on, read at one instant.
+
+Rules (docs/protocol.md §7):
+
+1. An invite works only once enough other admins have approved it.
+2. An invite registers at most one device. A key or a subject of another admin is refused.
+3. A removed admin returns only by an invite from after the removal. An older one was approved without knowing of it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InviteContext:
-    """A living invite, the device that holds it, and whom it is for."""
+    """An open invite, the key (`npub`) of the device that presents its code, and the invited user's documents."""
 
     invite_id: str
     npub: str
@@ -41,83 +48,85 @@ class InviteContext:
 
     @property
     def admin(self) -> Admin | None:
-        """The record of whom the invite is for, if there is one."""
+        """The invited user's admin record, or None."""
         return read_admin(self.snapshot[admin_path(self.invite.user)])
 
     @property
-    def register(self) -> AdminDirectory | None:
-        """All admins."""
+    def directory(self) -> AdminDirectory | None:
+        """The directory of all admins, or None before the first one."""
         return read_directory(self.snapshot[paths.ADMINS])
 
     @property
-    def key(self) -> Document:
-        """What says whose the device's Nostr key is."""
+    def key_document(self) -> Document:
+        """The document that names the admin of the device's Nostr key."""
         return self.snapshot[paths.npub(self.npub)]
 
     @property
     def subject(self) -> str:
-        """Return the identity provider's id that the ID token must be of."""
-        known = self.admin
-        return self.invite.subject if known is None or self.invite.purpose is InvitePurpose.JOIN else known.subject
+        """The identity provider's id that the ID token must have."""
+        admin = self.admin
+        return self.invite.subject if admin is None or self.invite.purpose is InvitePurpose.JOIN else admin.subject
 
-    def registered(self, npub: str, kind: str, device_id: str) -> AdminDevice | None:
-        """Return the registered device that this is, if it is one."""
-        return self.admin.find_device(npub, kind, device_id) if self.admin else None
+    def find_device(self, kind: str, device_id: str) -> AdminDevice | None:
+        """Return the admin's registered device with the presented key and these properties, or None."""
+        return self.admin.find_device(self.npub, kind, device_id) if self.admin else None
 
-    def put(self, invite: Invite) -> Write:
-        """Return the write of the invite, resting on what was read."""
+    def invite_write(self, invite: Invite) -> Write:
+        """Return the write of the invite, only over the version that was read."""
         return put(self.snapshot[paths.invite(self.invite_id)], to_data(invite))
 
-    def writes(self, admin: Admin) -> list[Write]:
-        """Return the writes of the admin's record and of the register."""
+    def admin_writes(self, admin: Admin) -> list[Write]:
+        """Return the writes of the admin's record and of the directory."""
         return admin_writes(self.snapshot, admin)
 
     def require_open(self) -> None:
-        """Refuse a registration that the invite, or the standing of whom it is for, does not allow (any more)."""
-        require_approved(self.invite, self.register, self.quorum)
-        self._require_standing()
+        """Refuse a registration that the invite or the user's status does not allow."""
+        require_approved(self.invite, self.directory, self.quorum)
+        self._require_status()
         if self.invite.registration is not None and self.invite.registration.confirmed_at is not None:
             raise already_registered()
-        if self.key.data is not None and self.key.data["user"] != self.invite.user:
-            raise Conflict("npub_taken", "This device's key is another admin's.")
-        owner = self.register.owner(self.subject) if self.register else None
+        if self.key_document.exists and self.key_document.text("user") != self.invite.user:
+            raise Conflict("npub_taken", "This device's key belongs to another admin.")
+        owner = self.directory.owner(self.subject) if self.directory else None
         if owner not in {None, self.invite.user}:
-            raise Conflict("subject_taken", "That identity is another admin's.")
+            raise Conflict("subject_taken", "This subject belongs to another admin.")
 
     def require_registered(self) -> None:
-        """Refuse a device that is not registered for whom the invite is for, or not confirmed, or not active now."""
-        require_approved(self.invite, self.register, self.quorum)
-        kept, known = self.invite.registration, self.admin
-        if known is not None and known.status is not AdminStatus.ACTIVE:
+        """Refuse an inactive user, and a device that is not registered and confirmed for the user."""
+        require_approved(self.invite, self.directory, self.quorum)
+        registration, admin = self.invite.registration, self.admin
+        if admin is not None and admin.status is not AdminStatus.ACTIVE:
             raise not_active()
-        other = kept is not None and (kept.device.npub != self.npub or kept.confirmed_at is None)
-        if other or known is None or not known.may_act_with(self.npub) or self.invite.purpose is InvitePurpose.TOTP:
+        if admin is None or not admin.may_act_with(self.npub) or self.invite.purpose is InvitePurpose.TOTP:
+            raise not_registered()
+        # An invite that registered a device lets that device join, and no other device of the same admin.
+        if registration is not None and (registration.device.npub != self.npub or registration.confirmed_at is None):
             raise not_registered()
 
-    def _require_standing(self) -> None:
-        known = self.admin
+    def _require_status(self) -> None:
+        admin = self.admin
         if self.invite.purpose is not InvitePurpose.JOIN:
-            if known is None or known.status is not AdminStatus.ACTIVE:
+            if admin is None or admin.status is not AdminStatus.ACTIVE:
                 raise not_active()
-        elif known is not None and known.status is AdminStatus.SUSPENDED:
+        elif admin is not None and admin.status is AdminStatus.SUSPENDED:
             raise not_active()
         elif self.invite.removal != removal_version(self.snapshot[admin_path(self.invite.user)]):
-            raise bad_invite()  # of before they were removed: nobody meant it to bring them back
-        elif known is not None and known.status is AdminStatus.ACTIVE and known.devices:
+            raise bad_invite()  # rule 3
+        elif admin is not None and admin.status is AdminStatus.ACTIVE and admin.devices:
             raise already_registered()
 
 
 @dataclass(frozen=True, slots=True)
 class ReadInviteContext:
-    """Opens the desk for an invite; `quorum` is how many approve, where there are so many."""
+    """Reads the context of an invite. `quorum` is the number of approvals, if there are that many other admins."""
 
     auth: Store
     quorum: int
     denied: frozenset[str] = field(default=frozenset())
-    """Users and npubs that the settings deny; the store's own denylists are looked at besides."""
+    """Users and npubs on the denylist of the settings. The stored denylists are checked as well."""
 
     def __call__(self, code: str, npub: str) -> InviteContext:
-        """Return what there is; `Forbidden` for a code that leads nowhere, `LostRace` if the invite moves."""
+        """Return the context. Raise `Forbidden` if the code opens no invite, `LostRace` if the invite changes."""
         path = paths.invite(invite_id(code))
         first = self.auth.get([path])
         user = read_open_invite(first[path], first.read_time).user
@@ -126,16 +135,15 @@ class ReadInviteContext:
             raise LostRace("an invite changed between two reads")
         require_running(snapshot)
         require_allowed(snapshot, self.denied, user, npub)
-        return InviteContext(
-            invite_id(code), npub, read_open_invite(snapshot[path], snapshot.read_time), snapshot, self.quorum
-        )
+        invite = read_open_invite(snapshot[path], snapshot.read_time)
+        return InviteContext(invite_id(code), npub, invite, snapshot, self.quorum)
 
 
 def not_registered() -> Conflict:
-    """Return the refusal of a device that is none of whom the invite is for."""
-    return Conflict("not_registered", "This device was not registered by this invite.")
+    """Return the refusal of a device that is not registered for the invited user."""
+    return Conflict("not_registered", "This device was not registered with this invite.")
 
 
 def already_registered() -> Conflict:
-    """Return the refusal of whoever has a device registered: a further one takes an invite for a device."""
-    return Conflict("already_registered", "This admin is registered: a further device takes an invite of that purpose.")
+    """Return the refusal of a second registration with the same invite."""
+    return Conflict("already_registered", "This admin is registered. A further device needs an invite for a device.")

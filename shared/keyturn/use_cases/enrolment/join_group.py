@@ -1,17 +1,21 @@
-"""Enrol: an invite's code and a signed key package in, a Welcome out (protocol.md §7).
+"""Join a group: a device presents an invite's code and a signed key package, and gets a Welcome.
 
-Where admins are attested, the key is one that was registered for the very person (enrol_registration.py), who is
-active now; who is suspended or removed gets no leaf, however close the race: the commit rests on what bars them.
+Rules (docs/protocol.md §7 and §12):
 
-Two databases, so two commits, and each step may be repeated by the same device. First all is prepared, so that nothing
-is stored for what is refused; then the invite is taken for exactly this key package; then leaf, roster entry, the
-commit for the others, the Welcome and the audit are one commit.
+1. Where commands need proofs, the key package's key must be a registered device of the invited user, and the user
+   must be active.
+2. A suspended or removed admin gets no leaf, however close the race: the commit depends on the document that bars them.
+3. There are two databases, so there are two commits. First everything is prepared, so that a refused request stores
+   nothing. Then the invite is marked as used by exactly this key package (`auth`). Then one commit in `control` writes
+   the leaf, the roster, the commit message for the other members, the Welcome and the audit entry.
+4. Each step can be repeated by the same device: the same code and key package get the same answer.
+5. A key package is used once (RFC 9420 §10).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import base64url_decode, identifier, invite_id
 from keyturn.domain.errors import Conflict, Forbidden, InvalidRequest
@@ -50,62 +54,68 @@ class JoinGroup:
     environment: Environment
     banner: str = ""
     read_context: ReadInviteContext | None = None
-    """None where nobody is asked to prove anything."""
+    """None where commands need no proofs."""
     denied: frozenset[str] = field(default=frozenset())
-    """Users and npubs that the settings deny."""
+    """Users and npubs on the denylist of the settings."""
 
-    def __call__(self, code: str, event: Mapping[str, object]) -> Data:
-        """Add a device to the group that its invite names; the same code and key package get the same answer."""
-        return until_won(lambda: self._join(code, _key_package_event(event)), self.environment)
+    def __call__(self, code: str, signed_event: Mapping[str, object]) -> Data:
+        """Add a device to the group that its invite names. The same code and key package get the same answer."""
+        event = _key_package_event(signed_event)
+        return until_won(lambda: self._join(code, event), self.environment)
 
-    def rejoin(self, group_id: str, event: Mapping[str, object]) -> Data:
-        """Give a known device a new leaf for a fresh key package: it lost its way, or was silent for too long."""
-        return until_won(lambda: self._rejoin(identifier(group_id), _key_package_event(event)), self.environment)
+    def rejoin(self, group_id: str, signed_event: Mapping[str, object]) -> Data:
+        """Give a device in the roster a new leaf for a fresh key package, for example after a long silence."""
+        event = _key_package_event(signed_event)
+        return until_won(lambda: self._rejoin(identifier(group_id), event), self.environment)
 
     def _join(self, code: str, event: Event) -> Data:
         path = paths.invite(invite_id(code))
         snapshot = self.databases.auth.get([path])
-        offered = self._offered(event, snapshot.read_time)
-        invite = _invite(snapshot[path], offered, event, snapshot.read_time)
-        group_id, user = cast("str", invite["group_id"]), cast("str", invite["user"])
-        membership, answered = self._open(group_id, user, offered)
-        registered = self._registered(code, snapshot[path], offered.npub)
-        if answered and not self._took(path, offered):  # RFC 9420 §10: a key package is used once
-            raise Conflict("key_package_used", "The key package was used already.")
-        held = membership.roster.member(offered.npub)
-        # Who was a member before anybody was asked for proofs registers, and has the leaf renewed.
-        if not answered and held is not None and not (registered and held.user == user):
-            raise Conflict("already_member", "This device is in the group already.")
-        taken = put(snapshot[path], {**invite, "used_by": offered.reference})
-        new = not answered and invite["used_by"] is None
-        return self._answer(membership, answered, user, offered, event, (taken, *registered) if new else ())
+        document = snapshot[path]
+        key_package = self._read_key_package(event, snapshot.read_time)
+        _require_unused(document, key_package, event, snapshot.read_time)
+        group_id, user = document.text("group_id"), document.text("user")
+        membership, stored_welcome = self._open(group_id, user, key_package)
+        registration_checks = self._require_registered(code, document, key_package.npub)
+        if stored_welcome and not self._is_used_by(path, key_package):  # another invite used this key package: rule 5
+            raise Conflict("key_package_used", "This key package has been used already.")
+        member = membership.roster.member(key_package.npub)
+        # A device that joined before its deployment required proofs registers now, and gets a new leaf.
+        is_upgrade = bool(registration_checks) and member is not None and member.user == user
+        if not stored_welcome and member is not None and not is_upgrade:
+            raise Conflict("already_member", "This device is a member of the group already.")
+        is_first_use = not stored_welcome and document.fields["used_by"] is None
+        marked = put(document, {**document.fields, "used_by": key_package.reference})
+        invite_writes = (marked, *registration_checks) if is_first_use else ()
+        return self._answer(membership, stored_welcome, user, key_package, event, invite_writes)
 
-    def _registered(self, code: str, read: Document, npub: str) -> Sequence[Write]:
-        """Return what the invite's commit rests on besides; refused unless the device was registered and approved."""
+    def _require_registered(self, code: str, document: Document, npub: str) -> Sequence[Write]:
+        """Refuse a device that is not registered and approved. Return the checks for the invite's commit."""
         if self.read_context is None:
             return ()
-        desk = self.read_context(code, npub)
-        if desk.snapshot[read.path].version != read.version:
+        context = self.read_context(code, npub)
+        if context.snapshot[document.path].version != document.version:
             raise LostRace("an invite changed between two reads")
-        desk.require_registered()
-        admin = desk.snapshot[admin_path(desk.invite.user)]
+        context.require_registered()
+        admin = context.snapshot[admin_path(context.invite.user)]
         return (Check(admin.path, admin.version),)
 
-    def _took(self, path: str, offered: OfferedKeyPackage) -> bool:
-        # Looked at after the Welcome was: the same call beside this one takes the invite first.
+    def _is_used_by(self, path: str, key_package: OfferedKeyPackage) -> bool:
+        # Read after the Welcome was: a concurrent call of the same device marks the invite before it stores a Welcome.
         invite = self.databases.auth.get([path])[path].data
-        return invite is not None and invite["used_by"] == offered.reference
+        return invite is not None and invite["used_by"] == key_package.reference
 
     def _rejoin(self, group_id: str, event: Event) -> Data:
         snapshot = self.databases.control.get([paths.roster(group_id)])
-        offered = self._offered(event, snapshot.read_time)
-        before = read_rosters(snapshot, [group_id]).get(group_id)
-        known = before.find(offered.npub) if before else None
-        membership, answered = self._open(group_id, known.user if known else "", offered)
-        if known is None or membership.roster.find(offered.npub) is None:
-            raise Forbidden("not_in_group", "This device is not known to the group: it needs an invite.")
-        self._require_active(known.user, offered.npub)
-        return self._answer(membership, answered, known.user, offered, event)
+        key_package = self._read_key_package(event, snapshot.read_time)
+        roster = read_rosters(snapshot, [group_id]).get(group_id)
+        member = roster.find(key_package.npub) if roster else None
+        membership, stored_welcome = self._open(group_id, member.user if member else "", key_package)
+        # The second look is at the snapshot that the commit depends on.
+        if member is None or membership.roster.find(key_package.npub) is None:
+            raise Forbidden("not_in_group", "This device is not in the group's roster. It needs an invite.")
+        self._require_active(member.user, key_package.npub)
+        return self._answer(membership, stored_welcome, member.user, key_package, event)
 
     def _require_active(self, user: str, npub: str) -> None:
         if self.read_context is None:
@@ -114,58 +124,59 @@ class JoinGroup:
         if admin is None or not admin.may_act_with(npub):
             raise not_active()
 
-    def _offered(self, event: Event, now: datetime) -> OfferedKeyPackage:
+    def _read_key_package(self, event: Event, now: datetime) -> OfferedKeyPackage:
         require_fresh(event, now)
         try:
-            offered = self.groups.read_key_package(base64url_decode(event.content), now)
+            key_package = self.groups.read_key_package(base64url_decode(event.content), now)
         except GroupError:
             raise InvalidRequest("bad_key_package", "The key package is not valid.") from None
-        if offered.npub != event.pubkey:
+        # The leaf's identity is the Nostr key. Only that key may offer the key package.
+        if key_package.npub != event.pubkey:
             raise Forbidden("wrong_identity", "The key package is for another key than the one that signed it.")
-        return offered
+        return key_package
 
-    def _open(self, group_id: str, user: str, offered: OfferedKeyPackage) -> tuple[Membership, str]:
-        path, standing = paths.welcome(offered.reference), paths.suspension(user or UNKNOWN_USER)
-        also = [path, standing, *BLOCK_PATHS]
+    def _open(self, group_id: str, user: str, key_package: OfferedKeyPackage) -> tuple[Membership, str]:
+        """Return the open group, and the Welcome that is stored for this key package, if any."""
+        path, suspension = paths.welcome(key_package.reference), paths.suspension(user or UNKNOWN_USER)
+        also = [path, suspension, *BLOCK_PATHS]
         membership = open_membership(self.databases.control, self.groups, group_id, also=also)
-        require_running(membership.snapshot)
-        require_allowed(membership.snapshot, self.denied, user, offered.npub)
-        if membership.snapshot[standing].exists:
+        snapshot = membership.snapshot
+        require_running(snapshot)
+        require_allowed(snapshot, self.denied, user, key_package.npub)
+        if snapshot[suspension].exists:
             raise not_active()
-        membership.extra_writes.append(Check(standing, None))
-        answered = membership.snapshot[path].data
-        return membership, cast("str", answered["event"]) if answered else ""
+        membership.extra_writes.append(Check(suspension, None))  # rule 2
+        return membership, snapshot[path].text("event") if snapshot[path].exists else ""
 
     def _answer(
         self,
         membership: Membership,
-        answered: str,
+        stored_welcome: str,
         user: str,
-        offered: OfferedKeyPackage,
+        key_package: OfferedKeyPackage,
         event: Event,
-        invite: Sequence[Write] = (),
+        invite_writes: Sequence[Write] = (),
     ) -> Data:
-        welcome = answered or membership.add_device(user, offered, event)
-        if invite:  # not before the Welcome is made: a key package that is refused takes no invite
-            self.databases.auth.commit(invite)
-        if not answered:
+        welcome = stored_welcome or membership.add_device(user, key_package, event)
+        if invite_writes:  # only now: a key package that the group refuses must not use up the invite
+            self.databases.auth.commit(invite_writes)
+        if not stored_welcome:
             membership.commit(self.databases.control, self.banner)
         return {"user": user, "group": membership.log.group_id, "event": welcome}
 
 
-def _invite(document: Document, offered: OfferedKeyPackage, event: Event, now: datetime) -> Data:
-    invite = document.data
-    if invite is None or cast("datetime", invite["expires_at"]) <= now:
+def _require_unused(document: Document, key_package: OfferedKeyPackage, event: Event, now: datetime) -> None:
+    """Refuse an invite that is unknown, has expired, or was used by another key package."""
+    if not document.exists or document.time("expires_at") <= now:
         raise bad_invite()
-    if event.tag_count("h"):  # optional; but then it is signed: the device means that group and no other
-        agree(event, {"h": cast("str", invite["group_id"])})
-    if invite["used_by"] not in {None, offered.reference}:
-        raise Conflict("invite_used", "The code was used already.")
-    return invite
+    if event.tag_count("h"):  # the tag is optional. If the device signed a group, it must be the invite's.
+        agree(event, {"h": document.text("group_id")})
+    if document.fields["used_by"] not in {None, key_package.reference}:
+        raise Conflict("invite_used", "This code has been used already.")
 
 
-def _key_package_event(event: Mapping[str, object]) -> Event:
-    signed = open_event(event)
-    if signed.kind not in KEY_PACKAGES:
-        raise InvalidRequest("unknown_kind", "A device joins by a key-package event.")
-    return signed
+def _key_package_event(signed_event: Mapping[str, object]) -> Event:
+    event = open_event(signed_event)
+    if event.kind not in KEY_PACKAGES:
+        raise InvalidRequest("unknown_kind", "A device joins with a key-package event.")
+    return event

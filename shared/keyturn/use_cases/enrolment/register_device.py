@@ -1,10 +1,15 @@
-"""Register: who somebody is, on which device, with which TOTP; by an invite that others approved (protocol.md §7).
+"""Register an admin's device, identity and TOTP with an invite that other admins approved.
 
-1. The device shows the invite's code, an ID token and evidence of itself over a challenge. All are looked at, whoever
-   asks; what came of it waits in the invite, with the seed of a new TOTP, which is shown once.
-2. A code of that TOTP (or, on a further device, of the admin's own) confirms it: only then is anybody an admin by it.
-   A wrong code is counted in the invite; a guess is paid for by a commit, and races are lost.
-3. Record, key and register are one commit in the database auth; the audit entry comes before it (`announce`).
+Rules (docs/protocol.md §7):
+
+1. The device presents the invite's code, an ID token, and evidence of itself over a challenge. All of them are checked,
+   whichever is missing. The result waits in the invite, together with the seed of a new TOTP, which is shown once.
+2. A code of that TOTP confirms the registration. (A further device confirms with the admin's own TOTP.) Only then does
+   the registration have any effect.
+3. Each wrong code is counted in the invite by a commit before the answer. A guess therefore costs an attempt, even if
+   several arrive at the same time.
+4. The admin's record, the key's document and the directory are one commit in the database `auth`. The audit entry in
+   `control` comes first: an entry without its effect is harmless. The opposite is not.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from keyturn.domain.proofs_policy import Missing, ProofRefused
 from keyturn.ports.attestation import AttestationRefused
 from keyturn.ports.authorisation import Act
 from keyturn.ports.identity import IdentityRefused
-from keyturn.ports.store import Create, Delete, put
+from keyturn.ports.store import Create, delete, put
 from keyturn.proofs.stateless_challenge import CHALLENGE_LIFETIME
 from keyturn.proofs.statement import RegistrationStatement
 from keyturn.proofs.totp import SEED_BYTES, matching_step, provisioning_uri
@@ -43,12 +48,12 @@ if TYPE_CHECKING:
     from keyturn.use_cases.refusal_log import Refusals
 
 ISSUER = "keyturn"
-"""What an authenticator app shows beside the user's name."""
+"""The name that an authenticator app shows beside the user id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationRequest:
-    """What a device shows to be registered; `npub` has signed the request that carries it."""
+    """A device's request to be registered. The key `npub` signed the HTTP request (NIP-98)."""
 
     npub: str
     code: str = field(repr=False)
@@ -61,7 +66,7 @@ class RegistrationRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterDevice:
-    """The use cases behind `enrol`'s registration; `service` is the base URL."""
+    """The use cases behind `enrol`'s registration. `service` is the base URL."""
 
     databases: Databases
     read_context: ReadInviteContext
@@ -74,128 +79,147 @@ class RegisterDevice:
     service: str
     banner: str = ""
 
-    def __call__(self, offered: RegistrationRequest) -> Data:
-        """Return the invited user, the purpose, and the otpauth URI of a new TOTP, if one was made; any `Refusal`."""
-        return until_won(lambda: self._register(offered), self.environment)
+    def __call__(self, request: RegistrationRequest) -> Data:
+        """Return the invited user, the purpose, and the otpauth URI of a new TOTP, if one was created."""
+        return until_won(lambda: self._register(request), self.environment)
 
     def confirm(self, code: str, npub: str, totp: str) -> Data:
-        """Return the user and their standing, once a code of the TOTP shows that it is in their hands."""
+        """Complete a registration with a TOTP code. Return the user and the user's status."""
         return until_won(lambda: self._confirm(code, npub, totp), self.environment)
 
     # --- registration ------------------------------------------------------------------------------------------------
 
-    def _register(self, offered: RegistrationRequest) -> Data:
-        desk = self.read_context(offered.code, offered.npub)
-        desk.require_open()
-        nonce = self.challenges.nonce(offered.challenge, desk.now)
-        used = self.databases.auth.get([challenge_path(nonce)])[challenge_path(nonce)]
-        if used.exists:
+    def _register(self, request: RegistrationRequest) -> Data:
+        context = self.read_context(request.code, request.npub)
+        context.require_open()
+        nonce = self.challenges.nonce(request.challenge, context.now)
+        if self.databases.auth.get([challenge_path(nonce)])[challenge_path(nonce)].exists:
             raise challenge_refused()
-        key = self._device(offered, desk)
-        missing = self._missing(offered, desk, key)
-        if missing or key is None:
-            self._refuse(desk, missing)
-        return self._keep(desk, AdminDevice(offered.npub, key), nonce)
+        key = self._attested_key(request, context)
+        missing_factors = self._missing(request, context, key)
+        if missing_factors or key is None:
+            self._refuse(context, missing_factors)
+        return self._store(context, AdminDevice(request.npub, key), nonce)
 
-    def _missing(self, offered: RegistrationRequest, desk: InviteContext, key: DeviceKey | None) -> tuple[Missing, ...]:
-        held = {Missing.IDENTITY: self._subject(offered, desk) == desk.subject, Missing.DEVICE: key is not None}
-        return tuple(factor for factor, holds in held.items() if not holds)
+    def _missing(
+        self, request: RegistrationRequest, context: InviteContext, key: DeviceKey | None
+    ) -> tuple[Missing, ...]:
+        factors = {
+            Missing.IDENTITY: self._subject(request, context) == context.subject,
+            Missing.DEVICE: key is not None,
+        }
+        return tuple(factor for factor, is_present in factors.items() if not is_present)
 
-    def _subject(self, offered: RegistrationRequest, desk: InviteContext) -> str | None:
+    def _subject(self, request: RegistrationRequest, context: InviteContext) -> str | None:
         try:
-            return self.identity.subject(offered.id_token, desk.now)
+            return self.identity.subject(request.id_token, context.now)
         except IdentityRefused:
             return None
 
-    def _device(self, offered: RegistrationRequest, desk: InviteContext) -> DeviceKey | None:
-        """Return the device that the evidence vouches for; for a new TOTP, one that is registered asserts itself."""
+    def _attested_key(self, request: RegistrationRequest, context: InviteContext) -> DeviceKey | None:
+        """Return the key that the evidence attests, or None if the evidence is refused.
+
+        An invite for a new TOTP registers no device. There a registered device asserts itself.
+        """
         statement = RegistrationStatement(
-            service=self.service, challenge=offered.challenge, npub=offered.npub, invite=desk.invite_id
+            service=self.service, challenge=request.challenge, npub=request.npub, invite=context.invite_id
         ).to_bytes()
-        attestation = self.attestations.get(offered.device_kind)
-        known = desk.registered(offered.npub, offered.device_kind, offered.device_id)
-        if attestation is None or (known is None and desk.invite.purpose is InvitePurpose.TOTP):
+        attestation = self.attestations.get(request.device_kind)
+        device = context.find_device(request.device_kind, request.device_id)
+        is_totp = context.invite.purpose is InvitePurpose.TOTP
+        if attestation is None or (is_totp and device is None):
             return None
         try:
-            if known is None or desk.invite.purpose is not InvitePurpose.TOTP:
-                return attestation.register(offered.evidence, statement, desk.now)
-            return replace(known.key, counter=attestation.check(offered.evidence, statement, known.key, desk.now))
+            if device is None or not is_totp:
+                return attestation.register(request.evidence, statement, context.now)
+            counter = attestation.check(request.evidence, statement, device.key, context.now)
         except AttestationRefused:
             return None
+        return replace(device.key, counter=counter)
 
-    def _keep(self, desk: InviteContext, device: AdminDevice, nonce: str) -> Data:
-        user, purpose = desk.invite.user, desk.invite.purpose
+    def _store(self, context: InviteContext, device: AdminDevice, nonce: str) -> Data:
+        user, purpose = context.invite.user, context.invite.purpose
         seed = None if purpose is InvitePurpose.DEVICE else self.environment.random(SEED_BYTES)
         sealed = None if seed is None else seal_seed(self.sealer, user, seed)
-        kept = replace(desk.invite, registration=Registration(device, sealed))
-        risen = desk.writes(desk.admin.with_device(device)) if purpose is InvitePurpose.TOTP and desk.admin else []
-        used: Data = {"user": user, "expires_at": desk.now + CHALLENGE_LIFETIME * 2}
-        self.databases.auth.commit([desk.put(kept), *risen, Create(challenge_path(nonce), used)])
+        invite = replace(context.invite, registration=Registration(device, sealed))
+        # The asserted counter must be stored at once, so that the same assertion is refused the next time.
+        counter_writes: list[Write] = []
+        if purpose is InvitePurpose.TOTP and context.admin:
+            counter_writes = context.admin_writes(context.admin.with_device(device))
+        challenge: Data = {"user": user, "expires_at": context.now + CHALLENGE_LIFETIME * 2}
+        challenge_write = Create(challenge_path(nonce), challenge)
+        self.databases.auth.commit([context.invite_write(invite), *counter_writes, challenge_write])
         uri = None if seed is None else provisioning_uri(seed, user, ISSUER)
         return {"user": user, "purpose": purpose.value, "totp": uri}
 
     # --- confirmation ------------------------------------------------------------------------------------------------
 
     def _confirm(self, code: str, npub: str, totp: str) -> Data:
-        desk = self.read_context(code, npub)
-        kept = desk.invite.registration
-        if kept is None or kept.device.npub != npub:
+        context = self.read_context(code, npub)
+        registration = context.invite.registration
+        if registration is None or registration.device.npub != npub:
             raise not_registered()
-        if kept.confirmed_at is not None and desk.admin is not None:
-            return {"user": desk.invite.user, "status": desk.admin.status.value}
-        desk.require_open()
-        if desk.invite.purpose is InvitePurpose.TOTP and not (desk.admin and desk.admin.may_act_with(npub)):
-            raise not_registered()  # the device that showed itself was revoked since
-        step = self._step(desk, kept, totp)
+        if registration.confirmed_at is not None and context.admin is not None:  # a repeated request
+            return {"user": context.invite.user, "status": context.admin.status.value}
+        context.require_open()
+        is_totp = context.invite.purpose is InvitePurpose.TOTP
+        if is_totp and not (context.admin and context.admin.may_act_with(npub)):
+            raise not_registered()  # the device was revoked after it asserted itself
+        step = self._matching_step(context, registration, totp)
         if step is None:
-            self.databases.auth.commit([desk.put(desk.invite.with_wrong_code())])
-            self._refuse(desk, (Missing.PRESENCE,))
-        admin = _confirmed(desk, kept).with_valid_code(step)
-        self._announce(desk, npub)
-        self.databases.auth.commit([*desk.writes(admin), *self._known(desk, kept)])
+            self.databases.auth.commit([context.invite_write(context.invite.with_wrong_code())])  # rule 3
+            self._refuse(context, (Missing.PRESENCE,))
+        admin = _registered_admin(context, registration).with_valid_code(step)
+        self._write_audit(context, npub)
+        self.databases.auth.commit([*context.admin_writes(admin), *self._completion_writes(context, registration)])
         return {"user": admin.user, "status": admin.status.value}
 
-    def _step(self, desk: InviteContext, kept: Registration, totp: str) -> int | None:
-        admin = _confirmed(desk, kept)
-        if kept.totp_sealed is None:  # the admin's own TOTP goes on, and so does its lockout
-            require_unlocked(admin, desk.now)
-        return matching_step(unseal_seed(self.sealer, admin), totp, desk.now, admin.last_step)
+    def _matching_step(self, context: InviteContext, registration: Registration, totp: str) -> int | None:
+        admin = _registered_admin(context, registration)
+        if registration.totp_sealed is None:  # the admin keeps the old TOTP, and with it a lockout
+            require_unlocked(admin, context.now)
+        return matching_step(unseal_seed(self.sealer, admin), totp, context.now, admin.last_step)
 
-    def _known(self, desk: InviteContext, kept: Registration) -> list[Write]:
-        confirmed = replace(kept, totp_sealed=None, confirmed_at=desk.now)  # the seed has its place now, and one only
-        invite = desk.put(replace(desk.invite, registration=confirmed))
-        return [invite, put(desk.key, {"user": desk.invite.user})]
+    def _completion_writes(self, context: InviteContext, registration: Registration) -> list[Write]:
+        # The seed is in the admin's record from now on, and nowhere else.
+        completed = replace(registration, totp_sealed=None, confirmed_at=context.now)
+        invite = context.invite_write(replace(context.invite, registration=completed))
+        return [invite, put(context.key_document, {"user": context.invite.user})]
 
-    def _announce(self, desk: InviteContext, npub: str) -> None:
-        done = Transition(
-            f"register_{desk.invite.purpose.value}",
-            desk.invite.user,
-            {"user": desk.invite.user, "npub": npub, "group_id": desk.invite.group_id, "invite": desk.invite_id},
+    def _write_audit(self, context: InviteContext, npub: str) -> None:
+        user, invite = context.invite.user, context.invite
+        transition = Transition(
+            f"register_{invite.purpose.value}",
+            user,
+            {"user": user, "npub": npub, "group_id": invite.group_id, "invite": context.invite_id},
         )
-        path = announcement_path(done.action, (desk.invite_id, npub))
-        standing = paths.suspension(desk.invite.user)
+        path = announcement_path(transition.action, (context.invite_id, npub))
+        suspension = paths.suspension(user)
         control = self.databases.control
-        snapshot = control.get([HEAD, path, standing])
-        said = [] if snapshot[path].exists else announcement_writes(snapshot, path, done, self.banner)
-        # Who was removed and is invited anew gets leaves again; whether they are an admin, the next commit says.
-        barred = snapshot[standing].version
-        anew = [Delete(standing, barred)] if barred is not None and desk.invite.purpose is InvitePurpose.JOIN else []
-        if said or anew:
-            control.commit([*said, *anew])
+        snapshot = control.get([HEAD, path, suspension])
+        writes = [] if snapshot[path].exists else announcement_writes(snapshot, path, transition, self.banner)
+        # A removed admin that was invited again may join groups again. Whether the user is an admin is decided by the
+        # next commit, in `auth`.
+        if snapshot[suspension].exists and invite.purpose is InvitePurpose.JOIN:
+            writes = [*writes, delete(snapshot[suspension])]
+        if writes:
+            control.commit(writes)
 
-    def _refuse(self, desk: InviteContext, missing: tuple[Missing, ...]) -> NoReturn:
-        act = Act(desk.npub, desk.invite.group_id, "", desk.invite_id)
-        self.refusals.keep(act, desk.invite.user, missing, desk.now)
-        raise ProofRefused(*missing)
+    def _refuse(self, context: InviteContext, missing_factors: tuple[Missing, ...]) -> NoReturn:
+        act = Act(context.npub, context.invite.group_id, "", context.invite_id)
+        self.refusals.keep(act, context.invite.user, missing_factors, context.now)
+        raise ProofRefused(*missing_factors)
 
 
-def _confirmed(desk: InviteContext, kept: Registration) -> Admin:
-    """Return the admin whom a confirmed registration makes; for a new TOTP no step was used yet."""
-    known = desk.admin
-    if desk.invite.purpose is InvitePurpose.DEVICE and known is not None:
-        return known.with_device(kept.device)
-    if kept.totp_sealed is None:
+def _registered_admin(context: InviteContext, registration: Registration) -> Admin:
+    """Return the admin's record as it will be once the registration is confirmed."""
+    admin = context.admin
+    if context.invite.purpose is InvitePurpose.DEVICE and admin is not None:
+        return admin.with_device(registration.device)
+    if registration.totp_sealed is None:
         raise bad_invite()
-    if desk.invite.purpose is InvitePurpose.TOTP and known is not None:
-        return replace(known, totp_sealed=kept.totp_sealed, last_step=0)
-    return Admin(desk.invite.user, desk.subject, AdminStatus.ACTIVE, (kept.device,), kept.totp_sealed)
+    if context.invite.purpose is InvitePurpose.TOTP and admin is not None:
+        return replace(admin, totp_sealed=registration.totp_sealed, last_step=0)  # no code of the new TOTP was used yet
+    return Admin(
+        context.invite.user, context.subject, AdminStatus.ACTIVE, (registration.device,), registration.totp_sealed
+    )
