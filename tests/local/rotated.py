@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from keyturn.local.doctor import open_folder
 from keyturn.ports.store import Create, Delete, Replace
 from keyturn.records import paths
-from keyturn.use_cases.doctor.findings import thawed
+from keyturn.use_cases.doctor.findings import plain_value
 
 from tests.local.real_machine import Machine
 from tests.local.waiting import until
@@ -82,7 +82,7 @@ class Patient:
 
     def data(self, path: str) -> dict[str, Any]:
         """Return a document, to be changed at will."""
-        return cast("dict[str, Any]", thawed(self.store.get([path])[path].data or {}))
+        return cast("dict[str, Any]", plain_value(self.store.get([path])[path].data or {}))
 
     def put(self, path: str, data: dict[str, Any], store: Store | None = None) -> None:
         """Write a document, whatever stood there."""

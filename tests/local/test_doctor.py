@@ -72,7 +72,7 @@ def test_breach_is_named_with_a_hint(ill: Patient) -> None:
     result = run("doctor", "--data", str(ill.folder))
     assert result.exit_code == 1
     assert "client acme" in result.stdout
-    assert "the sweeper is told another time" in result.stdout
+    assert "the sweeper's time (next_due_at) differs" in result.stdout
     assert "error: 1 broken invariants." in result.stderr
     assert "hint: " in result.stderr
     assert "All is well" not in result.stdout

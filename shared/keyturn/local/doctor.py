@@ -132,7 +132,9 @@ def _strangers(suite: Suite, examination: CheckResult) -> set[tuple[str, str]]:
         found |= {(path, name) for path in _paths(suite, name)}
     unstable = {subject.partition(" ")[2] for subject in examination.unstable}
     return {
-        (path, name) for path, name in found if path not in examination.seen and not unstable & set(path.split("/"))
+        (path, name)
+        for path, name in found
+        if path not in examination.checked_paths and not unstable & set(path.split("/"))
     }
 
 

@@ -37,7 +37,7 @@ class InvitePurpose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
+class InviteApproval:
     """One admin's approval."""
 
     user: str
@@ -70,7 +70,7 @@ class Invite:
     expires_at: datetime
     used_by: str | None = None
     tries: int = 0
-    approvals: tuple[Approval, ...] = ()
+    approvals: tuple[InviteApproval, ...] = ()
     registration: Registration | None = None
     removal: str | None = None
     """The removal (`removal_version`) from which this invite brings its user back.
@@ -85,7 +85,7 @@ class Invite:
 
     def with_approval(self, user: str, at: datetime) -> Invite:
         """Return the invite with one more approval."""
-        return replace(self, approvals=(*self.approvals, Approval(user, at)))
+        return replace(self, approvals=(*self.approvals, InviteApproval(user, at)))
 
     def with_wrong_code(self) -> Invite:
         """Return the invite after a wrong TOTP code."""

@@ -184,7 +184,7 @@ KINDS = (
     DocumentKind("invites/{code}", "invites", _INVITE),
     DocumentKind("admins/{user}", "admins", _ADMIN),
     DocumentKind("npubs/{npub}", "registered keys", DocumentShape(_plain("user")), standalone=True),
-    DocumentKind("service/admins", "admin directories", _DIRECTORY),
+    DocumentKind("service/admins", "admin registers", _DIRECTORY),
     DocumentKind(
         "admin_standing/{user}", "suspensions", DocumentShape(_plain("user", "status", "at")), standalone=True
     ),

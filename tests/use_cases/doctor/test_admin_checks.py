@@ -68,20 +68,20 @@ def twice(world: World) -> None:
 PLANTED: Mapping[str, tuple[Callable[[World], None], str]] = {
     "a suspended admin's record is made active": (
         lambda world: change(world, "admins/bob", status="active"),
-        "the register and an admin's record disagree",
+        "the directory and an admin's record disagree",
     ),
     "an identity is exchanged": (
         lambda world: change(world, "admins/alice", subject="mallory"),
-        "the register and an admin's record disagree",
+        "the directory and an admin's record disagree",
     ),
-    "a record is gone": (lambda world: forget(world, "admins/bob"), "the register names an admin without a record"),
+    "a record is gone": (lambda world: forget(world, "admins/bob"), "the directory names an admin without a record"),
     "a key leads to somebody else": (
         lambda world: change(world, key_of(world, "alice"), user="bob"),
-        "a registered device's key does not lead to its admin",
+        "a registered device's key does not name its admin",
     ),
     "a key leads nowhere": (
         lambda world: forget(world, key_of(world, "alice")),
-        "a registered device's key does not lead to its admin",
+        "a registered device's key does not name its admin",
     ),
     "a device is registered twice": (twice, "an admin has a device twice"),
     "a record has a field too many": (
@@ -90,7 +90,7 @@ PLANTED: Mapping[str, tuple[Callable[[World], None], str]] = {
     ),
     "a record is none": (
         lambda world: change(world, "admins/alice", status="everything"),
-        "a record of an admin is not of its form",
+        "an admin's record is malformed",
     ),
 }
 
@@ -99,7 +99,7 @@ PLANTED: Mapping[str, tuple[Callable[[World], None], str]] = {
 def test_a_healthy_deployment_has_none_and_its_admins_are_counted(world: World) -> None:
     found = examine(world)
     assert found.breaches == ()
-    assert (found.counts["admins"], found.counts["registered keys"], found.counts["admin directories"]) == (2, 2, 1)
+    assert (found.counts["admins"], found.counts["registered keys"], found.counts["admin registers"]) == (2, 2, 1)
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -163,25 +163,31 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
         lambda ill: ill.set(ill.last_rotation, outcome=None),
         "a rotation is completed without an outcome",
     ),
-    "live of another state": (lambda ill: _edit_live(ill, not_before=LATER), "what the verifier reads (live)"),
+    "live of another state": (lambda ill: _edit_live(ill, not_before=LATER), "the verifier's copy (live)"),
     "live brings a retired version back": (
         lambda ill: ill.edit(CLIENT, lambda client: client["live"].update(previous=client["live"]["current"])),
-        "what the verifier reads (live)",
+        "the verifier's copy (live)",
     ),
-    "sweeper told too late": (lambda ill: ill.set(CLIENT, next_due_at=LATER), "the sweeper is told another time"),
-    "sweeper told nothing": (lambda ill: ill.set(CLIENT, next_due_at=None), "the sweeper is told another time"),
+    "sweeper told too late": (
+        lambda ill: ill.set(CLIENT, next_due_at=LATER),
+        "the sweeper's time (next_due_at) differs",
+    ),
+    "sweeper told nothing": (lambda ill: ill.set(CLIENT, next_due_at=None), "the sweeper's time (next_due_at) differs"),
     "another shard": (
         lambda ill: ill.set(CLIENT, due_shard=(ill.client["due_shard"] + 1) % 16),
-        "in another shard than its own",
+        "in the wrong shard",
     ),
     "policy out of bounds": (lambda ill: ill.set(CLIENT, policy={"quorum": 0}), "outside its bounds"),
     "live tells another end of the last rotation": (
         lambda ill: ill.edit(CLIENT, lambda client: client["live"]["last"].update(outcome="rolled_back")),
-        "what the verifier reads (live)",
+        "the verifier's copy (live)",
     ),
     # invariant 2: a live version verifies
     "hash gone": (lambda ill: ill.set(ill.current, secret_hash=None), "no hash to verify against"),
-    "hash of another length": (lambda ill: ill.set(ill.current, secret_hash="AAAA"), "a live version's hash is none"),
+    "hash of another length": (
+        lambda ill: ill.set(ill.current, secret_hash="AAAA"),
+        "a live version's hash is malformed",
+    ),
     "key unknown": (
         lambda ill: ill.set(ill.current, mac_key_ref="local/mac/9"),
         "a live version's MAC key is unknown or disabled",
@@ -216,17 +222,17 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     # invariant 5: one rotation, one version
     "another rotation's version": (
         lambda ill: ill.edit(ill.current, lambda version: version.update(rotation_id=ill.client["active_rotation"])),
-        "name each other differently",
+        "do not refer to each other",
     ),
     "old version unknown": (
         lambda ill: ill.set(ill.last_rotation, old_version=OTHER_ID),
-        "the version that a rotation was to replace is missing",
+        "the version that a rotation replaces is missing",
     ),
     "rotation elsewhere": (
         lambda ill: ill.put(paths.rotation(OTHER_ID), ill.data(ill.last_rotation)),
-        "a document's ids and its place disagree",
+        "a document's ids differ from its path",
     ),
-    "no entity": (lambda ill: ill.set(ill.current, state="resting"), "not the entity that its path says"),
+    "no entity": (lambda ill: ill.set(ill.current, state="resting"), "not hold the entity that its path names"),
     # invariant 6: no plaintext, and no field that could hold one
     "secret in a new field": (
         lambda ill: ill.set(ill.current, secret=ill.secret),
@@ -250,7 +256,7 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     ),
     "secret in a known field": (
         lambda ill: ill.set(ill.last_rotation, reason=f"it is {ill.secret}."),
-        "a document holds a version's secret in clear",
+        "a document contains a version's secret in plaintext",
     ),
     # invariant 7: every transition has exactly one audit entry
     "entry changed": (lambda ill: ill.set(entry(2), actor="mallory"), "broken at entry 2: changed"),
@@ -258,11 +264,11 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     "chain cut": (lambda ill: ill.drop(_last_entry(ill)), "truncated, or the head was changed"),
     "entry in another place": (
         lambda ill: ill.move(entry(2), entry(999)),
-        "an audit entry is not where its number says",
+        "an audit entry's path differs from its number",
     ),
     "chain forged": (
         lambda ill: _rechain(ill, lambda entries: entries[3].update(after={"status": "active"})),
-        "does not begin where the one before it ended",
+        "does not continue the one before it",
     ),
     "chain forged at its end": (
         lambda ill: _rechain(ill, lambda entries: entries[-1].update(after={"status": "active"})),
@@ -270,11 +276,11 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     ),
     "transition told twice": (
         lambda ill: _rechain(ill, lambda entries: entries.append({**entries[-1], "before": entries[-1]["after"]})),
-        "a rotation's transitions and the audit entries about it disagree",
+        "a rotation's transitions and its audit entries disagree",
     ),
     "transition untold": (
         lambda ill: _rechain(ill, lambda entries: entries[3].update(action="approve")),
-        "a rotation's transitions and the audit entries about it disagree",
+        "a rotation's transitions and its audit entries disagree",
     ),
     "entry about nothing": (
         lambda ill: _rechain(ill, lambda entries: entries[3]["ids"].update(rotation_id=OTHER_ID)),
@@ -293,17 +299,17 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     # invariants 8 and 9: the groups
     "log with a gap": (lambda ill: ill.drop(message(4)), "the log has a gap"),
     "log cut": (lambda ill: ill.set(GROUP, next_index=3), "the group's next index is not the end of its log"),
-    "message of somebody else": (lambda ill: _forged(ill, message(3)), "no message that the service sent"),
-    "message for another group": (lambda ill: _for_another_group(ill, message(3)), "no message that the service sent"),
-    "message that is none": (lambda ill: ill.set(message(3), event="{}"), "no message that the service sent"),
-    "message of another kind": (lambda ill: ill.set(message(3), kind="notice"), "no message that the service sent"),
+    "message of somebody else": (lambda ill: _forged(ill, message(3)), "not a message of the service"),
+    "message for another group": (lambda ill: _for_another_group(ill, message(3)), "not a message of the service"),
+    "message that is none": (lambda ill: ill.set(message(3), event="{}"), "not a message of the service"),
+    "message of another kind": (lambda ill: ill.set(message(3), kind="notice"), "not a message of the service"),
     "ciphertext twice": (
         lambda ill: ill.set(message(6), **{name: ill.data(message(4))[name] for name in ("event", "kind")}),
-        "a ciphertext stands in the log twice",
+        "a ciphertext is in the log twice",
     ),
     "log out of order": (
         lambda ill: _swap(ill, message(3), message(4)),
-        "a message is of another epoch than the log has come to",
+        "a message's epoch differs from the epoch that the log has reached",
     ),
     "commits that lead elsewhere": (
         lambda ill: ill.set(message(5), event="{}"),
@@ -317,15 +323,15 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     "state damaged": (lambda ill: ill.set(GROUP, sealed=b"x"), "the group's sealed state does not open"),
     "leaf without a person": (
         lambda ill: ill.edit(ROSTER, lambda roster: roster["members"].pop()),
-        "the group's leaves are not the roster and the service",
+        "the group's leaves differ from the roster and the service",
     ),
     "person without a leaf": (
         lambda ill: ill.edit(ROSTER, lambda r: r["members"].append({**r["members"][0], "leaf": 9})),
-        "the group's leaves are not the roster and the service",
+        "the group's leaves differ from the roster and the service",
     ),
     "no roster": (lambda ill: ill.drop(ROSTER), "the group has no roster"),
-    "group gone": (lambda ill: ill.drop(GROUP), "a group that is named is missing"),
-    "key package gone": (lambda ill: ill.drop(_key_package(ill)), "a member of the roster joined by no key package"),
+    "group gone": (lambda ill: ill.drop(GROUP), "a named group is missing"),
+    "key package gone": (lambda ill: ill.drop(_key_package(ill)), "a roster member has no key package"),
     "Welcome gone": (lambda ill: ill.drop(_welcome(ill)), "key packages and Welcomes do not pair up"),
     "key package of somebody else": (
         lambda ill: _forged(ill, _key_package(ill)),
@@ -340,10 +346,10 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
         lambda ill: ill.set(message(6), kind="gone", event=""),
         NOT_SENT,
     ),
-    "identity gone": (lambda ill: ill.drop(paths.SERVICE), "there are groups, and no service identity"),
+    "identity gone": (lambda ill: ill.drop(paths.SERVICE), "groups exist without a service identity"),
     "identity of another": (
         lambda ill: ill.set(paths.SERVICE, npub="0" * 64),
-        "the service's identity is another than its document says",
+        "the service's identity differs from its document",
     ),
     "identity damaged": (
         lambda ill: ill.set(paths.SERVICE, sealed=b"x"),
@@ -378,7 +384,7 @@ def test_a_client_that_was_written_before_it_told_its_last_rotation_is_healthy(i
 
 def test_breach_says_where_it_is(ill: Patient) -> None:
     ill.set(ill.current, secret_hash="AAAA")
-    (found,) = (item for item in examine(ill).breaches if item.sentence == "a live version's hash is none")
+    (found,) = (item for item in examine(ill).breaches if item.sentence == "a live version's hash is malformed")
     assert (found.subject, found.where) == ("client acme", ill.current)
 
 

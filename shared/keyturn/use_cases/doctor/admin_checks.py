@@ -1,4 +1,4 @@
-"""What must hold of admins, in the database auth: the register and every record say the same, and keys lead to both."""
+"""Checks of admins, in the database `auth`: the directory, the records and the keys agree (docs/protocol.md §3)."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AdminDocuments:
-    """The register, and all that it leads to, as they were while it stood still."""
+    """The directory and all documents that it leads to, read while the directory did not change."""
 
-    register: Document
+    directory: Document
     records: Snapshot
     keys: Snapshot
 
     @property
     def own(self) -> Sequence[Document]:
-        """All documents that there are."""
-        found = (self.register, *self.records.documents.values(), *self.keys.documents.values())
-        return [document for document in found if document.exists]
+        """All of these documents that exist."""
+        documents = (self.directory, *self.records.documents.values(), *self.keys.documents.values())
+        return [document for document in documents if document.exists]
 
 
-def read_admin_documents(auth: Store, register: Document) -> AdminDocuments:
-    """Return what the register leads to."""
-    known = read_directory(register)
-    records = auth.get([admin_path(found.user) for found in known.admins] if known else [])
-    admins = [admin for document in records.documents.values() if (admin := read_admin(document))]
+def read_admin_documents(auth: Store, document: Document) -> AdminDocuments:
+    """Return the documents that the directory leads to."""
+    directory = read_directory(document)
+    records = auth.get([admin_path(entry.user) for entry in directory.admins] if directory else [])
+    admins = [admin for record in records.documents.values() if (admin := read_admin(record))]
     keys = auth.get(dict.fromkeys(paths.npub(device.npub) for admin in admins for device in admin.devices))
-    return AdminDocuments(register, records, keys)
+    return AdminDocuments(document, records, keys)
 
 
-def admin_findings(found: AdminDocuments) -> Iterator[Finding]:
-    """Yield what is wrong with admins."""
-    register = read_directory(found.register)
-    for listed in register.admins if register else ():
-        path = admin_path(listed.user)
-        admin = read_admin(found.records[path])
+def admin_findings(documents: AdminDocuments) -> Iterator[Finding]:
+    """Yield the broken rules of admins."""
+    directory = read_directory(documents.directory)
+    for entry in directory.admins if directory else ():
+        path = admin_path(entry.user)
+        admin = read_admin(documents.records[path])
         if admin is None:
-            yield Finding("the register names an admin without a record", path)
-        elif not _says_the_same(listed, admin):
-            yield Finding("the register and an admin's record disagree", path)
+            yield Finding("the directory names an admin without a record", path)
+        elif not _agree(entry, admin):
+            yield Finding("the directory and an admin's record disagree", path)
         else:
-            yield from _device_findings(found, admin)
+            yield from _device_findings(documents, admin)
 
 
-def _says_the_same(listed: AdminEntry, admin: Admin) -> bool:
-    return (listed.user, listed.subject, listed.status) == (admin.user, admin.subject, admin.status)
+def _agree(entry: AdminEntry, admin: Admin) -> bool:
+    return (entry.user, entry.subject, entry.status) == (admin.user, admin.subject, admin.status)
 
 
-def _device_findings(found: AdminDocuments, admin: Admin) -> Iterator[Finding]:
+def _device_findings(documents: AdminDocuments, admin: Admin) -> Iterator[Finding]:
     npubs = [device.npub for device in admin.devices]
     if len(npubs) != len(set(npubs)):
         yield Finding("an admin has a device twice", admin_path(admin.user))
     for path in map(paths.npub, npubs):
-        if (found.keys[path].data or {}).get("user") != admin.user:
-            yield Finding("a registered device's key does not lead to its admin", path)
+        if (documents.keys[path].data or {}).get("user") != admin.user:
+            yield Finding("a registered device's key does not name its admin", path)

@@ -1,19 +1,21 @@
-"""Examine: every invariant of protocol.md §4 over one deployment, by reading only; each breach is named.
+"""Check every invariant of docs/protocol.md over one deployment, by reading only, and name each breach.
 
 Rules:
 
-1. What changes together is judged together: the documents of a client, of a group and of the system's chain are read
-   between two looks at the one document that each change of theirs writes. If it moved, they are read again: a running
-   store changes underneath. What never stood still is said to be restless, and is no breach.
-2. Reads go by declared indexes, a page at a time; one client, or one group, is in memory at a time.
-3. A document is examined twice over: its fields against its kind, and what it says against the others.
+1. Documents that change together are checked together: those of a client, of a group, of the directory of admins and
+   of the system chain. They are read between two reads of the one document that each such change writes. If it changed
+   in between, they are read again, since the store may be in use. Documents that change all the time are reported as
+   unstable, which is no breach.
+2. All reads use declared indexes, a page at a time. One client, or one group, is in memory at a time.
+3. Each document is checked twice: its fields against its kind (`records.schema`), and its content against the other
+   documents.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from keyturn.domain import audit_chain as audit
 from keyturn.domain.errors import Broken, Refusal
@@ -27,6 +29,7 @@ from keyturn.use_cases.doctor.audit_checks import chain_findings
 from keyturn.use_cases.doctor.client_checks import ClientDocuments, client_findings
 from keyturn.use_cases.doctor.findings import Breach, Finding
 from keyturn.use_cases.doctor.group_checks import GroupChecks, GroupDocuments
+from keyturn.use_cases.doctor.system_history import SystemHistory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -40,52 +43,50 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-LOOKS = 20
-REFOUND = "refound_group"
-_DAMAGE = (Broken, Refusal, LookupError, TypeError, ValueError, AttributeError)
-"""What a rule stumbles with over a value of a type that no writer of ours stored."""
+ATTEMPTS = 20
+"""So often documents are read again before they are reported as unstable."""
 PAUSE_SECONDS = 0.05
+_DAMAGE = (Broken, Refusal, LookupError, TypeError, ValueError, AttributeError)
+"""The errors of a rule over a value of a type that our code never writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What came of it: breaches, how many documents of each kind were looked at, and what never stood still.
-
-    `seen` has the paths of all documents that were examined.
-    """
+    """The breaches, the number of checked documents by kind, the unstable subjects and the paths of all documents."""
 
     breaches: tuple[Breach, ...]
     counts: Mapping[str, int]
     unstable: tuple[str, ...]
-    seen: frozenset[str] = field(repr=False)
+    checked_paths: frozenset[str] = field(repr=False)
 
 
 @dataclass(slots=True)
 class _Notes:
+    """The results so far."""
+
     breaches: list[Breach] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     unstable: list[str] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
+    checked_paths: set[str] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
     """Paths of the groups that clients name."""
-    refounded: Mapping[str, int] = field(default_factory=dict)
-    """When (Unix milliseconds) a group was last founded anew, by its id: its log began again then."""
 
     def add(self, subject: str, documents: Iterable[Document], findings: Iterable[Finding]) -> None:
         for document in documents:
             kind = kind_of(document.path)
-            self.seen.add(document.path)
+            self.checked_paths.add(document.path)
             self.counts[kind.noun if kind else "documents of no kind"] += 1
-            for problem in kind.shape.problems(cast("Data", document.data)) if kind else ():
+            for problem in kind.shape.problems(document.fields) if kind else ():
                 self.breaches.append(Breach(subject, f"a document {problem}", document.path))
-        self.breaches += [Breach(subject, finding.sentence, finding.where) for finding in _survived(findings)]
+        self.breaches += [Breach(subject, finding.sentence, finding.where) for finding in _despite_damage(findings)]
 
 
-def _survived(findings: Iterable[Finding]) -> Iterator[Finding]:
+def _despite_damage(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield findings, and one more if a damaged document makes a rule fail: the doctor has to go on with the rest."""
     try:
         yield from findings
     except _DAMAGE:
-        yield Finding("a document is so damaged that not every rule could be judged")
+        yield Finding("a document is too damaged to check every rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,42 +101,52 @@ class RunChecks:
     environment: Environment
 
     def __call__(self) -> CheckResult:
-        """Look at everything once; `StoreUnavailable` or `KeyUnavailable` when that can't be."""
-        notes = _Notes(refounded=self._refounded())
-        npub = self._service(notes)
+        """Check everything once. Raise `StoreUnavailable` or `KeyUnavailable` if that is impossible."""
+        notes = _Notes()
+        history = SystemHistory().continued(self._control)
+        npub = self._check_service(notes, history)
         for client in scan(self._control, Query(paths.CLIENTS, order_by="client_id")):
-            self._client(notes, client.path)
-        examiner = GroupChecks(self.groups, self.read_head, npub)
-        founded = {path: self._group(notes, path, examiner) for path in sorted(self._known_groups() | notes.groups)}
-        self._system_chain(notes, founded)
-        self._admins(notes)
-        self._rest(notes)
-        return CheckResult(tuple(notes.breaches), dict(notes.counts), tuple(notes.unstable), frozenset(notes.seen))
+            self._check_client(notes, client.path, history)
+        # Groups that were created since count as well: a client may name them.
+        history = history.continued(self._control)
+        checks = GroupChecks(self.groups, self.read_head, npub)
+        groups = sorted({*map(paths.group, history.created_groups()), *notes.groups})
+        joins = {path: self._check_group(notes, path, checks) for path in groups}
+        self._check_system_chain(notes, history, joins)
+        self._check_admins(notes)
+        self._check_others(notes)
+        return CheckResult(
+            tuple(notes.breaches), dict(notes.counts), tuple(notes.unstable), frozenset(notes.checked_paths)
+        )
 
     @property
     def _control(self) -> Store:
         return self.databases.control
 
-    def _standing(self, path: str, read: Callable[[Document], _T], store: Store | None = None) -> _T | None:
+    def _read_stable(self, path: str, read: Callable[[Document], _T], store: Store | None = None) -> _T | None:
+        """Return what `read` reads while the document at `path` does not change, or None if it always does (rule 1)."""
         store = store or self._control
-        for _ in range(LOOKS):
-            first = store.get([path])[path]
-            found = read(first)
-            if store.get([path])[path].version == first.version:
-                return found
+        for _ in range(ATTEMPTS):
+            document = store.get([path])[path]
+            result = read(document)
+            if store.get([path])[path].version == document.version:
+                return result
             self.environment.sleep(PAUSE_SECONDS)
         return None
 
+    def _all(self, query: Query) -> Sequence[Document]:
+        return tuple(scan(self._control, query))
+
     # --- the service -------------------------------------------------------------------------------------------------
 
-    def _service(self, notes: _Notes) -> str:
-        """Examine the service's identity; its npub as the store has it, empty if there is none."""
+    def _check_service(self, notes: _Notes, history: SystemHistory) -> str:
+        """Check the service's identity. Return the stored npub, or an empty text if there is none."""
         document = self._control.get([paths.SERVICE])[paths.SERVICE]
         if document.data is not None:
             notes.add("service", [document], self._identity_findings(document.data))
             return str(document.data.get("npub", ""))
-        if self._known_groups():
-            notes.add("service", [], [Finding("there are groups, and no service identity", paths.SERVICE)])
+        if history.created_groups():
+            notes.add("service", [], [Finding("groups exist without a service identity", paths.SERVICE)])
         return ""
 
     def _identity_findings(self, data: Data) -> Iterator[Finding]:
@@ -145,106 +156,93 @@ class RunChecks:
             yield Finding("the service's identity does not unseal", paths.SERVICE)
             return
         if not matches:
-            yield Finding("the service's identity is another than its document says", paths.SERVICE)
+            yield Finding("the service's identity differs from its document", paths.SERVICE)
 
     # --- clients -----------------------------------------------------------------------------------------------------
 
-    def _client(self, notes: _Notes, path: str) -> None:
-        subject = f"client {path.rpartition('/')[2]}"
-        found = self._standing(path, lambda client: self._client_documents(client, notes.refounded))
-        if found is None:
-            notes.unstable.append(subject)
+    def _check_client(self, notes: _Notes, path: str, history: SystemHistory) -> None:
+        recreated_at = history.recreated_at()
+        documents = self._read_stable(path, lambda client: self._client_documents(client, recreated_at))
+        if documents is None:
+            notes.unstable.append(f"client {path.rpartition('/')[2]}")
             return
-        notes.add(subject, found.own, client_findings(found, self.policy, self.mac_key))
-        named = cast("Sequence[str]", cast("Data", found.client.data).get("admin_groups", ()))
-        notes.groups |= {paths.group(group_id) for group_id in named}
+        client = documents.client
+        notes.add(f"client {client.id}", documents.own, client_findings(documents, self.policy, self.mac_key))
+        groups = client.fields.get("admin_groups")
+        if isinstance(groups, (list, tuple)):  # otherwise the client is damaged, and was reported
+            notes.groups |= {paths.group(str(group_id)) for group_id in groups}
 
-    def _client_documents(self, client: Document, refounded: Mapping[str, int]) -> ClientDocuments:
-        own_id = client.path.rpartition("/")[2]
-        rotations = self._all(Query(paths.ROTATIONS, order_by="rotation_id", equal=(("client_id", own_id),)))
+    def _client_documents(self, client: Document, recreated_at: Mapping[str, int]) -> ClientDocuments:
+        rotations = self._all(Query(paths.ROTATIONS, order_by="rotation_id", equal=(("client_id", client.id),)))
         return ClientDocuments(
             client,
             self._all(Query(f"{client.path}/secrets", order_by="version_id")),
             rotations,
-            self._all(Query(paths.audit(own_id), order_by="seq")),
+            self._all(Query(paths.audit(client.id), order_by="seq")),
             self._notices(rotations),
             self._control.get([]).read_time,
-            refounded,
+            recreated_at,
         )
 
     def _notices(self, rotations: Sequence[Document]) -> Mapping[str, Document]:
-        wanted = {rotation.path.rpartition("/")[2]: _notice_path(cast("Data", rotation.data)) for rotation in rotations}
-        snapshot = self._control.get(set(wanted.values()))
-        return {rotation_id: snapshot[path] for rotation_id, path in wanted.items()}
-
-    def _all(self, query: Query) -> Sequence[Document]:
-        return tuple(scan(self._control, query))
+        path_by_id = {rotation.id: _notice_path(rotation.fields) for rotation in rotations}
+        snapshot = self._control.get(set(path_by_id.values()))
+        return {rotation_id: snapshot[path] for rotation_id, path in path_by_id.items()}
 
     # --- groups ------------------------------------------------------------------------------------------------------
 
-    def _group(self, notes: _Notes, path: str, examiner: GroupChecks) -> Sequence[str]:
-        """Examine one group; the events by which its members joined."""
+    def _check_group(self, notes: _Notes, path: str, checks: GroupChecks) -> Sequence[str]:
+        """Check one group. Return the ids of the events with which its members joined."""
         subject = f"group {path.rpartition('/')[2]}"
-        found = self._standing(path, self._group_documents)
-        if found is None:
+        documents = self._read_stable(path, self._group_documents)
+        if documents is None:
             notes.unstable.append(subject)
             return ()
-        if not found.group.exists:
-            notes.add(subject, [], [Finding("a group that is named is missing", path)])
+        if not documents.group.exists:
+            notes.add(subject, [], [Finding("a named group is missing", path)])
             return ()
         now = self._control.get([]).read_time
-        notes.add(subject, found.own, examiner.findings(found, now))
-        members = cast("Sequence[Data]", (found.roster.data or {}).get("members", ()))
-        return [cast("str", member.get("key_package_event")) for member in members]
-
-    def _refounded(self) -> Mapping[str, int]:
-        """Return when groups were last founded anew (freeze.py); what damage makes unreadable, other rules find."""
-        chain = self._all(Query(paths.audit(audit.SYSTEM_CHAIN), "seq"))
-        told = [(cast("Data", entry.data).get("at"), *_told(cast("Data", entry.data))) for entry in chain]
-        return {str(group_id): at for at, action, group_id in told if action == REFOUND and isinstance(at, int)}
-
-    def _known_groups(self) -> set[str]:
-        """Return the paths of all groups that were founded: their chain tells, and no collection is listed for it."""
-        told = (_told(cast("Data", entry.data)) for entry in self._all(Query(paths.audit(audit.SYSTEM_CHAIN), "seq")))
-        return {paths.group(str(group_id)) for action, group_id in told if action == "create_group"}
+        notes.add(subject, documents.own, checks.findings(documents, now))
+        return _join_events(documents.roster)
 
     def _group_documents(self, group: Document) -> GroupDocuments:
-        group_id = group.path.rpartition("/")[2]
-        roster = paths.roster(group_id)
+        roster = paths.roster(group.id)
         return GroupDocuments(
             group,
             self._control.get([roster])[roster],
-            self._all(Query(paths.messages(group_id), order_by="index")),
+            self._all(Query(paths.messages(group.id), order_by="index")),
             *(
-                self._all(Query(name, order_by="group_id", at_least=group_id, at_most=group_id))
-                for name in ("key_packages", "welcomes")
+                self._all(Query(collection, order_by="group_id", at_least=group.id, at_most=group.id))
+                for collection in ("key_packages", "welcomes")
             ),
         )
 
-    # --- what belongs to no client -----------------------------------------------------------------------------------
+    # --- documents of no client --------------------------------------------------------------------------------------
 
-    def _system_chain(self, notes: _Notes, founded: Mapping[str, Sequence[str]]) -> None:
+    def _check_system_chain(self, notes: _Notes, history: SystemHistory, joins: Mapping[str, Sequence[str]]) -> None:
         subject = f"chain {audit.SYSTEM_CHAIN}"
-        found = self._standing(HEAD, lambda head: (head, self._all(Query(paths.audit(audit.SYSTEM_CHAIN), "seq"))))
-        if found is None:
+        chain = self._read_stable(HEAD, lambda head: (head, history.continued(self._control)))
+        if chain is None:
             notes.unstable.append(subject)
             return
-        head, entries = found
-        notes.add(subject, [*([head] if head.exists else []), *entries], _system_findings(head, entries, founded))
+        head, history = chain
+        documents = [*([head] if head.exists else []), *history.entries]
+        notes.add(subject, documents, _system_findings(head, history, joins))
 
-    def _admins(self, notes: _Notes) -> None:
+    def _check_admins(self, notes: _Notes) -> None:
         auth = self.databases.auth
         try:
-            found = self._standing(paths.ADMINS, lambda register: read_admin_documents(auth, register), auth)
+            documents = self._read_stable(paths.ADMINS, lambda directory: read_admin_documents(auth, directory), auth)
         except Broken:
-            notes.add("admins", [], [Finding("a record of an admin is not of its form", paths.ADMINS)])
+            notes.add("admins", [], [Finding("an admin's record is malformed", paths.ADMINS)])
             return
-        if found is None:
+        if documents is None:
             notes.unstable.append("admins")
             return
-        notes.add("admins", found.own, admin_findings(found))
+        notes.add("admins", documents.own, admin_findings(documents))
 
-    def _rest(self, notes: _Notes) -> None:
+    def _check_others(self, notes: _Notes) -> None:
+        """Check documents that no other one depends on: only their fields."""
         for store, collection in (
             (self._control, "events"),
             (self._control, "rates"),
@@ -259,20 +257,19 @@ def _notice_path(rotation: Data) -> str:
     return paths.message(str(rotation.get("mls_group")), int(index) if index.isdecimal() else 0)
 
 
-def _system_findings(
-    head: Document, entries: Sequence[Document], founded: Mapping[str, Sequence[str]]
-) -> Iterator[Finding]:
-    data = head.data or {"seq": 0, "hash": audit.GENESIS}
-    known = audit.Head(cast("int", data.get("seq")), cast("str", data.get("hash")))
-    yield from chain_findings(audit.SYSTEM_CHAIN, entries, known)
-    told = Counter(_told(cast("Data", entry.data)) for entry in entries)
-    for path, events in founded.items():
-        if told["create_group", path.rpartition("/")[2]] != 1:
-            yield Finding("a group was not founded by exactly one audit entry", path)
-        if not all(told["join", event] == 1 for event in events):
-            yield Finding("a member did not join by exactly one audit entry", path)
+def _join_events(roster: Document) -> Sequence[str]:
+    members = (roster.data or {}).get("members")
+    if not isinstance(members, (list, tuple)):  # the group's own checks report a damaged roster
+        return ()
+    return [str(member.get("key_package_event")) for member in members if hasattr(member, "get")]
 
 
-def _told(entry: Data) -> tuple[object, object]:
-    ids = cast("Data", entry.get("ids", {}))
-    return entry.get("action"), ids.get("event_id") or ids.get("group_id")
+def _system_findings(head: Document, history: SystemHistory, joins: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+    chain_head = audit.Head(head.integer("seq"), head.text("hash")) if head.exists else audit.Head()
+    yield from chain_findings(audit.SYSTEM_CHAIN, history.entries, chain_head)
+    created, joined = history.created_groups(), history.joins()
+    for path, events in joins.items():
+        if created[path.rpartition("/")[2]] != 1:
+            yield Finding("a group does not have exactly one audit entry of its creation", path)
+        if not all(joined[event] == 1 for event in events):
+            yield Finding("a member does not have exactly one audit entry of joining", path)
