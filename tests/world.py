@@ -185,6 +185,8 @@ class World:
     denied: frozenset[str] = frozenset()
     attested: bool = False
     """Whether admins prove who they are; else, and by name, a signature and a leaf must do."""
+    base_url: str = URL
+    """Where people reach the functions."""
     overrides: dict[str, object] = field(default_factory=dict)
     """Further fields of the suite's `Overrides`."""
     clock: Clock = field(default_factory=Clock)
@@ -215,7 +217,7 @@ class World:
         settings = Settings(
             stage=self.stage,
             data=self.folder,  # for the test authority's key only: the stores are given
-            base_url=URL,
+            base_url=self.base_url,
             authoriser=PROOFS if self.attested else UNSAFE,
             policy=self.policy,
             denied=self.denied,

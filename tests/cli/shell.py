@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.cli.main import app
 from keyturn.cli.session import Ports
-from keyturn.device.home.sealed_files import ScryptCost
+from keyturn.device.device import Device
+from keyturn.device.home.home import Home
 from typer.testing import CliRunner
 
-from tests.cli.fake_server import URL, Clock, FakeServer
+from tests.world import CHEAP, URL, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
+    from tests.service import Service
 
-CHEAP = ScryptCost(n=2**4)
-"""A passphrase costs next to nothing in tests."""
+
 ROTATION = "01JNM0000000000000000000A1"
 PASSPHRASE = "a long passphrase"
 
@@ -32,18 +33,21 @@ class Shell:
     """A user at a shell: each call is one command, as it would be typed."""
 
     folder: Path
-    server: FakeServer
+    server: Service
     clock: Clock
     typed: list[str] = field(default_factory=list)
-    on_sleep: Callable[[], None] = lambda: None
+    on_sleep: Callable[[], object] = lambda: None
+
+    def sleep(self, _seconds: float) -> None:
+        self.on_sleep()
 
     def ports(self, *, terminal: bool) -> Ports:
         answers = iter(self.typed)
         return Ports(
             transport=self.server,
-            now=self.clock.now,
+            now=self.clock,
             random=os.urandom,
-            sleep=lambda _seconds: self.on_sleep(),
+            sleep=self.sleep,
             environment={"XDG_STATE_HOME": str(self.folder / "state"), "XDG_DATA_HOME": str(self.folder / "data")},
             is_terminal=lambda: terminal,
             ask_secret=lambda _prompt: next(answers),
@@ -55,6 +59,17 @@ class Shell:
         if not self.typed:
             options += ["--passphrase-file", str(self.folder / "passphrase")]
         return CliRunner().invoke(app, [*options, *words], input=stdin, obj=self.ports(terminal=terminal))
+
+    def device(self, home: str = "alice") -> Device:
+        """Return the device itself, as another process on the same machine."""
+        opened = Home.open(self.folder / home, PASSPHRASE)
+        return Device.open(opened, URL, transport=self.server, now=self.clock, sleep=lambda _seconds: None)
+
+    def issue(self, client_id: str = "acme") -> str:
+        """Rotate from request to promotion; the new version's id."""
+        answer = self.json("rotate", client_id, "--reason", "routine", "--yes")
+        self.json("ack", answer["rotation_id"])
+        return str(answer["version_id"])
 
     def json(self, *words: str, stdin: str = "", home: str = "alice") -> dict[str, Any]:
         result = self(*words, "--json", stdin=stdin, home=home)

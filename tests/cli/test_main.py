@@ -19,8 +19,9 @@ from keyturn.device.groups.membership import DeviceMembership
 from keyturn.device.home.home import Home
 from typer.testing import CliRunner
 
-from tests.cli.fake_server import URL, FakeServer
 from tests.cli.shell import PASSPHRASE, ROTATION, Shell, assert_error
+from tests.service import Service
+from tests.world import URL
 
 if TYPE_CHECKING:
     from keyturn.device.api.client import HttpRequest, HttpResponse
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 # --- a session
 
 
-def test_from_nothing_to_a_promoted_version(keyturn: Shell, server: FakeServer) -> None:
+def test_from_nothing_to_a_promoted_version(keyturn: Shell, server: Service) -> None:
     assert keyturn.json("group", "create", "team")["members"] == []
     assert keyturn.json("client", "add", "shop", "--group", "team", "--quorum", "1")["client_id"] == "shop"
     assert keyturn.json("device", "init", "--name", "laptop")["npub"].startswith("npub1")
@@ -81,8 +82,8 @@ def test_a_device_is_made_and_enrolled_by_people(keyturn: Shell) -> None:
     assert_error(keyturn("device", "join", "used"), code=1, error="unknown", hint="Ask for a new code")
 
 
-def test_a_code_that_was_used_says_where_this_device_is(enrolled: Shell, server: FakeServer) -> None:
-    code = next(iter(server.invites))
+def test_a_code_that_was_used_says_where_this_device_is(enrolled: Shell, server: Service) -> None:
+    code = json.loads(next(call.body or b"" for call in server.calls if call.url.endswith("/enrol/")))["code"]
     joined = enrolled("device", "join", code)
     assert_error(joined, code=1, error="used already", hint="This device is in ops already.")
     enrolled.json("device", "init", "--name", "other", home="bob")
@@ -154,10 +155,10 @@ def test_without_an_operator_token_a_member_sees_the_client(enrolled: Shell) -> 
 
 
 def test_nobody_there_is_told_with_a_hint(enrolled: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(_server: FakeServer, _call: HttpRequest) -> HttpResponse:
+    def nobody(_server: Service, _call: HttpRequest) -> HttpResponse:
         raise UnreachableError("The server does not answer.", "Is `keyturn up` running?")
 
-    monkeypatch.setattr(FakeServer, "send", nobody)
+    monkeypatch.setattr(Service, "send", nobody)
     assert_error(enrolled("client", "list"), code=1, error="does not answer", hint="keyturn up")
     assert_error(enrolled("check", "acme", stdin="x"), code=2, error="does not answer", hint="keyturn up")
     asked = enrolled("rotation", "show", ROTATION)
@@ -170,7 +171,7 @@ def test_nobody_there_is_told_with_a_hint(enrolled: Shell, monkeypatch: pytest.M
 # --- rotate
 
 
-def test_what_will_happen_is_shown_before_the_question(enrolled: Shell, server: FakeServer) -> None:
+def test_what_will_happen_is_shown_before_the_question(enrolled: Shell, server: Service) -> None:
     result = enrolled("rotate", "acme", "--reason", "routine", stdin="n\n", terminal=True)
     assert result.exit_code == 1
     for fact in (
@@ -186,23 +187,23 @@ def test_what_will_happen_is_shown_before_the_question(enrolled: Shell, server: 
     assert server.commands == []
 
 
-def test_a_yes_asks_for_it(enrolled: Shell, server: FakeServer) -> None:
+def test_a_yes_asks_for_it(enrolled: Shell, server: Service) -> None:
     assert enrolled("rotate", "acme", "--reason", "routine", stdin="y\n", terminal=True).exit_code == 0
     assert len(server.commands) == 1
 
 
-def test_without_a_terminal_it_must_be_yes(enrolled: Shell, server: FakeServer) -> None:
+def test_without_a_terminal_it_must_be_yes(enrolled: Shell, server: Service) -> None:
     assert_error(enrolled("rotate", "acme", "--reason", "routine"), code=2, error="no terminal", hint="--yes")
     assert server.commands == []
 
 
-def test_the_plan_knows_who_joined_since(enrolled: Shell, server: FakeServer) -> None:
+def test_the_plan_knows_who_joined_since(enrolled: Shell, server: Service) -> None:
     enrolled.json("device", "init", "--name", "other", home="bob")
     enrolled.json("device", "join", server.invite("bob", "ops"), home="bob")
     assert "2 known here" in enrolled("rotate", "acme", "--reason", "routine", "--yes").stdout
 
 
-def test_a_log_that_can_not_be_followed_does_not_keep_from_rotating(enrolled: Shell, server: FakeServer) -> None:
+def test_a_log_that_can_not_be_followed_does_not_keep_from_rotating(enrolled: Shell, server: Service) -> None:
     server.append("ops", "commit", b"nonsense")
     server.readmits = False
     result = enrolled("rotate", "acme", "--reason", "routine", "--emergency", "--yes")
@@ -210,25 +211,24 @@ def test_a_log_that_can_not_be_followed_does_not_keep_from_rotating(enrolled: Sh
     assert result.stderr.startswith("warning: A commit of the group can't be processed")
 
 
-def test_a_command_goes_out_signed_when_the_way_to_the_present_epoch_is_lost(
-    enrolled: Shell, server: FakeServer
-) -> None:
+def test_a_command_goes_out_signed_when_the_way_to_the_present_epoch_is_lost(enrolled: Shell, server: Service) -> None:
     for _ in range(4):
         server.update("ops")
-    server.groups["ops"].log[1]["event"] = server.sign(445, [["h", "ops"]], b"nonsense").to_dict()
+    nonsense = server.sign(445, [["h", "ops"]], b"nonsense").to_dict()
+    server.groups["ops"].log[1] = {**server.groups["ops"].log[1], "event": nonsense}
     server.readmits = False
     assert enrolled("rotate", "acme", "--reason", "routine", "--emergency", "--yes").exit_code == 0
     assert [command.sig != "0" * 128 for command in server.commands] == [True]
 
 
-def test_a_device_that_can_not_follow_comes_back_by_itself_and_says_so(enrolled: Shell, server: FakeServer) -> None:
+def test_a_device_that_can_not_follow_comes_back_by_itself_and_says_so(enrolled: Shell, server: Service) -> None:
     server.append("ops", "commit", b"nonsense")
     result = enrolled("rotate", "acme", "--reason", "routine", "--yes")
     assert result.exit_code == 0
     assert "came back with new keys" in result.stderr
 
 
-def test_the_inbox_opens_though_a_log_can_not_be_followed(enrolled: Shell, server: FakeServer) -> None:
+def test_the_inbox_opens_though_a_log_can_not_be_followed(enrolled: Shell, server: Service) -> None:
     enrolled("rotate", "acme", "--reason", "routine", "--rotation-id", ROTATION, "--yes")
     server.append("ops", "commit", b"nonsense")
     listed = enrolled("inbox")
@@ -236,61 +236,57 @@ def test_the_inbox_opens_though_a_log_can_not_be_followed(enrolled: Shell, serve
     assert listed.stderr.startswith("warning: ")
 
 
-def test_nothing_goes_through_a_group_that_is_tampered_with(enrolled: Shell, server: FakeServer) -> None:
+def test_nothing_goes_through_a_group_that_is_tampered_with(enrolled: Shell, server: Service) -> None:
     enrolled.json("device", "init", "--name", "other", home="mallory")
     enrolled.json("device", "join", server.invite("mallory", "ops"), home="mallory")
     record = Home.open(enrolled.folder / "mallory", PASSPHRASE).load("group", "ops") or b""
     group = DeviceMembership.from_bytes("ops", record).group
-    commit = group.commit(random=os.urandom, now=enrolled.clock.now(), remove=[1])
+    commit = group.commit(random=os.urandom, now=enrolled.clock(), remove=[1])
     server.append("ops", "commit", commit.message)
     result = enrolled("rotate", "acme", "--reason", "routine", "--yes")
     assert_error(result, code=1, error="tried to change the members of the group", hint="operator of the service")
     assert server.commands == []
 
 
-def test_the_fate_of_the_version_in_grace_is_told(enrolled: Shell, server: FakeServer) -> None:
-    server.clients["acme"].update(current_version="V2", previous_version="V1")
+def test_the_fate_of_the_version_in_grace_is_told(enrolled: Shell, server: Service) -> None:
+    server.set_policy("acme", minimum_not_before_seconds=0)
+    old, new = enrolled.issue(), enrolled.issue()
     words = ("rotate", "acme", "--reason", "routine", "--grace", "2h", "--not-before", "15m", "--yes")
     refused = enrolled(*words)
-    assert "V1 is in grace: refused" in refused.stdout
+    assert f"{old} is in grace: refused" in refused.stdout
     assert_error(refused, code=1, error="still in grace", hint="--supersede")
     done = enrolled(*words, "--supersede")
-    assert "V1 ends when the new version takes over" in done.stdout
-    assert "V2, then in grace until 2026-03-01 14:15:00 UTC or later (2h)" in done.stdout
+    assert f"{old} ends when the new version takes over" in done.stdout
+    assert f"{new}, then in grace until 2026-03-01 14:15:00 UTC or later (2h)" in done.stdout
 
 
-def test_an_emergency_is_sent_as_one(enrolled: Shell, server: FakeServer) -> None:
+def test_an_emergency_is_sent_as_one(enrolled: Shell, server: Service) -> None:
     enrolled.json("rotate", "acme", "--reason", "leaked", "--emergency", "--grace", "0s", "--not-before", "0s", "--yes")
     content = json.loads(server.commands[-1].content)
     assert (content["action_type"], content["params"]["grace_duration_ms"]) == ("emergency", 0)
 
 
-def test_waiting_ends_with_the_rotation(enrolled: Shell, server: FakeServer) -> None:
-    def acknowledge() -> None:
-        rotation = server.rotations[ROTATION]
-        rotation["acks"].append({"user": "bob", "npub": "npub1", "ack_at": 1})
-        rotation.update(phase="completed", outcome="promoted")
-
-    enrolled.on_sleep = acknowledge
+def test_waiting_ends_with_the_rotation(enrolled: Shell) -> None:
+    enrolled.on_sleep = lambda: enrolled.device().ack(ROTATION)
     rotation = enrolled.json("rotate", "acme", "--reason", "routine", "--rotation-id", ROTATION, "--wait", "--yes")
     assert (rotation["phase"], rotation["outcome"]) == ("completed", "promoted")
 
 
-def test_canaries_are_shown_where_a_rotation_waits_for_them(enrolled: Shell, server: FakeServer) -> None:
+def test_canaries_are_shown_where_a_rotation_waits_for_them(enrolled: Shell, server: Service) -> None:
     enrolled("rotate", "acme", "--reason", "routine", "--rotation-id", ROTATION, "--yes")
     assert "canaries" not in enrolled("rotation", "show", ROTATION).stdout
-    server.rotations[ROTATION].update(canaries=1, canaries_required=3)
+    server.rewrites["/rotations/"] = lambda rotation: {**rotation, "canaries": 1, "canaries_required": 3}
     shown = enrolled("rotation", "show", ROTATION).stdout
     assert [line.split()[1:] for line in shown.splitlines() if line.startswith("canaries")] == [["1", "of", "3"]]
 
 
-def test_waiting_for_what_is_not_promoted_fails(enrolled: Shell, server: FakeServer) -> None:
-    enrolled.on_sleep = lambda: server.rotations[ROTATION].update(phase="completed", outcome="expired")
+def test_waiting_for_what_is_not_promoted_fails(enrolled: Shell) -> None:
+    enrolled.on_sleep = lambda: enrolled.clock.advance(hours=1)
     result = enrolled("rotate", "acme", "--reason", "r", "--rotation-id", ROTATION, "--wait", "--yes")
     assert_error(result, code=1, error="not promoted", hint="rotation show")
 
 
-def test_ctrl_c_leaves_the_rotation_running(enrolled: Shell, server: FakeServer) -> None:
+def test_ctrl_c_leaves_the_rotation_running(enrolled: Shell, server: Service) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
@@ -312,7 +308,7 @@ def test_ctrl_c_leaves_the_rotation_running(enrolled: Shell, server: FakeServer)
     ],
 )
 def test_values_that_can_not_be_are_refused_before_anything_is_sent(
-    enrolled: Shell, server: FakeServer, words: tuple[str, ...]
+    enrolled: Shell, server: Service, words: tuple[str, ...]
 ) -> None:
     sent = len(server.commands)
     assert_error(enrolled(*words), code=2, error="", hint="")
@@ -328,7 +324,7 @@ def test_an_unknown_client_is_told_with_a_hint(enrolled: Shell) -> None:
 
 
 @pytest.fixture
-def waiting_secret(enrolled: Shell, server: FakeServer) -> str:
+def waiting_secret(enrolled: Shell, server: Service) -> str:
     enrolled.json("rotate", "acme", "--reason", "routine", "--rotation-id", ROTATION, "--yes")
     return server.secrets[ROTATION]
 
@@ -350,17 +346,15 @@ def test_a_second_ack_says_that_it_is_one(enrolled: Shell, waiting_secret: str) 
     assert (first.stderr, second.stderr) == ("", "This device has acknowledged it already.\n")
 
 
-def test_a_secret_of_a_canceled_rotation_is_not_taken_without_a_word(
-    enrolled: Shell, server: FakeServer, waiting_secret: str
-) -> None:
-    server.rotations[ROTATION] |= {"phase": "completed", "outcome": "canceled"}
+def test_a_secret_of_a_canceled_rotation_is_not_taken_without_a_word(enrolled: Shell, waiting_secret: str) -> None:
+    enrolled.json("rotation", "cancel", ROTATION)
     shown = enrolled("inbox", "--reveal")
     assert f"warning: {ROTATION} has ended (canceled): its secret is not the current one." in shown.stderr
     assert waiting_secret in shown.stdout
 
 
 def test_a_server_that_says_nothing_of_a_rotation_keeps_no_secret_back(
-    enrolled: Shell, server: FakeServer, waiting_secret: str
+    enrolled: Shell, server: Service, waiting_secret: str
 ) -> None:
     enrolled("inbox")
     server.closed.add("rotations")
@@ -454,7 +448,7 @@ def test_an_accepted_secret_says_version_and_window(enrolled: Shell, waiting_sec
 
 
 @pytest.mark.parametrize("stdin", ["", "\n", "two\nlines", "na\u00efve", b"\xff\xfe", "a\x00b"])
-def test_what_is_no_secret_gets_no_verdict(keyturn: Shell, server: FakeServer, stdin: str | bytes) -> None:
+def test_what_is_no_secret_gets_no_verdict(keyturn: Shell, server: Service, stdin: str | bytes) -> None:
     assert_error(keyturn("check", "acme", stdin=stdin), code=2, error="no secret", hint="nothing else")
     assert server.calls == []
 
@@ -464,45 +458,55 @@ def test_a_secret_is_asked_for_at_a_terminal(keyturn: Shell) -> None:
     assert keyturn("check", "acme", terminal=True).exit_code == 1
 
 
-def test_a_sweep_tells_what_it_did(keyturn: Shell) -> None:
-    assert keyturn.json("sweep") == {"settled": 2, "republished": 0}
+def test_a_sweep_tells_what_it_did(enrolled: Shell, waiting_secret: str) -> None:
+    assert waiting_secret
+    enrolled.clock.advance(hours=1)  # nobody acknowledges in time
+    assert enrolled.json("sweep") == {"settled": 1, "republished": 0, "failed": 0}
 
 
 # --- what an admin does to a client
 
+UNDOES = {"restore": "rollback", "resume": "suspend"}
+"""Commands that need another one first."""
+
 
 @pytest.mark.parametrize(
-    ("words", "action", "params"),
+    ("words", "params"),
     [
-        (("rollback", "acme"), "rollback", {}),
-        (("rollback", "acme", "--compromised"), "rollback", {"compromised": True}),
-        (("restore", "acme"), "restore", {}),
-        (("retire", "acme"), "retire", {"version_id": "V1"}),
-        (("suspend", "acme"), "suspend", {}),
-        (("resume", "acme"), "resume", {}),
-        (("revoke", "acme", "--version", ROTATION), "revoke", {"version_id": ROTATION}),
-        (("revoke", "acme", "--version", ROTATION, "--force"), "revoke", {"version_id": ROTATION, "force": True}),
-        (("revoke", "acme", "--all"), "revoke", {"version_id": "all"}),
+        (("rollback",), {}),
+        (("rollback", "--compromised"), {"compromised": True}),
+        (("restore",), {}),
+        (("retire",), {"version_id": "OLD"}),
+        (("suspend",), {}),
+        (("resume",), {}),
+        (("revoke", "--version", "OLD"), {"version_id": "OLD"}),
+        (("revoke", "--version", "NEW", "--force"), {"version_id": "NEW", "force": True}),
+        (("revoke", "--all"), {"version_id": "all"}),
     ],
 )
 def test_a_command_goes_out_with_its_params(
-    enrolled: Shell, server: FakeServer, words: tuple[str, ...], action: str, params: dict[str, object]
+    enrolled: Shell, server: Service, words: tuple[str, ...], params: dict[str, object]
 ) -> None:
-    server.clients["acme"]["previous_version"] = "V1"
-    answer = enrolled(*words, "--reason", "because", "--json", stdin="acme\n")
+    server.set_policy("acme", minimum_not_before_seconds=0)
+    versions: dict[object, str] = {"OLD": enrolled.issue(), "NEW": enrolled.issue()}
+    command, *options = (versions.get(word, word) for word in words)
+    if command in UNDOES:
+        enrolled.json(UNDOES[command], "acme", "--reason", "first")
+    answer = enrolled(command, "acme", *options, "--reason", "because", "--json", stdin="acme\n")
     content = json.loads(server.commands[-1].content)
-    assert json.loads(answer.stdout)["action"] == action
-    assert (content["action_type"], content["params"]) == (action, {**params, "reason": "because"})
+    assert json.loads(answer.stdout)["action"] == command
+    sent = {name: versions.get(value, value) for name, value in params.items()}
+    assert (content["action_type"], content["params"]) == (command, {**sent, "reason": "because"})
 
 
 def test_for_people_a_command_says_when_it_holds(enrolled: Shell) -> None:
-    assert "within 5 s" in enrolled("suspend", "acme", "--reason", "r").stdout
     enrolled("rotate", "acme", "--reason", "r", "--rotation-id", ROTATION, "--yes")
     assert "active" in enrolled("rotation", "cancel", ROTATION, "--reason", "r").stdout
+    assert "within 5 s" in enrolled("suspend", "acme", "--reason", "r").stdout
     assert "settled" in enrolled("sweep").stdout
 
 
-def test_what_may_have_arrived_is_told(enrolled: Shell, server: FakeServer) -> None:
+def test_what_may_have_arrived_is_told(enrolled: Shell, server: Service) -> None:
     carry_on = server.send
 
     def lose(call: HttpRequest) -> HttpResponse:
@@ -515,14 +519,20 @@ def test_what_may_have_arrived_is_told(enrolled: Shell, server: FakeServer) -> N
     assert_error(result, code=1, error="does not answer", hint=f"rotation show {ROTATION}")
 
 
-def test_waiting_shows_the_rotation_at_its_end(enrolled: Shell, server: FakeServer) -> None:
-    enrolled.on_sleep = lambda: server.rotations[ROTATION].update(phase="completed", outcome="promoted")
+def test_waiting_shows_the_rotation_at_its_end(enrolled: Shell) -> None:
+    enrolled.on_sleep = lambda: enrolled.device().ack(ROTATION)
     result = enrolled("rotate", "acme", "--reason", "r", "--rotation-id", ROTATION, "--wait", "--yes")
     assert result.exit_code == 0
-    assert "Nobody has acknowledged yet." in result.stdout
+    assert "promoted" in result.stdout
+    assert "Nobody has acknowledged yet." not in result.stdout
 
 
-def test_another_id_revokes_nothing(enrolled: Shell, server: FakeServer) -> None:
+def test_a_rotation_without_acknowledgements_says_so(enrolled: Shell, waiting_secret: str) -> None:
+    assert waiting_secret
+    assert "Nobody has acknowledged yet." in enrolled("rotation", "show", ROTATION).stdout
+
+
+def test_another_id_revokes_nothing(enrolled: Shell, server: Service) -> None:
     result = enrolled("revoke", "acme", "--all", "--reason", "because", stdin="acne\n")
     assert result.exit_code == 2
     assert "hint: " in result.stderr
@@ -538,12 +548,12 @@ def test_retiring_needs_a_version_in_grace(enrolled: Shell) -> None:
     assert_error(enrolled("retire", "acme", "--reason", "r"), code=1, error="in grace", hint="client show")
 
 
-def test_a_second_person_is_waited_for_plainly(enrolled: Shell, server: FakeServer) -> None:
-    server.awaits_second_person = True
+def test_a_second_person_is_waited_for_plainly(enrolled: Shell, server: Service) -> None:
+    server.rewrites["/rotate_request/"] = lambda answer: {**answer, "awaits_second_person": True}
     assert "another admin has to send the same" in enrolled("suspend", "acme", "--reason", "r").stdout
 
 
-def test_a_rotation_is_canceled_by_its_id(enrolled: Shell, server: FakeServer, waiting_secret: str) -> None:
+def test_a_rotation_is_canceled_by_its_id(enrolled: Shell, server: Service, waiting_secret: str) -> None:
     assert waiting_secret
     enrolled.json("rotation", "cancel", ROTATION)
     content = json.loads(server.commands[-1].content)
@@ -551,8 +561,8 @@ def test_a_rotation_is_canceled_by_its_id(enrolled: Shell, server: FakeServer, w
     assert content["params"]["rotation_id"] == ROTATION
 
 
-def test_what_the_network_says_can_not_act_on_the_terminal(enrolled: Shell, server: FakeServer) -> None:
-    server.clients["acme"]["status"] = "\x1b[2Jactive\u202e"
+def test_what_the_network_says_can_not_act_on_the_terminal(enrolled: Shell, server: Service) -> None:
+    server.rewrites["/clients/acme"] = lambda client: {**client, "status": "\x1b[2Jactive\u202e"}
     assert "\x1b" not in enrolled("client", "show", "acme").stdout
 
 
@@ -654,5 +664,5 @@ def test_a_device_works_without_local_commands(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_device_is_a_library_too(enrolled: Shell) -> None:
     home = Home.open(enrolled.folder / "alice", PASSPHRASE)
-    device = Device.open(home, URL, transport=enrolled.server, now=enrolled.clock.now)
+    device = Device.open(home, URL, transport=enrolled.server, now=enrolled.clock)
     assert device.rotate("acme", "routine")["client_id"] == "acme"

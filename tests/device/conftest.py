@@ -1,5 +1,5 @@
-"""The scene of cli tests serves the device too."""
+"""Devices in front of the real service."""
 
-from tests.cli.conftest import alice, bob, clock, new_device, server
+from tests.service import alice, bob, clock, new_device, server
 
 __all__ = ["alice", "bob", "clock", "new_device", "server"]

@@ -9,37 +9,37 @@ from keyturn.device.core.errors import NotEnrolledError
 from keyturn.device.rotation_preview import RotationOptions, RotationPreview, preview_rotation
 from keyturn.domain.encodings import to_milliseconds
 
-from tests.cli.fake_server import START
+from tests.world import START
 
 if TYPE_CHECKING:
     from keyturn.device.device import Device
 
-    from tests.cli.fake_server import FakeServer
+    from tests.service import Service
 
 NOW = to_milliseconds(START)
 MINUTE = 60_000
 
 
-def planned(device: Device, server: FakeServer, client: dict[str, Any] | None = None, **wishes: Any) -> RotationPreview:  # noqa: ANN401 - any field of a wish
+def planned(device: Device, server: Service, client: dict[str, Any] | None = None, **wishes: Any) -> RotationPreview:  # noqa: ANN401 - any field of a wish
     wish = RotationOptions(client_id="acme", rotation_id="01JNM0000000000000000000A1", reason="routine", **wishes)
-    return preview_rotation(wish, {**server.clients["acme"], **(client or {})}, device.memberships(), START)
+    return preview_rotation(wish, {**server.client("acme"), **(client or {})}, device.memberships(), START)
 
 
-def test_a_first_version_may_begin_at_once(alice: Device, server: FakeServer) -> None:
+def test_a_first_version_may_begin_at_once(alice: Device, server: Service) -> None:
     plan = planned(alice, server)
     assert (plan.promoted_from, plan.request.not_before) == (NOW, None)
     assert plan.grace_until == NOW + 7 * 24 * 60 * MINUTE
 
 
-def test_a_later_version_waits_for_policys_lead(alice: Device, server: FakeServer) -> None:
+def test_a_later_version_waits_for_policys_lead(alice: Device, server: Service) -> None:
     assert planned(alice, server, {"current_version": "V1"}).promoted_from == NOW + 10 * MINUTE
 
 
-def test_an_emergency_waits_for_nothing(alice: Device, server: FakeServer) -> None:
+def test_an_emergency_waits_for_nothing(alice: Device, server: Service) -> None:
     assert planned(alice, server, {"current_version": "V1"}, emergency=True).promoted_from == NOW
 
 
-def test_a_wish_goes_before_policy(alice: Device, server: FakeServer) -> None:
+def test_a_wish_goes_before_policy(alice: Device, server: Service) -> None:
     plan = planned(alice, server, grace=timedelta(minutes=5), not_before=timedelta(hours=1))
     assert plan.request.not_before == plan.promoted_from == NOW + 60 * MINUTE
     assert plan.grace_until == NOW + 65 * MINUTE
@@ -50,28 +50,28 @@ def test_a_wish_goes_before_policy(alice: Device, server: FakeServer) -> None:
     [({}, "refused", "refused"), ({"supersede": True}, "ends", "refused"), ({"emergency": True}, "ends", "canceled")],
 )
 def test_what_is_under_way_is_told(
-    alice: Device, server: FakeServer, wishes: dict[str, bool], grace: str, active: str
+    alice: Device, server: Service, wishes: dict[str, bool], grace: str, active: str
 ) -> None:
     plan = planned(alice, server, {"previous_version": "V0", "active_rotation": "R0"}, **wishes)
     assert grace in plan.effect_on_grace
     assert active in plan.effect_on_active
 
 
-def test_everybody_in_the_groups_is_told_but_the_service(alice: Device, bob: Device, server: FakeServer) -> None:
+def test_everybody_in_the_groups_is_told_but_the_service(alice: Device, bob: Device, server: Service) -> None:
     alice.catch_up()
     assert planned(alice, server).npubs == tuple(sorted(bob.memberships()[0].npubs))
 
 
-def test_only_a_group_of_the_client_counts(alice: Device, server: FakeServer) -> None:
+def test_only_a_group_of_the_client_counts(alice: Device, server: Service) -> None:
     assert planned(alice, server, {"groups": ["dev", "ops"]}).request.group == "ops"
     with pytest.raises(NotEnrolledError):
         planned(alice, server, {"groups": ["dev"]})
 
 
 def test_canaries_are_told_where_they_are_waited_for(
-    alice: Device, server: FakeServer, capsys: pytest.CaptureFixture[str]
+    alice: Device, server: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = {"policy": {**server.clients["acme"]["policy"], "canaries": 3}, "current_version": "V1"}
+    asked = {"policy": {**server.client("acme")["policy"], "canaries": 3}, "current_version": "V1"}
     first = {**asked, "current_version": None}
     assert planned(alice, server).canaries == planned(alice, server, asked, emergency=True).canaries == 0
     assert planned(alice, server, first).canaries == 0

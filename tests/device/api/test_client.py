@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.device.api.client import ApiClient, HttpResponse
 from keyturn.device.core.errors import ServerRefusedError, UnreachableError
 from keyturn.device.core.signed_events import EventSigner
 
-from tests.cli.fake_server import URL, Clock, FakeServer
+from tests.world import URL, Clock
+
+if TYPE_CHECKING:
+    from keyturn.device.device import Device
+
+    from tests.service import Service
 
 
 def problem(status: int, error: str, reason: str = "") -> HttpResponse:
@@ -18,11 +24,11 @@ def problem(status: int, error: str, reason: str = "") -> HttpResponse:
 
 @pytest.fixture
 def signer(clock: Clock) -> EventSigner:
-    return EventSigner(b"\x07" * 32, clock.now, os.urandom)
+    return EventSigner(b"\x07" * 32, clock, os.urandom)
 
 
 @pytest.fixture
-def doors(server: FakeServer) -> ApiClient:
+def doors(server: Service) -> ApiClient:
     return ApiClient(URL + "/", server, lambda _seconds: None)
 
 
@@ -36,7 +42,7 @@ def doors(server: FakeServer) -> ApiClient:
     ],
 )
 def test_a_refusal_keeps_its_words_and_gets_a_hint(
-    doors: ApiClient, signer: EventSigner, server: FakeServer, answer: HttpResponse, hint: str
+    doors: ApiClient, signer: EventSigner, server: Service, answer: HttpResponse, hint: str
 ) -> None:
     server.override = answer
     with pytest.raises(ServerRefusedError) as refused:
@@ -48,20 +54,21 @@ def test_a_refusal_keeps_its_words_and_gets_a_hint(
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"a": 1, "a": 2}', b"\xff"])
 def test_an_answer_that_is_not_the_suites_is_none(
-    doors: ApiClient, signer: EventSigner, server: FakeServer, body: bytes
+    doors: ApiClient, signer: EventSigner, server: Service, body: bytes
 ) -> None:
     server.override = HttpResponse(200, {}, body)
     with pytest.raises(UnreachableError):
         doors.client(signer, "acme")
 
 
-def test_a_read_is_repeated_when_the_server_fails(doors: ApiClient, signer: EventSigner, server: FakeServer) -> None:
+def test_a_read_is_repeated_when_the_server_fails(doors: ApiClient, alice: Device, server: Service) -> None:
+    server.calls.clear()
     server.lose_answers = 2
-    assert doors.client(signer, "acme")["client_id"] == "acme"
+    assert doors.client(alice.context.signer, "acme")["client_id"] == "acme"
     assert len(server.calls) == 3
 
 
-def test_what_the_operator_does_is_not_repeated(doors: ApiClient, server: FakeServer) -> None:
+def test_what_the_operator_does_is_not_repeated(doors: ApiClient, server: Service) -> None:
     server.override = problem(503, "unavailable")
     with pytest.raises(ServerRefusedError):
         doors.operator("POST", "/groups", "token", {"group_id": "ops"})
@@ -73,21 +80,21 @@ def test_a_refused_secret_is_a_verdict(doors: ApiClient) -> None:
 
 
 @pytest.mark.parametrize("answer", [problem(429, "rate_limited"), problem(503, "unavailable")])
-def test_a_failure_is_no_verdict(doors: ApiClient, server: FakeServer, answer: HttpResponse) -> None:
+def test_a_failure_is_no_verdict(doors: ApiClient, server: Service, answer: HttpResponse) -> None:
     server.override = answer
     with pytest.raises(ServerRefusedError):
         doors.check("acme", "secret")
 
 
 @pytest.mark.parametrize("answer", [HttpResponse(200, {}, b"{}"), HttpResponse(200, {}, b'{"accepted": 1}')])
-def test_an_answer_without_a_verdict_is_none(doors: ApiClient, server: FakeServer, answer: HttpResponse) -> None:
+def test_an_answer_without_a_verdict_is_none(doors: ApiClient, server: Service, answer: HttpResponse) -> None:
     server.override = answer
     with pytest.raises(UnreachableError):
         doors.check("acme", "secret")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"accepted": true}', b'{"error": "unauthorized_request"}', b"<html>"])
-def test_a_401_that_is_not_the_checks_own_is_no_verdict(doors: ApiClient, server: FakeServer, body: bytes) -> None:
+def test_a_401_that_is_not_the_checks_own_is_no_verdict(doors: ApiClient, server: Service, body: bytes) -> None:
     server.override = HttpResponse(401, {}, body)
     with pytest.raises((ServerRefusedError, UnreachableError)):
         doors.check("acme", "secret")

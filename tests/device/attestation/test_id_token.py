@@ -10,8 +10,7 @@ from keyturn.device.core.errors import NotSignedInError, UsageError
 from keyturn.device.home.home import Home
 from keyturn.domain.encodings import base64url_encode
 
-from tests.cli.fake_server import START
-from tests.cli.shell import CHEAP
+from tests.world import CHEAP, START
 
 if TYPE_CHECKING:
     from pathlib import Path

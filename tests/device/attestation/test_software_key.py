@@ -10,7 +10,7 @@ from keyturn.device.attestation.software_key import KIND, SoftwareKey, software_
 from keyturn.device.home.home import Home
 from keyturn.ports.attestation import AttestationRefused
 
-from tests.cli.shell import CHEAP
+from tests.world import CHEAP
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from keyturn.domain.encodings import base64url_encode, to_milliseconds
 from keyturn.proofs.nostr import Event, open_event, public_key
 from keyturn.proofs.receipts import AckStatement, receipt_key, verify_receipt
 
-from tests.cli.fake_server import START
+from tests.world import START
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,18 +8,20 @@ from keyturn.device.core.errors import UnreachableError
 from keyturn.device.device import Device
 from keyturn.device.home.home import Home
 
-from tests.cli.fake_server import URL, Clock, FakeServer
+from tests.world import URL, Clock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.device.api.client import HttpRequest, HttpResponse
 
+    from tests.service import Service
+
 
 class DeadLine:
     """A network that takes what is sent and dies: before the server sees it, or before the device sees the answer."""
 
-    def __init__(self, server: FakeServer, *, arrives: bool) -> None:
+    def __init__(self, server: Service, *, arrives: bool) -> None:
         self.server = server
         self.arrives = arrives
         self.cut = True
@@ -36,5 +38,5 @@ class DeadLine:
 
 def over(line: DeadLine, folder: Path, clock: Clock) -> Device:
     return Device.open(
-        Home.open(folder / "alice", "passphrase"), URL, transport=line, now=clock.now, sleep=lambda _seconds: None
+        Home.open(folder / "alice", "passphrase"), URL, transport=line, now=clock, sleep=lambda _seconds: None
     )

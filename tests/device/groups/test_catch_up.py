@@ -14,8 +14,7 @@ from keyturn.device.groups.membership import LostReason
 from keyturn.device.home.home import Home
 from keyturn.proofs.npub import encode_npub
 
-from tests.cli.fake_server import URL, Clock, FakeServer
-from tests.cli.shell import CHEAP
+from tests.world import CHEAP, URL, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,20 +23,22 @@ if TYPE_CHECKING:
     from keyturn.device.groups.incidents import Incident
     from keyturn.device.groups.membership import DeviceMembership
 
+    from tests.service import Service
+
 ROTATION = "01JNM0000000000000000000A1"
 
 
 class Watched:
     """Alice's device, opened anew, and what it tells."""
 
-    def __init__(self, folder: Path, server: FakeServer, clock: Clock, witnesses: Path | None = None) -> None:
+    def __init__(self, folder: Path, server: Service, clock: Clock, witnesses: Path | None = None) -> None:
         self.heard: list[Incident] = []
         self.home = Home.open(folder, "passphrase", counter_folder=witnesses)
         self.device = Device.open(
             self.home,
             URL,
             transport=server,
-            now=clock.now,
+            now=clock,
             sleep=lambda _seconds: None,
             observe=self.heard.append,
         )
@@ -48,12 +49,12 @@ class Watched:
 
 
 @pytest.fixture
-def watched(alice: Device, tmp_path: Path, server: FakeServer, clock: Clock) -> Watched:
+def watched(alice: Device, tmp_path: Path, server: Service, clock: Clock) -> Watched:
     assert alice.memberships()
     return Watched(tmp_path / "alice", server, clock)
 
 
-def npub_of(server: FakeServer, user: str, group: str = "ops") -> str:
+def npub_of(server: Service, user: str, group: str = "ops") -> str:
     return next(key for key, name in server.groups[group].users.items() if name == user)
 
 
@@ -61,7 +62,7 @@ def npub_of(server: FakeServer, user: str, group: str = "ops") -> str:
 
 
 def test_every_join_and_removal_is_told_by_name(
-    watched: Watched, new_device: Callable[[str], Device], server: FakeServer
+    watched: Watched, new_device: Callable[[str], Device], server: Service
 ) -> None:
     new_device("bob").join(server.invite("bob", "ops"))
     npub = npub_of(server, "bob")
@@ -74,7 +75,7 @@ def test_every_join_and_removal_is_told_by_name(
 
 
 def test_a_device_that_comes_back_is_told_as_one_piece_of_news(
-    watched: Watched, new_device: Callable[[str], Device], server: FakeServer
+    watched: Watched, new_device: Callable[[str], Device], server: Service
 ) -> None:
     bob = new_device("bob")
     bob.join(server.invite("bob", "ops"))
@@ -86,7 +87,7 @@ def test_a_device_that_comes_back_is_told_as_one_piece_of_news(
 
 @pytest.mark.parametrize("what", ["absent", "nothing", "another", "unsigned", "kind"])
 def test_a_newcomer_who_did_not_sign_for_the_leaf_is_refused(
-    watched: Watched, new_device: Callable[[str], Device], server: FakeServer, clock: Clock, what: str
+    watched: Watched, new_device: Callable[[str], Device], server: Service, clock: Clock, what: str
 ) -> None:
     new_device("bob").join(server.invite("bob", "ops"))
     before = watched.device.memberships()[0].group.epoch
@@ -95,7 +96,7 @@ def test_a_newcomer_who_did_not_sign_for_the_leaf_is_refused(
     another = new_device("carol")
     other = Enrolment(another.context)._fresh_key_package().key_package
     bobs = Home.open(watched.home._path.parent / "bob", "passphrase")
-    signer = EventSigner(bobs.private_key(), clock.now, lambda size: b"\x07" * size)
+    signer = EventSigner(bobs.private_key(), clock, lambda size: b"\x07" * size)
     match what:
         case "absent":
             del entry["joined"]
@@ -107,12 +108,13 @@ def test_a_newcomer_who_did_not_sign_for_the_leaf_is_refused(
             entry["joined"] = {**joined, "sig": "00" * 64}
         case _:
             entry["joined"] = signer.sign(444, [], joined["content"]).to_dict()
+    server.groups["ops"].log[-1] = entry
     with pytest.raises(MembershipError):
         watched.device.catch_up()
     assert watched.device.memberships()[0].group.epoch == before
 
 
-def test_ended_entries_keep_their_place(watched: Watched, server: FakeServer) -> None:
+def test_ended_entries_keep_their_place(watched: Watched, server: Service) -> None:
     watched.device.rotate("acme", "routine", rotation_id=ROTATION)
     log = server.groups["ops"].log
     log[-1] = {"index": log[-1]["index"], "kind": "gone"}
@@ -125,14 +127,14 @@ def test_ended_entries_keep_their_place(watched: Watched, server: FakeServer) ->
 # --- coming back
 
 
-def assert_back(watched: Watched, server: FakeServer, sentences: int = 1) -> None:
+def assert_back(watched: Watched, server: Service, sentences: int = 1) -> None:
     (seat,) = watched.device.memberships()
     assert seat.is_usable
     assert seat.group.epoch_authenticator == server.groups["ops"].mls.epoch_authenticator
     assert len([sentence for sentence in watched.told if "came back with new keys" in sentence]) == sentences
 
 
-def test_an_absent_device_comes_back_and_keeps_its_inbox(watched: Watched, server: FakeServer) -> None:
+def test_an_absent_device_comes_back_and_keeps_its_inbox(watched: Watched, server: Service) -> None:
     watched.device.rotate("acme", "routine", rotation_id=ROTATION)
     watched.device.catch_up()
     server.remove("ops", npub_of(server, "alice"), for_good=False)
@@ -142,7 +144,7 @@ def test_an_absent_device_comes_back_and_keeps_its_inbox(watched: Watched, serve
     assert watched.device.ack(ROTATION)["acks"] == 1
 
 
-def test_a_log_that_begins_too_late_brings_the_device_back(watched: Watched, server: FakeServer) -> None:
+def test_a_log_that_begins_too_late_brings_the_device_back(watched: Watched, server: Service) -> None:
     server.update("ops")
     server.update("ops")
     del server.groups["ops"].log[1]
@@ -150,27 +152,23 @@ def test_a_log_that_begins_too_late_brings_the_device_back(watched: Watched, ser
     assert_back(watched, server)
 
 
-def test_a_group_founded_anew_is_joined_anew(watched: Watched, server: FakeServer) -> None:
+def test_a_group_founded_anew_is_joined_anew(watched: Watched, server: Service) -> None:
     for _ in range(3):
         server.update("ops")
     watched.device.catch_up()
-    users = server.groups["ops"].users
-    server.create_group("ops")
-    server.groups["ops"].absent = users
+    server.create_groups_again()
     watched.device.catch_up()
     assert_back(watched, server)
 
 
-def test_an_own_removal_in_the_log_is_followed_by_coming_back(watched: Watched, server: FakeServer) -> None:
-    npub = npub_of(server, "alice")
-    server.remove("ops", npub)
-    server.groups["ops"].users[npub] = "alice"
+def test_an_own_removal_in_the_log_is_followed_by_coming_back(watched: Watched, server: Service) -> None:
+    server.remove_leaf("ops", npub_of(server, "alice"))
     watched.device.catch_up()
     assert_back(watched, server)
 
 
 def test_coming_back_cut_short_goes_on_with_the_same_key_package(
-    watched: Watched, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+    watched: Watched, server: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.remove("ops", npub_of(server, "alice"), for_good=False)
     places = len(server.groups["ops"].log)
@@ -187,7 +185,7 @@ def test_coming_back_cut_short_goes_on_with_the_same_key_package(
     assert len(server.groups["ops"].log) == places + 1
 
 
-def test_a_device_removed_for_good_is_told_once_and_asks_no_more(watched: Watched, server: FakeServer) -> None:
+def test_a_device_removed_for_good_is_told_once_and_asks_no_more(watched: Watched, server: Service) -> None:
     server.remove("ops", npub_of(server, "alice"))
     assert watched.device.catch_up() == []
     assert watched.told == ["This device was removed from the group."]
@@ -197,7 +195,7 @@ def test_a_device_removed_for_good_is_told_once_and_asks_no_more(watched: Watche
     assert server.calls == []
 
 
-def test_after_a_new_invite_a_removed_device_is_a_member_again(watched: Watched, server: FakeServer) -> None:
+def test_after_a_new_invite_a_removed_device_is_a_member_again(watched: Watched, server: Service) -> None:
     server.remove("ops", npub_of(server, "alice"))
     watched.device.catch_up()
     watched.device.join(server.invite("alice", "ops"))
@@ -206,12 +204,12 @@ def test_after_a_new_invite_a_removed_device_is_a_member_again(watched: Watched,
 
 
 def test_a_membership_change_by_a_member_is_no_reason_to_come_back(
-    watched: Watched, new_device: Callable[[str], Device], server: FakeServer, clock: Clock
+    watched: Watched, new_device: Callable[[str], Device], server: Service, clock: Clock
 ) -> None:
     bob = new_device("bob")
     bob.join(server.invite("bob", "ops"))
     watched.device.catch_up()
-    commit = bob.memberships()[0].group.commit(random=bob.context.signer.random, now=clock.now(), remove=[1])
+    commit = bob.memberships()[0].group.commit(random=bob.context.signer.random, now=clock(), remove=[1])
     server.append("ops", "commit", commit.message)
     with pytest.raises(MembershipError):
         watched.device.catch_up()
@@ -221,7 +219,7 @@ def test_a_membership_change_by_a_member_is_no_reason_to_come_back(
 # --- long logs
 
 
-def test_progress_is_told_in_epochs_while_a_long_log_is_read(watched: Watched, server: FakeServer) -> None:
+def test_progress_is_told_in_epochs_while_a_long_log_is_read(watched: Watched, server: Service) -> None:
     server.page_size = 4
     for _ in range(10):
         server.update("ops")
@@ -234,7 +232,7 @@ def test_progress_is_told_in_epochs_while_a_long_log_is_read(watched: Watched, s
 
 
 @pytest.fixture
-def at_home(tmp_path: Path, server: FakeServer, clock: Clock) -> Watched:
+def at_home(tmp_path: Path, server: Service, clock: Clock) -> Watched:
     Home.create(tmp_path / "home", "laptop", "passphrase", cost=CHEAP, counter_folder=tmp_path / "state")
     watched = Watched(tmp_path / "home", server, clock, tmp_path / "state")
     watched.device.join(server.invite("alice", "ops"))
@@ -242,7 +240,7 @@ def at_home(tmp_path: Path, server: FakeServer, clock: Clock) -> Watched:
 
 
 def test_an_older_copy_put_back_is_told_and_its_keys_encrypt_nothing(
-    at_home: Watched, server: FakeServer, clock: Clock, tmp_path: Path
+    at_home: Watched, server: Service, clock: Clock, tmp_path: Path
 ) -> None:
     shutil.copytree(tmp_path / "home", tmp_path / "copy")
     at_home.device.rotate("acme", "routine", rotation_id=ROTATION)
@@ -263,9 +261,7 @@ def test_an_older_copy_put_back_is_told_and_its_keys_encrypt_nothing(
     assert again.told == []
 
 
-def test_an_older_copy_reads_what_it_still_can(
-    at_home: Watched, server: FakeServer, clock: Clock, tmp_path: Path
-) -> None:
+def test_an_older_copy_reads_what_it_still_can(at_home: Watched, server: Service, clock: Clock, tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "home", tmp_path / "copy")
     at_home.device.rotate("acme", "routine", rotation_id=ROTATION)
     at_home.device.catch_up()
@@ -277,7 +273,7 @@ def test_an_older_copy_reads_what_it_still_can(
 
 
 def test_a_home_that_moved_to_another_machine_is_no_older_copy(
-    at_home: Watched, server: FakeServer, clock: Clock, tmp_path: Path
+    at_home: Watched, server: Service, clock: Clock, tmp_path: Path
 ) -> None:
     assert at_home.home.counter
     moved = Watched(tmp_path / "home", server, clock, tmp_path / "elsewhere")
@@ -287,7 +283,7 @@ def test_a_home_that_moved_to_another_machine_is_no_older_copy(
 
 @pytest.mark.parametrize("line", [b"", b"99999 0000\n", b"\xff\xfe", b"99999"])
 def test_a_witness_that_is_not_ours_says_nothing(
-    at_home: Watched, server: FakeServer, clock: Clock, tmp_path: Path, line: bytes
+    at_home: Watched, server: Service, clock: Clock, tmp_path: Path, line: bytes
 ) -> None:
     assert at_home.home.counter
     (witness,) = (tmp_path / "state").glob("device-*.counter")
@@ -297,7 +293,7 @@ def test_a_witness_that_is_not_ours_says_nothing(
 
 
 def test_who_came_is_told_though_another_group_can_not_be_reached(
-    watched: Watched, new_device: Callable[[str], Device], server: FakeServer
+    watched: Watched, new_device: Callable[[str], Device], server: Service
 ) -> None:
     server.create_group("zone")
     watched.device.join(server.invite("alice", "zone"))
@@ -310,11 +306,11 @@ def test_who_came_is_told_though_another_group_can_not_be_reached(
 
 @pytest.mark.parametrize("key", [b"\x11" * 32, None])
 def test_a_welcome_back_that_can_not_be_trusted_is_refused_and_the_seat_stays_lost(
-    watched: Watched, server: FakeServer, key: bytes | None
+    watched: Watched, server: Service, key: bytes | None
 ) -> None:
     server.remove("ops", npub_of(server, "alice"), for_good=False)
-    server.welcome_key, server.welcome_group = key, None if key else "other"
+    server.send_welcome(key=key, group=None if key else "other")
     with pytest.raises(DeviceError):
         watched.device.catch_up()
-    server.welcome_key = server.welcome_group = None
+    server.rewrites.clear()
     assert "came back with new keys" not in " ".join(watched.told)

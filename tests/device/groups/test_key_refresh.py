@@ -9,14 +9,16 @@ from keyturn.device.core.errors import NotEnrolledError, OutOfSyncError, ServerR
 from keyturn.device.device import Device
 from keyturn.device.home.home import Home
 
-from tests.cli.fake_server import URL, Clock, FakeServer
 from tests.device.groups.broken_network import DeadLine, over
+from tests.world import URL, Clock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.device.groups.incidents import Incident
     from keyturn.mls import Group
+
+    from tests.service import Service
 
 
 def group_of(device: Device) -> Group:
@@ -28,7 +30,7 @@ def own_key(device: Device) -> bytes:
     return next(member.encryption_key for member in group.members if member.leaf_index == group.own_leaf_index)
 
 
-def test_a_device_replaces_its_keys(alice: Device, bob: Device, server: FakeServer) -> None:
+def test_a_device_replaces_its_keys(alice: Device, bob: Device, server: Service) -> None:
     before = own_key(alice)
     seat = alice.refresh("ops")
     bob.catch_up()
@@ -40,7 +42,7 @@ def test_a_device_replaces_its_keys(alice: Device, bob: Device, server: FakeServ
 
 @pytest.mark.parametrize("arrives", [False, True])
 def test_a_crash_at_any_line_ends_with_the_keys_replaced_once(
-    alice: Device, server: FakeServer, clock: Clock, tmp_path: Path, *, arrives: bool
+    alice: Device, server: Service, clock: Clock, tmp_path: Path, *, arrives: bool
 ) -> None:
     before, epoch = own_key(alice), group_of(alice).epoch
     line = DeadLine(server, arrives=arrives)
@@ -62,7 +64,7 @@ def test_a_crash_at_any_line_ends_with_the_keys_replaced_once(
     assert group_of(device).epoch == epoch + 1
 
 
-def test_another_commit_that_won_is_followed_and_the_own_one_tried_again(alice: Device, server: FakeServer) -> None:
+def test_another_commit_that_won_is_followed_and_the_own_one_tried_again(alice: Device, server: Service) -> None:
     before = own_key(alice)
     server.before_envelope = [lambda: server.update("ops")] * 2
     alice.refresh("ops")
@@ -71,7 +73,7 @@ def test_another_commit_that_won_is_followed_and_the_own_one_tried_again(alice: 
     assert group_of(alice).epoch_authenticator == server.groups["ops"].mls.epoch_authenticator
 
 
-def test_a_device_that_never_wins_says_so_and_stays_as_it_was(alice: Device, server: FakeServer) -> None:
+def test_a_device_that_never_wins_says_so_and_stays_as_it_was(alice: Device, server: Service) -> None:
     before = own_key(alice)
     server.before_envelope = [lambda: server.update("ops")] * 10
     with pytest.raises(OutOfSyncError):
@@ -80,17 +82,16 @@ def test_a_device_that_never_wins_says_so_and_stays_as_it_was(alice: Device, ser
     assert alice.memberships()[0].pending_update is None
 
 
-def test_a_commit_that_is_refused_does_not_wait(alice: Device, server: FakeServer) -> None:
+def test_a_commit_that_is_refused_does_not_wait(alice: Device) -> None:
     renewals = alice._key_refresh
     renewal = renewals._prepare("ops")
-    server.groups["ops"].mls = server.groups["ops"].mls.expire(server.clock.now())
     broken = renewal.envelope.replace('"content":"', '"content":"AAAA')
     with pytest.raises(ServerRefusedError):
         renewals._post("ops", type(renewal)(renewal.message, broken, renewal.after))
     assert alice.memberships()[0].pending_update is None
 
 
-def test_keys_older_than_a_week_are_replaced_on_the_way(alice: Device, server: FakeServer, clock: Clock) -> None:
+def test_keys_older_than_a_week_are_replaced_on_the_way(alice: Device, server: Service, clock: Clock) -> None:
     before = own_key(alice)
     clock.advance(days=6)
     alice.catch_up()
@@ -104,12 +105,12 @@ def test_keys_older_than_a_week_are_replaced_on_the_way(alice: Device, server: F
 
 
 def test_keys_that_can_not_be_replaced_keep_nothing_from_going_on(
-    alice: Device, server: FakeServer, clock: Clock, tmp_path: Path
+    alice: Device, server: Service, clock: Clock, tmp_path: Path
 ) -> None:
     assert alice.memberships()
     heard: list[Incident] = []
     home = Home.open(tmp_path / "alice", "passphrase")
-    device = Device.open(home, URL, transport=server, now=clock.now, observe=heard.append)
+    device = Device.open(home, URL, transport=server, now=clock, observe=heard.append)
     clock.advance(days=8)
     server.before_envelope = [lambda: server.update("ops")] * 3
     assert device.catch_up() == []
@@ -117,7 +118,7 @@ def test_keys_that_can_not_be_replaced_keep_nothing_from_going_on(
     assert "could not be replaced" in heard[0].sentence
 
 
-def test_only_a_member_replaces_keys(alice: Device, server: FakeServer) -> None:
+def test_only_a_member_replaces_keys(alice: Device, server: Service) -> None:
     server.remove("ops", next(iter(server.groups["ops"].users)))
     with pytest.raises(NotEnrolledError):
         alice.refresh("ops")
