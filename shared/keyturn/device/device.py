@@ -120,7 +120,7 @@ class Device:
         return [self.refresh(membership.group_id) for membership in self._present_memberships()]
 
     def catch_up(self, progress: Callable[[str, int, int], None] = no_progress) -> list[Notice]:
-        """Read the new entries of all groups' logs, and return the notices that came; see `CatchUp.catch_up`.
+        """Read the new entries of all groups' logs, and return the new notices; see `CatchUp.catch_up`.
 
         It also replaces keys of this device that are older than seven days.
         """
@@ -131,7 +131,7 @@ class Device:
         return [notice for notice in self.inbox() if notice.rotation_id not in earlier]
 
     def read_relay(self, relay: RelayInbox) -> list[Notice]:
-        """Read the groups' logs from a relay, without the server, and return the notices that came.
+        """Read the groups' logs from a relay, without the server, and return the new notices.
 
         `UnreachableError`, or an error of `CatchUp.catch_up`.
         """

@@ -287,7 +287,7 @@ class HttpTransport:
 
 
 def _read_response(response: http.client.HTTPResponse) -> HttpResponse:
-    # One byte more than allowed tells a long body from one of exactly that size.
+    # One byte more than allowed distinguishes a longer body from one of exactly that size.
     body = response.read(MAX_ANSWER_BYTES + 1)
     if len(body) > MAX_ANSWER_BYTES:
         raise http.client.HTTPException

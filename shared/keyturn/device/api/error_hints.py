@@ -32,7 +32,7 @@ _BY_REASON = {
     "own_invite": "Ask another admin: you can't approve your own invite.",
     "policy_out_of_bounds": "A client's --grace is at most 30d, its --quorum from 1 to 50.",
     "proof_refused": "Use the code that your app shows now, and only once. If that fails, run `keyturn login` and try"
-    " again. Suspended and denied users get this answer too; an operator can tell.",
+    " again. Suspended and denied users get this answer too, and an operator sees the cause.",
     "quorum_unreachable": "Enrol more people with `keyturn device invite`, or lower the client's quorum.",
     "rotation_active": "Wait for it, or end it with `keyturn rotation cancel`.",
     "rotation_not_open": "`keyturn rotation show` prints how it ended.",

@@ -49,7 +49,7 @@ class CatchUp:
         self._memberships = Memberships(context.home)
 
     def catch_up(self, progress: Callable[[str, int, int], None] = no_progress) -> list[Notice]:
-        """Read the new entries in the logs of all groups, and return the notices that came.
+        """Read the new entries in the logs of all groups, and return the new notices.
 
         If the log of one group can't be followed, the others are still read. Its error is raised at the end:
         `ServerRefusedError`, `UntrustedMessageError`, `AnotherServiceError`, `MembershipError`, `OutOfSyncError`.
@@ -165,7 +165,7 @@ class CatchUp:
             view = self._context.api.group(self._context.signer, group_id)
             people = response_fields.mappings(view, "members") + response_fields.mappings(view, "absent")
             return {response_fields.text(item, "npub"): response_fields.text(item, "user") for item in people}
-        except DeviceError:  # names are for display, and only the server vouches for them: keys are enough
+        except DeviceError:  # names are for display only, and keys are enough for that
             return {}
 
     def _last_epoch(self, group_id: str) -> int:

@@ -94,7 +94,7 @@ class KeyRefresh:
         try:
             self._context.api.post_envelope(update.envelope)
         except ServerRefusedError as error:
-            if error.reason == _STALE_EPOCH:  # another commit won, or this one did earlier: the log tells which
+            if error.reason == _STALE_EPOCH:  # another commit won, or this one did earlier: the log shows which
                 return
             if error.status not in UNANSWERED:
                 self._drop(group_id, update)
