@@ -51,7 +51,7 @@ def test_it_holds_every_function_and_no_file_that_somebody_left_in_the_tree(tree
     (tree / "shared" / ".env").write_text("a secret")
     (tree / "functions" / "keys.json").write_text("{}")
     names = set(contents(tree))
-    assert {f"functions/{door}/main.py" for door in FUNCTIONS} <= names
+    assert {f"functions/{function}/main.py" for function in FUNCTIONS} <= names
     assert {name for name in names if not name.endswith((".py", ".sql"))} == {"requirements.txt"}
 
 

@@ -1,4 +1,4 @@
-"""The archive, in an empty virtual environment that has requirements.txt and nothing else: every door answers."""
+"""The archive, in an empty virtual environment that has requirements.txt and nothing else: every function answers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
-import venv
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,6 @@ from main import FUNCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("packaging")
 
@@ -36,7 +36,7 @@ REQUESTS = {
     "rotate_request": ("POST", "/", 400),
     "status": ("GET", "/clients/acme", 401),
 }
-"""One request that each door can answer alone, on a data folder of its own: the operator's is for IAM to refuse."""
+"""One request that each function can answer by itself, on an empty data folder. IAM guards the operator's."""
 
 IMPORT_ALL = """
 import importlib, pathlib, sys
@@ -74,20 +74,24 @@ class Answer:
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
     room = tmp_path_factory.mktemp("packaging")
     zipfile.ZipFile(write(room / "build")).extractall(room / "source")
-    venv.create(room / "venv", with_pip=True)
-    pip = [str(room / "venv" / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    subprocess.run([*pip, "-r", str(room / "source" / "requirements.txt")], check=True, timeout=300)  # noqa: S603 - our own list
+    uv, python = str(Path(sys.executable).with_name("uv")), str(room / "venv" / "bin" / "python")
+    requirements = str(room / "source" / "requirements.txt")
+    for command in (
+        ["venv", "--quiet", "--python", sys.executable, str(room / "venv")],
+        ["pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", requirements],
+    ):
+        subprocess.run([uv, *command], check=True, timeout=300)  # noqa: S603 - fixed words
     return Unpacked(room / "source", room / "venv" / "bin")
 
 
 @contextmanager
-def _served(unpacked: Unpacked, door: str, environment: dict[str, str]) -> Iterator[int]:
+def _served(unpacked: Unpacked, function: str, environment: dict[str, str]) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     command = [
         str(unpacked.programs / "functions-framework"),
         "--target",
-        door,
+        function,
         "--host",
         "127.0.0.1",
         "--port",
@@ -126,21 +130,21 @@ def test_every_module_of_the_archive_finds_what_it_imports(unpacked: Unpacked) -
     assert done.returncode == 0
 
 
-def test_every_door_of_the_archive_is_asked_here() -> None:
+def test_every_function_of_the_archive_has_a_request_here() -> None:
     assert set(REQUESTS) == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize("door", FUNCTIONS)
-def test_a_door_starts_and_answers(unpacked: Unpacked, door: str, tmp_path: Path) -> None:
-    method, path, status = REQUESTS[door]
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_starts_and_answers(unpacked: Unpacked, function: str, tmp_path: Path) -> None:
+    method, path, status = REQUESTS[function]
     environment = unpacked.environment(KEYTURN_STAGE="local", KEYTURN_DATA=str(tmp_path / "data"))
-    with _served(unpacked, door, environment) as port:
+    with _served(unpacked, function, environment) as port:
         answer = _ask(port, method, path)
     assert answer.status == status, answer.body
     assert answer.kind == ("application/json" if status == 200 else "application/problem+json")
 
 
-def test_a_door_without_settings_starts_and_answers_a_problem_that_tells_nothing(unpacked: Unpacked) -> None:
+def test_a_function_without_settings_answers_a_problem_that_reveals_nothing(unpacked: Unpacked) -> None:
     with _served(unpacked, "grace_sweeper", unpacked.environment()) as port:
         answer = _ask(port, "POST", "/")
     assert (answer.status, answer.body["error"]) == (503, "unavailable")
