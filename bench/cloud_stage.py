@@ -18,7 +18,6 @@ from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
-from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
 from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.cli.operator_token import read_token
 from keyturn.device.api.client import ApiClient
@@ -27,6 +26,7 @@ from keyturn.entry.composition.foundation import Overrides
 from keyturn.local.emulator_backend import EmulatorBackend
 from keyturn.local.firestore_control import register_trigger
 from keyturn.local.machine import run_suite
+from keyturn.ports.authorisation import UNSAFE_NO_ATTESTATION as UNSAFE
 from keyturn.ports.store import Create, Databases
 from keyturn.records import paths
 from werkzeug.wrappers import Response

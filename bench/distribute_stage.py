@@ -16,12 +16,12 @@ from itertools import cycle
 from random import Random
 from typing import TYPE_CHECKING, cast
 
-from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
 from keyturn.adapters.sqlite.outbox import DeliveryPolicy, Outbox
 from keyturn.domain.model import ClientKind
 from keyturn.domain.policy import Policy
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Settings, Stage
+from keyturn.ports.authorisation import UNSAFE_NO_ATTESTATION as UNSAFE
 from keyturn.ports.store import Query, scan
 from keyturn.records import paths
 

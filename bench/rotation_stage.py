@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
 from keyturn.adapters.sqlite.bus import LocalBus
 from keyturn.adapters.sqlite.outbox import Outbox
 from keyturn.cli.operator_token import read_token
@@ -22,6 +21,7 @@ from keyturn.entry.composition import suite as wiring
 from keyturn.entry.composition.foundation import Overrides
 from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.machine import FolderBackend, run_suite
+from keyturn.ports.authorisation import UNSAFE_NO_ATTESTATION as UNSAFE
 from keyturn.ports.store import Databases
 from keyturn.records import paths
 

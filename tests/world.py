@@ -16,8 +16,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from keyturn.adapters.authorisation.attested import NAME as PROOFS
-from keyturn.adapters.authorisation.unattested import NAME as UNSAFE
 from keyturn.adapters.document_values import matches
 from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.adapters.sqlite.outbox import OutboxEvent as Delivery
@@ -35,6 +33,8 @@ from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.cloud_events import request_of
 from keyturn.local.gateway import open_gateway
+from keyturn.ports.authorisation import ATTESTED_ADMIN as PROOFS
+from keyturn.ports.authorisation import UNSAFE_NO_ATTESTATION as UNSAFE
 from keyturn.ports.effects import Environment
 from keyturn.ports.store import Check, Databases
 from keyturn.ports.triggers import SUBSCRIPTIONS, TRIGGERS

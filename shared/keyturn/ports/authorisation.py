@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
     from keyturn.ports.store import Create, Snapshot
 
+ATTESTED_ADMIN = "attested_admin"
+UNSAFE_NO_ATTESTATION = "unsafe_no_attestation"
+"""The names of the two authorisers. They stand here so that settings need not load an adapter to compare them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Act:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
-from keyturn.adapters.authorisation.attested import NAME as PROOF_AUTHORISER
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import SettingsError, from_environment, to_environment
+from keyturn.ports.authorisation import ATTESTED_ADMIN as PROOF_AUTHORISER
 
 LOCAL = {"KEYTURN_STAGE": "local"}
 NEAR, FAR = "ws://127.0.0.1:7000", "wss://relay.example/nostr"

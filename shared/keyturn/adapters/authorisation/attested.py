@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.errors import Unauthenticated
 from keyturn.domain.proofs_policy import LIFETIME_SECONDS, Expected, Missing, NotAMember, ProofRefused
+from keyturn.ports.authorisation import ATTESTED_ADMIN
 from keyturn.ports.store import Create
 from keyturn.proofs.errors import ProofError
 from keyturn.proofs.jws import ES256, read_unverified, verified_claims
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Snapshot
     from keyturn.use_cases.refusal_log import Refusals
 
-NAME = "attested_admin"
 KEPT = timedelta(seconds=2 * LIFETIME_SECONDS)
 """How long the use of a proof is recorded: longer than any proof is valid, so that none can be used twice."""
 _JTI = re.compile(r"[A-Za-z0-9_-]{43}\Z")
@@ -44,7 +44,7 @@ class ProofAuthoriser:
     audience: str
     rule: Rule
     refusals: Refusals
-    name: str = NAME
+    name: str = ATTESTED_ADMIN
 
     def reads(self, proof: str) -> Sequence[str]:
         """Return the path of the record that says whether the proof was used. Empty for an unreadable proof."""

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keyturn.ports.authorisation import UNSAFE_NO_ATTESTATION
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from keyturn.ports.authorisation import Act
     from keyturn.ports.store import Create, Snapshot
 
-NAME = "unsafe_no_attestation"
-
 
 class UnsafeAuthoriser:
     """Implements `Authoriser` by accepting every signed act."""
 
-    name = NAME
+    name = UNSAFE_NO_ATTESTATION
 
     def reads(self, proof: str) -> Sequence[str]:  # noqa: ARG002 - it ignores proofs
         """Return no paths, because no proof is recorded as used."""

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from keyturn.adapters.authorisation.attested import NAME as PROOF_AUTHORISER
-from keyturn.adapters.authorisation.unattested import NAME as UNSAFE_AUTHORISER
 from keyturn.domain.policy import SWITCHES, Policy
+from keyturn.ports.authorisation import ATTESTED_ADMIN, UNSAFE_NO_ATTESTATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +58,7 @@ class Settings:
     audience: str = "keyturn"
     sign_key_file: Path | None = None
     """A key file whose ES256 key signs access tokens in place of KMS (docs/verifier.md explains the trade-off)."""
-    authoriser: str = PROOF_AUTHORISER
+    authoriser: str = ATTESTED_ADMIN
     policy: Policy = field(default_factory=Policy)
     denied: frozenset[str] = field(default=frozenset())
     cloud: Cloud | None = None
@@ -75,7 +74,7 @@ class Settings:
     @property
     def attested(self) -> bool:
         """Whether admins must prove their identity. Only one machine may do without, and only if a setting says so."""
-        return self.authoriser != UNSAFE_AUTHORISER
+        return self.authoriser != UNSAFE_NO_ATTESTATION
 
     @property
     def banner(self) -> str:
@@ -84,7 +83,7 @@ class Settings:
 
     def checked(self) -> Settings:
         """Return these settings if they are safe for their stage. `SettingsError` names all that are not."""
-        if self.authoriser not in {UNSAFE_AUTHORISER, PROOF_AUTHORISER}:
+        if self.authoriser not in {UNSAFE_NO_ATTESTATION, ATTESTED_ADMIN}:
             raise SettingsError(f"{PREFIX}AUTHORISER names no authoriser")
         unsafe = list(self.suspicious) if self.stage is Stage.PRODUCTION else []
         if self.stage is not Stage.LOCAL and not self.attested:

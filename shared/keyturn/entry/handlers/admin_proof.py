@@ -8,8 +8,9 @@ from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import InvalidRequest
 from keyturn.domain.request_fields import Fields
 from keyturn.entry.composition.suite import current
-from keyturn.entry.http.requests import body_of, charge, signature
+from keyturn.entry.http.requests import body_of, charge
 from keyturn.entry.http.routing import Routes
+from keyturn.entry.http.signatures import signature
 from keyturn.ports.authorisation import Act
 from keyturn.proofs.jws import MAX_TOKEN
 from keyturn.proofs.strict_json import load_object

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.domain.request_fields import Fields
 from keyturn.entry.composition.suite import current
-from keyturn.entry.http.requests import body_of, fields_of, signature
+from keyturn.entry.http.requests import body_of, fields_of
 from keyturn.entry.http.routing import Routes
+from keyturn.entry.http.signatures import signature
 from keyturn.entry.http.views import event_view
 from keyturn.proofs.jws import MAX_TOKEN
 from keyturn.proofs.strict_json import load_object
@@ -32,7 +33,7 @@ def join(request: flask.Request) -> Mapping[str, Any]:
 
 def register(request: flask.Request) -> Mapping[str, Any]:
     """Register a device, with a new TOTP secret where it needs one. The device's npub signs this very request."""
-    from keyturn.use_cases.enrolment.register_device import RegistrationRequest  # noqa: PLC0415 - only this route needs it
+    from keyturn.use_cases.enrolment.register_device import RegistrationRequest
 
     npub, fields = _signed_fields(request)
     device = fields.fields("device")

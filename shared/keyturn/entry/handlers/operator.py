@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from keyturn.entry.handlers import (
-    cutover,
     operator_admins,
     operator_clients,
+    operator_cutover,
     operator_denylist,
     operator_groups,
     operator_leaks,
@@ -21,8 +21,8 @@ ROUTES: Final = Routes({
     ("POST", "/clients"): operator_clients.add_client,
     ("GET", "/clients"): operator_clients.list_clients,
     ("GET", "/clients/<client_id>"): operator_clients.show_client,
-    ("GET", "/clients/<client_id>/cutover"): cutover.show_for_operator,
-    ("POST", "/callers"): cutover.caller_tag,
+    ("GET", "/clients/<client_id>/cutover"): operator_cutover.show_cutover,
+    ("POST", "/callers"): operator_cutover.caller_tag,
     ("POST", "/clients/<client_id>/tokens"): operator_clients.set_token_terms,
     ("POST", "/imports"): operator_clients.import_clients,
     ("POST", "/clients/<client_id>/policy"): operator_clients.set_policy,

@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from keyturn.domain.errors import InvalidRequest
-from keyturn.domain.model import ClientKind
-from keyturn.domain.token_terms import DEFAULT_TERMS
 from keyturn.entry.composition.suite import current
 from keyturn.entry.http import views
 from keyturn.entry.http.requests import fields_of, page_start
@@ -17,12 +15,15 @@ if TYPE_CHECKING:
 
     import flask
 
+    from keyturn.domain.model import ClientKind
     from keyturn.domain.request_fields import Fields
     from keyturn.domain.token_terms import TokenTerms
 
 
 def add_client(request: flask.Request) -> Mapping[str, Any]:
     """Add a client."""
+    from keyturn.domain.token_terms import DEFAULT_TERMS
+
     fields = fields_of(request)
     client_id = fields.text("client_id")
     # The policy itself refuses values of another type, with an error of its own.
@@ -84,6 +85,8 @@ def _terms_change(fields: Fields) -> Callable[[TokenTerms], TokenTerms]:
 
 
 def _kind(fields: Fields) -> ClientKind:
+    from keyturn.domain.model import ClientKind
+
     kind = fields.optional_text("kind") or ClientKind.OAUTH2_CLIENT_SECRET.value
     if kind not in set(ClientKind):
         raise InvalidRequest("unknown_kind", "There is no such kind of client.")

@@ -9,7 +9,6 @@ from keyturn.domain.errors import InvalidRequest
 from keyturn.entry.composition.suite import current
 from keyturn.entry.http import views
 from keyturn.entry.http.requests import fields_of
-from keyturn.records.invite import InvitePurpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +35,8 @@ def remove_user(request: flask.Request, group_id: str) -> Mapping[str, Any]:
 
 def create_invite(request: flask.Request) -> Mapping[str, Any]:
     """Create an invite. Devices that it replaces are revoked first, so that an interruption leaves no extra device."""
+    from keyturn.records.invite import InvitePurpose
+
     fields = fields_of(request)
     user, purpose = fields.text("user"), fields.optional_text("purpose") or InvitePurpose.JOIN.value
     if purpose not in {InvitePurpose.JOIN, InvitePurpose.DEVICE, InvitePurpose.TOTP}:

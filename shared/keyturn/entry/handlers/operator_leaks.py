@@ -10,7 +10,6 @@ from keyturn.domain.secret_format import HINT_LENGTH
 from keyturn.entry.composition.suite import current
 from keyturn.entry.http.requests import fields_of, page_start, query_parameter
 from keyturn.entry.http.views import plain
-from keyturn.proofs.receipts import Sighting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +33,8 @@ def list_versions(request: flask.Request) -> Mapping[str, Any]:
 
 def revoke(request: flask.Request) -> Mapping[str, Any]:
     """Revoke a leaked version, and request its successor."""
+    from keyturn.proofs.receipts import Sighting
+
     fields = fields_of(request)
     sighting = Sighting(
         client_id=fields.text("client_id"),

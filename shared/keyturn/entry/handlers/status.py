@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.entry.composition.suite import current
-from keyturn.entry.handlers import cutover
 from keyturn.entry.http import views
-from keyturn.entry.http.requests import page_start, signer_of
+from keyturn.entry.http.requests import page_start
 from keyturn.entry.http.routing import Routes
+from keyturn.entry.http.signatures import signer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def describe(_request: flask.Request) -> Mapping[str, Any]:
     """Return the description of all functions of this deployment (OpenAPI)."""
-    from keyturn.entry.openapi.document import document  # noqa: PLC0415 - only this route needs it
+    from keyturn.entry.openapi.document import document
 
     return document(current().settings.base_url)
 
@@ -31,6 +31,13 @@ def show_rotation(request: flask.Request, key: str) -> Mapping[str, Any]:
 def show_client(request: flask.Request, key: str) -> Mapping[str, Any]:
     """Show a client."""
     return views.client_view(current().status.client(signer_of(request), key))
+
+
+def show_cutover(request: flask.Request, key: str) -> Mapping[str, Any]:
+    """Show how far a client has moved to its new secret, to members of the groups that administer it."""
+    from keyturn.entry.http.cutover_view import cutover_view
+
+    return cutover_view(current().cutover(key, signer_of(request)))
 
 
 def show_group(request: flask.Request, key: str) -> Mapping[str, Any]:
@@ -54,7 +61,7 @@ ROUTES: Final = Routes({
     ("GET", "/openapi.json"): describe,
     ("GET", "/rotations/<key>"): show_rotation,
     ("GET", "/clients/<key>"): show_client,
-    ("GET", "/clients/<key>/cutover"): cutover.show_for_member,
+    ("GET", "/clients/<key>/cutover"): show_cutover,
     ("GET", "/groups/<key>"): show_group,
     ("GET", "/groups/<group_id>/messages"): list_messages,
     ("GET", "/welcomes/<key>"): show_welcome,

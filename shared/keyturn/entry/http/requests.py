@@ -1,21 +1,19 @@
-"""Requests: their bodies, parameters and signers. No function parses these by itself."""
+"""Requests: their bodies, parameters and sources. No function parses these by itself."""
 
 from __future__ import annotations
 
 import io
 from typing import TYPE_CHECKING
 
-from keyturn.domain.errors import InvalidRequest, TooLarge, Unauthenticated
+from keyturn.domain.errors import InvalidRequest, TooLarge
 from keyturn.domain.request_fields import Fields
 from keyturn.entry.composition.suite import current
-from keyturn.proofs.nip98 import check_authorization, signed_url
 from keyturn.proofs.strict_json import load_object
 from keyturn.verifier.failure_limits import source_of
 
 if TYPE_CHECKING:
     import flask
 
-    from keyturn.ports.store import Store
     from keyturn.verifier.failure_limits import FailureLimits
 
 BODY_LIMIT_BYTES = 256 * 1024
@@ -65,24 +63,6 @@ def query_parameter(request: flask.Request, name: str) -> str | None:
 def page_start(request: flask.Request) -> str | None:
     """Return the `after` parameter: the last item of the page before, None for the first page."""
     return query_parameter(request, "after")
-
-
-def signer_of(request: flask.Request) -> str:
-    """Return the npub that signed this very request (NIP-98). `Unauthenticated` if it is not signed."""
-    if not request.headers.get("Authorization"):
-        raise Unauthenticated("not_signed", "This request must be signed (NIP-98).")
-    return signature(request, body_of(request), current().databases.control)
-
-
-def signature(request: flask.Request, body: bytes, store: Store) -> str:
-    """Return the npub of a request's NIP-98 signature. The store's clock says whether it is recent."""
-    # The URL is built from the configured address: a caller chooses the Host header.
-    url = signed_url(
-        current().settings.base_url, request.root_path + request.path, request.query_string.decode("ascii", "replace")
-    )
-    now = store.get([]).read_time
-    header = request.headers.get("Authorization", "")
-    return check_authorization(header, url=url, method=request.method, body=body, now=now).pubkey
 
 
 def source(request: flask.Request) -> str:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.authorisation.attested import NAME as PROOF_AUTHORISER
 from keyturn.cli.operator_token import read_token
 from keyturn.device.api import response_fields as answers
 from keyturn.device.api.client import ApiClient
@@ -19,6 +18,7 @@ from keyturn.local.demo.people import person
 from keyturn.local.emulator_addresses import read_addresses
 from keyturn.local.errors import LocalError
 from keyturn.local.firestore_control import all_documents
+from keyturn.ports.authorisation import ATTESTED_ADMIN as PROOF_AUTHORISER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
