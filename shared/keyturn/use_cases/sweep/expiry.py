@@ -1,23 +1,27 @@
-"""Expiry: documents that say in `expires_at` when they may go, deleted where the store does not do it by itself.
+"""Delete documents that have expired, where the store does not do it by itself.
 
-Firestore has policies for it (terraform/firestore.tf declares these collections, which a test holds to this list);
-an embedded store has this. Nothing rests on a document being gone: each is looked at with its end in mind.
+Rules (docs/protocol.md §3):
+
+1. A document with the field `expires_at` may be deleted after that time. Firestore has a TTL policy for each of these
+   collections (terraform/firestore.tf, held to EXPIRING by a test). The embedded store has this module.
+2. No decision relies on a document being deleted: each reader compares `expires_at` with its own time.
+3. A version expires before the rotation that made it. No index lists versions by expiry, so both are deleted together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from datetime import datetime
+from typing import TYPE_CHECKING
 
-from keyturn.ports.store import Delete, LostRace, Query, pages
+from keyturn.ports.store import LostRace, Query, delete, pages
 from keyturn.records import paths
 from keyturn.records.paths import ROTATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
-    from keyturn.ports.store import Data, Databases, Document, Store
+    from keyturn.ports.store import Databases, Document, Store
 
 EXPIRING = (
     ("control", "events"),
@@ -33,53 +37,53 @@ EXPIRING = (
     ("usage", "canaries"),
     ("usage", "honeytokens"),
 )
-"""Database and collection of what expires."""
+"""Database and collection of documents that expire."""
 WITH_ROTATIONS = "secrets"
-"""What a rotation made expires before it (records/retention.py); where the store lets nothing go, both go together."""
+"""The collection that is deleted together with rotations (rule 3)."""
 PAGE = 100
-_NAMES = {"client_id", "new_version"}
-"""The fields by which a rotation names the version that it made; one that is damaged goes alone."""
+_VERSION_FIELDS = {"client_id", "new_version"}
+"""The fields of a rotation that name its version. A damaged rotation without them is deleted alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteExpired:
-    """Deletes what has expired."""
+    """Deletes expired documents from all three databases."""
 
     databases: Databases
 
     def __call__(self, now: datetime) -> int:
-        """Delete all that expired by `now`; how many documents that were."""
-        self._forget_versions(now)
-        return sum(_forget(getattr(self.databases, name), collection, now) for name, collection in EXPIRING)
+        """Delete everything that expired by `now`. Return the number of documents, versions not counted."""
+        self._delete_versions(now)
+        return sum(_delete_expired(getattr(self.databases, name), collection, now) for name, collection in EXPIRING)
 
-    def _forget_versions(self, now: datetime) -> None:
-        control, ended = self.databases.control, Query(ROTATIONS, order_by="expires_at", at_most=now, limit=PAGE)
-        for page in pages(control, ended):
-            made = [(data["client_id"], data["new_version"]) for data in map(_data, page) if data.keys() >= _NAMES]
-            found = control.get(paths.version(str(client_id), str(version)) for client_id, version in made)
-            over = [item for item in found.documents.values() if item.data and _ended(item.data, now)]
-            _deleted(control, over)
+    def _delete_versions(self, now: datetime) -> None:
+        # Before the rotations: if this dies in between, the next run still finds the rotations, and their versions.
+        control = self.databases.control
+        for page in pages(control, Query(ROTATIONS, order_by="expires_at", at_most=now, limit=PAGE)):
+            rotations = [document.fields for document in page if document.fields.keys() >= _VERSION_FIELDS]
+            snapshot = control.get(
+                paths.version(str(item["client_id"]), str(item["new_version"])) for item in rotations
+            )
+            _delete_all(control, [version for version in snapshot.documents.values() if _has_expired(version, now)])
 
 
-def _forget(store: Store, collection: str, now: datetime) -> int:
+def _delete_expired(store: Store, collection: str, now: datetime) -> int:
     query = Query(collection, order_by="expires_at", at_most=now, limit=PAGE)
-    return sum(_deleted(store, page) for page in pages(store, query))
+    return sum(_delete_all(store, page) for page in pages(store, query))
 
 
-def _data(document: Document) -> Data:
-    return document.data or {}
+def _has_expired(document: Document, now: datetime) -> bool:
+    expires_at = (document.data or {}).get("expires_at")  # None for a version that became live again
+    return isinstance(expires_at, datetime) and expires_at <= now
 
 
-def _ended(data: Data, now: datetime) -> bool:
-    ends = cast("datetime | None", data.get("expires_at"))  # a version that lives again has no end
-    return ends is not None and ends <= now
-
-
-def _deleted(store: Store, page: Sequence[Document]) -> int:
+def _delete_all(store: Store, page: Sequence[Document]) -> int:
+    """Delete documents, and return how many."""
     if not page:
         return 0
     try:
-        store.commit([Delete(item.path, cast("str", item.version)) for item in page])
-    except LostRace:  # somebody else deleted one of them, or it lives again: each for itself, then
-        return sum(_deleted(store, [item]) for item in page) if len(page) > 1 else 0
+        store.commit([delete(document) for document in page])
+    except LostRace:
+        # A concurrent sweep deleted one of them, or one changed. Delete them one by one, and leave that one.
+        return sum(_delete_all(store, [document]) for document in page) if len(page) > 1 else 0
     return len(page)

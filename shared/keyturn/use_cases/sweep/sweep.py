@@ -1,10 +1,13 @@
-"""Sweep: write down what time has brought for clients that nobody touches, and publish again what waited too long.
+"""Sweep: write due transitions of clients that no command touches, and publish waiting rotations again.
 
-Cost grows with what is due: one read that tells the time and whether the house is to be kept, sixteen queries on the
-due time, then one read and one commit for each client due. Running twice at once, or not at all for a week, changes no
-answer of any verifier (lifecycle.py, rule 2).
+Rules (docs/protocol.md §4):
 
-The house is kept once an hour: groups are looked after, and what has expired goes where the store lets nothing go.
+1. A sweep changes no verifier's answer. Verifiers apply due transitions to what they read (`lifecycle.settle`), so two
+   sweeps at the same time do no harm, and neither does a week without any.
+2. The cost depends on the number of due clients: one read of the time and of the maintenance document, one query for
+   each shard, then one read and one commit for each due client.
+3. Maintenance runs once an hour: groups are maintained, and a store without a TTL policy deletes expired documents.
+4. A client that cannot be settled delays no other client. It is logged as an error, which raises an alert.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keyturn.domain import lifecycle
 from keyturn.domain.encodings import DUE_SHARDS
@@ -41,14 +44,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 PAGE = 100
-HOUSE_KEPT_EVERY = timedelta(hours=1)
+MAINTENANCE_EVERY = timedelta(hours=1)
 LATE_AFTER = timedelta(minutes=10)
-"""How long after it was due something is settled late: no verdict is later for it, but people wait (protocol.md §6)."""
+"""A client that is settled so long after it was due is logged. Verifiers answer in time, but people see old states."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What one sweep did."""
+    """How many clients one sweep settled, published again, or failed to settle."""
 
     settled: int
     republished: int
@@ -62,73 +65,77 @@ class Sweep:
     clients: Clients
     bus: Bus
     environment: Environment
-    upkeep: GroupMaintenance
-    publish_log: PublishOutbox | None = None
-    expiry: DeleteExpired | None = None
-    """None where documents expire by themselves."""
+    group_maintenance: GroupMaintenance
+    publish_outbox: PublishOutbox | None = None
+    delete_expired: DeleteExpired | None = None
+    """None where the store deletes expired documents by itself."""
     carry_over: CarryOverCanaries | None = None
-    watch: WatchTransitions | None = None
+    watch_transitions: WatchTransitions | None = None
 
     def __call__(self) -> SweepResult:
-        """Look once at everything that is due."""
+        """Sweep once. Raise `StoreUnavailable` if the store cannot be reached."""
         snapshot = self.clients.store.get([paths.HOUSEKEEPING])
         due = [document for shard in range(DUE_SHARDS) for document in self._due(shard, snapshot.read_time)]
-        done = [self._one(document) for document in due]
-        self._keep_house(snapshot)
-        if self.publish_log is not None:
-            self.publish_log()
-        return SweepResult(done.count("settled"), done.count("republished"), done.count("failed"))
+        results = [self._settle_client(document) for document in due]
+        self._maintain(snapshot)
+        if self.publish_outbox is not None:
+            self.publish_outbox()
+        return SweepResult(results.count("settled"), results.count("republished"), results.count("failed"))
 
     def _due(self, shard: int, now: datetime) -> Iterator[Document]:
         query = Query(paths.CLIENTS, order_by="next_due_at", equal=(("due_shard", shard),), at_most=now, limit=PAGE)
         return scan(self.clients.store, query)
 
-    def _one(self, document: Document) -> str:
-        found = [document]  # what the query gave is the first look; after a lost race, look anew
+    def _settle_client(self, document: Document) -> str:
+        # The first attempt uses the document from the query, which saves a read. After a lost race it is outdated.
+        documents = [document]
         try:
-            return until_won(lambda: self._settle(document.path, found.pop() if found else None), self.environment)
+            return until_won(
+                lambda: self._settle(document.id, documents.pop() if documents else None), self.environment
+            )
         except StoreUnavailable:
-            raise  # nothing can be settled now
-        except Exception as error:  # noqa: BLE001 - one client that cannot be settled holds up no other
-            # Not the error's text: it may carry what must not be in a log.
+            raise  # no client can be settled now
+        except Exception as error:  # noqa: BLE001 - rule 4
+            # Only the class of the error: its text may contain what must not be logged.
             _log.error("a client could not be settled: %s", type(error).__name__)
             return "failed"
 
-    def _settle(self, path: str, found: Document | None) -> str:
-        client_id = path.rpartition("/")[2]
+    def _settle(self, client_id: str, document: Document | None) -> str:
         try:
-            reading = self.clients.read(client_id, ReadPlan(document=found))
+            reading = self.clients.read(client_id, ReadPlan(document=document))
         except NotFound:
             return "gone"
         decision = lifecycle.settle(reading.state, reading.policy, reading.now)
         if decision.transitions:
             self.clients.commit(reading, decision)
-            _tell_if_late(reading)
+            _log_if_late(reading)
             return "settled"
         if self.carry_over is not None and self.carry_over(reading):
             return "settled"
         rotation = reading.state.rotation
         if rotation is None or rotation.phase is not Phase.REQUESTED:
             return "early"
+        # The event of the rotation's request was lost or has failed. Publishing it twice does no harm.
         self.bus.publish(DISTRIBUTION_TOPIC, {"client_id": client_id, "rotation_id": rotation.rotation_id})
         return "republished"
 
-    def _keep_house(self, snapshot: Snapshot) -> None:
+    def _maintain(self, snapshot: Snapshot) -> None:
         document, now = snapshot[paths.HOUSEKEEPING], snapshot.read_time
-        if document.data is not None and cast("datetime", document.data["due_at"]) > now:
+        if document.exists and document.time("due_at") > now:
             return
-        if self.expiry is not None:
-            self.expiry(now)
-        self.upkeep(now)
-        if self.watch is not None:
-            self.watch(now)
-        try:  # last: a sweep that died before this keeps the house the next time
-            self.clients.store.commit([put(document, {"due_at": now + HOUSE_KEPT_EVERY})])
+        if self.delete_expired is not None:
+            self.delete_expired(now)
+        self.group_maintenance(now)
+        if self.watch_transitions is not None:
+            self.watch_transitions(now)
+        # Last: if this sweep dies before, the next one does the maintenance.
+        try:
+            self.clients.store.commit([put(document, {"due_at": now + MAINTENANCE_EVERY})])
         except LostRace:
-            return  # another sweep kept it
+            return  # a concurrent sweep did it
 
 
-def _tell_if_late(reading: ClientReading) -> None:
+def _log_if_late(reading: ClientReading) -> None:
     due = lifecycle.due(reading.state, reading.policy)
     if due is not None and reading.now - due.at > LATE_AFTER:
         _log.error("a client was settled late: %d seconds", (reading.now - due.at).total_seconds())

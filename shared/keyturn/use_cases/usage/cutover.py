@@ -1,4 +1,4 @@
-"""Cutover: how far a client's integrator has moved from its old secret to the new one, and what to do about it."""
+"""Cutover: how far a client's integrator has moved from the old secret to the new one, and what to do about it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CutoverView:
-    """A client, settled, and how far it is. `rolled_back`: the version in grace is the one that was given up."""
+    """A settled client and its progress."""
 
     state: ClientState
     policy: Policy
@@ -31,12 +31,16 @@ class CutoverView:
 
     @property
     def rolled_back(self) -> bool:
-        """Whether the last rotation was rolled back: then nobody is to move to the version in grace, nor retire it."""
+        """Whether the last rotation was rolled back.
+
+        Then the version in grace is the new one that was given up: the integrator should not move to it, and it is not
+        retired early, so that `restore` stays possible.
+        """
         return self.state.last is not None and self.state.last.outcome is Outcome.ROLLED_BACK
 
     @property
     def proposes_retiring(self) -> bool:
-        """Whether the old version is shown to be silent for long enough to be retired by hand now."""
+        """Whether the old version has been silent for long enough to be retired by hand now."""
         return self.state.previous is not None and not self.rolled_back and self.progress.silence.enough
 
 
@@ -49,13 +53,14 @@ class Cutover:
     environment: Environment
 
     def __call__(self, client_id: str, npub: str | None = None) -> CutoverView:
-        """Return how far a client is; `npub` is who asks, None for the operator.
+        """Return a client's progress. `npub` is the caller's key, or None for the operator.
 
-        `NotFound` without such a client, and, in the very words, for who is in none of its groups.
+        Raise `NotFound` for an unknown client. A caller that is in none of the client's groups gets the same refusal,
+        so that it does not learn which clients exist.
         """
         reading = until_won(lambda: self.clients.read(identifier(client_id)), self.environment)
         if npub is not None and reading.user(npub) is None:
             raise NotFound("unknown_client", "There is no such client.")
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
         read = ReadUsage(self.usage)
-        return CutoverView(state, reading.policy, read.progress(state, read.lives(reading.now), reading.now))
+        return CutoverView(state, reading.policy, read.progress(state, read.reports(reading.now), reading.now))

@@ -1,14 +1,14 @@
-"""Watch over transitions: warn where an old secret is in use near its end, retire it early where policy says so.
+"""Watch transitions: warn if an old secret is in use near its end, and retire it early if the policy says so.
 
-Rules:
+Rules (docs/protocol.md §4, ADR 0012):
 
-1. Nothing is retired that is not shown to be silent (domain/usage_silence.py): without a report of every verifier,
+1. A version is retired only if its silence is shown (`domain.usage_silence`). Without a report of every verifier
    nothing is shown.
-2. Only where the client's policy says `retire_early`; elsewhere `keyturn client cutover` proposes it (ADR 0012).
-3. The evidence is in another database than the decision: a use between the look and the commit, some milliseconds, is
-   not seen. The silence that is asked for is days, so that nobody is expected in them.
-4. While everything is stopped, nothing is retired.
-5. A client that cannot be judged holds up no other, and keeps its grace window.
+2. The client's policy has to say `retire_early`. Otherwise `keyturn client cutover` proposes it to the admins.
+3. The evidence and the decision are in different databases. A use in the milliseconds between reading the evidence and
+   the commit is missed. The required silence is days long, so such a use is not to be expected.
+4. Nothing is retired while the operator has stopped the suite.
+5. A client that cannot be judged delays no other client, and keeps its grace window.
 """
 
 from __future__ import annotations
@@ -48,79 +48,77 @@ _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What one look rests on; `stopped`: the operator has stopped everything, policy's own acts too."""
+class _Evidence:
+    """The basis of one run: the verifiers' reports, the time, and whether the operator has stopped the suite."""
 
-    lives: Sequence[VerifierReport]
+    reports: Sequence[VerifierReport]
     now: datetime
     stopped: bool
 
 
 @dataclass(frozen=True, slots=True)
 class WatchTransitions:
-    """Looks at each client that has a version in grace; the sweeper calls it once an hour."""
+    """Checks each client that has a version in grace. The sweeper calls it once an hour."""
 
     clients: Clients
     usage: Store
     environment: Environment
 
     def __call__(self, now: datetime) -> int:
-        """Look once; how many versions were retired."""
+        """Check each client once. Return how many versions were retired."""
         snapshot = self.clients.store.get([paths.SALT, paths.STOPPED])
-        self._make_salt(snapshot)
-        look = _Look(ReadUsage(self.usage).lives(now), now, stopped=snapshot[paths.STOPPED].exists)
-        return sum(self._one(document, look) for shard in range(DUE_SHARDS) for document in self._upcoming(shard))
+        self._create_salt(snapshot)
+        evidence = _Evidence(ReadUsage(self.usage).reports(now), now, stopped=snapshot[paths.STOPPED].exists)
+        return sum(
+            self._check_client(document, evidence) for shard in range(DUE_SHARDS) for document in self._upcoming(shard)
+        )
 
-    def _make_salt(self, snapshot: Snapshot) -> None:
+    def _create_salt(self, snapshot: Snapshot) -> None:
         writes = salt_writes(snapshot, self.environment)
         try:
             if writes:
                 self.clients.store.commit(writes)
         except LostRace:
-            return  # somebody else made it
+            return  # a concurrent sweep created it
 
     def _upcoming(self, shard: int) -> Iterator[Document]:
-        """Return the clients to which time will bring something: those with a version in grace are among them."""
+        """Return the clients with a due time. Those with a version in grace are among them."""
         shards = (("due_shard", shard),)
         query = Query(paths.CLIENTS, order_by="next_due_at", equal=shards, at_least=_EVER, limit=PAGE)
         return scan(self.clients.store, query)
 
-    def _one(self, document: Document, look: _Look) -> bool:
+    def _check_client(self, document: Document, evidence: _Evidence) -> bool:
         try:
-            return self._judged(document, look)
+            return self._retire_if_silent(document, evidence)
         except StoreUnavailable:
-            raise  # nobody can be judged now
+            raise  # no client can be judged now
         except Refusal:
-            return False  # it moved on meanwhile
-        except Exception as error:  # noqa: BLE001 - one client that cannot be judged holds up no other
-            # No alarm: whoever cannot settle it either, when it is due, raises one.
+            return False  # the client has changed in between
+        except Exception as error:  # noqa: BLE001 - rule 5
+            # No alert: if the client is really damaged, the sweep that has to settle it raises one.
             _log.info("a transition could not be judged: %s", type(error).__name__)
             return False
 
-    def _judged(self, document: Document, look: _Look) -> bool:
-        if document.data is None:
-            return False
-        state = live_state(document.data)
+    def _retire_if_silent(self, document: Document, evidence: _Evidence) -> bool:
+        state = live_state(document.fields)
         client, policy = state.client, self.clients.policy.overridden(state.client.policy)
-        state = lifecycle.settle(state, policy, look.now).state
+        state = lifecycle.settle(state, policy, evidence.now).state
         if state.previous is None or client.status is not ClientStatus.ACTIVE:
             return False
-        progress = ReadUsage(self.usage).progress(state, look.lives, look.now)
+        progress = ReadUsage(self.usage).progress(state, evidence.reports, evidence.now)
         if progress.at_risk:
             _log.warning(
                 "an old secret is in use near its end: client %s, version %s",
                 client.client_id,
                 state.previous.version_id,
             )
-        if look.stopped or not policy.retire_early or not progress.silence.enough:
+        if evidence.stopped or not policy.retire_early or not progress.silence.enough:
             return False
-        return self._retired(state, progress.silence)
-
-    def _retired(self, state: ClientState, silence: Silence) -> bool:
-        until_won(lambda: self._retire(state, silence), self.environment)
+        until_won(lambda: self._retire(state, progress.silence), self.environment)
         return True
 
     def _retire(self, state: ClientState, silence: Silence) -> None:
+        # The command names the version, so a client that has rotated since refuses it.
         reading = self.clients.read(state.client.client_id)
         command = RetireSilent(
             version_id=state.client.previous_version or "",

@@ -1,4 +1,7 @@
-"""Usage as it is read: what is known of a transition, over all shards and verifiers, and what it tells."""
+"""Migration progress: the usage of a client's old and new secret, summed over all shards and verifiers.
+
+See docs/verifier.md for how uses are counted, and `domain.usage_silence` for the conclusions.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
 DAY: Final = timedelta(days=1)
 HIGH_SHARE: Final = 0.05
-"""From which share of a day's uses on the old secret's use is high."""
+"""The use of the old secret is high from this share of a day's uses on."""
 _UNBOUNDED = 10**6
 
 
@@ -51,21 +54,21 @@ class MigrationProgress:
     new: VersionUse | None
     failures: Mapping[int, int] = field(repr=False)
     failed_at: datetime | None
-    lives: Sequence[VerifierReport] = field(repr=False)
+    reports: Sequence[VerifierReport] = field(repr=False)
     complete_since: datetime | None
-    seen: UsageEvidence = field(repr=False)
+    evidence: UsageEvidence = field(repr=False)
     silence: Silence
     forecast: Forecast
 
     @property
     def verifiers(self) -> int:
-        """How many verifier processes count, as far as is known."""
-        return sum(life.ended_at is None for life in self.lives)
+        """The number of verifier processes that have not ended."""
+        return sum(report.ended_at is None for report in self.reports)
 
     @property
     def lagging(self) -> frozenset[str]:
-        """Callers that may still come back with the old secret."""
-        return frozenset(usage_silence.callers_not_moved(self.seen, self.now))
+        """The tags of callers that may use the old secret again."""
+        return frozenset(usage_silence.callers_not_moved(self.evidence, self.now))
 
     def uses(self, use: VersionUse | None, since: datetime | None) -> int:
         """Return how often a version was used since the hour of a time."""
@@ -73,19 +76,19 @@ class MigrationProgress:
         return sum(count for hour, count in unpack(use.hours).items() if hour >= first) if use else 0
 
     def old_share(self, since: datetime | None) -> float | None:
-        """Return the old version's share of all uses since a time, 0 to 1; None where there were none."""
+        """Return the old version's share of all uses since a time, 0 to 1, or None if there were none."""
         old = self.uses(self.old, since)
         return usage_silence.share(old, old + self.uses(self.new, since))
 
     @property
     def failed(self) -> int:
-        """How many refusals there were since the transition began."""
+        """The number of refusals since the transition began."""
         first = hour_of(self.since) if self.since else 0
         return sum(count for hour, count in self.failures.items() if hour >= first)
 
     @property
     def at_risk(self) -> bool:
-        """Whether somebody still uses the old version near its end: in the last quarter of its grace, 2 h at least."""
+        """Whether the old version is still in use near its end: in the last quarter of its grace, at least 2 hours."""
         ends_at = self.old_version.not_after if self.old_version else None
         if self.old is None or self.since is None or ends_at is None:
             return False
@@ -97,24 +100,24 @@ class MigrationProgress:
 
 @dataclass(frozen=True, slots=True)
 class ReadUsage:
-    """Reads the database usage, where everything stands under paths that are known beforehand."""
+    """Reads the database `usage`. All paths follow from the client and its versions, so no query is needed for them."""
 
     usage: Store
 
-    def lives(self, now: datetime) -> Sequence[VerifierReport]:
-        """Return the word of every verifier process that is remembered."""
+    def reports(self, now: datetime) -> Sequence[VerifierReport]:
+        """Return the reports of all verifier processes that have not expired."""
         query = Query("verifiers", order_by="expires_at", at_least=now)
-        return [_life(from_data(VerifierLife, item.data)) for item in scan(self.usage, query) if item.data]
+        return [_report(from_data(VerifierLife, document.fields)) for document in scan(self.usage, query)]
 
-    def progress(self, state: ClientState, lives: Sequence[VerifierReport], now: datetime) -> MigrationProgress:
-        """Return how far a client is, from its settled state: one read."""
+    def progress(self, state: ClientState, reports: Sequence[VerifierReport], now: datetime) -> MigrationProgress:
+        """Return the progress of a client with this settled state, in one read."""
         client_id, versions = state.client.client_id, (state.previous, state.current)
         uses = [version_path(item.version_id, shard) for item in versions if item for shard in range(USAGE_SHARDS)]
         snapshot = self.usage.get([*uses, *(failures_path(client_id, shard) for shard in range(USAGE_SHARDS))])
         old, new = (_uses(snapshot, version) for version in versions)
         failures = _failures(snapshot, client_id)
         since = state.client.last_promoted_at if state.previous else None
-        complete, seen = usage_silence.complete_since(lives, now), _seen(old, new)
+        complete, evidence = usage_silence.complete_since(reports, now), _evidence(old, new)
         trend = usage_silence.forecast(unpack(old.hours) if old else {}, since, now) if since else Forecast(known=False)
         return MigrationProgress(
             now=now,
@@ -125,39 +128,40 @@ class ReadUsage:
             new=new,
             failures=unpack(failures.hours) if failures else Counter(),
             failed_at=failures.last_at if failures else None,
-            lives=lives,
+            reports=reports,
             complete_since=complete,
-            seen=seen,
-            silence=usage_silence.silence(seen, complete, now),
+            evidence=evidence,
+            silence=usage_silence.silence(evidence, complete, now),
             forecast=trend,
         )
 
 
-def _life(life: VerifierLife) -> VerifierReport:
-    return VerifierReport(life.started_at, life.counted_to, life.ended_at, life.lost_to)
+def _report(record: VerifierLife) -> VerifierReport:
+    return VerifierReport(record.started_at, record.counted_to, record.ended_at, record.lost_to)
 
 
 def _uses(snapshot: Snapshot, version: Version | None) -> VersionUse | None:
     if version is None:
         return None
-    found = (snapshot[version_path(version.version_id, shard)].data for shard in range(USAGE_SHARDS))
-    uses = [from_data(VersionUse, data) for data in found if data]
+    shards = (snapshot[version_path(version.version_id, shard)].data for shard in range(USAGE_SHARDS))
+    uses = [from_data(VersionUse, data) for data in shards if data]
+    # Unbounded: a bound on the callers of the sum would hide callers that a single shard lists.
     return reduce(lambda one, other: merge_uses(one, other, _UNBOUNDED), uses) if uses else None
 
 
 def _failures(snapshot: Snapshot, client_id: str) -> ClientFailures | None:
-    found = (snapshot[failures_path(client_id, shard)].data for shard in range(USAGE_SHARDS))
-    failures = [from_data(ClientFailures, data) for data in found if data]
+    shards = (snapshot[failures_path(client_id, shard)].data for shard in range(USAGE_SHARDS))
+    failures = [from_data(ClientFailures, data) for data in shards if data]
     return reduce(merge_failures, failures) if failures else None
 
 
-def _seen(old: VersionUse | None, new: VersionUse | None) -> UsageEvidence:
+def _evidence(old: VersionUse | None, new: VersionUse | None) -> UsageEvidence:
     by_old, by_new = (_callers(use.callers if use else ()) for use in (old, new))
     callers = {tag: (by_old.get(tag), by_new.get(tag)) for tag in {**by_old, **by_new}}
-    return UsageEvidence(_trace(old) if old else None, _trace(new) if new else None, callers)
+    return UsageEvidence(_history(old) if old else None, _history(new) if new else None, callers)
 
 
-def _trace(use: VersionUse) -> UseHistory:
+def _history(use: VersionUse) -> UseHistory:
     return UseHistory(use.first_at, use.last_at, frozenset(unpack(use.hours)))
 
 
