@@ -13,7 +13,7 @@ LARGE = 200
 """Members of the large group, the service included."""
 SMALL = 3
 NOTICE = b"n" * 600
-"""An application message of the size of a rotation's notice (protocol.md §6, about 600 bytes)."""
+"""An application message of the size of a rotation's notice (docs/protocol.md §8, about 600 bytes)."""
 NOW = datetime.now(UTC)
 
 

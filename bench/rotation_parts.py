@@ -102,7 +102,7 @@ class Parts:
 
 _MESSAGE = {"client_id": "client-000", "rotation_id": "01" + "A" * 24}
 _MACED = b"m" * 128
-"""About what the MAC of a secret is over (protocol.md §2)."""
+"""About what the MAC of a secret is over (docs/protocol.md §2)."""
 _EVENT = OutboxEvent("0" * 32, "distribute", "topic", "secret-distribution", _MESSAGE, datetime.now(UTC), 1)
 
 

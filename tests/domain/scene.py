@@ -29,7 +29,7 @@ SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelt
 LEAD = 10 * MINUTE
 GRACE = 7 * DAY
 MARGIN = 9 * SECOND
-"""Staleness bound + 4 s: from then on nobody goes back (protocol.md §4, rollback)."""
+"""Staleness bound + 4 s: from then on nobody goes back (docs/protocol.md §4, rollback)."""
 
 
 def person(user: str, device: str = "") -> Person:

@@ -13,7 +13,7 @@ CLASSES = [
     if inspect.isclass(kind) and issubclass(kind, Exception) and kind.__module__ == errors.__name__
 ]
 REFUSALS = [kind for kind in CLASSES if issubclass(kind, Refusal) and kind is not Refusal]
-# protocol.md §11, and RFC 9110's own status for a method that is not taken
+# docs/protocol.md §11, and RFC 9110's own status for a method that is not taken
 STATUSES = {
     "invalid_request": {400, 405, 413},
     "unauthorized_request": {401, 403},

@@ -109,7 +109,7 @@ def test_retire_early() -> None:
     decision = scene.retire(1)
     assert [(item.action, item.actor) for item in decision.transitions] == [("retire", "ada")]
     assert _pointers(scene) == (version_id(2), None)
-    # Any retirement but grace_elapsed kills the version's tokens (protocol.md §4): an early end must.
+    # Any retirement but grace_elapsed kills the version's tokens (docs/protocol.md §4): an early end must.
     assert scene.version(1).retired_because is RetiredBecause.SUPERSEDED
 
 

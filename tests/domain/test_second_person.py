@@ -1,4 +1,4 @@
-"""What cannot be undone needs a second person, where at least three may act (protocol.md §7)."""
+"""What cannot be undone needs a second person, where at least three may act (docs/protocol.md §4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every door and what it refuses: the error of protocol.md §11, nothing stored, nothing echoed."""
+"""Every door and what it refuses: the error of docs/protocol.md §11, nothing stored, nothing echoed."""
 
 # ruff: noqa: E501 - a table is read by its rows, one a case
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""No copy of the store with every key, taken before or after a send, opens a notice (protocol.md §4, invariant 9).
+"""No copy of the store with every key, taken before or after a send, opens a notice (docs/protocol.md §4, invariant 9).
 
 The attack has what a thief of the data folder has: the group's sealed state and the key that unseals it, from before
 and from after. It plays every member of the group, with all private keys of the dump, and reads every message in order

@@ -1,6 +1,6 @@
 """Histories: service, three devices, a relay and the store, driven through random orders of what happens to groups.
 
-After every step nothing that `keyturn doctor` knows of is broken (protocol.md §4), no key has encrypted twice, no
+After every step nothing that `keyturn doctor` knows of is broken (docs/protocol.md §4), no key has encrypted twice, no
 device that was removed opens anything later, and each device that is a member and has caught up has the service's keys.
 """
 

@@ -1,7 +1,7 @@
-"""Wrong usage in our own words: one sentence and a hint, and nothing of what was given.
+"""Usage errors: one sentence and one hint that never repeat the input.
 
-The framework's sentences repeat what was typed, and that may be a secret (protocol.md §11: nothing is echoed).
-Parameters, options and commands are named only where the name is the program's own.
+The framework's messages quote the arguments, and an argument may be a secret typed by mistake (docs/protocol.md §11).
+A message names an option or a command only if the name is the program's own.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def _asked(send: Callable[[], dict[str, object]], plan: RotationPreview) -> dict
         with waiting("Asking for the rotation"):
             return send()
     except UnreachableError as lost:
-        # It may have arrived: the same rotation id makes at most one version (protocol.md §4, invariant 5).
+        # It may have arrived: the same rotation id makes at most one version (docs/protocol.md §4, invariant 5).
         hint = f"{lost.hint} It may have arrived: look with `keyturn rotation show {plan.request.rotation_id}`."
         raise UnreachableError(str(lost), hint) from None
 
