@@ -72,11 +72,13 @@ def chained(head: Head, transitions: Iterable[Transition], at: datetime, *, bann
             "at": to_milliseconds(at),
             "actor": transition.actor,
             "action": transition.action,
+            # An id that does not apply is left out, so that an absent and an empty one have the same hash.
             "ids": {key: value for key, value in transition.ids.items() if value},
             "before": dict(transition.before),
             "after": dict(transition.after),
             "reason": transition.reason,
         }
+        # Part of the hashed content: a trial's entries cannot be made to look like production's later.
         if banner:
             content["banner"] = banner
         entries.append(Entry(head.seq + 1, content, entry_hash(content)))

@@ -22,6 +22,7 @@ MOST_CHARACTERS: Final = 512
 
 # Version, cost 4 to 14 (a check of cost 14 takes one second), 22 characters of salt, 31 of hash, unused bits zero.
 _HASH = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-4])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]\Z")
+# bcrypt ends its input at a null byte, and a surrogate cannot be encoded.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 

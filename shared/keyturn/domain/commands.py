@@ -139,7 +139,7 @@ class RevokeVersion(AdminCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeSighted(RevokeVersion):
-    """Retire a version whose secret has leaked. `receipt_key` is the key that the report's signature verified under.
+    """Retire a version after a leak of its secret. `receipt_key` is the key that the report's signature verified under.
 
     No second admin has to approve: the report is signed with the secret itself, so the leak is proved.
     """

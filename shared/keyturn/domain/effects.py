@@ -75,7 +75,7 @@ def expire(state: ClientState, at: datetime, _policy: Policy) -> Step:
 
 
 def retire_elapsed(state: ClientState, _at: datetime, _policy: Policy) -> Step:
-    """Retire the version whose grace period has ended."""
+    """Retire the version in grace at the end of its grace period."""
     return _retire_previous(state, RetiredBecause.GRACE_ELAPSED)
 
 

@@ -61,6 +61,7 @@ def _references(state: ClientState) -> Iterator[str]:
     if state.current and state.current.not_after is not None:
         yield "the current version has an end"
 
+    # Such a version would be reported as a leak at every normal use.
     live = {version.version_id for version in state.live}
     if live & set(state.client.recently_retired):
         yield "a live version is listed as retired"
@@ -76,6 +77,7 @@ def _liveness(state: ClientState) -> Iterator[str]:
         yield "a revoked client has an open rotation"
     if state.previous and state.current is None:
         yield "a version is in grace beside no current one"
+    # A live version without a hash would be current, and no secret would verify for it: the integrator is locked out.
     for version in state.live:
         if not (version.secret_hash and (version.mac_key_ref or is_imported(version))):
             yield "a live version has no hash to verify against"
@@ -118,4 +120,5 @@ def _promotions(state: ClientState) -> Iterator[str]:
 
 def _has_quorum(rotation: Rotation) -> bool:
     recipients = {(item.user, item.npub) for item in rotation.recipients}
+    # An ack counts only from a device that the notice was sent to (invariant 4).
     return rotation.count_acks() >= rotation.quorum and all((ack.user, ack.npub) in recipients for ack in rotation.acks)

@@ -175,6 +175,7 @@ def _rotation_due(state: ClientState, policy: Policy) -> Iterator[Due]:
     elif rotation.phase is Phase.DISTRIBUTED and rotation.ack_deadline:
         yield Due(rotation.ack_deadline, effects.expire)
     elif rotation.acknowledged_at:
+        # A quorum that comes after not_before promotes at once, an earlier one waits for not_before.
         ready_at = max(rotation.acknowledged_at, rotation.not_before)
         promotable = state.client.status is ClientStatus.ACTIVE or rotation.emergency
         if promotable and not rotation.awaits_canaries:
@@ -210,18 +211,18 @@ def settle(state: ClientState, policy: Policy, now: datetime) -> Decision:
 
 def decide(state: ClientState, command: Command, policy: Policy, now: datetime) -> Decision:
     """Return the decision on `command` at `now` (the store's read time), or raise its `Refusal`."""
-    settled = settle(state, policy, now)
+    before = settle(state, policy, now)
     row = TABLE[type(command)]
-    case = Case(settled.state, command, policy, now)
+    case = Case(before.state, command, policy, now)
     for guard in row.guards:
         guard(case)
     if isinstance(command, AdminCommand) and row.second_person(command):
         if not _has_second_person(case.state, command, now):
-            return _approve(settled, command, now)
+            return _approve(before, command, now)
         # The approvals are used up: the same command needs two people again.
         approvals = _other_approvals(case.state, command, now)
         case = replace(case, state=case.state.with_client(approvals=approvals))
-    decision = _apply(row, case, settled.transitions)
+    decision = _apply(row, case, before.transitions)
     after = settle(decision.state, policy, now)
     return Decision(after.state, (*decision.transitions, *after.transitions))
 
@@ -274,13 +275,13 @@ def _other_approvals(
     return tuple(item for item in unexpired if item.act != act or (user is not None and item.user != user))
 
 
-def _approve(settled: Decision, command: AdminCommand, now: datetime) -> Decision:
+def _approve(before: Decision, command: AdminCommand, now: datetime) -> Decision:
     """Return the decision that only adds the actor's approval."""
-    state, user = settled.state, command.actor.user
+    state, user = before.state, command.actor.user
     approvals = (*_other_approvals(state, command, now, user), CommandApproval(_act(command), user, now))
     step = Step("approve", state.with_client(approvals=approvals))
     transition = _transition(state, step, command=command)
-    return Decision(step.state, (*settled.transitions, transition), awaits_second_person=True)
+    return Decision(step.state, (*before.transitions, transition), awaits_second_person=True)
 
 
 # --- the audit -------------------------------------------------------------------------------------------------------
@@ -295,6 +296,7 @@ def _transition(before: ClientState, step: Step, *, actor: str = "", command: ob
         "npub": person.npub if person else "",
     }
     reason = getattr(command, "reason", "")
+    # Commands that no admin gives name their own source (`by`), and only a distribution has none.
     name = actor or (person.user if person else getattr(command, "by", "distribute"))
     return Transition(step.action, name, ids, audited_facts(before), audited_facts(step.state), reason)
 

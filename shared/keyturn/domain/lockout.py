@@ -7,7 +7,7 @@ from datetime import timedelta
 FREE_FAILURES = 3
 FIRST_DELAY = timedelta(seconds=30)
 LONGEST_DELAY = timedelta(hours=4)
-_MAX_DOUBLINGS = 12
+_MAX_DOUBLINGS = 12  # more would exceed LONGEST_DELAY anyway, and a huge count would overflow timedelta
 
 
 def delay_after(failures: int) -> timedelta:

@@ -175,6 +175,7 @@ class Rotation:
 
     def ack_counts(self, user: str) -> bool:
         """Return whether that person's ack counts: from a quorum of 2 on, the requester's own does not (§6)."""
+        # The requester has decided for the rotation already: a quorum of several people consists of others.
         return self.quorum == 1 or user != self.requested_by.user
 
     def count_acks(self, people: frozenset[str] | None = None) -> int:

@@ -35,6 +35,7 @@ class Fields:
     def integer(self, name: str) -> int:
         """Return an integer (no boolean, no float) of at most 53 bits."""
         value = self.values.get(name)
+        # Larger integers are not exact in every JSON parser (RFC 8259 §6). In Python, a boolean is an int as well.
         if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 1 << 53:
             raise InvalidRequest("bad_field", "A field that must be an integer is missing or of another type.")
         return value

@@ -25,6 +25,7 @@ PATTERN: Final = r"keyturn_[0-9A-HJKMNP-TV-Z]{8}_[A-Za-z0-9_-]{42}[AEIMQUYcgkosw
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _SCANNABLE = re.compile(rf"{PATTERN}\Z")
+# Only whole words: a longer base64url text contains many 43-character parts that are no secrets.
 _SIGHTED = re.compile(rf"(?<![A-Za-z0-9_-])(?:{PATTERN}|[A-Za-z0-9_-]{{43}})(?![A-Za-z0-9_-])")
 
 

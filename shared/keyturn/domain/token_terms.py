@@ -1,4 +1,4 @@
-"""Terms of a client's access tokens: audience, scopes, and the audiences whose tokens it is allowed to introspect."""
+"""Terms of a client's access tokens: audience, scopes, and the audiences that it is allowed to introspect."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class TokenTerms:
         """Return the scopes of a token for this `scope` parameter, or None if the client may not have one of them."""
         if not scope:
             return self.scopes
+        # RFC 6749 §3.3: a list separated by spaces, in any order. A repeated scope counts once.
         names = tuple(dict.fromkeys(scope.split(" ")))
         return names if set(names) <= set(self.scopes) else None
 

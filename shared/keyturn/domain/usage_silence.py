@@ -90,10 +90,11 @@ class VerifierReport:
 def complete_since(reports: Collection[VerifierReport], now: datetime) -> datetime | None:
     """Return since when every use is counted, or None if no process counts or one has disappeared."""
     alive = [report for report in reports if report.ended_at is None and report.counted_to > now - REPORT_MAX_AGE]
-    missing = [report for report in reports if report.ended_at is None and report not in alive]
-    if not alive or any(report.counted_to + UNCOUNTED_TIME > now for report in missing):
+    disappeared = [report for report in reports if report.ended_at is None and report not in alive]
+    if not alive or any(report.counted_to + UNCOUNTED_TIME > now for report in disappeared):
         return None
-    gaps = [report.counted_to + UNCOUNTED_TIME for report in missing]
+    # Each process that disappeared may have accepted secrets uncounted for a while after its last report.
+    gaps = [report.counted_to + UNCOUNTED_TIME for report in disappeared]
     losses = [report.lost_to for report in reports if report.lost_to is not None]
     return max([min(report.started_at for report in reports), *gaps, *losses])
 
@@ -167,6 +168,7 @@ def _pause(old: UseHistory, new: UseHistory | None) -> timedelta | None:
 
 def _in_use(new: UseHistory, old: UseHistory, pause: timedelta, now: datetime) -> bool:
     """Return whether the new secret has been used for at least one whole pause, after the old one, and still is."""
+    # One whole pause: with less, callers that use the secret rarely may not have had their turn yet.
     return new.first_at <= now - pause and new.last_at > old.last_at and new.last_at >= now - PAUSES_NEEDED * pause
 
 

@@ -22,7 +22,7 @@ class GroupError(Exception):
 
 
 class StaleEpoch(GroupError):  # noqa: N818 - it names the message, not a failure
-    """The message is of an epoch whose keys are deleted. Its sender must catch up and send it again."""
+    """The keys of the message's epoch are deleted. Its sender must catch up and send it again."""
 
 
 class ForbiddenChange(GroupError):  # noqa: N818 - the same

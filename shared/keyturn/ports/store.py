@@ -212,8 +212,9 @@ def delete(document: Document) -> Delete:
 class Query:
     """Documents of one collection, ordered by one field and then by path.
 
-    `equal` are equalities; `at_least` and `at_most` bound the ordered field. A document whose ordered field is null or
-    missing is never returned, as in Firestore with a range filter. `after` is the last document of the previous page.
+    `equal` are equalities; `at_least` and `at_most` bound the ordered field. A document with a null or missing
+    ordered field is never returned, as in Firestore with a range filter. `after` is the last document of
+    the page before.
     """
 
     collection: str
@@ -255,6 +256,7 @@ def pages(store: Store, query: Query) -> Iterator[Sequence[Document]]:
     """
     while page := store.query(query):
         yield page
+        # A short page is the last one, so the common case of few documents costs one query.
         if len(page) < query.limit:
             return
         query = query.following(page[-1])

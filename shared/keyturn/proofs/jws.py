@@ -92,6 +92,7 @@ def _key(jwk: Mapping[str, str], algorithm: str) -> ECKey | RSAKey:
     return ECKey.import_key(public) if algorithm == ES256 else RSAKey.import_key(public)
 
 
+# A deployment signs with few keys, so the encoded headers are the same again and again.
 @functools.lru_cache(maxsize=32)
 def _header(kid: str, typ: str) -> str:
     return _encode({"alg": ES256, "kid": kid, "typ": typ})

@@ -93,6 +93,7 @@ def _only_tag(event: Event, name: str) -> str | None:
 
 
 def _payload_matches(event: Event, body: bytes) -> bool:
+    # A request without a body needs no payload tag, but one that is there must be right.
     if not body and not event.tag_count("payload"):
         return True
     payload = (_only_tag(event, "payload") or "").encode("utf-8")

@@ -108,6 +108,7 @@ def open_event(data: bytes | str | Mapping[str, object]) -> Event:
     Raises `Malformed`, or `Unproven` with reason `wrong_event_id` or `bad_signature`.
     """
     event = parse_event(data)
+    # Never trust the id in the event: audit entries and replay protection are keyed by it.
     digest = hashlib.sha256(canonical(event)).digest()
     if not hmac.compare_digest(digest, bytes.fromhex(event.id)):
         raise Unproven("wrong_event_id", "The event's id is not the hash of its content.")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _WINDOWS = ("not_before", "grace_duration_ms", "supersede")
 
+# Of an acknowledgement, the receipt and its time are left out: the receipt itself signs them.
 PARAMS: Mapping[str, tuple[str, ...]] = {
     "rotation": _WINDOWS,
     "emergency": _WINDOWS,

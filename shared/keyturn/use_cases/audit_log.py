@@ -1,6 +1,6 @@
 """Audit entries as writes, and the system's chain: groups, members, invites (docs/protocol.md §9).
 
-`announce_once` is for an act whose documents are in another database than the audit, and so take a commit of their own.
+`announce_once` is for an act with documents in another database than the audit, which therefore need their own commit.
 The audit entry is committed first: an entry without its effect is harmless, an effect without its entry is not.
 """
 
@@ -49,6 +49,7 @@ def announce_once(store: Store, about: Sequence[str], transition: Transition, ba
     """
     path = announcement_path(transition.action, about)
     snapshot = store.get([HEAD, path])
+    # Checked and written in one commit: of two attempts at once, one loses the race.
     if not snapshot[path].exists:
         store.commit(announcement_writes(snapshot, path, transition, banner))
 

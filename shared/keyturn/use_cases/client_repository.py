@@ -169,9 +169,11 @@ class Clients:
         if not needed.keys() <= snapshot.documents.keys():
             return None
         # An expected group that is not the client's must not decide whether the commit goes through.
-        kept = Snapshot({name: snapshot[name] for name in needed}, snapshot.read_time)
+        needed_snapshot = Snapshot({name: snapshot[name] for name in needed}, snapshot.read_time)
         policy = self.policy.overridden(state.client.policy)
-        return ClientReading(kept, _with_read_rotations(state, kept), policy, read_rosters(kept, groups))
+        return ClientReading(
+            needed_snapshot, _with_read_rotations(state, needed_snapshot), policy, read_rosters(needed_snapshot, groups)
+        )
 
     def _read_on(self, first: Mapping[str, Document], plan: ReadPlan) -> list[ClientReading]:
         """Return the readings of those clients that exist, from the second of two reads."""
@@ -179,6 +181,7 @@ class Clients:
         own = {path: _own_paths(data) for path, data in clients.items()}
         derived = [path for data in clients.values() for path in plan.derived(data)]
         snapshot = self.store.get(dict.fromkeys([*clients, *plan.also, *derived, *chain.from_iterable(own.values())]))
+        # The second read may be of a later instant, at which other documents belong to the client.
         if any(snapshot[path].version != first[path].version for path in clients):
             raise LostRace("a client changed between two reads")
         return [self._reading(snapshot, from_data(Client, data), own[path]) for path, data in clients.items()]
@@ -245,7 +248,8 @@ def _own_paths(data: Data) -> list[str]:
 
 
 def _changes(reading: ClientReading, state: ClientState) -> list[Write]:
-    """Return the writes of the client and of every version and rotation that differs from what was read."""
+    """Return the writes of the client, and of every version and rotation that has changed since the read."""
+    # Compared as documents: a change of a derived field, like the date of deletion, has to be written as well.
     before, after = (_documents(item, reading.now) for item in (reading.state, state))
     changes = {path: data for path, data in after.items() if before.get(path) != data}
     path = paths.client(state.client.client_id)

@@ -64,6 +64,7 @@ class Refusals:
         document = self.store.get([path])[path]
         entries: list[Data] = mappings(document.fields, "entries") if document.exists else []
         recent = any(old["npub"] == npub and now - typed(old, "at", datetime) < PAUSE for old in entries)
+        # A known caller, too, must not be able to fill the database.
         if recent or len(entries) >= MOST_ENTRIES:
             return
         self.store.commit([put(document, {"entries": [*entries, entry], "expires_at": now + KEPT})])

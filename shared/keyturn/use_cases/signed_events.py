@@ -20,7 +20,7 @@ ANSWERS_LAST = timedelta(hours=24)
 
 
 def require_fresh(event: Event, now: datetime) -> None:
-    """Refuse an event whose created_at is not within 120 seconds of the store's now (docs/protocol.md §6)."""
+    """Refuse an event with a created_at more than 120 seconds from the store's now (docs/protocol.md §6)."""
     if abs(now.timestamp() - event.created_at) > CREATED_AT_TOLERANCE.total_seconds():
         raise InvalidRequest("stale_event", "The event's created_at is not within 120 seconds of now.")
 

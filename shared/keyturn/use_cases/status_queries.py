@@ -57,7 +57,7 @@ class ReadStatus:
     """How many messages a page has at most."""
 
     def client(self, npub: str | None, client_id: str) -> ClientView:
-        """Return a client. Raises `NotFound` also for a caller who is not allowed to see it."""
+        """Return a client. Raises `NotFound` also if the caller is not allowed to see it."""
         return self._view(npub, identifier(client_id))
 
     def _view(
@@ -72,8 +72,9 @@ class ReadStatus:
         return ClientView(lifecycle.settle(reading.state, reading.policy, reading.now).state, reading)
 
     def rotation(self, npub: str, rotation_id: str) -> Rotation:
-        """Return a rotation, settled. Raises `NotFound` also for a caller who is not allowed to see it."""
+        """Return a rotation, settled. Raises `NotFound` also if the caller is not allowed to see it."""
         path = paths.rotation(rotation_identifier(rotation_id))
+        # The first read only finds the client. The rotation itself is read again, together with its client.
         document = self.clients.store.get([path])[path]
         if not document.exists:
             raise NotFound(*_UNKNOWN_ROTATION)

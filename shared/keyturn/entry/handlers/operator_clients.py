@@ -39,8 +39,8 @@ def import_clients(request: flask.Request) -> Mapping[str, Any]:
     if not isinstance(rows, list):
         raise InvalidRequest("bad_field", "clients must be a list of objects.")
     result = current().operator.import_clients(rows)
-    refusals = [{"index": index, "reason": reason} for index, reason in result.refused]
-    return {"added": list(result.added), "known": list(result.known), "refused": refusals}
+    refusals = [{"index": index, "reason": reason} for index, reason in result.refusals]
+    return {"added": list(result.added), "known": list(result.existing), "refused": refusals}
 
 
 def list_clients(request: flask.Request) -> Mapping[str, Any]:

@@ -68,9 +68,10 @@ class Administration:
             raise Conflict("client_exists", "A client with that id already exists.")
         if not groups or not all(snapshot[roster].exists for roster in rosters):
             raise NotFound("unknown_group", "There is no such group.")
-        self.clients.policy.overridden(policy)
+        self.clients.policy.overridden(policy)  # refuses invalid values; the client stores only its own
         client = Client(client_id, kind, groups, snapshot.read_time, policy=dict(policy), tokens=tokens)
         transition = Transition("add_client", OPERATOR, {"client_id": client_id}, after={"status": client.status.value})
+        # The index of a group's clients: removing a member has to find all clients of the member's groups.
         writes: list[Write] = [
             Create(paths.client_of_group(group, client_id), {"client_id": client_id}) for group in groups
         ]

@@ -41,8 +41,8 @@ class ImportResult:
     """The result of an import: ids that were added, ids that existed already, and (row index, reason) of the others."""
 
     added: Sequence[str]
-    known: Sequence[str]
-    refused: Sequence[tuple[int, str]]
+    existing: Sequence[str]
+    refusals: Sequence[tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,7 @@ class ImportClients:
     def _version(self, row: ImportRow, now: datetime) -> Version:
         return Version(
             client_id=row.client_id,
+            # No rotation created it, and it verifies at once: the integrator already uses this secret.
             version_id=ulid(now, self.environment.random(10)),
             created_at=now,
             not_before=now,

@@ -136,6 +136,7 @@ class Leak:
         """Return the decision, and the reason why no successor is requested ("" if one is, or none is needed)."""
         state, policy, now = reading.state, reading.policy, reading.now
         revoke = self._command(sighting, key, reading)
+        # Its successor is the current version already.
         if sighting.version_id == lifecycle.settle(state, policy, now).state.client.previous_version:
             return lifecycle.decide(state, revoke, policy, now), ""
         try:
@@ -147,6 +148,7 @@ class Leak:
     def _command(self, sighting: Sighting, key: str | None, reading: ClientReading) -> RevokeSighted:
         return RevokeSighted(
             actor=OPERATOR_ACTOR,
+            # The operator is in no group, but is authorised for every client.
             groups=frozenset(reading.state.client.admin_groups),
             people=reading.people,
             reason=f"sighted at {sighting.sighted_at}",

@@ -43,19 +43,19 @@ class SetPolicy:
         until_won(lambda: self._set(self.clients.read(identifier(client_id), CLIENT_ONLY), changes), self.environment)
 
     def _set(self, reading: ClientReading, changes: Mapping[str, int | bool | None]) -> None:
-        settled = _settle(reading)
-        client = settled.state.client
+        present = _settle(reading)
+        client = present.state.client
         merged = {**client.policy, **changes}
         overrides = {name: value for name, value in merged.items() if value is not None}
         policy = self.clients.policy.overridden(overrides)
         if overrides == client.policy:
             return
-        facts = audited_facts(settled.state)
+        facts = audited_facts(present.state)
         reason = ", ".join(f"{name}={overrides.get(name, 'default')}" for name in sorted(changes))
         transition = Transition("set_policy", OPERATOR, {"client_id": client.client_id}, facts, facts, reason)
         # A shorter deadline can make something due at once.
-        after = lifecycle.settle(settled.state.with_client(policy=overrides), policy, reading.now)
-        decision = Decision(after.state, (*settled.transitions, transition, *after.transitions))
+        after = lifecycle.settle(present.state.with_client(policy=overrides), policy, reading.now)
+        decision = Decision(after.state, (*present.transitions, transition, *after.transitions))
         self.clients.commit(replace(reading, policy=policy), decision)
 
 
@@ -77,23 +77,23 @@ class SetTokenTerms:
         until_won(lambda: self._set(self.clients.read(identifier(client_id), CLIENT_ONLY), change), self.environment)
 
     def _set(self, reading: ClientReading, change: TermsChange) -> None:
-        settled = _settle(reading)
-        client = settled.state.client
+        present = _settle(reading)
+        client = present.state.client
         terms = change(client.tokens).checked()
         if terms == client.tokens:
             return
         ids = {"client_id": client.client_id}
         transition = Transition("set_token_terms", OPERATOR, ids, _audited_terms(client.tokens), _audited_terms(terms))
-        state = settled.state.with_client(tokens=terms)
-        self.clients.commit(reading, Decision(state, (*settled.transitions, transition)))
+        state = present.state.with_client(tokens=terms)
+        self.clients.commit(reading, Decision(state, (*present.transitions, transition)))
 
 
 def _settle(reading: ClientReading) -> Decision:
     """Return the client as of now. Raises `Conflict` for a revoked one."""
-    settled = lifecycle.settle(reading.state, reading.policy, reading.now)
-    if settled.state.client.status is ClientStatus.REVOKED:
+    present = lifecycle.settle(reading.state, reading.policy, reading.now)
+    if present.state.client.status is ClientStatus.REVOKED:
         raise Conflict("client_revoked", "The client is revoked.")
-    return settled
+    return present
 
 
 def _audited_terms(terms: TokenTerms) -> Mapping[str, object]:

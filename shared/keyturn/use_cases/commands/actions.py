@@ -113,7 +113,7 @@ ACTIONS: Mapping[str, Builder] = {
 }
 
 ROTATIONS = frozenset({"rotation", "emergency"})
-"""Actions whose id is the id of the rotation that they open."""
+"""Actions that open a rotation: their id is the rotation's."""
 
 
 # --- acknowledgements ------------------------------------------------------------------------------------------------
@@ -121,6 +121,7 @@ ROTATIONS = frozenset({"rotation", "emergency"})
 
 def acknowledgement(intent: Intent, actor: Person, reading: ClientReading) -> commands.Acknowledge:
     """Return the command of an acknowledgement. Raises `NotFound` for a rotation that this client never had."""
+    # Rotation ids are global: another client's rotation must look like one that does not exist.
     rotation = reading.snapshot[paths.rotation(intent.target)].data
     if rotation is None or rotation["client_id"] != intent.client_id:
         raise NotFound("unknown_rotation", "There is no such rotation of this client.")
@@ -139,7 +140,7 @@ def acknowledgement(intent: Intent, actor: Person, reading: ClientReading) -> co
     receipt = content.optional_text("receipt") or None
     return commands.Acknowledge(
         actor=actor,
-        # An actor who was a recipient and was removed since is refused by the lifecycle, with that reason.
+        # False for a recipient that was removed since. The lifecycle refuses it with that reason.
         member=reading.user(actor.npub) == actor.user,
         people=reading.people,
         rotation_id=statement.rotation_id,

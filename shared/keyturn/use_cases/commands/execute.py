@@ -65,7 +65,7 @@ class Execution:
     intent: Intent
     reading: ClientReading
     requester: str | None
-    """The user whose requests are rate-limited: the signer of a rotation request, if they are a member of its group."""
+    """The user for the rate limit: the signer of a rotation request, if they are a member of its group."""
 
     @classmethod
     def of(cls, event: Event, intent: Intent, reading: ClientReading) -> Execution:
@@ -83,10 +83,10 @@ class Execution:
         return Act(self.event.pubkey, self.intent.group, self.intent.client_id, self.intent.digest, user or "")
 
     def signer(self) -> str | None:
-        """Return the user who signed the event, or None if unknown."""
+        """Return the user behind the signature, or None if unknown."""
         if (user := self.reading.user(self.event.pubkey)) or self.intent.action != ACK:
             return user
-        # A recipient who was removed since is still known by name: the lifecycle refuses them as a former member.
+        # A removed recipient is still known by name, so that the lifecycle can refuse them as a former member.
         rotation = self.reading.state.rotation
         recipients = rotation.recipients if rotation else ()
         return next((item.user for item in recipients if item.npub == self.event.pubkey), None)
@@ -156,7 +156,7 @@ class AcceptEvent:
         return until_won(lambda: self.accept(event), self.environment)
 
     def accept(self, event: Event, extra_writes: ExtraWrites = _no_writes, roster: Roster | None = None) -> Data:
-        """Return the answer to an event whose signer is verified. Raises any `Refusal`, and `LostRace`.
+        """Return the answer to an event with a verified signer. Raises any `Refusal`, and `LostRace`.
 
         `extra_writes` join the command's commit. `roster`, the one of the signer's group if it is known already, saves
         a read.
@@ -169,8 +169,10 @@ class AcceptEvent:
             return answer
         require_fresh(event, reading.now)
         require_running(reading.snapshot, intent.action)
+        # The proof comes before membership and denylist (docs/protocol.md §7): without one, a caller learns of neither.
         proof_writes = self._authorise(execution)
         actor = self._actor(execution)
+        # A repeated request is answered only now, because its new event needs a proof of its own.
         if repeated := execution.repeated_rotation(actor):
             return rotation_answer(repeated)
         decision = lifecycle.decide(reading.state, self._command(execution, actor), reading.policy, reading.now)
@@ -183,16 +185,16 @@ class AcceptEvent:
         also = [paths.event(event.id), *self.authoriser.reads(intent.proof), *BLOCK_PATHS]
         if intent.rotation_id:
             also.append(paths.rotation(intent.rotation_id))
-        counted = intent.action in ROTATIONS
+        opens_rotation = intent.action in ROTATIONS
         if roster is not None:
-            shards = limits.shards(roster, event.pubkey) if counted else []
+            shards = limits.shards(roster, event.pubkey) if opens_rotation else []
             plan = ReadPlan([*also, *shards], expected_groups=(roster.group_id, *roster.beside))
             execution = Execution.of(event, intent, self.clients.read(intent.client_id, plan))
             # The request may name another group, in which the same key belongs to another user.
             if limits.all_read(execution.reading.snapshot, execution.requester):
                 return execution
         document = None
-        if counted:
+        if opens_rotation:
             # The paths of the rate limit need the requester, and the roster of the request's group has the requester.
             path = paths.client(intent.client_id)
             first = self.clients.store.get([path, paths.roster(intent.group)])

@@ -1,4 +1,4 @@
-"""Execute an envelope: a kind-445 event whose MLS message is a command, an acknowledgement or a path update.
+"""Execute an envelope: a kind-445 event with an MLS message: a command, an acknowledgement or a path update.
 
 The credential of the MLS sender is the signer; the key that signed the outer event has no meaning. The key that the
 message used up, or the path that it changed, is written in the commit of what it asked for. So a message takes effect

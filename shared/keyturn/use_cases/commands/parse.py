@@ -129,6 +129,7 @@ def _service_ack(event: Event, content: Fields) -> Intent:
 
 
 def _ack(client_id: str, rotation_id: str, content: Fields) -> Intent:
+    # Malformed values are refused here, before anything is read from the store.
     version_identifier(content.text("version_id"))
     base64url_decode(content.text("secret_hash"))
     base64url_decode(content.optional_text("receipt"))
@@ -150,6 +151,7 @@ def agree(event: Event, expected: Mapping[str, str]) -> None:
 
 
 def _only(event: Event, name: str) -> str:
+    # With two tags of one name, two readers of the event could act on different values.
     value = event.tag(name)
     if value is None or event.tag_count(name) != 1:
         raise InvalidRequest("tags_disagree", "A required tag is missing or repeated.")

@@ -1,7 +1,7 @@
 """Rate limit per requester: how many rotations one person requests within an hour (ADR 0016).
 
-A person's requests are recorded in SHARDS documents, `rates/{user}-{shard}`. The event's id selects the shard, so that
-a person who requests rotations for many clients at once does not compete with themselves for one document.
+A person's requests are recorded in SHARDS documents, `rates/{user}-{shard}`. The event's id selects the shard, so
+that several requests of one person at the same time do not compete for one document.
 
 1. All shards are read in the command's own snapshot. Its commit rests on the shard that it writes, and on no other.
 2. So requests within one shard are counted exactly, and only requests that run at the same moment in other shards can

@@ -3,7 +3,7 @@
 The notices of one group are sent together: one path update, then all waiting rotations, in one commit. Two workers that
 did this at once would only discard each other's work. So the message of the *oldest* waiting rotation leads. The others
 wait until their rotation was distributed by the leader, or until the leader has taken so long that the next one takes
-over. Nothing is locked: a worker that is wrong about who leads only loses a race.
+over. Nothing is locked: two leaders at once only lose a race.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ class BatchLeader:
         Empty if another worker has distributed this rotation meanwhile.
         """
         own, oldest = WaitingRotation(rotation.rotation_id, rotation.client_id), None
-        waited, pause = 0.0, POLL_SECONDS
+        elapsed, pause = 0.0, POLL_SECONDS
         while True:
-            waiting = self.batch(rotation)
-            if waiting[:1] != oldest:  # the leader makes progress: wait from the start again
-                waited, oldest = 0.0, waiting[:1]
-            if waited >= _turn(own, waiting):
-                return waiting if own in waiting else [own, *waiting[: BATCH - 1]]
+            batch = self.batch(rotation)
+            if batch[:1] != oldest:  # the leader makes progress: wait from the start again
+                elapsed, oldest = 0.0, batch[:1]
+            if elapsed >= _turn(own, batch):
+                return batch if own in batch else [own, *batch[: BATCH - 1]]
             self.environment.sleep(pause)
-            waited, pause = waited + pause, min(LONGEST_POLL_SECONDS, pause * 1.5)
+            elapsed, pause = elapsed + pause, min(LONGEST_POLL_SECONDS, pause * 1.5)
             if not self._is_waiting(rotation):
                 return []
 
@@ -81,10 +81,10 @@ class BatchLeader:
         return data is not None and data["waiting_for"] is not None
 
 
-def _turn(own: WaitingRotation, waiting: Sequence[WaitingRotation]) -> float:
+def _turn(own: WaitingRotation, batch: Sequence[WaitingRotation]) -> float:
     """Return after how many seconds without progress a worker takes over: 0 for the oldest, longer for later ones."""
-    if not waiting or own == waiting[0]:
+    if not batch or own == batch[0]:
         return 0.0
     # A rotation that the query did not return (the batch is full) is the last in turn.
-    place = waiting.index(own) if own in waiting else BATCH
+    place = batch.index(own) if own in batch else BATCH
     return PATIENCE_SECONDS + place * STAGGER_SECONDS

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SecretDelivery:
-    """A rotation whose secret is distributed now, with the reading that the decision rests on."""
+    """A rotation to distribute now, with the reading that the decision rests on."""
 
     reading: ClientReading
     rotation: Rotation
@@ -78,6 +78,7 @@ class DistributeSecrets:
         if own is None or own.rotation.rotation_id != rotation_id:
             return False
         batch = BatchLeader(self.clients.store, self.environment).lead(own.rotation)
+        # A batch of one has been read already.
         deliveries = [own] if len(batch) == 1 else self._together(own, batch)
         if deliveries:
             self._send(deliveries)
@@ -99,8 +100,8 @@ class DistributeSecrets:
         documents = _group_documents(snapshot, deliveries[0].rotation)
         logs = [GroupLog.open(self.groups, document, snapshot.read_time) for document in documents]
         for log in logs:
-            # The notices are sent in an epoch whose commit secret existed in this process's memory only, so no copy of
-            # the store, taken before or after, opens them (docs/protocol.md §12).
+            # The commit secret of the notices' epoch has existed in this process's memory only. So no copy of the
+            # store, from before or after, opens them (docs/protocol.md §12).
             log.append("commit", log.session.update())
         decisions = [(item.reading, self._decide(item, logs)) for item in deliveries]
         self.clients.commit_together(decisions, also=[write for log in logs for write in log.writes()])
