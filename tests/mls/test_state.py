@@ -6,7 +6,7 @@ from keyturn.mls import ApplicationReceived, Group, InvalidState, NewerStateVers
 from keyturn.mls.encoding import decode
 from keyturn.mls.events import Member
 from keyturn.mls.hpke import KeyPair
-from keyturn.mls.past_epoch import PastEpoch, Roster, keep
+from keyturn.mls.past_epoch import EpochRoster, PastEpoch, keep
 from keyturn.mls.ratchet_tree import RatchetTree
 from keyturn.mls.state import MAGIC, State, load
 
@@ -123,7 +123,7 @@ def test_past_members_are_saved_as_differences() -> None:
     epoch, tree = STATE.past[0], STATE.tree
     one, other = (Member(index, b"name", b"key", b"key") for index in (0, 1))
     for past in ({}, {0: one}, {0: other, 1: one}, {1: other}, dict(STATE.members)):
-        encoded = replace(epoch, roster=Roster(past)).encode(tree)
+        encoded = replace(epoch, roster=EpochRoster(past)).encode(tree)
         restored = decode(lambda reader: PastEpoch.read(reader, tree), encoded)
         assert restored.members == past
         assert restored.encode(tree) == encoded
@@ -132,7 +132,7 @@ def test_past_members_are_saved_as_differences() -> None:
 
 def test_damaged_past_members_are_invalid_state() -> None:
     with pytest.raises(InvalidState):
-        assert Roster(None, b"\x01", STATE.tree).members
+        assert EpochRoster(None, b"\x01", STATE.tree).members
 
 
 def test_past_epochs_run_out() -> None:

@@ -16,7 +16,7 @@ MOST_SECONDS = 600
 MOST_SET_BACK_SECONDS = 60
 
 
-class Roster:
+class EpochRoster:
     """The members of a past epoch by leaf index.
 
     A saved one is stored as differences to the members of the current tree, and read when it is first needed.
@@ -66,7 +66,7 @@ class PastEpoch:
     sender_data: bytes = field(repr=False)
     resumption_psk: bytes = field(repr=False)
     secret_tree: SecretTree
-    roster: Roster
+    roster: EpochRoster
 
     @property
     def members(self) -> Mapping[int, Member]:
@@ -78,7 +78,7 @@ class PastEpoch:
         """Read a past epoch that was saved beside `tree`, the current one."""
         context, ended = GroupContext.read(reader), reader.uint64()
         secrets = reader.vector(), reader.vector(), SecretTree.read(reader)
-        return cls(context, ended, *secrets, Roster(None, reader.vector(), tree))
+        return cls(context, ended, *secrets, EpochRoster(None, reader.vector(), tree))
 
     def encode(self, tree: RatchetTree) -> bytes:
         """Encode for saving beside `tree`, the current one."""

@@ -12,7 +12,7 @@ from .events import Member, members_of
 from .hpke import KeyPair
 from .key_schedule import EpochSecrets, GroupContext
 from .leaf_node import LeafNode
-from .past_epoch import PastEpoch, Roster
+from .past_epoch import EpochRoster, PastEpoch
 from .proposal_list import Pending
 from .proposals import encode_proposal, read_proposal
 from .psk import PskSource
@@ -72,7 +72,7 @@ class State:
         """Turn this epoch into a past one that ended at `ended` (seconds since the Unix epoch)."""
         tree = self.secret_tree.without(self.own_index)
         return PastEpoch(
-            self.context, ended, self.secrets.sender_data, self.secrets.resumption_psk, tree, Roster(self.members)
+            self.context, ended, self.secrets.sender_data, self.secrets.resumption_psk, tree, EpochRoster(self.members)
         )
 
     def removed(self) -> "State":

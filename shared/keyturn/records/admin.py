@@ -82,6 +82,7 @@ class Admin:
 
     def with_wrong_code(self, now: datetime) -> Admin:
         """Return the admin after a wrong TOTP code. Repeated failures lock the admin for longer and longer."""
+        # Failures are counted in the record, so the lockout holds for every device and every process.
         delay = delay_after(self.failures + 1)
         return replace(self, failures=self.failures + 1, locked_until=now + delay if delay else None)
 

@@ -71,6 +71,7 @@ def read_admin(document: Document) -> Admin | None:
 def removal_version(document: Document) -> str | None:
     """Return the version of a removed admin's record, which identifies the removal, or None if not removed."""
     admin = read_admin(document)
+    # A removed admin's record does not change until the admin registers again, so its version identifies the removal.
     return str(document.version) if admin is not None and admin.status is AdminStatus.REMOVED else None
 
 
@@ -78,6 +79,7 @@ def admin_writes(snapshot: Snapshot, admin: Admin) -> list[Write]:
     """Return the writes of an admin's record and of the directory. Both documents are in `snapshot`."""
     document = snapshot[paths.ADMINS]
     directory = read_directory(document) or AdminDirectory(admin.user, snapshot.read_time)
+    # Always both, so that the directory and the records never disagree (checked by `keyturn doctor`).
     return [
         put(snapshot[admin_path(admin.user)], to_data(admin)),
         put(document, to_data(directory.with_admin(admin))),

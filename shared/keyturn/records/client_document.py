@@ -56,6 +56,7 @@ def live_data(state: ClientState) -> dict[str, Value]:
     """Return the map `live`: three versions and two rotations. The rotations lack recipients and acknowledgements."""
     rotations = {"rotation": state.rotation, "last": state.last}
     versions = {"current": state.current, "previous": state.previous, "pending": state.pending}
+    # Verifiers need no people. Without them the document stays small, however many devices a group has.
     return {
         **{name: to_data(version) if version else None for name, version in versions.items()},
         **{name: to_data(replace(item, recipients=(), acks=())) if item else None for name, item in rotations.items()},

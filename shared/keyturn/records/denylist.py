@@ -62,6 +62,7 @@ def require_allowed(snapshot: Snapshot, settings: frozenset[str], user: str, npu
 
 def denied() -> Forbidden:
     """Return the refusal of a denied user, key or client."""
+    # One sentence for all lists: it does not tell which of the three is denied.
     return Forbidden("denied", "This admin or client is on a denylist.")
 
 

@@ -93,6 +93,7 @@ class Invite:
 
     def missing_approvals(self, directory: AdminDirectory | None, quorum: int) -> int:
         """Return how many approvals are still missing now. An approver that was suspended since no longer counts."""
+        # The larger of then and now: neither removing admins nor adding some makes an invite easier to approve.
         needed = max(self.needed, approvals_needed(directory, self.user, quorum))
         valid = self.approvers & (directory.others(self.user) if directory else frozenset())
         return max(0, needed - len(valid))

@@ -68,6 +68,7 @@ class Roster:
 def read_rosters(snapshot: Snapshot, groups: Iterable[str]) -> Mapping[str, Roster]:
     """Return the rosters of those groups that exist, by group id. `snapshot` has their paths."""
     documents = {group: snapshot[paths.roster(group)].data for group in groups}
+    # A group without a roster has no members, so a command that depends on it finds none and is refused.
     return {group: from_data(Roster, data) for group, data in documents.items() if data is not None}
 
 

@@ -139,6 +139,7 @@ _ADMIN = DocumentShape({
 _DIRECTORY = DocumentShape(
     {**_plain("first", "first_at"), "admins": DocumentShape(_plain("user", "subject", "status"))}
 )
+# `removal` is optional: an invite from before this field existed lacks it.
 _INVITE = DocumentShape({
     **_plain("user", "group_id", "subject", "purpose", "needed", "created_at", "expires_at", "used_by", "tries"),
     "approvals": DocumentShape(_plain("user", "at")),

@@ -126,6 +126,7 @@ def unpack(text: str) -> Counter[int]:
 
 def pack_hours(hours: Collection[int]) -> str:
     """Return hours as text: each run of hours by its first and last."""
+    # Runs, because a caller that works around the clock would otherwise fill its record with 24 numbers a day.
     firsts = sorted(hour for hour in hours if hour - 1 not in hours)
     lasts = sorted(hour for hour in hours if hour + 1 not in hours)
     runs = zip(firsts, lasts, strict=True)
@@ -146,6 +147,7 @@ def merge_uses(one: VersionUse, other: VersionUse, most_callers: int = MAX_CALLE
         count=one.count + other.count,
         first_at=min(one.first_at, other.first_at),
         last_at=last_at,
+        # Hours older than the retention are cut at each merge, so a record never grows without bound.
         hours=_packed_recent([one.hours, other.hours], last_at),
         callers=_bounded((*one.callers, *other.callers), last_at, most_callers),
         expires_at=max(one.expires_at, other.expires_at),
@@ -173,7 +175,7 @@ def _bounded(callers: Iterable[CallerUse], last_at: datetime, most: int) -> tupl
     by_tag: dict[str, CallerUse] = {}
     for use in callers:
         if use.last_at < last_at - USE_RETENTION:
-            continue
+            continue  # long gone: it must not keep a new caller out of the list
         tag = use.caller if use.caller in by_tag or len(by_tag) < most else ""
         known_use = by_tag.get(tag)
         by_tag[tag] = replace(_merge_callers(known_use, use) if known_use else use, caller=tag)

@@ -74,6 +74,7 @@ class CheckFactors:
 
     def __call__(self, request: ProofRequest, admin: Admin | None, now: datetime) -> FactorResult:
         """Return what the evidence lacks. Raise `Unavailable` if the identity provider cannot be reached."""
+        # No early return: see the module's docstring.
         subject = self._subject(request, now)
         device = self._device(request, admin)
         counter = self._counter(request, device, now)

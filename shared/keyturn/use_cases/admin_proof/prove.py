@@ -83,6 +83,7 @@ class ProveAdmin:
         require_running(auth, request.action)
         if auth[challenge_path(nonce)].exists:
             raise challenge_refused()
+        # Denylists are applied after the factors, so a denied caller waits as long as any other.
         result = self.factors(request, read_admin(auth[record]), auth.read_time)
         result = self._apply_denylists(request, result, user, auth)
         if result.missing_factors or result.admin is None:

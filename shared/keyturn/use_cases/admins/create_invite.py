@@ -54,6 +54,7 @@ class CreateInvite:
     ) -> Data:
         """Create an invite and return its code, which is stored nowhere. Raise a `Refusal` otherwise."""
         code = crockford(int.from_bytes(self.environment.random(_CODE_BYTES), "big"))
+        # 128 random bits: the code cannot be guessed, so its hash may be stored without a salt.
         if user in RESERVED_USERS:
             raise InvalidRequest("reserved_user", "This user id is reserved for an actor in the audit.")
         request = (identifier(user), identifier(group_id), purpose, subject and identifier(subject))

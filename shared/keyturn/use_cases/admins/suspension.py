@@ -85,6 +85,7 @@ class ManageAdmins:
     # --- suspend and remove ------------------------------------------------------------------------------------------
 
     def _stop(self, user: str, status: AdminStatus) -> RemovalResult:
+        # The order matters: without a proof the admin cannot act while the slower steps are still running.
         until_won(lambda: self._set_status(user, status), self.environment)
         until_won(lambda: self._bar(user, status), self.environment)
         for_good = status is AdminStatus.REMOVED

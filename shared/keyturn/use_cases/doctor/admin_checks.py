@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.records import paths
 from keyturn.records.admin import admin_path
 from keyturn.records.admin_directory import read_admin, read_directory
-from keyturn.use_cases.doctor.findings import Finding
+from keyturn.use_cases.doctor.findings import CheckFinding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,16 +42,16 @@ def read_admin_documents(auth: Store, document: Document) -> AdminDocuments:
     return AdminDocuments(document, records, keys)
 
 
-def admin_findings(documents: AdminDocuments) -> Iterator[Finding]:
+def admin_findings(documents: AdminDocuments) -> Iterator[CheckFinding]:
     """Yield the broken rules of admins."""
     directory = read_directory(documents.directory)
     for entry in directory.admins if directory else ():
         path = admin_path(entry.user)
         admin = read_admin(documents.records[path])
         if admin is None:
-            yield Finding("the directory names an admin without a record", path)
+            yield CheckFinding("the directory names an admin without a record", path)
         elif not _agree(entry, admin):
-            yield Finding("the directory and an admin's record disagree", path)
+            yield CheckFinding("the directory and an admin's record disagree", path)
         else:
             yield from _device_findings(documents, admin)
 
@@ -60,10 +60,11 @@ def _agree(entry: AdminEntry, admin: Admin) -> bool:
     return (entry.user, entry.subject, entry.status) == (admin.user, admin.subject, admin.status)
 
 
-def _device_findings(documents: AdminDocuments, admin: Admin) -> Iterator[Finding]:
+def _device_findings(documents: AdminDocuments, admin: Admin) -> Iterator[CheckFinding]:
     npubs = [device.npub for device in admin.devices]
     if len(npubs) != len(set(npubs)):
-        yield Finding("an admin has a device twice", admin_path(admin.user))
+        yield CheckFinding("an admin has a device twice", admin_path(admin.user))
     for path in map(paths.npub, npubs):
+        # `admin_proof` finds the admin by this document. A wrong one would judge a proof by another admin's record.
         if (documents.keys[path].data or {}).get("user") != admin.user:
-            yield Finding("a registered device's key does not name its admin", path)
+            yield CheckFinding("a registered device's key does not name its admin", path)

@@ -15,7 +15,7 @@ from keyturn.domain.lifecycle import audited_facts
 from keyturn.domain.model import Outcome
 from keyturn.ports.store import mapping
 from keyturn.records import paths
-from keyturn.use_cases.doctor.findings import Finding, plain_value
+from keyturn.use_cases.doctor.findings import CheckFinding, plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 _PROMOTED = frozenset({Outcome.PROMOTED, Outcome.ROLLED_BACK})
 
 
-def chain_findings(chain: str, entries: Sequence[Document], head: audit.Head) -> Iterator[Finding]:
+def chain_findings(chain: str, entries: Sequence[Document], head: audit.Head) -> Iterator[CheckFinding]:
     """Yield the places where a chain's stored entries, in order, differ from the chain that ends at `head`."""
     for entry in entries:
         if entry.path != _path(chain, entry.fields.get("seq")):
-            yield Finding("an audit entry's path differs from its number", entry.path)
+            yield CheckFinding("an audit entry's path differs from its number", entry.path)
     try:
         problem = audit.first_break([_content_and_hash(entry.fields) for entry in entries], head)
     except InvalidRequest:  # no audit entry of ours has a value that cannot be hashed
-        yield Finding("an audit entry is malformed")
+        yield CheckFinding("an audit entry is malformed")
         return
     if problem is not None:
         sentence = f"the audit chain is broken at entry {problem.seq}: {problem.problem}"
-        yield Finding(sentence, paths.audit_entry(chain, problem.seq))
+        yield CheckFinding(sentence, paths.audit_entry(chain, problem.seq))
 
 
 def _path(chain: str, seq: object) -> str:
@@ -51,7 +51,9 @@ def _content_and_hash(data: Data) -> tuple[Mapping[str, object], str]:
     return content, str(content.pop("hash", ""))
 
 
-def replay_findings(entries: Sequence[Document], state: ClientState, deleted_before: datetime) -> Iterator[Finding]:
+def replay_findings(
+    entries: Sequence[Document], state: ClientState, deleted_before: datetime
+) -> Iterator[CheckFinding]:
     """Yield the places where a client's chain does not tell each transition of the client exactly once.
 
     Versions and rotations that were finished before `deleted_before` may be gone (records/retention.py).
@@ -59,31 +61,31 @@ def replay_findings(entries: Sequence[Document], state: ClientState, deleted_bef
     facts: object = {}
     for entry in entries:
         if plain_value(entry.fields["before"]) != facts:
-            yield Finding("an audit entry does not continue the one before it", entry.path)
+            yield CheckFinding("an audit entry does not continue the one before it", entry.path)
         facts = plain_value(entry.fields["after"])
     if facts != audited_facts(state):
-        yield Finding("the audit chain ends in another state than the client's")
+        yield CheckFinding("the audit chain ends in another state than the client's")
     yield from _reference_findings(entries, state, to_milliseconds(deleted_before))
     yield from _transition_findings(entries, state)
     yield from _revision_findings([entry.integer("at") for entry in entries], state.client)
 
 
-def _reference_findings(entries: Sequence[Document], state: ClientState, deleted_before: int) -> Iterator[Finding]:
+def _reference_findings(entries: Sequence[Document], state: ClientState, deleted_before: int) -> Iterator[CheckFinding]:
     for entry in entries:
         if entry.integer("at") <= deleted_before:
             continue
         ids = mapping(entry.fields, "ids")
         if ids.get("rotation_id", "") not in {"", *state.rotations}:
-            yield Finding("an audit entry names a rotation that is missing", entry.path)
+            yield CheckFinding("an audit entry names a rotation that is missing", entry.path)
         if ids.get("version_id", "") not in {"", *state.versions}:
-            yield Finding("an audit entry names a version that is missing", entry.path)
+            yield CheckFinding("an audit entry names a version that is missing", entry.path)
 
 
-def _transition_findings(entries: Sequence[Document], state: ClientState) -> Iterator[Finding]:
+def _transition_findings(entries: Sequence[Document], state: ClientState) -> Iterator[CheckFinding]:
     counts = Counter((mapping(entry.fields, "ids").get("rotation_id"), entry.text("action")) for entry in entries)
     for rotation_id, rotation in state.rotations.items():
         if any(counts[rotation_id, action] != times for action, times in _expected(rotation).items()):
-            yield Finding("a rotation's transitions and its audit entries disagree", paths.rotation(rotation_id))
+            yield CheckFinding("a rotation's transitions and its audit entries disagree", paths.rotation(rotation_id))
 
 
 def _expected(rotation: Rotation) -> Mapping[str, int]:
@@ -99,9 +101,9 @@ def _expected(rotation: Rotation) -> Mapping[str, int]:
     }
 
 
-def _revision_findings(times: Sequence[int], client: Client) -> Iterator[Finding]:
+def _revision_findings(times: Sequence[int], client: Client) -> Iterator[CheckFinding]:
     # Each commit raises the revision by one and appends one or more entries, all with the commit's own time. Two
     # commits may have the same time, so the number of distinct times is only a lower bound.
     commits = sum(one != other for one, other in zip(times, [None, *times], strict=False))
     if not commits <= client.revision <= len(times):
-        yield Finding("the revision is not the number of changes in the audit chain")
+        yield CheckFinding("the revision is not the number of changes in the audit chain")

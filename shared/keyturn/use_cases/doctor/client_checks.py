@@ -23,7 +23,7 @@ from keyturn.records.client_document import live_data
 from keyturn.records.codec import from_data
 from keyturn.records.retention import RETENTION, may_be_deleted
 from keyturn.use_cases.doctor.audit_checks import chain_findings, replay_findings
-from keyturn.use_cases.doctor.findings import Finding, plain_value
+from keyturn.use_cases.doctor.findings import CheckFinding, plain_value
 from keyturn.use_cases.groups.maintenance import NOTICE_RETENTION
 from keyturn.verifier.matching import match
 
@@ -74,17 +74,17 @@ class ClientDocuments:
         )
 
 
-def client_findings(documents: ClientDocuments, policy: Policy, mac_key: MacKey) -> Iterator[Finding]:
+def client_findings(documents: ClientDocuments, policy: Policy, mac_key: MacKey) -> Iterator[CheckFinding]:
     """Yield the broken rules of one client. `policy` is the deployment's."""
     try:
         state = documents.state()
     except Broken:
-        yield Finding("a document does not hold the entity that its path names")
+        yield CheckFinding("a document does not hold the entity that its path names")
         return
     yield from _path_findings(documents, state.client)
     chain_problems = list(chain_findings(state.client.client_id, documents.entries, state.client.audit_head))
     yield from chain_problems
-    yield from map(Finding, invariants.breaches(state, documents.now - RETENTION))
+    yield from map(CheckFinding, invariants.breaches(state, documents.now - RETENTION))
     # A pointer to a missing document has been reported by now, and no further rule can be checked without it.
     with suppress(Broken):
         yield from _state_findings(documents, state, policy, mac_key)
@@ -94,38 +94,40 @@ def client_findings(documents: ClientDocuments, policy: Policy, mac_key: MacKey)
     yield from _plaintext_findings(documents, state)
 
 
-def _path_findings(documents: ClientDocuments, client: Client) -> Iterator[Finding]:
+def _path_findings(documents: ClientDocuments, client: Client) -> Iterator[CheckFinding]:
     by_id = {"client_id": (documents.client,), "version_id": documents.versions, "rotation_id": documents.rotations}
     for id_name, items in by_id.items():
         for document in items:
             if (document.fields[id_name], document.fields["client_id"]) != (document.id, client.client_id):
-                yield Finding("a document's ids differ from its path", document.path)
+                yield CheckFinding("a document's ids differ from its path", document.path)
 
 
 def _state_findings(
     documents: ClientDocuments, state: ClientState, policy: Policy, mac_key: MacKey
-) -> Iterator[Finding]:
+) -> Iterator[CheckFinding]:
     yield from _derived_findings(documents.client.fields, state, policy)
     for version in state.live:
         yield from _live_findings(version, mac_key)
     for rotation in state.rotations.values():
         where = paths.rotation(rotation.rotation_id)
-        yield from (Finding(sentence, where) for sentence in _rotation_sentences(documents, state, rotation, policy))
+        yield from (
+            CheckFinding(sentence, where) for sentence in _rotation_sentences(documents, state, rotation, policy)
+        )
 
 
-def _derived_findings(data: Data, state: ClientState, policy: Policy) -> Iterator[Finding]:
+def _derived_findings(data: Data, state: ClientState, policy: Policy) -> Iterator[CheckFinding]:
     """Check the fields that follow from the state: they are written with every change, and only there."""
     if not _same_live(mapping(data, "live"), live_data(state)):
-        yield Finding("the verifier's copy (live) differs from the versions")
+        yield CheckFinding("the verifier's copy (live) differs from the versions")
     if data["due_shard"] != due_shard(state.client.client_id):
-        yield Finding("the client is in the wrong shard (due_shard)")
+        yield CheckFinding("the client is in the wrong shard (due_shard)")
     try:
         client_policy = policy.overridden(state.client.policy)
     except PolicyViolation:
-        yield Finding("the client's policy is outside its bounds")
+        yield CheckFinding("the client's policy is outside its bounds")
         return
     if data["next_due_at"] != lifecycle.next_due_at(state, client_policy):
-        yield Finding("the sweeper's time (next_due_at) differs from the state's")
+        yield CheckFinding("the sweeper's time (next_due_at) differs from the state's")
 
 
 def _same_live(stored: Data, expected: Data) -> bool:
@@ -134,20 +136,20 @@ def _same_live(stored: Data, expected: Data) -> bool:
     return plain_value(stored) == plain_value(comparable)
 
 
-def _live_findings(version: Version, mac_key: MacKey) -> Iterator[Finding]:
+def _live_findings(version: Version, mac_key: MacKey) -> Iterator[CheckFinding]:
     where = paths.version(version.client_id, version.version_id)
     if is_imported(version) and not is_bcrypt_hash(version.secret_hash or ""):
-        yield Finding("an imported version's hash is malformed", where)
+        yield CheckFinding("an imported version's hash is malformed", where)
     if version.secret_hash and version.mac_key_ref:
         try:
             if len(base64url_decode(version.secret_hash)) != _HASH_BYTES:
-                yield Finding("a live version's hash is malformed", where)
+                yield CheckFinding("a live version's hash is malformed", where)
             # Only to learn whether the key exists and is enabled. The result is false, since no secret is at hand.
             mac_key.verify(version.mac_key_ref, b"", bytes(_HASH_BYTES))
         except InvalidRequest:
-            yield Finding("a live version's hash is malformed", where)
+            yield CheckFinding("a live version's hash is malformed", where)
         except KeyRefused:
-            yield Finding("a live version's MAC key is unknown or disabled", where)
+            yield CheckFinding("a live version's MAC key is unknown or disabled", where)
 
 
 def _rotation_sentences(
@@ -206,18 +208,18 @@ def _is_receipt_valid(ack: Ack, rotation: Rotation, version: Version, *, needed:
         return False
 
 
-def _time_findings(entries: Sequence[Document], client: Client) -> Iterator[Finding]:
+def _time_findings(entries: Sequence[Document], client: Client) -> Iterator[CheckFinding]:
     if entries and entries[-1].fields["at"] != to_milliseconds(client.updated_at):
-        yield Finding("the client was changed without an audit entry (updated_at)")
+        yield CheckFinding("the client was changed without an audit entry (updated_at)")
 
 
-def _plaintext_findings(documents: ClientDocuments, state: ClientState) -> Iterator[Finding]:
+def _plaintext_findings(documents: ClientDocuments, state: ClientState) -> Iterator[CheckFinding]:
     """Check that no document contains a secret: each text with the form of one is tried against every version."""
     versions = [version for version in state.versions.values() if version.receipt_key]
     for document in documents.own:
         tokens = {token for text in _texts(plain_value(document.data)) for token in sighted_in(text)}
         if any(match(token, version.client_id, [version]) for token in tokens for version in versions):
-            yield Finding("a document contains a version's secret in plaintext", document.path)
+            yield CheckFinding("a document contains a version's secret in plaintext", document.path)
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     """One broken rule. `where` is the path of the document that shows it, if there is one."""
 
     sentence: str

@@ -17,7 +17,7 @@ from keyturn.proofs.nostr import open_event
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.records.roster import Roster
-from keyturn.use_cases.doctor.findings import Finding
+from keyturn.use_cases.doctor.findings import CheckFinding
 from keyturn.use_cases.groups.message_log import ENVELOPE, GONE, KEY_PACKAGES, WELCOME
 
 if TYPE_CHECKING:
@@ -56,35 +56,36 @@ class GroupChecks:
     service: str
     """The service's npub, as it is stored."""
 
-    def findings(self, documents: GroupDocuments, now: datetime) -> Iterator[Finding]:
+    def findings(self, documents: GroupDocuments, now: datetime) -> Iterator[CheckFinding]:
         """Yield the broken rules of one group."""
         group = documents.group
         if group.fields["group_id"] != group.id:
-            yield Finding("a document's ids differ from its path", group.path)
+            yield CheckFinding("a document's ids differ from its path", group.path)
         yield from self._member_findings(documents, now)
         yield from _index_findings(documents.messages, group.id, group.fields.get("next_index"))
         yield from self._log_findings(documents.messages, group.id, group.fields.get("epoch"))
         yield from self._key_package_findings(documents)
 
-    def _member_findings(self, documents: GroupDocuments, now: datetime) -> Iterator[Finding]:
+    def _member_findings(self, documents: GroupDocuments, now: datetime) -> Iterator[CheckFinding]:
         group = documents.group
         try:
             session = self.groups.open(group.fields, now)
         except (GroupError, LookupError, TypeError):
-            yield Finding("the group's sealed state does not open", group.path)
+            yield CheckFinding("the group's sealed state does not open", group.path)
             return
         leaves = {(leaf.index, leaf.npub) for leaf in session.members}
         roster = _roster(documents.roster)
         if roster is None or roster.group_id != group.id:
-            yield Finding("the group has no roster", documents.roster.path)
+            yield CheckFinding("the group has no roster", documents.roster.path)
             return
         members = {(member.leaf, member.npub) for member in roster.members}
+        # Exactly one leaf may be missing in the roster: the service's own.
         if not members <= leaves or [npub for _, npub in leaves - members] != [self.service]:
-            yield Finding("the group's leaves differ from the roster and the service", documents.roster.path)
+            yield CheckFinding("the group's leaves differ from the roster and the service", documents.roster.path)
         if session.epoch != group.fields["epoch"]:
-            yield Finding("the group's epoch differs from its state's", group.path)
+            yield CheckFinding("the group's epoch differs from its state's", group.path)
 
-    def _log_findings(self, messages: Sequence[Document], group_id: str, epoch: object) -> Iterator[Finding]:
+    def _log_findings(self, messages: Sequence[Document], group_id: str, epoch: object) -> Iterator[CheckFinding]:
         current: int | None = None
         ciphertexts = set[bytes]()
         for message in messages:
@@ -92,19 +93,20 @@ class GroupChecks:
                 continue
             head = self._message_head(message, group_id)
             if head is None:
-                yield Finding("a log entry is not a message of the service to this group", message.path)
+                yield CheckFinding("a log entry is not a message of the service to this group", message.path)
                 continue
+            # A repeated ciphertext means that a message key was used twice, for example by a restored state.
             if {head.ciphertext, head.sender_data} & ciphertexts:
-                yield Finding("a ciphertext is in the log twice", message.path)
+                yield CheckFinding("a ciphertext is in the log twice", message.path)
             ciphertexts |= {head.ciphertext, head.sender_data}
             if current is None:
                 # Older entries may have expired. Without the first entry, the log's first epoch is taken on trust.
                 current = head.epoch if message.fields["index"] != 1 else 0
             if head.epoch != current:
-                yield Finding("a message's epoch differs from the epoch that the log has reached", message.path)
+                yield CheckFinding("a message's epoch differs from the epoch that the log has reached", message.path)
             current += head.kind == "commit"
         if current not in {epoch, None} or (current is None and epoch != 0):
-            yield Finding("the log's commits do not lead to the group's epoch", paths.group(group_id))
+            yield CheckFinding("the log's commits do not lead to the group's epoch", paths.group(group_id))
 
     def _message_head(self, message: Document, group_id: str) -> MessageHead | None:
         event = _read_event(message, {ENVELOPE})
@@ -117,33 +119,33 @@ class GroupChecks:
         expected = (group_id.encode("utf-8"), message.fields.get("kind"))
         return head if (head.group_id, head.kind) == expected else None
 
-    def _key_package_findings(self, documents: GroupDocuments) -> Iterator[Finding]:
+    def _key_package_findings(self, documents: GroupDocuments) -> Iterator[CheckFinding]:
         if _references(documents.key_packages) != _references(documents.welcomes):
-            yield Finding("key packages and Welcomes do not pair up")
+            yield CheckFinding("key packages and Welcomes do not pair up")
         events = [(document, _read_event(document, KEY_PACKAGES)) for document in documents.key_packages]
         for document, event in events:
             if event is None or event.pubkey != document.fields["npub"]:
-                yield Finding("a key package is not signed by its key", document.path)
+                yield CheckFinding("a key package is not signed by its key", document.path)
         for document in documents.welcomes:
             welcome = _read_event(document, {WELCOME})
             if welcome is None or welcome.pubkey != self.service or not _is_for(welcome, documents.group.id):
-                yield Finding("a Welcome is not signed by the service for this group", document.path)
+                yield CheckFinding("a Welcome is not signed by the service for this group", document.path)
         signed_by = {(event.id, event.pubkey) for _, event in events if event}
         roster = _roster(documents.roster)
         if roster and not {(member.key_package_event, member.npub) for member in roster.members} <= signed_by:
-            yield Finding("a roster member has no key package", documents.roster.path)
+            yield CheckFinding("a roster member has no key package", documents.roster.path)
 
 
-def _index_findings(messages: Sequence[Document], group_id: str, next_index: object) -> Iterator[Finding]:
+def _index_findings(messages: Sequence[Document], group_id: str, next_index: object) -> Iterator[CheckFinding]:
     indices = [message.integer("index") for message in messages]
     first = indices[0] if indices else 1
     if indices != list(range(first, first + len(indices))):
-        yield Finding("the log has a gap, or an index twice")
+        yield CheckFinding("the log has a gap, or an index twice")
     if next_index != first + len(indices):
-        yield Finding("the group's next index is not the end of its log", paths.group(group_id))
+        yield CheckFinding("the group's next index is not the end of its log", paths.group(group_id))
     for message, index in zip(messages, indices, strict=True):
         if message.path != paths.message(group_id, index):
-            yield Finding("a document's ids differ from its path", message.path)
+            yield CheckFinding("a document's ids differ from its path", message.path)
 
 
 def _references(documents: Sequence[Document]) -> set[tuple[str, object]]:

@@ -27,7 +27,7 @@ from keyturn.use_cases.audit_log import HEAD
 from keyturn.use_cases.doctor.admin_checks import admin_findings, read_admin_documents
 from keyturn.use_cases.doctor.audit_checks import chain_findings
 from keyturn.use_cases.doctor.client_checks import ClientDocuments, client_findings
-from keyturn.use_cases.doctor.findings import Breach, Finding
+from keyturn.use_cases.doctor.findings import Breach, CheckFinding
 from keyturn.use_cases.doctor.group_checks import GroupChecks, GroupDocuments
 from keyturn.use_cases.doctor.system_history import SystemHistory
 
@@ -71,7 +71,7 @@ class _Notes:
     groups: set[str] = field(default_factory=set)
     """Paths of the groups that clients name."""
 
-    def add(self, subject: str, documents: Iterable[Document], findings: Iterable[Finding]) -> None:
+    def add(self, subject: str, documents: Iterable[Document], findings: Iterable[CheckFinding]) -> None:
         for document in documents:
             kind = kind_of(document.path)
             self.checked_paths.add(document.path)
@@ -81,12 +81,12 @@ class _Notes:
         self.breaches += [Breach(subject, finding.sentence, finding.where) for finding in _despite_damage(findings)]
 
 
-def _despite_damage(findings: Iterable[Finding]) -> Iterator[Finding]:
+def _despite_damage(findings: Iterable[CheckFinding]) -> Iterator[CheckFinding]:
     """Yield findings, and one more if a damaged document makes a rule fail: the doctor has to go on with the rest."""
     try:
         yield from findings
     except _DAMAGE:
-        yield Finding("a document is too damaged to check every rule")
+        yield CheckFinding("a document is too damaged to check every rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +146,17 @@ class RunChecks:
             notes.add("service", [document], self._identity_findings(document.data))
             return str(document.data.get("npub", ""))
         if history.created_groups():
-            notes.add("service", [], [Finding("groups exist without a service identity", paths.SERVICE)])
+            notes.add("service", [], [CheckFinding("groups exist without a service identity", paths.SERVICE)])
         return ""
 
-    def _identity_findings(self, data: Data) -> Iterator[Finding]:
+    def _identity_findings(self, data: Data) -> Iterator[CheckFinding]:
         try:
             matches = self.groups.npub == data["npub"]
         except (KeyRefused, ValueError):
-            yield Finding("the service's identity does not unseal", paths.SERVICE)
+            yield CheckFinding("the service's identity does not unseal", paths.SERVICE)
             return
         if not matches:
-            yield Finding("the service's identity differs from its document", paths.SERVICE)
+            yield CheckFinding("the service's identity differs from its document", paths.SERVICE)
 
     # --- clients -----------------------------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class RunChecks:
             notes.unstable.append(subject)
             return ()
         if not documents.group.exists:
-            notes.add(subject, [], [Finding("a named group is missing", path)])
+            notes.add(subject, [], [CheckFinding("a named group is missing", path)])
             return ()
         now = self._control.get([]).read_time
         notes.add(subject, documents.own, checks.findings(documents, now))
@@ -234,7 +234,7 @@ class RunChecks:
         try:
             documents = self._read_stable(paths.ADMINS, lambda directory: read_admin_documents(auth, directory), auth)
         except Broken:
-            notes.add("admins", [], [Finding("an admin's record is malformed", paths.ADMINS)])
+            notes.add("admins", [], [CheckFinding("an admin's record is malformed", paths.ADMINS)])
             return
         if documents is None:
             notes.unstable.append("admins")
@@ -264,12 +264,14 @@ def _join_events(roster: Document) -> Sequence[str]:
     return [str(member.get("key_package_event")) for member in members if hasattr(member, "get")]
 
 
-def _system_findings(head: Document, history: SystemHistory, joins: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+def _system_findings(
+    head: Document, history: SystemHistory, joins: Mapping[str, Sequence[str]]
+) -> Iterator[CheckFinding]:
     chain_head = audit.Head(head.integer("seq"), head.text("hash")) if head.exists else audit.Head()
     yield from chain_findings(audit.SYSTEM_CHAIN, history.entries, chain_head)
     created, joined = history.created_groups(), history.joins()
     for path, events in joins.items():
         if created[path.rpartition("/")[2]] != 1:
-            yield Finding("a group does not have exactly one audit entry of its creation", path)
+            yield CheckFinding("a group does not have exactly one audit entry of its creation", path)
         if not all(joined[event] == 1 for event in events):
-            yield Finding("a member does not have exactly one audit entry of joining", path)
+            yield CheckFinding("a member does not have exactly one audit entry of joining", path)

@@ -131,6 +131,7 @@ class ReadInviteContext:
         first = self.auth.get([path])
         user = read_open_invite(first[path], first.read_time).user
         snapshot = self.auth.get([path, paths.ADMINS, admin_path(user), paths.npub(npub), *BLOCK_PATHS])
+        # The first read only tells the user. Everything that is judged comes from the second read, at one instant.
         if snapshot[path].version != first[path].version:
             raise LostRace("an invite changed between two reads")
         require_running(snapshot)

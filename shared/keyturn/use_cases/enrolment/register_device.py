@@ -95,6 +95,7 @@ class RegisterDevice:
         nonce = self.challenges.nonce(request.challenge, context.now)
         if self.databases.auth.get([challenge_path(nonce)])[challenge_path(nonce)].exists:
             raise challenge_refused()
+        # Both factors are checked before any of them is judged (rule 1).
         key = self._attested_key(request, context)
         missing_factors = self._missing(request, context, key)
         if missing_factors or key is None:
@@ -170,7 +171,7 @@ class RegisterDevice:
             self.databases.auth.commit([context.invite_write(context.invite.with_wrong_code())])  # rule 3
             self._refuse(context, (Missing.PRESENCE,))
         admin = _registered_admin(context, registration).with_valid_code(step)
-        self._write_audit(context, npub)
+        self._write_audit(context, npub)  # rule 4: before its effect
         self.databases.auth.commit([*context.admin_writes(admin), *self._completion_writes(context, registration)])
         return {"user": admin.user, "status": admin.status.value}
 

@@ -79,4 +79,5 @@ class GroupLog:
 
     def writes(self) -> list[Write]:
         """Return the writes of the group's new state, only over the state that was read, and of all new messages."""
+        # Resting on the version that was read: a state that another commit has replaced must never be used again.
         return [put(self.document, {**self.session.sealed(), "next_index": self.next_index}), *self.entries]

@@ -96,7 +96,7 @@ class Sweep:
         except StoreUnavailable:
             raise  # no client can be settled now
         except Exception as error:  # noqa: BLE001 - rule 4
-            # Only the class of the error: its text may contain what must not be logged.
+            # Only the class of the error: its text may contain a stored value. The words are an alert's filter.
             _log.error("a client could not be settled: %s", type(error).__name__)
             return "failed"
 

@@ -61,6 +61,7 @@ class Cutover:
         reading = until_won(lambda: self.clients.read(identifier(client_id)), self.environment)
         if npub is not None and reading.user(npub) is None:
             raise NotFound("unknown_client", "There is no such client.")
+        # Settled: what the sweeper has not written yet is shown as it is for verifiers.
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
         read = ReadUsage(self.usage)
         return CutoverView(state, reading.policy, read.progress(state, read.reports(reading.now), reading.now))

@@ -106,6 +106,7 @@ class WatchTransitions:
         if state.previous is None or client.status is not ClientStatus.ACTIVE:
             return False
         progress = ReadUsage(self.usage).progress(state, evidence.reports, evidence.now)
+        # The words of this line are the alert's filter (terraform/alerts.tf).
         if progress.at_risk:
             _log.warning(
                 "an old secret is in use near its end: client %s, version %s",

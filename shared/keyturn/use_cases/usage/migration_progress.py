@@ -92,6 +92,7 @@ class MigrationProgress:
         ends_at = self.old_version.not_after if self.old_version else None
         if self.old is None or self.since is None or ends_at is None:
             return False
+        # A caller that has moved to the new secret is no risk. A high share of old uses is, even without caller tags.
         near = ends_at - self.now <= max((ends_at - self.since) / 4, 2 * HOUR)
         lagging = any(use.last_at >= self.since for use in self.old.callers if use.caller in self.lagging)
         high = (self.old_share(self.now - DAY) or 0.0) >= HIGH_SHARE
