@@ -597,7 +597,7 @@ STRAY = "SECRETSECRET"
         (("rotation", "show", STRAY), "ULID or a lower-case UUID", "lists rotation ids"),
         (("ack", STRAY), "ULID or a lower-case UUID", "lists rotation ids"),
         (("revoke", "acme", "--reason", "r", "--version", STRAY), "A version id", "lists a client's versions"),
-        (("client", "show", f"{STRAY}!"), "An id", "Ids have letters"),
+        (("client", "show", f"{STRAY}!"), "Invalid id", "Ids have letters"),
     ],
 )
 def test_wrong_usage_is_told_in_two_lines_without_what_was_given(

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 ROTATION = "01JNM0000000000000000000A1"
 
 
-def reopened(tmp_path: Path, server: Service, clock: Clock, heard: list[Incident] | None = None) -> Device:
+def reopened(tmp_path: Path, server: Service, clock: Clock, incidents: list[Incident] | None = None) -> Device:
     home = Home.open(tmp_path / "alice", "passphrase")
-    observe = (lambda _incident: None) if heard is None else heard.append
+    observe = (lambda _incident: None) if incidents is None else incidents.append
     return Device.open(home, URL, transport=server, now=clock, sleep=lambda _seconds: None, observe=observe)
 
 
@@ -57,7 +57,7 @@ def test_a_device_joins_with_a_code(alice: Device, server: Service) -> None:
     assert seat.group.epoch_authenticator == server.groups["ops"].mls.epoch_authenticator
 
 
-def test_the_members_of_a_seat_are_people_not_the_service(bob: Device, server: Service) -> None:
+def test_the_members_of_a_membership_do_not_include_the_service(bob: Device, server: Service) -> None:
     assert set(bob.memberships()[0].npubs) == {encode_npub(pubkey) for pubkey in server.groups["ops"].users}
 
 
@@ -143,7 +143,7 @@ def test_a_welcome_without_a_place_in_the_log_is_refused(
 
 
 @pytest.mark.parametrize("record", [b"", b"{}", b'{"user": "a", "service": "b", "cursor": 1, "state": "AAAA"}'])
-def test_a_record_that_is_no_seat_or_notice_is_damage(record: bytes) -> None:
+def test_a_record_that_is_no_membership_or_notice_is_damage(record: bytes) -> None:
     with pytest.raises(DamagedError):
         DeviceMembership.from_bytes("ops", record)
     with pytest.raises(DamagedError):
@@ -170,7 +170,7 @@ def test_a_notice_comes_in_with_its_secret(alice: Device, server: Service) -> No
     assert alice.catch_up() == []
 
 
-def test_what_was_read_is_there_after_a_restart(alice: Device, server: Service, clock: Clock, tmp_path: Path) -> None:
+def test_read_entries_survive_a_restart(alice: Device, server: Service, clock: Clock, tmp_path: Path) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     alice.catch_up()
     again = reopened(tmp_path, server, clock)
@@ -211,9 +211,9 @@ def test_a_second_notice_that_says_something_else_is_left_out(
     kept = alice.notice(ROTATION)
     fields = json.loads(kept.to_bytes())
     server.notify("ops", {**fields, "secret": "another", "secret_hash": "A" * 43})
-    heard: list[Incident] = []
-    assert reopened(tmp_path, server, clock, heard).catch_up() == []
-    assert len(heard) == 1
+    incidents: list[Incident] = []
+    assert reopened(tmp_path, server, clock, incidents).catch_up() == []
+    assert len(incidents) == 1
     assert alice.notice(ROTATION) == kept
 
 
@@ -238,9 +238,9 @@ def test_a_message_that_is_no_notice_is_left_out(
     alice.catch_up()
     fields = {**json.loads(alice.notice(ROTATION).to_bytes()), "rotation_id": "01JNM0000000000000000000A2"}
     server.notify("ops", {**fields, **change})
-    heard: list[Incident] = []
-    assert reopened(tmp_path, server, clock, heard).catch_up() == []
-    assert [incident.group_id for incident in heard] == ["ops"]
+    incidents: list[Incident] = []
+    assert reopened(tmp_path, server, clock, incidents).catch_up() == []
+    assert [incident.group_id for incident in incidents] == ["ops"]
 
 
 def test_a_damaged_notice_is_left_out_and_the_next_one_read(
@@ -248,9 +248,9 @@ def test_a_damaged_notice_is_left_out_and_the_next_one_read(
 ) -> None:
     server.append("ops", "notice", b"\x00\x01\x00\x02nonsense")
     alice.rotate("acme", "routine", rotation_id=ROTATION)
-    heard: list[Incident] = []
-    assert len(reopened(tmp_path, server, clock, heard).catch_up()) == 1
-    assert heard[0].index == 2
+    incidents: list[Incident] = []
+    assert len(reopened(tmp_path, server, clock, incidents).catch_up()) == 1
+    assert incidents[0].index == 2
 
 
 def test_a_commit_that_can_not_be_followed_stops_the_reading_and_can_be_tried_again(
@@ -297,7 +297,7 @@ def test_an_entry_shown_twice_counts_once(alice: Device, server: Service) -> Non
     assert len(alice.catch_up()) == 1
 
 
-def test_what_was_read_before_a_bad_entry_counts(alice: Device, server: Service) -> None:
+def test_entries_before_a_bad_entry_count(alice: Device, server: Service) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     server.append("ops", "notice", b"whatever", key=b"\x11" * 32)
     with pytest.raises(AnotherServiceError):
@@ -380,21 +380,21 @@ def test_a_message_of_another_member_is_no_notice(
     alice.catch_up()
     _, message = group_of(bob).encrypt(b'{"secret": "mine"}', random=os.urandom)
     server.append("ops", "notice", message)
-    heard: list[Incident] = []
-    assert reopened(tmp_path, server, clock, heard).catch_up() == []
-    assert len(heard) == 1
+    incidents: list[Incident] = []
+    assert reopened(tmp_path, server, clock, incidents).catch_up() == []
+    assert len(incidents) == 1
 
 
-def test_a_removed_device_is_told_and_reads_no_more(
+def test_a_removal_is_reported_and_ends_the_reading(
     alice: Device, bob: Device, server: Service, clock: Clock, tmp_path: Path
 ) -> None:
     assert bob.memberships()
     pubkey = next(key for key, user in server.groups["ops"].users.items() if user == "alice")
     server.remove("ops", pubkey)
     bob.rotate("acme", "routine", rotation_id=ROTATION)
-    heard: list[Incident] = []
-    assert reopened(tmp_path, server, clock, heard).catch_up() == []
-    assert [incident.sentence for incident in heard] == ["This device was removed from the group."]
+    incidents: list[Incident] = []
+    assert reopened(tmp_path, server, clock, incidents).catch_up() == []
+    assert [incident.sentence for incident in incidents] == ["This device was removed from the group."]
     with pytest.raises(ServerRefusedError, match="no such client"):
         alice.rotate("acme", "still here?")
 
@@ -409,7 +409,7 @@ def test_an_ack_proves_that_the_device_holds_the_secret(alice: Device, server: S
     assert server.rotations[ROTATION]["acks"][0]["user"] == "alice"
 
 
-def test_a_secret_stays_until_it_is_both_taken_and_acknowledged(alice: Device) -> None:
+def test_a_secret_stays_until_it_is_both_delivered_and_acknowledged(alice: Device) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     alice.ack(ROTATION)
     assert alice.notice(ROTATION).secret is not None
@@ -417,7 +417,7 @@ def test_a_secret_stays_until_it_is_both_taken_and_acknowledged(alice: Device) -
     assert alice.notice(ROTATION).secret is None
 
 
-def test_a_secret_that_was_taken_can_still_be_acknowledged(alice: Device) -> None:
+def test_a_delivered_secret_can_still_be_acknowledged(alice: Device) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     alice.catch_up()
     assert alice.mark_delivered(ROTATION).secret is not None
@@ -436,7 +436,7 @@ def test_a_second_ack_says_what_the_first_came_to_while_the_server_knows_it(alic
         alice.ack(ROTATION)
 
 
-def test_a_secret_is_handed_over_once(alice: Device) -> None:
+def test_a_secret_is_delivered_once(alice: Device) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     alice.catch_up()
     assert alice.notice(ROTATION).undelivered_secret()
@@ -472,7 +472,7 @@ def test_a_notice_comes_back_from_its_record(alice: Device) -> None:
 # --- asking
 
 
-def test_without_wishes_the_clients_policy_decides(alice: Device, server: Service) -> None:
+def test_without_options_the_clients_policy_decides(alice: Device, server: Service) -> None:
     server.add_client("short", ["ops"], grace_seconds=60)
     alice.rotate("short", "routine")
     content = json.loads(server.commands[-1].content)
@@ -481,13 +481,13 @@ def test_without_wishes_the_clients_policy_decides(alice: Device, server: Servic
     assert content["mls_group"] == "ops"
 
 
-def test_a_given_lead_is_told_in_milliseconds(alice: Device, server: Service, clock: Clock) -> None:
+def test_a_lead_is_requested_in_milliseconds(alice: Device, server: Service, clock: Clock) -> None:
     alice.rotate("acme", "routine", not_before=timedelta(minutes=15))
     content = json.loads(server.commands[-1].content)
     assert content["not_before"] == to_milliseconds(clock()) + 15 * 60_000
 
 
-def test_a_client_of_no_group_of_ours_is_refused_before_asking(alice: Device, server: Service) -> None:
+def test_a_client_of_no_group_of_this_device_is_refused_before_a_request(alice: Device, server: Service) -> None:
     server.create_group("dev")
     server.add_client("foreign", ["dev"])
     with pytest.raises(ServerRefusedError, match="no such client"):

@@ -28,7 +28,7 @@ def signer(clock: Clock) -> EventSigner:
 
 
 @pytest.fixture
-def doors(server: Service) -> ApiClient:
+def api(server: Service) -> ApiClient:
     return ApiClient(URL + "/", server, lambda _seconds: None)
 
 
@@ -42,11 +42,11 @@ def doors(server: Service) -> ApiClient:
     ],
 )
 def test_a_refusal_keeps_its_words_and_gets_a_hint(
-    doors: ApiClient, signer: EventSigner, server: Service, answer: HttpResponse, hint: str
+    api: ApiClient, signer: EventSigner, server: Service, answer: HttpResponse, hint: str
 ) -> None:
     server.override = answer
     with pytest.raises(ServerRefusedError) as refused:
-        doors.client(signer, "acme")
+        api.client(signer, "acme")
     assert str(refused.value) == "A sentence."
     assert hint in refused.value.hint
     assert len(server.calls) == 1
@@ -54,47 +54,47 @@ def test_a_refusal_keeps_its_words_and_gets_a_hint(
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"a": 1, "a": 2}', b"\xff"])
 def test_an_answer_that_is_not_the_suites_is_none(
-    doors: ApiClient, signer: EventSigner, server: Service, body: bytes
+    api: ApiClient, signer: EventSigner, server: Service, body: bytes
 ) -> None:
     server.override = HttpResponse(200, {}, body)
     with pytest.raises(UnreachableError):
-        doors.client(signer, "acme")
+        api.client(signer, "acme")
 
 
-def test_a_read_is_repeated_when_the_server_fails(doors: ApiClient, alice: Device, server: Service) -> None:
+def test_a_read_is_repeated_when_the_server_fails(api: ApiClient, alice: Device, server: Service) -> None:
     server.calls.clear()
     server.lose_answers = 2
-    assert doors.client(alice.context.signer, "acme")["client_id"] == "acme"
+    assert api.client(alice.context.signer, "acme")["client_id"] == "acme"
     assert len(server.calls) == 3
 
 
-def test_what_the_operator_does_is_not_repeated(doors: ApiClient, server: Service) -> None:
+def test_operator_calls_are_not_repeated(api: ApiClient, server: Service) -> None:
     server.override = problem(503, "unavailable")
     with pytest.raises(ServerRefusedError):
-        doors.operator("POST", "/groups", "token", {"group_id": "ops"})
+        api.operator("POST", "/groups", "token", {"group_id": "ops"})
     assert len(server.calls) == 1
 
 
-def test_a_refused_secret_is_a_verdict(doors: ApiClient) -> None:
-    assert doors.check("acme", "wrong")["accepted"] is False
+def test_a_refused_secret_is_a_verdict(api: ApiClient) -> None:
+    assert api.check("acme", "wrong")["accepted"] is False
 
 
 @pytest.mark.parametrize("answer", [problem(429, "rate_limited"), problem(503, "unavailable")])
-def test_a_failure_is_no_verdict(doors: ApiClient, server: Service, answer: HttpResponse) -> None:
+def test_a_failure_is_no_verdict(api: ApiClient, server: Service, answer: HttpResponse) -> None:
     server.override = answer
     with pytest.raises(ServerRefusedError):
-        doors.check("acme", "secret")
+        api.check("acme", "secret")
 
 
 @pytest.mark.parametrize("answer", [HttpResponse(200, {}, b"{}"), HttpResponse(200, {}, b'{"accepted": 1}')])
-def test_an_answer_without_a_verdict_is_none(doors: ApiClient, server: Service, answer: HttpResponse) -> None:
+def test_an_answer_without_a_verdict_is_none(api: ApiClient, server: Service, answer: HttpResponse) -> None:
     server.override = answer
     with pytest.raises(UnreachableError):
-        doors.check("acme", "secret")
+        api.check("acme", "secret")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"accepted": true}', b'{"error": "unauthorized_request"}', b"<html>"])
-def test_a_401_that_is_not_the_checks_own_is_no_verdict(doors: ApiClient, server: Service, body: bytes) -> None:
+def test_a_401_that_is_not_the_checks_own_is_no_verdict(api: ApiClient, server: Service, body: bytes) -> None:
     server.override = HttpResponse(401, {}, body)
     with pytest.raises((ServerRefusedError, UnreachableError)):
-        doors.check("acme", "secret")
+        api.check("acme", "secret")

@@ -51,7 +51,7 @@ def desk() -> Desk:
     return Desk()
 
 
-def test_what_it_registers_is_what_asserts_itself_afterwards(desk: Desk) -> None:
+def test_the_registered_credential_makes_the_later_assertions(desk: Desk) -> None:
     evidence = desk.key().registration(INVITE)
     device = KIND.register(evidence, INVITE, NOW)
     assert (evidence["kind"], evidence["device_id"]) == ("webauthn", device.device_id)
@@ -61,7 +61,7 @@ def test_what_it_registers_is_what_asserts_itself_afterwards(desk: Desk) -> None
     assert desk.devices[0].touched == 2
 
 
-def test_it_stands_behind_one_statement_only(desk: Desk) -> None:
+def test_an_assertion_is_valid_for_one_statement_only(desk: Desk) -> None:
     device = KIND.register(desk.key().registration(INVITE), INVITE, NOW)
     with pytest.raises(AttestationRefused):
         KIND.check(desk.key(credential=device.device_id).assertion(REQUEST), b"another", device, NOW)
@@ -79,7 +79,7 @@ def test_a_key_with_a_pin_wants_it_each_time(desk: Desk) -> None:
     assert desk.pins == []
 
 
-def test_a_wrong_pin_and_none_are_told(desk: Desk) -> None:
+def test_a_wrong_pin_and_a_missing_pin_give_errors(desk: Desk) -> None:
     desk.devices, desk.pins = [SoftAuthenticator(pin="1357")], ["2468"]
     with pytest.raises(SecurityKeyError, match="PIN of the security key is wrong") as told:
         desk.key().registration(INVITE)
@@ -89,7 +89,7 @@ def test_a_wrong_pin_and_none_are_told(desk: Desk) -> None:
     assert desk.devices[0].touched == 0
 
 
-def test_what_the_library_can_not_read_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_the_library_can_not_read_gives_an_error(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SoftAuthenticator, "_make", lambda _self, _fields: {1: "packed", 2: b"short", 3: {}})
     with pytest.raises(SecurityKeyError, match="refused"):
         desk.key().registration(INVITE)
@@ -113,14 +113,14 @@ def test_there_must_be_exactly_one(desk: Desk, count: int, said: str) -> None:
         (CtapError.ERR.OTHER, "refused"),
     ],
 )
-def test_what_the_key_refuses_is_told(desk: Desk, status: CtapError.ERR, said: str) -> None:
+def test_refusals_of_a_security_key_give_errors(desk: Desk, status: CtapError.ERR, said: str) -> None:
     desk.devices[0].refuses_with = status
     with pytest.raises(SecurityKeyError, match=said) as told:
         desk.key().registration(INVITE)
     assert told.value.hint
 
 
-def test_another_key_than_the_registered_one_is_told(desk: Desk) -> None:
+def test_another_security_key_than_the_registered_one_gives_an_error(desk: Desk) -> None:
     evidence = desk.key().registration(INVITE)
     desk.devices = [SoftAuthenticator()]
     with pytest.raises(SecurityKeyError, match="not the registered one"):
@@ -138,7 +138,7 @@ def test_plain_http_is_no_address_for_a_key(desk: Desk) -> None:
         desk.key("http://127.0.0.1:8787").registration(INVITE)
 
 
-def test_a_key_that_may_not_be_opened_is_told(desk: Desk) -> None:
+def test_a_security_key_without_access_rights_gives_an_error(desk: Desk) -> None:
     def forbidden() -> Iterable[CtapDevice]:
         raise PermissionError
 
@@ -146,14 +146,14 @@ def test_a_key_that_may_not_be_opened_is_told(desk: Desk) -> None:
         FidoKeys(lambda: "", desk.said.append, forbidden).create(URL, "npub1", INVITE)
 
 
-def test_without_the_library_it_is_said_how_to_get_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_hint_tells_how_to_install_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fido2.client", None)
     with pytest.raises(SecurityKeyError, match="not installed") as told:
         desk.key().registration(INVITE)
     assert ".[security-key]" in told.value.hint
 
 
-def test_a_program_without_a_way_to_keys_says_so() -> None:
+def test_a_program_without_access_to_security_keys_gives_an_error() -> None:
     with pytest.raises(SecurityKeyError, match="no access"):
         SecurityKeyCredential(NO_SECURITY_KEYS, URL, "npub1").registration(INVITE)
     with pytest.raises(SecurityKeyError, match="no access"):

@@ -38,7 +38,7 @@ def test_its_repr_shows_no_token() -> None:
     assert token(exp=1) not in repr(SignIn(token(exp=1), 1000))
 
 
-def test_nobody_signed_in_is_told_what_to_do(home: Home) -> None:
+def test_without_a_sign_in_the_hint_names_the_command(home: Home) -> None:
     with pytest.raises(NotSignedInError, match="no sign-in") as told:
         require_sign_in(home, START)
     assert "keyturn login" in told.value.hint
@@ -69,7 +69,7 @@ def test_a_sign_in_ends(home: Home, seconds: int, *, good: bool) -> None:
         "a." * 3000,
     ],
 )
-def test_what_is_no_token_is_refused_and_not_repeated(text: str) -> None:
+def test_input_that_is_no_token_is_refused_and_not_quoted(text: str) -> None:
     with pytest.raises(UsageError) as told:
         read_id_token(text)
     assert str(told.value) == "The input is not an ID token."

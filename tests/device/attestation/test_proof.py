@@ -148,12 +148,12 @@ def _die(*_: object) -> None:
     raise RuntimeError("the device dies here")
 
 
-def test_registering_needs_somebody_signed_in(alice: Admin) -> None:
+def test_registering_requires_a_sign_in(alice: Admin) -> None:
     with pytest.raises(NotSignedInError):
         alice.device.register(alice.server.invite("alice", "ops"))
 
 
-def test_registering_as_somebody_else_is_refused(alice: Admin) -> None:
+def test_registering_as_another_user_is_refused(alice: Admin) -> None:
     alice.sign_in("mallory")
     with pytest.raises(ServerRefusedError) as refused:
         alice.device.register(alice.server.invite("alice", "ops"))
@@ -174,7 +174,7 @@ def test_a_new_phone_goes_on_with_the_authenticator_that_there_is(
     assert {item["npub"] for item in server.devices("alice")} == {enrolled.home.public_key, phone.home.public_key}
 
 
-def test_where_nobody_is_asked_for_proofs_nothing_is_registered(alice: Admin) -> None:
+def test_a_service_without_proofs_requires_no_registration(alice: Admin) -> None:
     alice.server.require_proofs(required=False)
     code = alice.server.invite("alice", "ops")
     assert alice.device.register(code) is None
@@ -246,7 +246,7 @@ def test_without_a_sign_in_no_code_is_asked_for(enrolled: Admin) -> None:
     assert enrolled.asked == 0
 
 
-def test_nobody_to_ask_is_told(enrolled: Admin) -> None:
+def test_without_a_user_to_ask_a_code_gives_an_error(enrolled: Admin) -> None:
     alone = Device.open(enrolled.home, URL, transport=enrolled.server, now=enrolled.clock)
     with pytest.raises(NoCodeError):
         alone.rotate("acme", "routine")
@@ -303,7 +303,7 @@ def test_a_lost_answer_is_asked_for_again_without_a_second_code(
 # --- approving
 
 
-def test_an_approval_says_whom_and_what_and_carries_a_proof(enrolled: Admin) -> None:
+def test_an_approval_names_user_and_purpose_and_carries_a_proof(enrolled: Admin) -> None:
     invite = invite_id(enrolled.server.invite("bob", "ops"))
     answer = enrolled.device.approve(invite, "bob", "join")
     assert answer == {"invite": invite, "approvals": 1, "needed": 1}
@@ -317,7 +317,7 @@ def test_an_approval_says_whom_and_what_and_carries_a_proof(enrolled: Admin) -> 
     assert "client_id" not in asked
 
 
-def test_who_is_in_no_group_approves_nobody(alice: Admin) -> None:
+def test_a_device_in_no_group_can_not_approve(alice: Admin) -> None:
     with pytest.raises(NotEnrolledError):
         alice.device.approve("f" * 64, "bob", "join")
 
@@ -336,7 +336,7 @@ def keyed(tmp_path: Path, server: Service, clock: Clock) -> tuple[Admin, SoftAut
     return Admin("alice", server, clock, home, url=service, security_keys=keys), plugged
 
 
-def test_a_security_key_vouches_for_a_device_from_its_registration_on(keyed: tuple[Admin, SoftAuthenticator]) -> None:
+def test_a_security_key_is_the_authenticator_from_its_registration_on(keyed: tuple[Admin, SoftAuthenticator]) -> None:
     alice, plugged = keyed
     alice.enrol(security_key=True)
     assert alice.device.rotate("acme", "routine")["client_id"] == "acme"
@@ -355,7 +355,7 @@ def test_until_it_is_confirmed_the_software_key_goes_on(keyed: tuple[Admin, Soft
     assert plugged.touched == 1
 
 
-def test_a_new_authenticator_is_vouched_for_by_the_key_that_is_registered(
+def test_a_new_authenticator_app_is_registered_with_the_same_security_key(
     keyed: tuple[Admin, SoftAuthenticator],
 ) -> None:
     alice, plugged = keyed

@@ -23,13 +23,13 @@ def key() -> SoftwareKey:
     return SoftwareKey(os.urandom(32))
 
 
-def test_what_it_registers_is_what_asserts_itself_afterwards(key: SoftwareKey) -> None:
+def test_the_registered_credential_makes_the_later_assertions(key: SoftwareKey) -> None:
     device = DevAttestation().register(key.registration(b"an invite"), b"an invite", NOW)
     assert (device.kind, device.device_id) == (KIND, key.device_id)
     assert DevAttestation().check(key.assertion(b"a request"), b"a request", device, NOW) == 0
 
 
-def test_it_stands_behind_one_statement_only(key: SoftwareKey) -> None:
+def test_an_assertion_is_valid_for_one_statement_only(key: SoftwareKey) -> None:
     device = DevAttestation().register(key.registration(b"an invite"), b"an invite", NOW)
     with pytest.raises(AttestationRefused, match="bad_signature"):
         DevAttestation().check(key.assertion(b"a request"), b"another", device, NOW)

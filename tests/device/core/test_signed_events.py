@@ -72,12 +72,12 @@ def test_a_rotation_request_says_the_same_in_tags_and_content() -> None:
     assert content["jwt_proof"] == ""
 
 
-def test_what_was_not_wished_for_is_not_said() -> None:
+def test_options_that_are_not_set_are_not_in_the_request() -> None:
     _, content = reread(rotation_event(SIGNER, REQUEST))
     assert not {"not_before", "supersede"} & set(content)
 
 
-def test_what_was_wished_for_is_said() -> None:
+def test_options_that_are_set_are_in_the_request() -> None:
     _, content = reread(rotation_event(SIGNER, with_changes(not_before=123, supersede=True)))
     assert (content["not_before"], content["supersede"]) == (123, True)
 

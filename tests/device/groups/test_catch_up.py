@@ -32,7 +32,7 @@ class Watched:
     """Alice's device, opened anew, and what it tells."""
 
     def __init__(self, folder: Path, server: Service, clock: Clock, witnesses: Path | None = None) -> None:
-        self.heard: list[Incident] = []
+        self.incidents: list[Incident] = []
         self.home = Home.open(folder, "passphrase", counter_folder=witnesses)
         self.device = Device.open(
             self.home,
@@ -40,12 +40,12 @@ class Watched:
             transport=server,
             now=clock,
             sleep=lambda _seconds: None,
-            observe=self.heard.append,
+            observe=self.incidents.append,
         )
 
     @property
     def told(self) -> list[str]:
-        return [incident.sentence for incident in self.heard]
+        return [incident.sentence for incident in self.incidents]
 
 
 @pytest.fixture
@@ -61,20 +61,20 @@ def npub_of(server: Service, user: str, group: str = "ops") -> str:
 # --- who comes and goes
 
 
-def test_every_join_and_removal_is_told_by_name(
+def test_every_join_and_removal_is_reported_by_name(
     watched: Watched, new_device: Callable[[str], Device], server: Service
 ) -> None:
     new_device("bob").join(server.invite("bob", "ops"))
     npub = npub_of(server, "bob")
     watched.device.catch_up()
     assert watched.told == [f"bob ({encode_npub(npub)}) joined."]
-    assert not watched.heard[0].is_fault
+    assert not watched.incidents[0].is_fault
     server.remove("ops", npub)
     watched.device.catch_up()
     assert watched.told[1:] == [f"{encode_npub(npub)} was removed."]
 
 
-def test_a_device_that_comes_back_is_told_as_one_piece_of_news(
+def test_a_rejoined_device_is_reported_as_one_incident(
     watched: Watched, new_device: Callable[[str], Device], server: Service
 ) -> None:
     bob = new_device("bob")
@@ -86,7 +86,7 @@ def test_a_device_that_comes_back_is_told_as_one_piece_of_news(
 
 
 @pytest.mark.parametrize("what", ["absent", "nothing", "another", "unsigned", "kind"])
-def test_a_newcomer_who_did_not_sign_for_the_leaf_is_refused(
+def test_a_new_member_that_did_not_sign_for_its_leaf_is_refused(
     watched: Watched, new_device: Callable[[str], Device], server: Service, clock: Clock, what: str
 ) -> None:
     new_device("bob").join(server.invite("bob", "ops"))
@@ -152,7 +152,7 @@ def test_a_log_that_begins_too_late_brings_the_device_back(watched: Watched, ser
     assert_back(watched, server)
 
 
-def test_a_group_founded_anew_is_joined_anew(watched: Watched, server: Service) -> None:
+def test_a_recreated_group_is_joined_again(watched: Watched, server: Service) -> None:
     for _ in range(3):
         server.update("ops")
     watched.device.catch_up()
@@ -185,7 +185,7 @@ def test_coming_back_cut_short_goes_on_with_the_same_key_package(
     assert len(server.groups["ops"].log) == places + 1
 
 
-def test_a_device_removed_for_good_is_told_once_and_asks_no_more(watched: Watched, server: Service) -> None:
+def test_a_permanent_removal_is_reported_once_and_ends_all_requests(watched: Watched, server: Service) -> None:
     server.remove("ops", npub_of(server, "alice"))
     assert watched.device.catch_up() == []
     assert watched.told == ["This device was removed from the group."]
@@ -219,7 +219,7 @@ def test_a_membership_change_by_a_member_is_no_reason_to_come_back(
 # --- long logs
 
 
-def test_progress_is_told_in_epochs_while_a_long_log_is_read(watched: Watched, server: Service) -> None:
+def test_progress_is_reported_in_epochs_while_a_long_log_is_read(watched: Watched, server: Service) -> None:
     server.page_size = 4
     for _ in range(10):
         server.update("ops")
@@ -239,7 +239,7 @@ def at_home(tmp_path: Path, server: Service, clock: Clock) -> Watched:
     return watched
 
 
-def test_an_older_copy_put_back_is_told_and_its_keys_encrypt_nothing(
+def test_a_restored_older_copy_is_reported_and_its_keys_encrypt_nothing(
     at_home: Watched, server: Service, clock: Clock, tmp_path: Path
 ) -> None:
     shutil.copytree(tmp_path / "home", tmp_path / "copy")
@@ -282,7 +282,7 @@ def test_a_home_that_moved_to_another_machine_is_no_older_copy(
 
 
 @pytest.mark.parametrize("line", [b"", b"99999 0000\n", b"\xff\xfe", b"99999"])
-def test_a_witness_that_is_not_ours_says_nothing(
+def test_a_forged_rollback_counter_counts_as_none(
     at_home: Watched, server: Service, clock: Clock, tmp_path: Path, line: bytes
 ) -> None:
     assert at_home.home.counter
@@ -292,7 +292,7 @@ def test_a_witness_that_is_not_ours_says_nothing(
     assert again.told == []
 
 
-def test_who_came_is_told_though_another_group_can_not_be_reached(
+def test_changes_are_reported_even_if_another_group_can_not_be_reached(
     watched: Watched, new_device: Callable[[str], Device], server: Service
 ) -> None:
     server.create_group("zone")
@@ -305,7 +305,7 @@ def test_who_came_is_told_though_another_group_can_not_be_reached(
 
 
 @pytest.mark.parametrize("key", [b"\x11" * 32, None])
-def test_a_welcome_back_that_can_not_be_trusted_is_refused_and_the_seat_stays_lost(
+def test_an_untrusted_welcome_is_refused_and_the_membership_stays_lost(
     watched: Watched, server: Service, key: bytes | None
 ) -> None:
     server.remove("ops", npub_of(server, "alice"), for_good=False)

@@ -108,14 +108,14 @@ def test_keys_that_can_not_be_replaced_keep_nothing_from_going_on(
     alice: Device, server: Service, clock: Clock, tmp_path: Path
 ) -> None:
     assert alice.memberships()
-    heard: list[Incident] = []
+    incidents: list[Incident] = []
     home = Home.open(tmp_path / "alice", "passphrase")
-    device = Device.open(home, URL, transport=server, now=clock, observe=heard.append)
+    device = Device.open(home, URL, transport=server, now=clock, observe=incidents.append)
     clock.advance(days=8)
     server.before_envelope = [lambda: server.update("ops")] * 3
     assert device.catch_up() == []
     assert len(server.envelopes) == 1
-    assert "could not be replaced" in heard[0].sentence
+    assert "could not be replaced" in incidents[0].sentence
 
 
 def test_only_a_member_replaces_keys(alice: Device, server: Service) -> None:

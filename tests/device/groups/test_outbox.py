@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ROTATION = "01JNM0000000000000000000A1"
 
 
-def kept(folder: Path) -> dict[str, OutgoingCommand]:
+def stored_commands(folder: Path) -> dict[str, OutgoingCommand]:
     home = Home.open(folder / "alice", "passphrase")
     return {name: OutgoingCommand.from_bytes(home.load(OUTGOING, name) or b"") for name in home.ids(OUTGOING)}
 
@@ -66,18 +66,18 @@ def test_an_ack_killed_between_any_two_writes_ends_well_when_done_again(
         over(line, tmp_path, clock).ack(ROTATION)
     power.writes_left = None
     acked = alice.notice(ROTATION).acked_at is not None
-    assert bool(kept(tmp_path)) is (writes == 1)
+    assert bool(stored_commands(tmp_path)) is (writes == 1)
     assert acked is (writes == 2)
 
     answer = over(line, tmp_path, clock).ack(ROTATION)
     assert (answer["acks"], answer["outcome"]) == (1, "promoted")
     assert len(server.rotations[ROTATION]["acks"]) == 1
     assert alice.notice(ROTATION).acked_at is not None
-    assert kept(tmp_path) == {}
+    assert stored_commands(tmp_path) == {}
 
 
 def forget_the_ack(folder: Path) -> None:
-    """As a device of an earlier version did that was killed after the answer: letter gone, ack not noted."""
+    """As a device of an earlier version did that was killed after the answer: command gone, ack not noted."""
     home = Home.open(folder / "alice", "passphrase")
     notice = Notice.from_bytes(home.load(INBOX, ROTATION) or b"")
     home.save(INBOX, ROTATION, replace(notice, acked_at=None).to_bytes())
@@ -112,10 +112,10 @@ def test_an_ack_that_came_too_late_is_refused(alice: Device, bob: Device, tmp_pa
         alice.ack(ROTATION)
     assert refused.value.reason == "rotation_not_open"
     assert alice.notice(ROTATION).acked_at is None
-    assert kept(tmp_path) == {}
+    assert stored_commands(tmp_path) == {}
 
 
-def test_a_refused_ack_of_who_may_not_look_stays_refused(alice: Device, bob: Device, server: Service) -> None:
+def test_a_refused_ack_of_a_removed_member_stays_refused(alice: Device, bob: Device, server: Service) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     bob.ack(ROTATION)
     server.closed.add("rotations")
@@ -138,7 +138,7 @@ def test_what_is_sent_shows_neither_sender_nor_command(alice: Device, server: Se
     assert [command.kind for command in server.commands] == [40901, 40902]
 
 
-def test_lengths_tell_little(alice: Device, server: Service) -> None:
+def test_lengths_reveal_little(alice: Device, server: Service) -> None:
     lengths = set()
     server.add_client("acne", ["ops"])
     for client_id, reason in (("acme", "a"), ("acne", "a somewhat longer reason")):
@@ -147,7 +147,7 @@ def test_lengths_tell_little(alice: Device, server: Service) -> None:
     assert len(lengths) == 1
 
 
-def test_without_a_seat_an_ack_goes_out_signed(
+def test_without_a_membership_an_ack_is_sent_in_clear(
     alice: Device, server: Service, new_device: Callable[[str], Device]
 ) -> None:
     assert new_device("bob").join(server.invite("bob", "ops"))
@@ -168,20 +168,20 @@ def test_a_crash_before_the_answer_resends_the_same_bytes(
     line = DeadLine(server, arrives=arrives)
     with pytest.raises(UnreachableError):
         over(line, tmp_path, clock).ack(ROTATION)
-    (letter,) = kept(tmp_path).values()
-    assert set(line.sent) == {letter.envelope.encode()}
+    (command,) = stored_commands(tmp_path).values()
+    assert set(line.sent) == {command.envelope.encode()}
 
     line.cut = False
     clock.advance(seconds=5)
     came_before = len(server.envelopes)
     answer = over(line, tmp_path, clock).ack(ROTATION)
-    assert server.envelopes[came_before] == letter.envelope
+    assert server.envelopes[came_before] == command.envelope
     assert (answer["acks"], answer["outcome"]) == (1, "promoted")
     assert len(server.rotations[ROTATION]["acks"]) == 1
-    assert kept(tmp_path) == {}
+    assert stored_commands(tmp_path) == {}
 
 
-def test_the_key_of_a_letter_is_gone_from_what_is_saved(
+def test_the_sending_key_of_a_command_is_deleted_from_the_saved_state(
     alice: Device, server: Service, clock: Clock, tmp_path: Path
 ) -> None:
     line = DeadLine(server, arrives=False)
@@ -190,14 +190,14 @@ def test_the_key_of_a_letter_is_gone_from_what_is_saved(
     for client_id in ("acme", "acne"):
         with pytest.raises(UnreachableError):
             device.command("suspend", client_id, {}, "incident")
-    letters = list(kept(tmp_path).values())
+    commands = list(stored_commands(tmp_path).values())
     line.cut = False
-    for letter in letters:  # two generations: the service opens both
-        assert device.context.api.post_envelope(letter.envelope)["action"] == "suspend"
+    for command in commands:  # two generations: the service opens both
+        assert device.context.api.post_envelope(command.envelope)["action"] == "suspend"
     assert alice.memberships()
 
 
-def test_a_letter_that_never_arrived_in_time_is_signed_anew(
+def test_a_command_that_never_arrived_in_time_is_signed_again(
     alice: Device, server: Service, clock: Clock, tmp_path: Path
 ) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
@@ -210,7 +210,7 @@ def test_a_letter_that_never_arrived_in_time_is_signed_anew(
     assert over(line, tmp_path, clock).ack(ROTATION)["acks"] == 1
 
 
-def test_a_past_epoch_is_caught_up_with_and_the_command_sent_anew(alice: Device, server: Service) -> None:
+def test_after_a_stale_epoch_the_device_catches_up_and_sends_the_command_again(alice: Device, server: Service) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     alice.catch_up()
     for _ in range(5):
@@ -252,32 +252,30 @@ def test_a_refused_command_is_not_kept(alice: Device, tmp_path: Path) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)
     with pytest.raises(ServerRefusedError, match="active"):
         alice.rotate("acme", "routine, and too soon")
-    assert kept(tmp_path) == {}
+    assert stored_commands(tmp_path) == {}
 
 
-def test_no_envelope_is_in_a_letters_repr(alice: Device, server: Service, clock: Clock, tmp_path: Path) -> None:
+def test_no_envelope_is_in_the_repr_of_a_command(alice: Device, server: Service, clock: Clock, tmp_path: Path) -> None:
     assert alice.memberships()
     with pytest.raises(UnreachableError):
         over(DeadLine(server, arrives=False), tmp_path, clock).command("suspend", "acme", {}, "incident")
-    (letter,) = kept(tmp_path).values()
-    assert letter.envelope not in repr(letter)
+    (command,) = stored_commands(tmp_path).values()
+    assert command.envelope not in repr(command)
 
 
-def test_letters_that_nobody_would_answer_any_more_go(
-    alice: Device, server: Service, clock: Clock, tmp_path: Path
-) -> None:
+def test_expired_commands_are_deleted(alice: Device, server: Service, clock: Clock, tmp_path: Path) -> None:
     with pytest.raises(UnreachableError):
         over(DeadLine(server, arrives=False), tmp_path, clock).command("suspend", "acme", {}, "incident")
     clock.advance(hours=23)
     alice.catch_up()
-    assert len(kept(tmp_path)) == 1
+    assert len(stored_commands(tmp_path)) == 1
     clock.advance(hours=2)
     alice.catch_up()
-    assert kept(tmp_path) == {}
+    assert stored_commands(tmp_path) == {}
 
 
 @pytest.mark.parametrize("readmits", [True, False])
-def test_an_ack_from_a_lost_seat_comes_back_first_or_goes_out_signed(
+def test_an_ack_of_a_lost_membership_rejoins_first_or_is_sent_in_clear(
     alice: Device, server: Service, *, readmits: bool
 ) -> None:
     alice.rotate("acme", "routine", rotation_id=ROTATION)

@@ -71,7 +71,7 @@ def test_shuffled_and_doubled_events_come_in_the_logs_own_order(world: World) ->
     assert alice.device.catch_up() == []  # the server goes on where the relay ended
 
 
-def test_what_comes_after_a_gap_is_left_for_the_server(world: World) -> None:
+def test_entries_behind_a_gap_are_left_for_the_server(world: World) -> None:
     alice, last = history(world)
     commits_and_last = [event for event in log(world) if event != log(world)[-3]]
     entries = order_entries(alice.seat, commits_and_last, lambda npub: offers(world, npub), world.clock())
@@ -87,7 +87,7 @@ def test_commits_that_no_notice_follows_yet_are_left(world: World) -> None:
     assert entries[-1]["event"] == log(world)[-3]
 
 
-def test_what_another_key_signed_and_what_is_no_message_is_left_out(world: World) -> None:
+def test_events_of_another_key_and_events_without_a_message_are_skipped(world: World) -> None:
     alice, _ = history(world)
     strangers = [
         json.loads(alice.device.context.signer.sign(445, [("h", GROUP)], str(log(world)[-1]["content"])).to_json())

@@ -151,14 +151,14 @@ def test_any_passphrase_opens_what_it_closed(path: Path, passphrase: str) -> Non
 
 @pytest.mark.parametrize("passphrase", ["", PASSPHRASE + " ", PASSPHRASE[:-1], PASSPHRASE.upper()])
 @pytest.mark.usefixtures("home")
-def test_a_wrong_passphrase_is_told_apart(path: Path, passphrase: str) -> None:
+def test_a_wrong_passphrase_is_not_reported_as_damage(path: Path, passphrase: str) -> None:
     with pytest.raises(WrongPassphraseError) as caught:
         Home.open(path, passphrase)
     assert caught.value.code == "wrong_passphrase"
 
 
 @pytest.mark.parametrize("make", [lambda _: None, lambda path: path.mkdir(mode=0o700), lambda path: path.touch()])
-def test_what_is_no_home_is_told_apart(path: Path, make: Callable[[Path], None]) -> None:
+def test_a_folder_without_a_home_is_not_reported_as_damage(path: Path, make: Callable[[Path], None]) -> None:
     make(path)
     with pytest.raises(NotAHomeError):
         Home.open(path, PASSPHRASE)
@@ -174,7 +174,7 @@ def test_a_home_can_not_be_made_where_a_file_is(path: Path) -> None:
 @pytest.mark.parametrize("name", [".", "device.json", "state.sealed"])
 @pytest.mark.parametrize("mode", [0o040, 0o020, 0o004, 0o001])
 @pytest.mark.usefixtures("home")
-def test_what_others_can_reach_is_refused(path: Path, name: str, mode: int) -> None:
+def test_files_that_others_can_reach_are_refused(path: Path, name: str, mode: int) -> None:
     target = path / name
     target.chmod(target.stat().st_mode | mode)
     with pytest.raises(TooOpenError):
@@ -247,7 +247,7 @@ def test_the_counter_rises_with_each_change(home: Home) -> None:
     assert counters == [1, 2, 3, 4]
 
 
-def test_an_older_copy_put_back_is_noticed(home: Home, path: Path) -> None:
+def test_a_restored_older_copy_is_detected(home: Home, path: Path) -> None:
     older = (path / "state.sealed").read_bytes()
     home.save("group", "admins", b"state")
     (path / "state.sealed").write_bytes(older)

@@ -58,7 +58,7 @@ def test_an_answer_without_end_is_none(address: str, monkeypatch: pytest.MonkeyP
         HttpTransport().send(HttpRequest("POST", f"{address}/", {}, b"body"))
 
 
-def test_nobody_there_is_told_with_a_hint() -> None:
+def test_an_unreachable_server_gives_a_hint() -> None:
     with pytest.raises(UnreachableError) as lost:
         HttpTransport().send(HttpRequest("GET", "http://127.0.0.1:1/", {}, None))
     assert "keyturn up" in lost.value.hint
@@ -85,7 +85,7 @@ def test_a_base_address_loses_its_last_slash(url: str, base: str) -> None:
 @pytest.mark.parametrize(
     "url", ["", "keys.example", "ftp://keys.example", "https://", "https://a:b@keys.example", "https://k.example/?a=1"]
 )
-def test_what_is_no_address_is_refused(url: str) -> None:
+def test_an_invalid_address_is_refused(url: str) -> None:
     with pytest.raises(UsageError):
         require_base_url(url)
 
