@@ -1,4 +1,4 @@
-"""Sighted and retired secrets on Firestore: the hint's query, what a revocation costs, what an import writes."""
+"""Leaked and retired secrets on Firestore: the hint's query, what a revocation costs, what an import writes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import bcrypt
 import pytest
 from keyturn.domain.secret_format import hint_of
-from keyturn.proofs.receipts import Sighting, sign_sighting
+from keyturn.proofs.receipts import LeakReport, sign_leak_report
 from keyturn.records.retired_use import retired_use_path
 
 from tests.emulators import FIRESTORE
@@ -23,14 +23,14 @@ pytestmark = [
 ]
 
 
-def test_a_sighted_secret_is_found_by_its_hint_and_ended_in_two_reads_and_a_commit(world: FirestoreWorld) -> None:
+def test_a_leaked_secret_is_found_by_its_hint_and_revoked_in_two_reads_and_a_commit(world: FirestoreWorld) -> None:
     secret = world.issue("alice", "bob")
     world.pump()
     (found,) = cast("Any", world.operator(f"/versions?hint={hint_of(secret)}").json)["versions"]
     assert found["version_id"] == world.check(secret)["version_id"]
     ids = {"client_id": CLIENT, "version_id": found["version_id"], "made_by": found["rotation_id"]}
     successor, at = world.new_id(), world.milliseconds()
-    signature = sign_sighting(secret, Sighting(**ids, replaced_by=successor, sighted_at=at))
+    signature = sign_leak_report(secret, LeakReport(**ids, replaced_by=successor, sighted_at=at))
     request = {**ids, "rotation_id": successor, "sighted_at": at, "signature": signature}
     with world.counting() as calls:
         answer = world.operator("/leak/revoke", request)

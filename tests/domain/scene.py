@@ -157,15 +157,15 @@ class Scene:
     def revoke(self, number: int, by: str = "ada", *, force: bool = False) -> Decision:
         return self.act(commands.RevokeVersion(**self.by(by), version_id=version_id(number), force=force))
 
-    def sighting(self, number: int, **given: Any) -> commands.RevokeSighted:  # noqa: ANN401 - a command's fields
-        """Return what the operator asks for when version `number` was sighted; it has no leaf in any group."""
+    def leak_report(self, number: int, **given: Any) -> commands.RevokeLeaked:  # noqa: ANN401 - a command's fields
+        """Return the operator's command for the leaked version `number`. The operator has no leaf in any group."""
         operator = {**self.by(EVERYBODY[0]), "actor": Person("operator", "")}
         fields = {"version_id": version_id(number), "receipt_key": f"receipt-key-{number}"}
-        return commands.RevokeSighted(**{**operator, **fields, **given})
+        return commands.RevokeLeaked(**{**operator, **fields, **given})
 
     def burn(self, number: int, successor: int, **given: Any) -> Decision:  # noqa: ANN401 - a command's fields
-        """Revoke a sighted version and ask for its successor, in one decision."""
-        revoke = self.sighting(number, **given)
+        """Revoke a leaked version and request its successor, in one decision."""
+        revoke = self.leak_report(number, **given)
         evidence = {name: getattr(revoke, name) for name in ("actor", "groups", "people")}
         emergency = commands.Emergency(**{**self._asked(successor, "ada"), **evidence})
         decision = decide_all(self.state, [revoke, emergency], self.policy, self.now)

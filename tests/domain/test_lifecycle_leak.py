@@ -1,4 +1,4 @@
-"""A secret was sighted: revoked and replaced in one decision, whatever is going on."""
+"""A leaked secret is revoked and replaced in one decision, whatever is going on."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_no_second_person_is_awaited_where_a_forced_revocation_would_be() -> Non
     scene = staged("current")
     forced = commands.RevokeVersion(**scene.by("ada"), version_id=version_id(1), force=True)
     assert decide(scene.state, forced, scene.policy, scene.now).awaits_second_person
-    assert not decide(scene.state, scene.sighting(1), scene.policy, scene.now).awaits_second_person
+    assert not decide(scene.state, scene.leak_report(1), scene.policy, scene.now).awaits_second_person
 
 
 @pytest.mark.parametrize("key", [None, "", "receipt-key-2"])
-def test_a_sighting_that_the_secret_did_not_sign_does_nothing(key: str | None) -> None:
+def test_a_report_that_the_secret_did_not_sign_does_nothing(key: str | None) -> None:
     scene = staged("current")
     with pytest.raises(Forbidden) as refused:
         scene.burn(1, 2, receipt_key=key)
@@ -88,7 +88,7 @@ def test_a_retired_version_is_not_revoked_again() -> None:
 
 def test_several_commands_are_all_or_nothing() -> None:
     scene = staged("current")
-    wanted = [scene.sighting(1), scene.sighting(1)]
+    wanted = [scene.leak_report(1), scene.leak_report(1)]
     with pytest.raises(Refusal):
         decide_all(scene.state, wanted, scene.policy, scene.now)
     assert decide_all(scene.state, [], scene.policy, scene.now).state is scene.state
@@ -112,7 +112,7 @@ def test_together_is_one_after_the_other(stage: str, number: int, minutes: int) 
 
 
 def _one_by_one(scene: Scene, number: int) -> object:
-    revoke = scene.sighting(number)
+    revoke = scene.leak_report(number)
     scene.act(revoke)
     evidence = {name: getattr(revoke, name) for name in ("actor", "groups", "people")}
     scene.act(commands.Emergency(**{**scene._asked(9, "ada"), **evidence}))

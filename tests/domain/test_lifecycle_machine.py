@@ -190,7 +190,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(back=BACK, fresh=st.sampled_from((True, True, True, False)), signed=st.sampled_from((True, True, False)))
     def burn(self, back: int, *, fresh: bool, signed: bool) -> None:
-        """Revoke a sighted version, and ask for its successor at once."""
+        """Revoke a leaked version, and request its successor at once."""
         given = {} if signed else {"receipt_key": None}
         self.attempt(self.scene.burn, self.number(back), self.number(-fresh), **given)
 

@@ -14,7 +14,7 @@ from keyturn.domain.secret_format import (
     checksum_holds,
     hint_of,
     scannable_secret,
-    sighted_in,
+    secrets_in,
     well_formed,
 )
 
@@ -35,7 +35,7 @@ def test_every_scannable_secret_is_of_its_form(randomness: bytes, rest: bytes) -
     assert base64url_decode(secret[17:60]) == randomness
     assert well_formed(secret)
     assert checksum_holds(secret)
-    assert sighted_in(f'password = "{secret}"') == [secret]
+    assert secrets_in(f'password = "{secret}"') == [secret]
 
 
 def test_the_format_does_not_change() -> None:
@@ -62,8 +62,8 @@ def test_what_is_of_no_form(value: str) -> None:
 
 def test_the_plain_form_goes_on() -> None:
     plain = new_secret(bytes(32))
-    assert (well_formed(plain), hint_of(plain), sighted_in(f"({plain})")) == (True, None, [plain])
+    assert (well_formed(plain), hint_of(plain), secrets_in(f"({plain})")) == (True, None, [plain])
 
 
 def test_what_is_part_of_something_longer_is_not_sighted() -> None:
-    assert sighted_in(f"x{SECRET} {SECRET}x {'A' * 44}") == []
+    assert secrets_in(f"x{SECRET} {SECRET}x {'A' * 44}") == []

@@ -138,7 +138,7 @@ class RevokeVersion(AdminCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RevokeSighted(RevokeVersion):
+class RevokeLeaked(RevokeVersion):
     """Retire a version after a leak of its secret. `receipt_key` is the key that the report's signature verified under.
 
     No second admin has to approve: the report is signed with the secret itself, so the leak is proved.
@@ -165,5 +165,5 @@ class Resume(AdminCommand):
 
 Command: TypeAlias = (
     "Request | Emergency | Distribute | Acknowledge | CountCanaries | Cancel | Rollback | Restore | Retire"
-    " | RetireSilent | RevokeVersion | RevokeSighted | RevokeClient | Suspend | Resume"
+    " | RetireSilent | RevokeVersion | RevokeLeaked | RevokeClient | Suspend | Resume"
 )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         Request,
         Retire,
         RetireSilent,
-        RevokeSighted,
+        RevokeLeaked,
         RevokeVersion,
     )
     from keyturn.domain.model import ClientState
@@ -347,7 +347,7 @@ def live_or_pending(case: Case[RevokeVersion]) -> None:
         raise Conflict("last_live_version", "That is the last live version. `force` would suspend the client.")
 
 
-def sighted(case: Case[RevokeSighted]) -> None:
+def reported_with_secret(case: Case[RevokeLeaked]) -> None:
     """Require that the report of a leaked secret is signed with that secret.
 
     An imported version has no receipt key to verify a signature with, so the operator's request has to do.

@@ -126,8 +126,8 @@ _ROWS: tuple[Row[Any], ...] = (
         lambda command: command.force,
     ),
     Row(
-        commands.RevokeSighted,
-        (guards.authorised, guards.not_revoked, guards.live_or_pending, guards.sighted),
+        commands.RevokeLeaked,
+        (guards.authorised, guards.not_revoked, guards.live_or_pending, guards.reported_with_secret),
         effects.revoke_version,
     ),
     Row(commands.RevokeClient, (guards.authorised, guards.not_revoked), effects.revoke_client, _always),

@@ -26,7 +26,7 @@ PATTERN: Final = r"keyturn_[0-9A-HJKMNP-TV-Z]{8}_[A-Za-z0-9_-]{42}[AEIMQUYcgkosw
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _SCANNABLE = re.compile(rf"{PATTERN}\Z")
 # Only whole words: a longer base64url text contains many 43-character parts that are no secrets.
-_SIGHTED = re.compile(rf"(?<![A-Za-z0-9_-])(?:{PATTERN}|[A-Za-z0-9_-]{{43}})(?![A-Za-z0-9_-])")
+_CANDIDATE = re.compile(rf"(?<![A-Za-z0-9_-])(?:{PATTERN}|[A-Za-z0-9_-]{{43}})(?![A-Za-z0-9_-])")
 
 
 def scannable_secret(randomness: bytes, version_id: str) -> str:
@@ -59,9 +59,9 @@ def checksum_holds(secret: str) -> bool:
     return _checksum(secret[:-CHECKSUM_LENGTH]) == secret[-CHECKSUM_LENGTH:]
 
 
-def sighted_in(text: str) -> list[str]:
+def secrets_in(text: str) -> list[str]:
     """Return all words of a text that have the form of a secret, in order."""
-    return _SIGHTED.findall(text)
+    return _CANDIDATE.findall(text)
 
 
 def _checksum(body: str) -> str:

@@ -28,7 +28,7 @@ ROTATIONS_WAITING = Index("oauth2_rotations", ("waiting_for",), "created_at")
 KEY_PACKAGES_BY_GROUP = Index("key_packages", (), "group_id")
 WELCOMES_BY_GROUP = Index("welcomes", (), "group_id")
 CLIENTS_OF_GROUP = Index("mls_groups/{group}/clients", (), "client_id")
-UPKEEP_BY_TIME = Index("group_upkeep", (), "due_at")
+MAINTENANCE_BY_TIME = Index("group_upkeep", (), "due_at")
 RELAY_POSTS_BY_TIME = Index("relay_outbox", (), "due_at")
 INVITES_BY_END = Index("invites", (), "expires_at")
 
@@ -58,7 +58,7 @@ INDEXES = (
     KEY_PACKAGES_BY_GROUP,
     WELCOMES_BY_GROUP,
     CLIENTS_OF_GROUP,
-    UPKEEP_BY_TIME,
+    MAINTENANCE_BY_TIME,
     RELAY_POSTS_BY_TIME,
     INVITES_BY_END,
     ANSWERS_BY_END,

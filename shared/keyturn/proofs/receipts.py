@@ -18,7 +18,7 @@ from keyturn.domain.errors import InvalidRequest
 
 _KEY_LABEL = "nip-kr/receipt/v1"
 _ACK_LABEL = "nip-kr/ack/v1"
-_SIGHTING_LABEL = "keyturn/sighting/v1"
+_LEAK_LABEL = "keyturn/sighting/v1"
 _SEED_BYTES = 32
 
 
@@ -41,7 +41,7 @@ class AckStatement:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class LeakReport:
     """The report of a leaked secret: its version, and the id of the rotation that will replace it.
 
     `made_by` is the rotation that created the version. `sighted_at` is in Unix milliseconds.
@@ -56,7 +56,7 @@ class Sighting:
     def signed_bytes(self) -> bytes:
         """Return LP("keyturn/sighting/v1", …), the time in decimal digits."""
         ids = (self.client_id, self.version_id, self.made_by, self.replaced_by)
-        return length_prefixed(_SIGHTING_LABEL, *ids, str(self.sighted_at))
+        return length_prefixed(_LEAK_LABEL, *ids, str(self.sighted_at))
 
 
 def receipt_key(secret: str, *, client_id: str, version_id: str, rotation_id: str) -> bytes:
@@ -74,18 +74,18 @@ def verify_receipt(receipt_key: bytes, receipt: str, ack: AckStatement) -> bool:
     return _verify(receipt_key, receipt, ack)
 
 
-def sign_sighting(secret: str, sighting: Sighting) -> str:
+def sign_leak_report(secret: str, report: LeakReport) -> str:
     """Return the signature of a report: base64url of 64 bytes. It needs the leaked secret, and does not reveal it."""
-    signer = _signer(secret, sighting.client_id, sighting.version_id, sighting.made_by)
-    return base64url_encode(signer.sign(sighting.signed_bytes()))
+    signer = _signer(secret, report.client_id, report.version_id, report.made_by)
+    return base64url_encode(signer.sign(report.signed_bytes()))
 
 
-def verify_sighting(receipt_key: bytes, signature: str, sighting: Sighting) -> bool:
+def verify_leak_report(receipt_key: bytes, signature: str, report: LeakReport) -> bool:
     """Return whether a signature is of exactly this report. `receipt_key` is `bytes, 32`."""
-    return _verify(receipt_key, signature, sighting)
+    return _verify(receipt_key, signature, report)
 
 
-def _verify(receipt_key: bytes, signature: str, statement: AckStatement | Sighting) -> bool:
+def _verify(receipt_key: bytes, signature: str, statement: AckStatement | LeakReport) -> bool:
     key = Ed25519PublicKey.from_public_bytes(receipt_key)
     try:
         key.verify(base64url_decode(signature), statement.signed_bytes())

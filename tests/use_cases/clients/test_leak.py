@@ -1,4 +1,4 @@
-"""A sighted secret: which version it is, and its end, in one commit and for good."""
+"""A leaked secret: its version is found, and revoked in one commit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from keyturn.domain.encodings import new_secret
 from keyturn.domain.secret_format import hint_of
 from keyturn.ports.store import StoreUnavailable
-from keyturn.proofs.receipts import Sighting, receipt_key, sign_sighting
+from keyturn.proofs.receipts import LeakReport, receipt_key, sign_leak_report
 from keyturn.records import paths
 from keyturn.use_cases.clients import leak
 
@@ -39,7 +39,7 @@ def asked(version: dict[str, Any], secret: str, world: World, **changes: object)
         "replaced_by": world.new_id(),
         "sighted_at": world.milliseconds(),
     }
-    signature = sign_sighting(secret, Sighting(**fields)) if secret else ""
+    signature = sign_leak_report(secret, LeakReport(**fields)) if secret else ""
     fields["rotation_id"] = fields.pop("replaced_by")
     return {**fields, "signature": signature, **changes}
 

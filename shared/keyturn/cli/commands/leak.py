@@ -20,7 +20,7 @@ from keyturn.device.core.errors import UnreachableError
 from keyturn.domain.bcrypt_import import presentable
 from keyturn.domain.encodings import base64url_encode, identifier, to_milliseconds, ulid
 from keyturn.domain.secret_format import checksum_holds, hint_of, well_formed
-from keyturn.proofs.receipts import Sighting, receipt_key, sign_sighting
+from keyturn.proofs.receipts import LeakReport, receipt_key, sign_leak_report
 
 NONE_OF_OURS = 1
 _PAUSES = (1.0, 2.0)
@@ -147,7 +147,7 @@ def _accepted_import(
 
 def _revoked(session: Session, value: str, found: dict[str, object]) -> dict[str, object]:
     now = session.ports.now()
-    sighting = Sighting(
+    report = LeakReport(
         client_id=answers.text(found, "client_id"),
         version_id=answers.text(found, "version_id"),
         made_by=answers.text(found, "rotation_id"),
@@ -155,12 +155,12 @@ def _revoked(session: Session, value: str, found: dict[str, object]) -> dict[str
         sighted_at=to_milliseconds(now),
     )
     fields = {
-        "client_id": sighting.client_id,
-        "version_id": sighting.version_id,
-        "made_by": sighting.made_by,
-        "rotation_id": sighting.replaced_by,
-        "sighted_at": sighting.sighted_at,
-        "signature": sign_sighting(value, sighting),
+        "client_id": report.client_id,
+        "version_id": report.version_id,
+        "made_by": report.made_by,
+        "rotation_id": report.replaced_by,
+        "sighted_at": report.sighted_at,
+        "signature": sign_leak_report(value, report),
     }
     with waiting("Revoking"):
         return _persistently(session, fields)

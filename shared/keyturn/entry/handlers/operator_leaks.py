@@ -33,17 +33,17 @@ def list_versions(request: flask.Request) -> Mapping[str, Any]:
 
 def revoke(request: flask.Request) -> Mapping[str, Any]:
     """Revoke a leaked version, and request its successor."""
-    from keyturn.proofs.receipts import Sighting
+    from keyturn.proofs.receipts import LeakReport
 
     fields = fields_of(request)
-    sighting = Sighting(
+    report = LeakReport(
         client_id=fields.text("client_id"),
         version_id=fields.text("version_id"),
         made_by=fields.optional_text("made_by"),
         replaced_by=fields.text("rotation_id"),
         sighted_at=fields.integer("sighted_at"),
     )
-    return current().operator.leak.revoke(sighting, fields.optional_text("signature"))
+    return current().operator.leak.revoke(report, fields.optional_text("signature"))
 
 
 def _candidates(request: flask.Request) -> Candidates:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain import lifecycle
 from keyturn.domain.audit_chain import OPERATOR
-from keyturn.domain.commands import Emergency, RevokeSighted
+from keyturn.domain.commands import Emergency, RevokeLeaked
 from keyturn.domain.encodings import (
     base64url_decode,
     digest,
@@ -32,7 +32,7 @@ from keyturn.domain.encodings import (
 from keyturn.domain.errors import Conflict, NotFound, PolicyViolation, RateLimited, Refusal
 from keyturn.domain.model import Person, Rotation, Version
 from keyturn.ports.store import Query, scan
-from keyturn.proofs.receipts import Sighting, verify_sighting
+from keyturn.proofs.receipts import LeakReport, verify_leak_report
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.use_cases.client_repository import ReadPlan
@@ -94,18 +94,18 @@ class Leak:
         versions = [version for client_id in ids for version in self._versions(client_id)]
         return Candidates(versions, ids[-1] if len(ids) == CLIENTS_A_PAGE else None)
 
-    def revoke(self, sighting: Sighting, signature: str) -> Data:
+    def revoke(self, report: LeakReport, signature: str) -> Data:
         """Revoke a leaked version and request its successor. Return the answer (docs/http.md).
 
         Raises `Forbidden` unless the report is signed with the version's secret, and `Conflict` for a version that is
         neither live nor pending, because that verifies nowhere.
         """
-        identifier(sighting.client_id)
-        version_identifier(sighting.version_id)
-        rotation_identifier(sighting.replaced_by)
-        from_milliseconds(sighting.sighted_at)
-        answer = until_won(lambda: self._revoke(sighting, signature), self.environment)
-        _log.error("%s: version %s of client %s", REVOKED, sighting.version_id, sighting.client_id)
+        identifier(report.client_id)
+        version_identifier(report.version_id)
+        rotation_identifier(report.replaced_by)
+        from_milliseconds(report.sighted_at)
+        answer = until_won(lambda: self._revoke(report, signature), self.environment)
+        _log.error("%s: version %s of client %s", REVOKED, report.version_id, report.client_id)
         return answer
 
     @property
@@ -116,75 +116,75 @@ class Leak:
         documents = scan(self._store, Query(f"{paths.client(client_id)}/secrets", order_by="version_id"))
         return (from_data(Version, item.fields) for item in documents)
 
-    def _revoke(self, sighting: Sighting, signature: str) -> Data:
-        version_path = paths.version(sighting.client_id, sighting.version_id)
-        answer_path = paths.event(sighting.replaced_by)
-        plan = ReadPlan([version_path, answer_path, paths.rotation(sighting.replaced_by)])
-        reading = self.clients.read(sighting.client_id, plan)
-        if (answer := _earlier_answer(sighting, reading)) is not None:
+    def _revoke(self, report: LeakReport, signature: str) -> Data:
+        version_path = paths.version(report.client_id, report.version_id)
+        answer_path = paths.event(report.replaced_by)
+        plan = ReadPlan([version_path, answer_path, paths.rotation(report.replaced_by)])
+        reading = self.clients.read(report.client_id, plan)
+        if (answer := _earlier_answer(report, reading)) is not None:
             return answer
         version = reading.snapshot[version_path]
         if not version.exists:
             raise NotFound("unknown_version", "The client has no such version.")
-        key = _verified_key(from_data(Version, version.fields), sighting, signature)
-        decision, reason = self._decide(sighting, key, reading)
-        answer = _answer(sighting, decision.state, reason, reading)
+        key = _verified_key(from_data(Version, version.fields), report, signature)
+        decision, reason = self._decide(report, key, reading)
+        answer = _answer(report, decision.state, reason, reading)
         self.clients.commit(reading, decision, also=[answer_write(reading.snapshot[answer_path], answer, reading.now)])
         return answer
 
-    def _decide(self, sighting: Sighting, key: str | None, reading: ClientReading) -> tuple[Decision, str]:
+    def _decide(self, report: LeakReport, key: str | None, reading: ClientReading) -> tuple[Decision, str]:
         """Return the decision, and the reason why no successor is requested ("" if one is, or none is needed)."""
         state, policy, now = reading.state, reading.policy, reading.now
-        revoke = self._command(sighting, key, reading)
+        revoke = self._command(report, key, reading)
         # Its successor is the current version already.
-        if sighting.version_id == lifecycle.settle(state, policy, now).state.client.previous_version:
+        if report.version_id == lifecycle.settle(state, policy, now).state.client.previous_version:
             return lifecycle.decide(state, revoke, policy, now), ""
         try:
-            both: list[Command] = [revoke, self._emergency(sighting, revoke, reading)]
+            both: list[Command] = [revoke, self._emergency(report, revoke, reading)]
             return lifecycle.decide_all(state, both, policy, now), ""
         except (PolicyViolation, RateLimited) as refusal:  # only the emergency request can be refused with these
             return lifecycle.decide(state, revoke, policy, now), refusal.reason
 
-    def _command(self, sighting: Sighting, key: str | None, reading: ClientReading) -> RevokeSighted:
-        return RevokeSighted(
+    def _command(self, report: LeakReport, key: str | None, reading: ClientReading) -> RevokeLeaked:
+        return RevokeLeaked(
             actor=OPERATOR_ACTOR,
             # The operator is in no group, but is authorised for every client.
             groups=frozenset(reading.state.client.admin_groups),
             people=reading.people,
-            reason=f"sighted at {sighting.sighted_at}",
-            version_id=sighting.version_id,
+            reason=f"secret leaked, found at {report.sighted_at}",
+            version_id=report.version_id,
             receipt_key=key,
         )
 
-    def _emergency(self, sighting: Sighting, revoke: RevokeSighted, reading: ClientReading) -> Emergency:
+    def _emergency(self, report: LeakReport, revoke: RevokeLeaked, reading: ClientReading) -> Emergency:
         return Emergency(
             actor=revoke.actor,
             groups=revoke.groups,
             people=revoke.people,
             reason=revoke.reason,
-            digest=_digest(sighting),
-            rotation_id=sighting.replaced_by,
+            digest=_digest(report),
+            rotation_id=report.replaced_by,
             version_id=ulid(reading.now, self.environment.random(10)),
             group=reading.state.client.admin_groups[0],
             measured_from=reading.now,
         )
 
 
-def _earlier_answer(sighting: Sighting, reading: ClientReading) -> Data | None:
+def _earlier_answer(report: LeakReport, reading: ClientReading) -> Data | None:
     """Return the earlier answer to the same request. Raises `Conflict` if another one used its rotation's id."""
-    answer = stored_answer(reading.snapshot[paths.event(sighting.replaced_by)])
-    if answer is not None and (answer["client_id"], answer["version_id"]) == (sighting.client_id, sighting.version_id):
+    answer = stored_answer(reading.snapshot[paths.event(report.replaced_by)])
+    if answer is not None and (answer["client_id"], answer["version_id"]) == (report.client_id, report.version_id):
         return answer
-    if answer is not None or reading.snapshot[paths.rotation(sighting.replaced_by)].exists:
+    if answer is not None or reading.snapshot[paths.rotation(report.replaced_by)].exists:
         raise Conflict("rotation_id_taken", "That rotation id was used for another request.")
     return None
 
 
-def _answer(sighting: Sighting, state: ClientState, reason: str, reading: ClientReading) -> dict[str, Value]:
-    rotation = state.rotations.get(sighting.replaced_by)
+def _answer(report: LeakReport, state: ClientState, reason: str, reading: ClientReading) -> dict[str, Value]:
+    rotation = state.rotations.get(report.replaced_by)
     return {
-        "client_id": sighting.client_id,
-        "version_id": sighting.version_id,
+        "client_id": report.client_id,
+        "version_id": report.version_id,
         "status": state.client.status.value,
         "rotation_id": rotation.rotation_id if rotation else None,
         "quorum": rotation.quorum if rotation else None,
@@ -193,16 +193,16 @@ def _answer(sighting: Sighting, state: ClientState, reason: str, reading: Client
     }
 
 
-def _digest(sighting: Sighting) -> str:
-    return digest({"action": "leak", "client_id": sighting.client_id, "version_id": sighting.version_id})
+def _digest(report: LeakReport) -> str:
+    return digest({"action": "leak", "client_id": report.client_id, "version_id": report.version_id})
 
 
-def _verified_key(version: Version, sighting: Sighting, signature: str) -> str | None:
+def _verified_key(version: Version, report: LeakReport, signature: str) -> str | None:
     """Return the version's receipt key if the report's signature verifies under it."""
-    if version.receipt_key is None or version.rotation_id != sighting.made_by:
+    if version.receipt_key is None or version.rotation_id != report.made_by:
         return None
     try:
-        verified = verify_sighting(base64url_decode(version.receipt_key), signature, sighting)
+        verified = verify_leak_report(base64url_decode(version.receipt_key), signature, report)
     except (Refusal, ValueError):  # the stored key is damaged
         return None
     return version.receipt_key if verified else None

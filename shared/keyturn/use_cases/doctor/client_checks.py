@@ -14,7 +14,7 @@ from keyturn.domain.bcrypt_import import is_bcrypt_hash, is_imported
 from keyturn.domain.encodings import base64url_decode, due_shard, to_milliseconds
 from keyturn.domain.errors import Broken, InvalidRequest, PolicyViolation
 from keyturn.domain.model import Client, ClientState, Outcome, Rotation, Version
-from keyturn.domain.secret_format import sighted_in
+from keyturn.domain.secret_format import secrets_in
 from keyturn.ports.keys import KeyRefused
 from keyturn.ports.store import mapping
 from keyturn.proofs import receipts
@@ -217,7 +217,7 @@ def _plaintext_findings(documents: ClientDocuments, state: ClientState) -> Itera
     """Check that no document contains a secret: each text with the form of one is tried against every version."""
     versions = [version for version in state.versions.values() if version.receipt_key]
     for document in documents.own:
-        tokens = {token for text in _texts(plain_value(document.data)) for token in sighted_in(text)}
+        tokens = {token for text in _texts(plain_value(document.data)) for token in secrets_in(text)}
         if any(match(token, version.client_id, [version]) for token in tokens for version in versions):
             yield CheckFinding("a document contains a version's secret in plaintext", document.path)
 
