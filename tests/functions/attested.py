@@ -1,4 +1,4 @@
-"""People at the doors of a world that asks for proofs: each with a device, codes and an identity; what they send."""
+"""Users of a world that requires proofs: each has a device, one-time codes and an identity, and sends requests."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Person:
     def _sign(self, statement: bytes) -> str:
         return base64url_encode(self.device.sign(statement))
 
-    # --- what each door asks for -------------------------------------------------------------------------------------
+    # --- what each function requires ----------------------------------------------------------------------------------
 
     def challenge(self) -> str:
         return str(body(self.world.call("POST", "/admin_proof/challenge"))["challenge"])
@@ -92,10 +92,10 @@ class Person:
         header = sign_authorization(about.pop("key", self.private_key), random=os.urandom, **about)
         return self.world.call("POST", path, sent, {"Authorization": header})
 
-    # --- enrolment ---------------------------------------------------------------------------------------------------
+    # --- enrolment ----------------------------------------------------------------------------------------------------
 
     def registration(self, code: str, **changes: object) -> dict[str, object]:
-        """Return what an honest device sends; then changes are made to it."""
+        """Return the request of an honest device, with changes."""
         challenge = str(changes.pop("challenge", "") or self.challenge())
         statement = RegistrationStatement(service=URL, challenge=challenge, npub=self.npub, invite=invite_id(code))
         device = {
@@ -127,13 +127,13 @@ class Person:
         return self.world.call("POST", "/enrol/", json.dumps(sent).encode())
 
     def enrol(self, code: str) -> Person:
-        """Go the whole way; every step is taken."""
+        """Register, confirm and join; every step must succeed."""
         for step in (self.register, self.confirm, self.join):
             answer = step(code)
             assert answer.status_code == 200, answer.text
         return self
 
-    # --- proofs ------------------------------------------------------------------------------------------------------
+    # --- proofs -------------------------------------------------------------------------------------------------------
 
     def prove(self, digest: str, group: str = GROUP, client_id: str = "", **changes: object) -> TestResponse:
         challenge = self.challenge()
@@ -196,7 +196,7 @@ def invite(world: World, user: str, **more: object) -> dict[str, Any]:
 
 
 def admitted(world: World, user: str, *approvers: Person) -> Person:
-    """Have somebody invited, approved by others, registered and in the group."""
+    """Invite a user, have the others approve, and enrol them in the group."""
     made = invite(world, user)
     for approver in approvers:
         answer = approver.approve(made["invite"], user)

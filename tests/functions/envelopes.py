@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def envelope(world: World, content: bytes, group: str = GROUP) -> Event:
-    """Put an MLSMessage in an envelope of a key that nobody knows."""
+    """Put an MLSMessage in an envelope signed by a fresh key."""
     return sign_event(
         os.urandom(32),
         kind=445,

@@ -31,8 +31,8 @@ SOURCE = Path(__file__).parents[2] / "functions" / "admin_proof" / "main.py"
 URL = "https://keyturn.example"
 
 
-class Door:
-    """The door, and people who may come to it."""
+class AdminProof:
+    """The function `admin_proof`, and the users who may call it."""
 
     def __init__(self, folder: Path, people: People) -> None:
         self.people = people
@@ -71,14 +71,14 @@ class Door:
         return self.post("/proof", sent, {"Authorization": self.signed(sent, user, url=f"{url}/proof")})
 
     def signed(self, sent: bytes, user: str = "alice", **changes: Any) -> str:  # noqa: ANN401 - what is signed
-        """Return the header by which somebody's key signs a request; `changes` are to what it signs."""
+        """Return the header with which a user's key signs a request; `changes` apply to the signed event."""
         honest: dict[str, Any] = {"url": f"{URL}/proof", "method": "POST", "body": sent, "now": self.people.now}
         return sign_authorization(self.people.people[user].private_key, **{**honest, **changes}, random=os.urandom)
 
 
-def rewritten(door: Door, sent: bytes, **changes: object) -> str:
+def rewritten(endpoint: AdminProof, sent: bytes, **changes: object) -> str:
     """Return an honest header whose event was changed afterwards."""
-    event = json.loads(base64.b64decode(door.signed(sent).partition(" ")[2]))
+    event = json.loads(base64.b64decode(endpoint.signed(sent).partition(" ")[2]))
     return carrying({**event, **changes})
 
 
@@ -86,15 +86,15 @@ def carrying(event: Mapping[str, object]) -> str:
     return "Nostr " + base64.b64encode(json.dumps(event, separators=(",", ":")).encode()).decode()
 
 
-def at(door: Door, seconds: int) -> Any:  # noqa: ANN401 - a time
-    return door.people.now + timedelta(seconds=seconds)
+def at(endpoint: AdminProof, seconds: int) -> Any:  # noqa: ANN401 - a time
+    return endpoint.people.now + timedelta(seconds=seconds)
 
 
-POSSESSION: dict[str, tuple[Callable[[Door, bytes], str], tuple[int, str]]] = {
-    "no signature": (lambda _door, _sent: "", (400, "malformed_authorization")),
-    "a bearer's token": (lambda door, sent: f"Bearer {door.signed(sent)[6:]}", (400, "malformed_authorization")),
-    "of a minute ago": (lambda door, sent: door.signed(sent, now=at(door, -61)), (401, "wrong_time")),
-    "of a minute ahead": (lambda door, sent: door.signed(sent, now=at(door, 61)), (401, "wrong_time")),
+POSSESSION: dict[str, tuple[Callable[[AdminProof, bytes], str], tuple[int, str]]] = {
+    "no signature": (lambda _endpoint, _sent: "", (400, "malformed_authorization")),
+    "a bearer token": (lambda endpoint, sent: "Bearer " + endpoint.signed(sent)[6:], (400, "malformed_authorization")),
+    "of a minute ago": (lambda endpoint, sent: endpoint.signed(sent, now=at(endpoint, -61)), (401, "wrong_time")),
+    "of a minute ahead": (lambda endpoint, sent: endpoint.signed(sent, now=at(endpoint, 61)), (401, "wrong_time")),
     "for another address": (lambda d, sent: d.signed(sent, url="https://other.example/proof"), (401, "wrong_url")),
     "for another path": (lambda d, sent: d.signed(sent, url=f"{URL}/challenge"), (401, "wrong_url")),
     "for another method": (lambda d, sent: d.signed(sent, method="GET"), (401, "wrong_method")),

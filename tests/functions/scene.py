@@ -72,7 +72,7 @@ class Scene:
     def signer(self, user: str) -> EventSigner:
         return self.stranger if user == "stranger" else self.world.admins[user].signer
 
-    # --- signed events gone wrong ------------------------------------------------------------------------------------
+    # --- signed events gone wrong -------------------------------------------------------------------------------------
 
     def post(self, event: Event | bytes) -> Request:
         return Request("POST", "/rotate_request/", event if isinstance(event, bytes) else event.to_json().encode())
@@ -121,7 +121,7 @@ class Scene:
         tags: Mapping[str, str | None] | None = None,
         more_tags: tuple[tuple[str, ...], ...] = (),
     ) -> Event:
-        """Return the event with changed content and tags (None drops), signed by somebody `at` seconds from now."""
+        """Return the event with changed content and tags (None drops), signed by a user `at` seconds from now."""
         named = {"client_id": "client", "mls_group": "mls", "rotation_id": "rotation", "rotation_reason": "reason"}
         twin = {named.get(name, name): value for name, value in (both or {}).items()}
         new_tags = {**{tag[0]: tag[1] for tag in event.tags}, **twin, **(tags or {})}
@@ -135,7 +135,7 @@ class Scene:
             random=os.urandom,
         )
 
-    # --- the other doors ---------------------------------------------------------------------------------------------
+    # --- the other functions ------------------------------------------------------------------------------------------
 
     def enrol(self, code: str | None = None, *, key: bytes | None = None, **changes: Any) -> Request:  # noqa: ANN401 - what `resigned` or the event takes
         own = key or os.urandom(32)
@@ -179,10 +179,10 @@ class Scene:
         )
         return Request("GET", f"/status{path}", b"", {"Authorization": header})
 
-    def event(self, door: str, body: bytes = b"{}", **attributes: str) -> Request:
+    def event(self, function: str, body: bytes = b"{}", **attributes: str) -> Request:
         given = {"specversion": "1.0", "id": "1", **attributes}
         headers = {"Authorization": f"Bearer {TOKEN}", **{f"ce-{name}": value for name, value in given.items()}}
-        return Request("POST", f"/{door}/", body, headers)
+        return Request("POST", f"/{function}/", body, headers)
 
     def message(self, **attributes: object) -> Request:
         return self.event("distribute", json.dumps({"message": {"attributes": attributes}}).encode())

@@ -1,4 +1,4 @@
-"""Approvals: who may consent to an invite, to what exactly, and how often it counts."""
+"""Approvals: which admins may approve an invite, what exactly they approve, and how often it counts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_as_many_approve_as_policy_says_of_those_there_are(world: World) -> None
     carol.enrol(made["code"])
 
 
-def test_who_approved_and_was_stopped_since_counts_no_more(world: World, alice: Person) -> None:
+def test_an_approver_who_is_stopped_later_no_longer_counts(world: World, alice: Person) -> None:
     bob = admitted(world, "bob", alice)
     made = invite(world, "carol")
     assert bob.approve(made["invite"], "carol").status_code == 200
@@ -154,19 +154,19 @@ def test_an_approval_is_refused(world: World, alice: Person, name: str) -> None:
     assert honest["approvals"] == 1
 
 
-def test_nobody_approves_an_invite_of_their_own(world: World, alice: Person) -> None:
+def test_an_admin_cannot_approve_their_own_invite(world: World, alice: Person) -> None:
     bob = admitted(world, "bob", alice)
     made = invite(world, "bob", purpose="device")
     assert refusal(bob.approve(made["invite"], "bob", "device")) == (403, "own_invite")
 
 
-def test_a_rotations_door_takes_no_approval_and_the_other_way_round(world: World, alice: Person) -> None:
+def test_rotate_request_takes_no_approval_and_enrol_no_command(world: World, alice: Person) -> None:
     made = invite(world, "bob")
     assert refusal(world.send(alice.approval(made["invite"], "bob"))) == (400, "unknown_action")
     assert refusal(alice.send_approval(alice.action("suspend", {}, CLIENT, proof=""))) == (400, "unknown_kind")
 
 
-def test_who_is_suspended_approves_nothing(world: World, alice: Person) -> None:
+def test_a_suspended_admin_cannot_approve(world: World, alice: Person) -> None:
     bob = admitted(world, "bob", alice)
     made = invite(world, "carol")
     event = bob.approval(made["invite"], "carol")
@@ -174,9 +174,7 @@ def test_who_is_suspended_approves_nothing(world: World, alice: Person) -> None:
     assert refusal(bob.send_approval(event)) == (403, "not_authorised")
 
 
-def test_an_approval_that_was_cut_short_is_not_completed_for_who_was_stopped_meanwhile(
-    world: World, alice: Person
-) -> None:
+def test_an_interrupted_approval_is_not_completed_for_an_admin_stopped_meanwhile(world: World, alice: Person) -> None:
     bob = admitted(world, "bob", alice)
     made = invite(world, "carol")
     event = bob.approval(made["invite"], "carol")
@@ -213,7 +211,7 @@ def test_cut_short_around_a_commit_the_same_event_goes_on(
 
 
 @pytest.mark.world("alice")
-def test_where_nobody_is_asked_for_proofs_nobody_has_to_approve(world: World) -> None:
+def test_without_proofs_no_approval_is_needed(world: World) -> None:
     made = invite(world, "bob")
     assert (made["needed"], made["approvals"]) == (0, 0)
     world.join("bob")

@@ -1,4 +1,4 @@
-"""Every door and what it refuses: the error of docs/protocol.md §11, nothing stored, nothing echoed."""
+"""Refused requests at every function: the error of docs/protocol.md §11, nothing stored, nothing echoed."""
 
 # ruff: noqa: E501 - a table is read by its rows, one a case
 from __future__ import annotations
@@ -223,8 +223,8 @@ CASES: dict[str, tuple[Callable[[Scene], Request], tuple[int, str], str]] = {
     # --- what only the suite itself calls
     "delivery without the token": (lambda _s: Request("POST", "/distribute/", b"{}"), WHO, "operator_token"),
     "a sweep without the token": (lambda _s: Request("POST", "/grace_sweeper/", b"{}"), WHO, "operator_token"),
-    "a door that is none": (lambda _s: Request("POST", "/admin_of_everything/"), MISSING, "unknown_door"),
-    "a door beside its path": (lambda _s: Request("GET", "/client_token/tokens-of-others"), MISSING, "unknown_path"),
+    "an unknown function": (lambda _s: Request("POST", "/admin_of_everything/"), MISSING, "unknown_door"),
+    "an unknown path of a function": (lambda _s: Request("GET", "/client_token/tokens-of-others"), MISSING, "unknown_path"),
 }  # fmt: skip
 
 DROPPED: dict[str, tuple[Callable[[Scene], Request], str]] = {
@@ -240,7 +240,7 @@ DROPPED: dict[str, tuple[Callable[[Scene], Request], str]] = {
     "a message about a bad rotation": (lambda s: s.message(client_id=CLIENT, rotation_id="rotation-of-mine"), "bad_rotation_id"),
     "a message about no client": (lambda s: s.message(client_id="nobody-knows-this", rotation_id=ULID), "unknown_client"),
 }  # fmt: skip
-"""Deliveries that no further delivery would make good: taken, so that they don't come again, and told in the log."""
+"""Deliveries that would fail every time: answered with 200, so that they are not repeated, and logged."""
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +269,7 @@ def test_a_bad_request_gets_its_error_and_changes_and_echoes_nothing(scene: Scen
 
 
 @pytest.mark.parametrize("name", DROPPED)
-def test_a_bad_delivery_is_taken_told_and_changes_nothing(
+def test_a_bad_delivery_is_dropped_logged_and_changes_nothing(
     scene: Scene, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     make, reason = DROPPED[name]
@@ -286,7 +286,7 @@ def test_a_bad_delivery_is_taken_told_and_changes_nothing(
 
 
 def presented(request: Request) -> set[str]:
-    """Return everything of some length in a request that is a value and no name of ours: what must not come back."""
+    """Return the longer values in a request that are no names of ours: no response may contain them."""
     text = request.path + request.body.decode("utf-8", "replace") + "".join(request.headers.values())
     words = set(re.findall(r"[A-Za-z0-9+/=_.~-]{12,}", text)) - {"rotate_request", "grace_sweeper"}
     return words | set(re.findall(r'"([^"\\]{12,})"', text)) - NAMES

@@ -1,4 +1,4 @@
-"""A phone that counts (App Attest), from its registration on: at the doors, its counter rises and never falls."""
+"""A phone with a signature counter (App Attest): from its registration on the counter rises and never falls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.world(attested=True)
 
 @dataclass
 class OnAPhone(Person):
-    """Somebody whose device is a phone with a Secure Enclave."""
+    """A user whose device is a phone with a Secure Enclave."""
 
     phone: Phone = field(default_factory=Phone)
 

@@ -132,7 +132,7 @@ def test_killed_around_each_commit_the_same_device_gets_in_and_no_other(
     assert members(world) == ["alice", "bob", "carol"]
 
 
-def test_who_joined_reads_what_is_sent_from_then_on(world: World) -> None:
+def test_a_new_member_reads_later_messages(world: World) -> None:
     earlier = world.send(world.admins["alice"].rotation())
     world.pump()
     carol = world.join("carol")
@@ -143,7 +143,7 @@ def test_who_joined_reads_what_is_sent_from_then_on(world: World) -> None:
     assert len(carol.device.inbox()) == 1
 
 
-def test_the_operators_door_is_the_only_one_that_invites(world: World) -> None:
+def test_only_the_operator_invites(world: World) -> None:
     body = json.dumps({"user": "mallory", "group_id": GROUP}).encode()
     for headers in ({}, {"Authorization": TOKEN}, {"Authorization": f"bearer {TOKEN}"}, {"Authorization": "Bearer "}):
         assert world.call("POST", "/operator/invites", body, headers).status_code == 401
@@ -152,6 +152,6 @@ def test_the_operators_door_is_the_only_one_that_invites(world: World) -> None:
 
 
 @pytest.mark.parametrize("user", ["operator", "time", "policy", "distribute", "canaries"])
-def test_nobody_goes_by_a_name_that_the_audit_has_for_others(world: World, user: str) -> None:
+def test_a_user_name_that_the_audit_log_reserves_is_refused(world: World, user: str) -> None:
     refused = world.operator("/invites", {"user": user, "group_id": GROUP})
     assert (refused.status_code, cast("Any", refused.json)["reason"]) == (400, "reserved_user")

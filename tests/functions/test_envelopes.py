@@ -1,4 +1,4 @@
-"""Envelopes at the door: a command inside MLS counts once, and is answered as often as it is sent."""
+"""Envelopes: a command inside MLS counts once, and is answered as often as it is sent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_message_for_another_group_is_refused(world: World) -> None:
     assert (refused.status_code, (refused.json or {})["reason"]) == (400, "bad_message")
 
 
-def test_what_is_refused_consumes_nothing(world: World) -> None:
+def test_a_refused_envelope_consumes_nothing(world: World) -> None:
     alice = world.admins["alice"]
     sent = envelope(world, inside(alice, alice.rotation(client_id="nobody")))
     before = world.dump()

@@ -1,4 +1,4 @@
-"""Enrolment where admins are attested: who becomes one, by which steps, and who does not."""
+"""Enrolment with attested admins: the steps, and the users who are refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def audited(world: World) -> list[tuple[str, str]]:
 # --- the first admin -------------------------------------------------------------------------------------------------
 
 
-def test_the_first_admin_needs_nobody_and_proves_everything_from_then_on(world: World) -> None:
+def test_the_first_admin_needs_no_approval_and_proves_every_command(world: World) -> None:
     made = invite(world, "alice")
     assert (made["approvals"], made["needed"], made["purpose"]) == (0, 0, "join")
     assert made["invite"] == invite_id(made["code"])
@@ -61,14 +61,14 @@ def test_of_two_first_admins_one_is_first_and_approves_the_other(world: World) -
     assert admins(world) == {"alice": "active", "bob": "active"}
 
 
-def test_nobody_is_first_twice_not_even_when_nobody_is_left(world: World, alice: Person) -> None:
+def test_there_is_only_one_first_admin_even_when_no_admin_is_left(world: World, alice: Person) -> None:
     assert world.operator(f"/admins/{alice.user}/remove", {}).status_code == 200
     answer = world.operator("/invites", {"user": "mallory", "group_id": GROUP})
     assert refusal(answer) == (409, "no_approver")
     assert refusal(world.operator("/invites", {"user": "alice", "group_id": GROUP})) == (409, "no_approver")
 
 
-def test_a_second_first_invite_is_worth_nothing_once_somebody_was_registered(world: World) -> None:
+def test_a_second_first_invite_is_void_once_an_admin_is_registered(world: World) -> None:
     one, two = invite(world, "alice"), invite(world, "mallory")
     Person(world, "alice").enrol(one["code"])
     mallory = Person(world, "mallory")
@@ -94,7 +94,7 @@ def test_steps_out_of_order_lead_nowhere(world: World, alice: Person) -> None:
     assert members(world) == ["alice", "bob"]
 
 
-def test_a_step_may_be_taken_again(world: World, alice: Person) -> None:
+def test_each_step_can_be_repeated(world: World, alice: Person) -> None:
     made = invite(world, "bob")
     alice.approve(made["invite"], "bob")
     bob = Person(world, "bob")
@@ -119,7 +119,7 @@ def test_a_registration_is_audited_and_its_seed_is_nowhere_in_the_clear(world: W
     assert pyotp.TOTP(seed).byte_secret() not in world.dump()
 
 
-def test_another_device_does_not_join_by_somebody_elses_registration(world: World, alice: Person) -> None:
+def test_a_device_cannot_join_with_another_users_registration(world: World, alice: Person) -> None:
     made = invite(world, "bob")
     alice.approve(made["invite"], "bob")
     bob = Person(world, "bob")
@@ -187,7 +187,7 @@ def test_a_challenge_registers_once(world: World) -> None:
     assert refusal(alice.register(made["code"], challenge=challenge)) == (401, "challenge_refused")
 
 
-def test_possession_is_of_the_very_request(world: World) -> None:
+def test_possession_is_bound_to_this_very_request(world: World) -> None:
     made = invite(world, "alice")
     alice = Person(world, "alice")
     sent = alice.registration(made["code"])
@@ -198,7 +198,7 @@ def test_possession_is_of_the_very_request(world: World) -> None:
     assert world.call("POST", path, b"{}").status_code == 400
 
 
-def test_a_key_or_an_identity_of_somebody_else_is_taken(world: World, alice: Person) -> None:
+def test_a_key_or_identity_of_another_user_is_refused(world: World, alice: Person) -> None:
     made = invite(world, "bob")
     alice.approve(made["invite"], "bob")
     thief = replace(Person(world, "bob"), private_key=alice.private_key)
@@ -312,7 +312,7 @@ def test_until_the_new_totp_is_confirmed_the_old_one_counts(world: World, alice:
     assert replace(alice, secret=old).prove("A" * 43).status_code == 200
 
 
-def test_there_is_no_device_or_totp_for_somebody_unknown(world: World, alice: Person) -> None:
+def test_an_unknown_user_gets_no_device_or_totp_invite(world: World, alice: Person) -> None:
     for purpose in ("device", "totp"):
         answer = world.operator("/invites", {"user": "bob", "group_id": GROUP, "purpose": purpose})
         assert refusal(answer) == (404, "unknown_admin")

@@ -1,4 +1,4 @@
-"""Stages: what trial says everywhere, what production refuses by name, and how the doors answer then."""
+"""Stages: the banner of a trial, the settings that production refuses, and functions without usable settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRIAL = pytest.mark.world("alice", "bob", stage=Stage.TRIAL)
 
 
 @TRIAL
-def test_a_trial_says_so_in_every_answer(world: World) -> None:
+def test_a_trial_has_its_banner_in_every_response(world: World) -> None:
     world.issue("alice", "bob")
     answers = [
         world.operator("/clients"),
@@ -33,7 +33,7 @@ def test_a_trial_says_so_in_every_answer(world: World) -> None:
         world.call("POST", "/client_token/token", b""),
         world.call("GET", "/client_token/.well-known/jwks.json"),
         world.call("GET", "/status/clients/" + CLIENT),
-        world.call("GET", "/no/such/door"),
+        world.call("GET", "/no/such/function"),
         world.call("POST", "/distribute/", b"{}"),
     ]
     assert [cast("Any", answer.json)["banner"] for answer in answers] == [BANNER] * len(answers)
@@ -41,7 +41,7 @@ def test_a_trial_says_so_in_every_answer(world: World) -> None:
 
 
 @TRIAL
-def test_a_trial_says_so_in_every_audit_entry(world: World) -> None:
+def test_a_trial_has_its_banner_in_every_audit_entry(world: World) -> None:
     world.issue("alice", "bob")
     world.clock.advance(hours=1)
     world.issue("alice", "bob")
@@ -53,7 +53,7 @@ def test_a_trial_says_so_in_every_audit_entry(world: World) -> None:
 
 
 @pytest.mark.world("alice")
-def test_one_machine_says_nothing_of_the_kind(world: World) -> None:
+def test_one_machine_has_no_banner(world: World) -> None:
     answer = world.operator("/clients")
     assert "banner" not in cast("Any", answer.json)
     assert "X-Keyturn-Banner" not in answer.headers
@@ -61,7 +61,7 @@ def test_one_machine_says_nothing_of_the_kind(world: World) -> None:
 
 
 @pytest.mark.parametrize("stage", ["production", None])
-def test_production_refuses_what_is_unsafe_by_its_name_and_echoes_no_value(stage: str | None) -> None:
+def test_production_names_unsafe_settings_and_echoes_no_value(stage: str | None) -> None:
     given = {"KEYTURN_DATA": "/somewhere/else", "KEYTURN_AUTHORISER": "unsafe_no_attestation"}
     if stage:
         given["KEYTURN_STAGE"] = stage
@@ -91,7 +91,7 @@ def test_settings_survive_the_environment(tmp_path: Path) -> None:
     assert from_environment(to_environment(settings)) == settings
 
 
-def test_doors_with_refused_settings_answer_an_opaque_problem(
+def test_functions_with_refused_settings_answer_an_opaque_problem(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     for name in [name for name in os.environ if name.startswith("KEYTURN_")]:
@@ -116,7 +116,7 @@ def test_doors_with_refused_settings_answer_an_opaque_problem(
 
 
 @pytest.mark.world("alice", "bob")
-def test_a_denied_admin_may_do_nothing(world: World) -> None:
+def test_a_denied_admin_can_do_nothing(world: World) -> None:
     world.denied = frozenset({"bob"})
     world.serve(world.policy)
     world.send(world.admins["alice"].rotation())
@@ -127,7 +127,7 @@ def test_a_denied_admin_may_do_nothing(world: World) -> None:
 
 
 @pytest.mark.world("alice", "bob", client={"policy": {"requests_per_hour_per_client": 2}})
-def test_requests_beyond_the_rate_are_told_when_to_come_back(world: World) -> None:
+def test_a_rate_limited_request_learns_when_to_retry(world: World) -> None:
     for _turn in range(2):
         rotation_id = cast("Any", world.send(world.admins["alice"].rotation()).json)["rotation_id"]
         world.clock.advance(minutes=10)

@@ -1,4 +1,4 @@
-"""Suspended, resumed and removed admins: what stops at once, what comes back, and by whose leave."""
+"""Suspended, resumed and removed admins: what stops at once, what resumes, and whose approval that needs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def rotation(world: World, person: Person) -> str:
     return str(body(answer)["rotation_id"])
 
 
-def test_who_is_suspended_proves_nothing_and_has_no_leaf(world: World, bob: Person) -> None:
+def test_a_suspended_admin_gets_no_proof_and_has_no_leaf(world: World, bob: Person) -> None:
     ready = bob.action("suspend", {}, CLIENT)  # with a proof from before
     told = stop(world, "bob")
     assert (told["status"], told["devices"]) == ("suspended", [bob.npub])
@@ -65,7 +65,7 @@ def test_who_is_suspended_proves_nothing_and_has_no_leaf(world: World, bob: Pers
 
 
 @pytest.mark.usefixtures("bob")
-def test_what_a_suspended_admin_received_is_canceled(world: World, alice: Person) -> None:
+def test_rotations_sent_to_a_suspended_admin_are_canceled(world: World, alice: Person) -> None:
     rotation_id = rotation(world, alice)
     assert stop(world, "bob")["canceled"] == [rotation_id]
     assert audited(world, "suspend_admin") == ["suspend_admin", "suspend_admin"]  # the person, and their leaf
@@ -137,7 +137,7 @@ def test_no_code_leads_to_a_resumption(world: World, alice: Person, bob: Person)
     assert refusal(alice.register(code)) == (403, "bad_invite")
 
 
-def test_who_was_removed_comes_back_by_a_new_invite_only(world: World, alice: Person, bob: Person) -> None:
+def test_a_removed_admin_returns_only_with_a_new_invite(world: World, alice: Person, bob: Person) -> None:
     assert stop(world, "bob", "remove")["devices"] == [bob.npub]
     assert refusal(world.operator("/admins/bob/resume", {})) == (409, "removed")
     assert refusal(world.operator("/admins/bob/suspend", {})) == (409, "removed")
@@ -156,7 +156,7 @@ def test_a_suspended_admin_may_be_removed(world: World, bob: Person) -> None:
     assert admins(world)["bob"] == "removed"
 
 
-def test_nobody_unknown_is_stopped_or_resumed(world: World) -> None:
+def test_an_unknown_admin_cannot_be_stopped_or_resumed(world: World) -> None:
     for how in ("suspend", "remove", "resume"):
         assert refusal(world.operator(f"/admins/nobody/{how}", {})) == (404, "unknown_admin")
 
@@ -175,7 +175,7 @@ def test_a_leaf_that_is_being_given_is_refused_if_its_admin_is_stopped_meanwhile
 
 
 class _Between:
-    """A store before whose first commit something happens."""
+    """A store that runs a function before its first commit."""
 
     def __init__(self, inner: Any, happens: Any) -> None:  # noqa: ANN401 - a store, and what happens
         self._inner = inner
@@ -230,7 +230,7 @@ def test_every_document_of_an_attested_deployment_is_of_a_kind_and_of_its_shape(
             assert list(kind.shape.problems(data)) == [], path
 
 
-def test_an_invite_of_before_a_removal_brings_nobody_back(world: World, alice: Person, bob: Person) -> None:
+def test_an_invite_from_before_a_removal_is_void(world: World, alice: Person, bob: Person) -> None:
     untouched, begun = invite(world, "bob"), invite(world, "bob")
     for made in (untouched, begun):
         assert alice.approve(made["invite"], "bob").status_code == 200
@@ -246,7 +246,7 @@ def test_an_invite_of_before_a_removal_brings_nobody_back(world: World, alice: P
     assert refusal(phone.register(untouched["code"])) == (403, "bad_invite")
 
 
-def test_an_invite_brings_somebody_back_from_one_removal(world: World, alice: Person, bob: Person) -> None:
+def test_an_invite_undoes_only_one_removal(world: World, alice: Person, bob: Person) -> None:
     stop(world, "bob", "remove")
     first, second = invite(world, "bob"), invite(world, "bob")
     for made in (first, second):

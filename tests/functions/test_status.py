@@ -1,4 +1,4 @@
-"""What members and invitees read: rotations, clients, logs by the page, and each their own Welcome."""
+"""The reads of members and invitees: rotations, clients, pages of logs, and Welcomes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def open_rotation(world: World) -> str:
     return str(cast("Any", answer.json)["rotation_id"])
 
 
-def test_a_rotation_tells_who_was_sent_it_and_who_acknowledged(world: World) -> None:
+def test_a_rotation_lists_its_recipients_and_acknowledgements(world: World) -> None:
     rotation_id = open_rotation(world)
     world.send(world.admins["bob"].ack(rotation_id))
 
@@ -101,7 +101,7 @@ def test_a_full_last_page_is_followed_by_an_empty_one(world: World) -> None:
     assert shown(world, "bob", f"/groups/{GROUP}/messages?after=000000000100")["messages"] == []
 
 
-def test_a_welcome_is_shown_to_whom_it_is_for_whatever_its_reference_begins_with(world: World) -> None:
+def test_a_welcome_is_shown_to_its_device_whatever_its_reference_begins_with(world: World) -> None:
     npub = world.admins["bob"].signer.public_key
     path = next(path for path in world.documents() if path.startswith("welcomes/"))
     for first in (b"\xf8", b"\xfc", b"\x00"):  # "-", "_" and "A" in base64url
@@ -117,7 +117,7 @@ def test_every_device_can_fetch_its_own_welcome(world: World) -> None:
         assert get(world, admin, f"/{path}").status_code == 200
 
 
-def test_what_others_may_not_see_is_answered_like_what_is_not_there(world: World) -> None:
+def test_a_hidden_entity_is_answered_like_an_absent_one(world: World) -> None:
     rotation_id = open_rotation(world)
     outsider = world.new_admin("mallory")
     for there, not_there in (
@@ -129,7 +129,7 @@ def test_what_others_may_not_see_is_answered_like_what_is_not_there(world: World
         assert len({(answer.status_code, answer.text) for answer in answers}) == 1
 
 
-def test_reading_needs_no_commit_in_control(world: World) -> None:
+def test_reading_commits_nothing_in_control(world: World) -> None:
     rotation_id = open_rotation(world)
     world.control.calls.clear()
     for path in (f"/rotations/{rotation_id}", f"/clients/{CLIENT}", f"/groups/{GROUP}/messages"):
@@ -137,7 +137,7 @@ def test_reading_needs_no_commit_in_control(world: World) -> None:
     assert "commit" not in world.control.calls
 
 
-def test_a_refused_caller_is_told_how_to_authenticate(world: World) -> None:
+def test_a_refused_caller_learns_how_to_authenticate(world: World) -> None:
     answer = world.call("GET", f"/status/clients/{CLIENT}")
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Nostr")
     operator = world.call("GET", "/operator/clients")

@@ -1,4 +1,4 @@
-"""The stop and the denylists where everything is proved: at registration, approvals, proofs and commands alike."""
+"""The stop and the denylists with attested admins: at registration, approvals, proofs and commands alike."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def start(world: World) -> None:
     assert world.operator("/start", {}).status_code == 200
 
 
-def test_while_all_is_stopped_an_admin_can_prove_and_do_what_takes_away(world: World) -> None:
+def test_while_stopped_an_admin_can_still_suspend(world: World) -> None:
     alice = admitted(world, "alice")
     stop(world)
     assert refusal(alice.prove(DIGEST, client_id=CLIENT)) == STOPPED
@@ -37,7 +37,7 @@ def test_while_all_is_stopped_an_admin_can_prove_and_do_what_takes_away(world: W
     assert refusal(world.send(rotation)) == STOPPED
 
 
-def test_while_all_is_stopped_nobody_registers_approves_or_joins(world: World) -> None:
+def test_while_stopped_registrations_approvals_and_joins_are_refused(world: World) -> None:
     alice = admitted(world, "alice")
     bobs, carols = invite(world, "bob"), invite(world, "carol")
     approval = alice.approval(bobs["invite"], "bob")
@@ -77,7 +77,7 @@ def test_a_denied_admin_proves_and_approves_nothing_even_with_a_proof_from_befor
     assert body(bob.send_approval(approval))["approvals"] == 1
 
 
-def test_whom_the_operator_denies_cannot_register(world: World) -> None:
+def test_a_denied_user_cannot_register(world: World) -> None:
     bobs = invite(world, "bob")
     assert world.operator("/denied", {"add": {"users": ["bob"]}}).status_code == 200
     assert refusal(Person(world, "bob").register(bobs["code"])) == (403, "denied")

@@ -1,4 +1,4 @@
-"""Each kind that settings can name is built from what they name."""
+"""Each kind of device and identity is built from its settings."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_kind_of_device_is_built_from_its_settings(tmp_path: Path) -> None
     assert {"apple", "packed"} == set(built["webauthn"].roots)
 
 
-def test_firebase_says_who_where_settings_name_its_project(tmp_path: Path) -> None:
+def test_firebase_is_the_identity_provider_where_settings_name_its_project(tmp_path: Path) -> None:
     built: Any = proof_suite(tmp_path, firebase_project="keyturn-wired").identity
     assert (built.name, built.app.project_id, built.emulated) == ("firebase", "keyturn-wired", False)
     firebase_admin.delete_app(built.app)
@@ -69,7 +69,7 @@ def test_the_local_authority_is_for_one_machine(tmp_path: Path) -> None:
         _ = elsewhere.identity
 
 
-def test_keys_elsewhere_are_fetched_over_https_only(tmp_path: Path) -> None:
+def test_remote_keys_are_fetched_over_https_only(tmp_path: Path) -> None:
     assert (
         proof_suite(tmp_path, proof_jwks="https://proofs.example/jwks").authoriser("rotate_request").name
         == "attested_admin"

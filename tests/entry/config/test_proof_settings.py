@@ -15,7 +15,7 @@ APPLE = {
 LOCAL = {"KEYTURN_IDENTITY": "local_identity", "KEYTURN_ATTESTATIONS": "dev_attest"}
 
 
-def test_what_is_safe_and_whole_is_taken() -> None:
+def test_safe_and_complete_settings_are_accepted() -> None:
     found = proofs_from_environment({**FIREBASE, **APPLE}, Stage.PRODUCTION)
     assert found.app_attest_root == Path("apple.pem")
     assert found.app_attest_apps == ("TEAM123456.com.example.keyturn", "TEAM123456.com.example.beta")
@@ -59,7 +59,7 @@ def test_production_refuses_the_unsafe_by_name(environment: dict[str, str], name
         ({"KEYTURN_IDENTITY": "hearsay"}, "something unknown"),
     ],
 )
-def test_what_is_missing_or_unknown_is_named(environment: dict[str, str], named: str) -> None:
+def test_a_missing_or_unknown_setting_is_named(environment: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         proofs_from_environment(environment, Stage.TRIAL)
 

@@ -29,7 +29,7 @@ def test_relays_are_a_list_that_comes_back() -> None:
 @pytest.mark.parametrize(
     "value", ["https://secret.example", "secret.example", "ws://", "wss://name:secret@relay.example", "ws://[secret"]
 )
-def test_what_is_no_address_is_refused_and_not_echoed(value: str) -> None:
+def test_a_malformed_address_is_refused_and_not_echoed(value: str) -> None:
     with pytest.raises(SettingsError) as refused:
         from_environment({**LOCAL, "KEYTURN_RELAYS": value})
     assert "KEYTURN_" in str(refused.value)

@@ -1,4 +1,4 @@
-"""What each stage refuses to start with, named; the same variables are fine where they belong."""
+"""The settings that each stage refuses, by name; the same variables are accepted where they belong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNSAFE = {
     "Pub/Sub's emulator": ({"PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}, "PUBSUB_EMULATOR_HOST"),
     "the stand-in for KMS": ({"KEYTURN_KMS_EMULATOR_HOST": "127.0.0.1:1"}, "KEYTURN_KMS_EMULATOR_HOST"),
     "Auth's emulator": ({"FIREBASE_AUTH_EMULATOR_HOST": "127.0.0.1:1"}, "FIREBASE_AUTH_EMULATOR_HOST"),
-    "an emulator not born yet": ({"SPANNER_EMULATOR_HOST": "127.0.0.1:1"}, "SPANNER_EMULATOR_HOST"),
+    "an emulator that does not exist yet": ({"SPANNER_EMULATOR_HOST": "127.0.0.1:1"}, "SPANNER_EMULATOR_HOST"),
     "the unsafe authoriser": ({"KEYTURN_AUTHORISER": "unsafe_no_attestation"}, "unsafe_no_attestation"),
     "a local key file": ({"KEYTURN_DATA": "/var/lib/keyturn"}, "KEYTURN_DATA"),
     "Flask's debugger": ({"FLASK_DEBUG": "1"}, "FLASK_DEBUG"),
@@ -24,7 +24,7 @@ UNSAFE = {
 }
 
 
-def test_production_takes_what_is_safe() -> None:
+def test_production_accepts_safe_settings() -> None:
     assert from_environment(SAFE).stage is Stage.PRODUCTION
 
 
@@ -44,7 +44,7 @@ def test_production_names_everything_at_once() -> None:
     assert [named for _, named in UNSAFE.values() if named not in str(refused.value)] == []
 
 
-def test_the_one_key_file_that_production_takes_is_for_tokens_and_asked_for_by_name() -> None:
+def test_the_only_key_file_that_production_accepts_signs_tokens() -> None:
     """The alternative to a call of KMS for each token (docs/verifier.md has its trade); MACs and seals stay in KMS."""
     assert from_environment(SAFE).sign_key_file is None
     assert from_environment({**SAFE, "KEYTURN_SIGN_KEY_FILE": "/run/keys/sign.json"}).sign_key_file is not None
@@ -60,24 +60,24 @@ def test_no_stage_is_production() -> None:
 
 
 @pytest.mark.parametrize("name", UNSAFE)
-def test_one_machine_takes_them_all(name: str) -> None:
+def test_one_machine_accepts_every_unsafe_setting(name: str) -> None:
     given, _ = UNSAFE[name]
     assert from_environment({**SAFE, **given, "KEYTURN_STAGE": "local"}).stage is Stage.LOCAL
 
 
-def test_a_trial_is_for_the_one_project_that_is_listed() -> None:
+def test_a_trial_is_only_for_the_listed_project() -> None:
     assert from_environment({**TRIAL, **LISTED}).banner == "TRIAL: attested_admin"
     for listed in ({}, {"KEYTURN_TRIAL_PROJECT": "another"}):
         with pytest.raises(SettingsError, match="KEYTURN_TRIAL_PROJECT"):
             from_environment({**TRIAL, **listed})
 
 
-def test_a_trial_asks_for_proofs_like_production() -> None:
+def test_a_trial_requires_proofs_like_production() -> None:
     with pytest.raises(SettingsError, match="unsafe_no_attestation"):
         from_environment({**TRIAL, **LISTED, "KEYTURN_AUTHORISER": "unsafe_no_attestation"})
 
 
-def test_proofs_are_asked_for_where_nothing_else_is_said() -> None:
+def test_proofs_are_required_by_default() -> None:
     unsaid = {name: value for name, value in SAFE.items() if name != "KEYTURN_AUTHORISER"}
     for stage in ("local", "production"):
         assert from_environment({**unsaid, "KEYTURN_STAGE": stage}).attested
