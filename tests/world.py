@@ -228,7 +228,7 @@ class World:
             "bus": self.bus,
             "keys": self.keys,
             "environment": Environment(os.urandom, lambda seconds: time.sleep(min(seconds, 0.002))),
-            # A test says when counts are written (`telemetry.flush()`) and refused values tried (`honeytoken.turn()`).
+            # A test calls `telemetry.flush()` to write counts, and `retired_secrets.turn()` to try refused values.
             "background": lambda _run: None,
             **self.overrides,
         }

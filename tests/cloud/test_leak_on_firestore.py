@@ -38,7 +38,7 @@ def test_a_leaked_secret_is_found_by_its_hint_and_revoked_in_two_reads_and_a_com
     assert Counter(calls) == Counter(BatchGetDocuments=2, Commit=1)
     assert not world.check(secret)["accepted"]
     assert world.operator("/leak/revoke", request).json == answer.json
-    world.suite.verification.honeytoken.turn()
+    world.suite.verification.retired_secrets.turn()
     path = retired_use_path(found["version_id"])
     assert cast("Any", world.usage.get([path])[path].data)["times"] == 1
 

@@ -227,13 +227,14 @@ def test_a_mac_key_out_of_reach_is_no_verdict_and_nothing_is_kept() -> None:
     assert spent(process, secret)[2] == 1
 
 
-def test_a_time_that_is_given_uses_nothing_kept() -> None:
+def test_the_second_reading_of_a_value_is_kept_and_costs_no_second_read() -> None:
     stage = Stage()
-    process, old = stage.process(), stage.promote("acme")
-    stage.promote("acme", grace_seconds=3)
-    assert process.verifier.check("acme", old).accepted
-    later = stage.clock().replace(hour=13)
-    assert process.verifier.check("acme", old, later).accepted is False
+    process, secret = stage.process(), stage.promote("acme")
+    for expected in (["get"], []):
+        process.store.calls.clear()
+        assert process.verifier.check("acme", "wrong", otherwise=secret).accepted
+        assert process.store.calls == expected
+    assert process.mac.verified == 1
 
 
 def test_what_is_split_otherwise_is_not_found() -> None:

@@ -46,7 +46,7 @@ def use(world: World, version_id: str) -> dict[str, Any]:
 def test_a_retired_secret_raises_an_alarm_with_its_id(world: World, caplog: pytest.LogCaptureFixture) -> None:
     first, version_id, second = turned(world)
     assert [world.check(secret)["accepted"] for secret in (first, second)] == [False, True]
-    world.suite.verification.honeytoken.turn()
+    world.suite.verification.retired_secrets.turn()
     assert alarms(caplog) == [f"{retired_secrets.PRESENTED}: version {version_id} of client {CLIENT} (superseded)"]
     assert use(world, version_id)["times"] == 1
     assert first.encode() not in world.dump()
@@ -65,14 +65,14 @@ def test_the_caller_is_answered_as_any_other_and_before_anything_was_tried(world
 def test_what_was_never_a_secret_raises_none(world: World, caplog: pytest.LogCaptureFixture, secret: str) -> None:
     turned(world)
     world.check(secret)
-    world.suite.verification.honeytoken.turn()
+    world.suite.verification.retired_secrets.turn()
     assert alarms(caplog) == []
 
 
 def test_what_verifies_and_what_is_in_grace_raises_none(world: World, caplog: pytest.LogCaptureFixture) -> None:
     first, _version_id, second = turned(world, grace_milliseconds=3_600_000)
     assert [world.check(secret)["accepted"] for secret in (first, second)] == [True, True]
-    world.suite.verification.honeytoken.turn()
+    world.suite.verification.retired_secrets.turn()
     assert alarms(caplog) == []
 
 
@@ -97,15 +97,15 @@ def test_the_last_five_are_tried_and_no_more(world: World, caplog: pytest.LogCap
         secrets.append(world.issue("alice", "bob", grace_milliseconds=0))
     for secret in secrets:
         world.check(secret)
-        world.suite.verification.honeytoken.turn()
+        world.suite.verification.retired_secrets.turn()
     assert len(alarms(caplog)) == 5
 
 
-def test_a_scannable_secret_is_a_honeytoken_too(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_scannable_secret_raises_an_alarm_too(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.operator(f"/clients/{CLIENT}/policy", {"policy": {"scannable_secrets": True}})
     first, version_id, _second = turned(world)
     world.check(first)
-    world.suite.verification.honeytoken.turn()
+    world.suite.verification.retired_secrets.turn()
     assert [version_id in line for line in alarms(caplog)] == [True]
 
 
@@ -124,12 +124,12 @@ def test_an_unknown_client_costs_the_same_derivations(
     for name in (CLIENT, client_id):
         world.suite.verification.verifier.check(name, WRONG)
         counted.clear()
-        world.suite.verification.honeytoken.turn()
+        world.suite.verification.retired_secrets.turn()
         assert len(counted) == retired_secrets.VERSIONS_TRIED
 
 
 def test_a_flood_is_bounded_and_every_client_has_its_turn(world: World) -> None:
-    observer = world.suite.verification.honeytoken
+    observer = world.suite.verification.retired_secrets
     verdict = world.suite.verification.verifier.check("nobody", "x")
     for number in range(retired_secrets.MOST_CLIENTS + 10):
         for _ in range(retired_secrets.MOST_OF_CLIENT + 10):
@@ -147,7 +147,7 @@ def test_a_store_out_of_reach_costs_the_attempt_and_nothing_else(
     first, _version_id, _second = turned(world)
     world.check(first)
     monkeypatch.setattr(world.control, "get", _down)
-    world.suite.verification.honeytoken.turn()
+    world.suite.verification.retired_secrets.turn()
     assert alarms(caplog) == []
     assert first not in caplog.text
 
@@ -164,7 +164,7 @@ def test_a_lost_race_for_the_count_is_run_again(world: World, monkeypatch: pytes
 
     world.check(first)
     monkeypatch.setattr(world.usage, "commit", racing)
-    world.suite.verification.honeytoken.turn()
+    world.suite.verification.retired_secrets.turn()
     assert use(world, version_id)["times"] == 1
 
 
@@ -190,7 +190,7 @@ def test_one_thread_works_off_what_there_is_and_ends(world: World, caplog: pytes
 
 
 def test_the_suite_serves_its_verifier_with_it(world: World) -> None:
-    assert world.suite.verification.honeytoken in world.suite.verification.verifier._observers
+    assert world.suite.verification.retired_secrets in world.suite.verification.verifier._observers
     caught = logging.getLogger("keyturn")
     assert caught.isEnabledFor(logging.ERROR)
 

@@ -34,7 +34,7 @@ SLOTS: Final = max(1, (os.cpu_count() or 2) // 2)
 PLACES: Final = 32
 WAIT_SECONDS: Final = 2.0
 WORK_SECONDS: Final = 2.5
-"""How long a request waits for its hash after it started; both waits together are below the staleness bound."""
+"""How long a request waits for its hash after it started. Both waits together are below the staleness bound."""
 MEMORY_SECONDS: Final = 60.0
 MOST_REMEMBERED: Final = 10_000
 _KEY_BYTES = 32
@@ -47,7 +47,7 @@ class ImportedBusy(KeyUnavailable):
 
 
 def check_by_bcrypt(password: bytes, hashed: bytes) -> bool:
-    """Return whether the password (at most 72 bytes) has this bcrypt hash; ValueError for a malformed hash."""
+    """Return whether the password (at most 72 bytes) has this bcrypt hash. ValueError for a malformed hash."""
     import bcrypt  # noqa: PLC0415 - few verifiers ever need it
 
     return bcrypt.checkpw(password, hashed)
@@ -73,12 +73,12 @@ class BcryptChecker:
         self._matched_until: dict[bytes, float] = {}
 
     def match(self, secret: str, candidates: Sequence[Version]) -> Version | None:
-        """Return the imported candidate that a value belongs to; `ImportedBusy` when there is no place now."""
+        """Return the imported candidate that a value belongs to. `ImportedBusy` when there is no place now."""
         imported = (version for version in candidates if is_imported(version))
         return next((version for version in imported if self.matches(secret, version)), None)
 
     def matches(self, secret: str, version: Version) -> bool:
-        """Return whether a value belongs to an imported version; `ImportedBusy` when there is no place now."""
+        """Return whether a value belongs to an imported version. `ImportedBusy` when there is no place now."""
         if version.secret_hash is None or not presentable(secret):
             return False
         digest = self._digest(secret, version)
@@ -119,7 +119,7 @@ class BcryptChecker:
             raise ImportedBusy("the machine is too busy") from None
 
     def _withdraw(self, digest: bytes, future: Future[bool]) -> bool:
-        """Cancel a hash that has not started, for all requests that wait for it; a later request submits it again."""
+        """Cancel a hash that has not started, for all requests that wait for it. A later request submits it again."""
         if not future.cancel():
             return False
         with self._lock:

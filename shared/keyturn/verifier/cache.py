@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LONGEST_SECONDS: Final = 60.0
 """How long a verdict is kept at most."""
 SLOW_READ_SECONDS: Final = 5.0
-"""A verdict that took longer than this since its read began is returned and not kept; polls rely on it."""
+"""A verdict that took longer than this since its read began is returned and not kept. Polls rely on that."""
 OFFSET_SECONDS: Final = 2.0
 """How uncertain the offset to the store's clock may be: the tolerance at a window's edge (docs/protocol.md §6)."""
 RENEW_SECONDS: Final = 1.0
@@ -47,7 +47,7 @@ _NEVER = float("-inf")
 
 @dataclass(slots=True)
 class _Revision:
-    """The newest revision of a client that this process has seen; times are of its monotonic clock."""
+    """The newest revision of a client that this process has seen. Times are of its monotonic clock."""
 
     number: int
     read_at: float
@@ -65,14 +65,14 @@ class _Entry:
     revision: _Revision
     verdict: Verdict = field(repr=False)
     began: float
-    """When the read that the verdict rests on began; the store's clock showed `read_time` no earlier than then."""
+    """When the read that the verdict rests on began. The store's clock showed `read_time` no earlier than then."""
     read_time: datetime
     until: float
     renew_at: float
 
 
 class VerdictCache:
-    """The verdicts and revisions of one process. Any number of threads may use it; `find` takes no lock."""
+    """The verdicts and revisions of one process. Any number of threads may use it. `find` takes no lock."""
 
     def __init__(self, bound_seconds: float, monotonic: Callable[[], float], random: Callable[[int], bytes]) -> None:
         self._bound = bound_seconds
@@ -106,7 +106,7 @@ class VerdictCache:
     def keep(
         self, client_id: str, presented: str, kind: str, verdict: Verdict, read: Read, deadline: datetime | None
     ) -> None:
-        """Keep an accepted verdict that rests on a read; `deadline` is when time alone next changes the client."""
+        """Keep an accepted verdict that rests on a read. `deadline` is when time alone next changes the client."""
         now = self._monotonic()
         if now - read.began > SLOW_READ_SECONDS or read.ended - read.began > OFFSET_SECONDS:
             return
@@ -124,7 +124,7 @@ class VerdictCache:
                 self._entries[key] = _Entry(revision, verdict, read.began, read.read_time, until, renew_at)
 
     def note_read(self, client_id: str, read: Read, *, final: bool) -> bool:
-        """Note the revision that a read shows; return False if a newer one was seen before, so that it proves nothing.
+        """Note the revision that a read shows. Return False if a newer one was seen before, so that it proves nothing.
 
         `final` says that the read shows a revoked client.
         """

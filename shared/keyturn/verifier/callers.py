@@ -27,7 +27,7 @@ RETRY_SECONDS: Final = 30.0
 _MOST_KEPT: Final = 10_000
 _MOST_PROVISIONAL: Final = 1_000
 _PROVISIONAL: Final = "?"
-"""The first character of provisional tags; base64url does not contain it."""
+"""The first character of provisional tags. Base64url does not contain it."""
 _MOST_READ: Final = 40
 """How many characters of a User-Agent are read and kept, so that long invented ones cannot fill the memory."""
 _PRODUCT = re.compile(rf"[A-Za-z0-9._-]{{1,{_MOST_READ}}}")
@@ -45,7 +45,7 @@ class Salt:
         """The salt (`bytes, 32`) once it was read."""
 
     def value(self) -> bytes | None:
-        """Return the salt, and read it if necessary; None if there is none yet or the store is unavailable."""
+        """Return the salt, and read it if necessary. None if there is none yet or the store is unavailable."""
         if self.known is None and self._monotonic() >= self._retry_at:
             self._retry_at = self._monotonic() + RETRY_SECONDS
             self.known = self._read()
@@ -86,7 +86,7 @@ class CallerTags:
         return tag
 
     def resolve(self, tag: str) -> str:
-        """Return the tag to store, "" if it cannot be made; it may read the store, so no request should wait for it."""
+        """Return the tag to store, "" if it cannot be made. It may read the store, so no request should wait for it."""
         if not tag.startswith(_PROVISIONAL):
             return tag
         salt, caller = self._salt.value(), self._provisional.get(tag)
@@ -109,7 +109,7 @@ def caller_tag(salt: bytes, source: str, agent: str) -> str:
 
 
 def network_of(source: str) -> str:
-    """Return the network of an address or network (IPv4 /24, IPv6 /48); "" for loopback and for anything else."""
+    """Return the network of an address or network (IPv4 /24, IPv6 /48), and "" for loopback and for anything else."""
     try:
         address = ipaddress.ip_interface(source.strip()).ip
     except ValueError:
@@ -119,6 +119,6 @@ def network_of(source: str) -> str:
 
 
 def product_of(agent: str) -> str:
-    """Return the name of the first product in a User-Agent (RFC 9110 §10.1.5), without its version; "" if none."""
+    """Return the name of the first product in a User-Agent (RFC 9110 §10.1.5), without its version. "" if none."""
     product = _PRODUCT.match(agent)
     return product[0] if product else ""

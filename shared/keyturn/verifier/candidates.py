@@ -42,7 +42,7 @@ PLACEHOLDER: Final = Version(
     state=VersionState.GRACE,
     secret_hash=base64url_encode(bytes(32)),
     mac_key_ref="",
-    # Thirty-two zero bytes encode a point of small order; no derived public key equals it.
+    # Thirty-two zero bytes encode a point of small order. No derived public key equals it.
     receipt_key=base64url_encode(bytes(32)),
     not_after=_LONG_AFTER,
 )
@@ -69,13 +69,13 @@ def client_or_placeholder(data: Data | None) -> Data:
 
 
 def is_due(data: Data, now: datetime) -> bool:
-    """Return whether a deadline has passed whose effect the document does not show yet."""
+    """Return whether a deadline has passed that has not taken effect in the document yet."""
     due = data.get("next_due_at")
     return isinstance(due, datetime) and due <= now
 
 
 def read_candidates(data: Data, now: datetime) -> Sequence[Version]:
-    """Return two candidates from a document without a due deadline; `Broken` if it is damaged."""
+    """Return two candidates from a document without a due deadline. `Broken` if it is damaged."""
     live = data.get("live")
     if not isinstance(live, Mapping):
         raise Broken("a stored document is not the entity that its path says")

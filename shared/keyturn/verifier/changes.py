@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 LATE_COMMIT_SECONDS: Final = 30.0
 """How long the store may work on one commit: three times the deadline that the commit carries."""
 FIRST_PAUSE_SECONDS: Final = 1.0
-"""How long a stream that broke off stays closed, the first time; the pause doubles with each early end."""
+"""How long a stream that broke off stays closed, the first time. The pause doubles with each early end."""
 LONGEST_PAUSE_SECONDS: Final = 300.0
 _OVERLAP = timedelta(seconds=LATE_COMMIT_SECONDS + SLOW_READ_SECONDS)
 _SHARDS = ("due_shard", range(16))
@@ -93,7 +93,7 @@ class ChangePoller:
                 return
 
     def poll(self) -> None:
-        """Pass everything that changed since the last complete poll to the cache; `StoreError` if that fails."""
+        """Pass everything that changed since the last complete poll to the cache. `StoreError` if that fails."""
         if not self._poll_lock.acquire(blocking=False):
             return
         try:
@@ -110,7 +110,7 @@ class ChangePoller:
             self._poll_lock.release()
 
     def close(self) -> None:
-        """Stop listening; polls go on."""
+        """Stop listening. Polls go on."""
         if self._listener is not None:
             self._listener.close()
 
@@ -207,5 +207,5 @@ class _ChangeListener:
 
 
 def _query(time: datetime) -> Query:
-    """Return the query for clients whose change the store stamped at `time` or later, in any shard."""
+    """Return the query for clients that the store stamped as changed at `time` or later, in any shard."""
     return Query(paths.CLIENTS, order_by=CHANGED_AT, at_least=time)

@@ -29,7 +29,7 @@ class ServiceVerifier(Verifier):
         It counts uses and detects retired secrets, for which it needs write access to the database usage. Without that
         access pass `telemetry=False`. The last counts are written when the process ends.
 
-        `SettingsError` if a variable is malformed or a client library is missing; `Unavailable` if none names a store;
+        `SettingsError` if a variable is malformed or a client library is missing. `Unavailable` if none names a store.
         `StoreUnavailable` or `KeyUnavailable` if the data folder cannot be opened.
         """
         settings = from_environment(os.environ if environment is None else environment)
@@ -45,6 +45,6 @@ class ServiceVerifier(Verifier):
             settings.policy,
             caching=verification.caching,
             failure_limits=FailureLimits(monotonic),
-            observers=(verification.telemetry, verification.honeytoken) if telemetry else (),
+            observers=(verification.telemetry, verification.retired_secrets) if telemetry else (),
             callers=verification.callers if telemetry else None,
         )

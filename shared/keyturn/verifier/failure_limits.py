@@ -1,4 +1,4 @@
-"""Limit wrong credentials by source. A source with too many gets 429; a credential with a kept verdict still passes.
+"""Limit wrong credentials by source. A source with too many gets 429. A credential with a kept verdict still passes.
 
 The calculation is GCRA (the generic cell rate algorithm): one number for each source, the time at which all its
 failures are paid off.
@@ -49,7 +49,7 @@ class FailureLimits:
         with self._lock:
             now = self._monotonic()
             paid_off_at = max(self._paid_off_at.pop(source, now), now) + self._cost
-            if len(self._paid_off_at) >= MOST_SOURCES:  # forget the source whose last failure is the oldest
+            if len(self._paid_off_at) >= MOST_SOURCES:  # forget the source that has been quiet for the longest time
                 del self._paid_off_at[next(iter(self._paid_off_at))]
             self._paid_off_at[source] = paid_off_at
 

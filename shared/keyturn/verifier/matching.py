@@ -20,9 +20,9 @@ _PLACEHOLDER_SECRET: Final = "A" * 43
 
 
 def match(secret: str, client_id: str, candidates: Sequence[Version]) -> Version | None:
-    """Return the candidate whose receipt key the presented value derives to; no key service is called.
+    """Return the candidate that a presented value derives the receipt key of. No key service is called.
 
-    `client_id` is the client that the candidates belong to; a placeholder among them has another one.
+    `client_id` is the client that the candidates belong to. A placeholder among them has another one.
     """
     # The work depends on nothing that a caller must not learn. A malformed value costs as many derivations as a
     # well-formed one, a placeholder as much as a version, and a match does not end the loop.
@@ -38,7 +38,7 @@ def match(secret: str, client_id: str, candidates: Sequence[Version]) -> Version
 
 
 def confirm(secret: str, version: Version, mac_key: MacKey) -> bool:
-    """Return whether the MAC key agrees that this is the version's secret; one call to the key service."""
+    """Return whether the MAC key agrees that this is the version's secret. It costs one call to the key service."""
     if version.mac_key_ref is None or version.secret_hash is None:
         return False
     data = canonical_input(version.client_id, version.version_id, secret)

@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger("keyturn")
 
 PRESENTED: Final = "a retired secret was presented"
-"""The words that an alert searches for in the log; ids follow them."""
+"""The words that an alert searches for in the log. Ids follow them."""
 VERSIONS_TRIED: Final = 5
 TURN_SECONDS: Final = 1.0
 PER_TURN: Final = 5
 MOST_CLIENTS: Final = 64
 MOST_OF_CLIENT: Final = 2
 QUIET_SECONDS: Final = 600.0
-"""How long a process logs nothing more about the same version; the document goes on counting."""
+"""How long a process logs nothing more about the same version. The document goes on counting."""
 _MOST_QUIET = 1000
 _ATTEMPTS = 5
 _LENGTHS = frozenset({SECRET_LENGTH, SCANNABLE_LENGTH})
@@ -133,10 +133,10 @@ class RetiredSecretDetector:
         values = []
         with self._lock:
             for client_id in list(self._waiting)[:PER_TURN]:
-                waiting = self._waiting.pop(client_id)
-                values.append((client_id, waiting.pop(0)))
-                if waiting:  # the client goes to the end of the queue
-                    self._waiting[client_id] = waiting
+                remaining = self._waiting.pop(client_id)
+                values.append((client_id, remaining.pop(0)))
+                if remaining:  # the client goes to the end of the queue
+                    self._waiting[client_id] = remaining
         return values
 
     def _try(self, client_id: str, secret: str) -> None:

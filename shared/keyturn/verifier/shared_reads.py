@@ -1,6 +1,6 @@
 """Read clients' documents: one read serves all requests for the same client within a second (docs/protocol.md §10).
 
-So nobody can make a verifier read one client more often than once a second, however many wrong secrets they present.
+So no caller can make a verifier read one client more often than once a second, however many wrong secrets they present.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class SharedReads:
         try:
             future.set_result(self._read(client_id, began))
         except BaseException as error:
-            # The requests that wait get this error too; the next request reads again.
+            # The requests that wait get this error too. The next request reads again.
             with self._lock:
                 if self._shared.get(client_id, (0.0, None))[1] is future:
                     del self._shared[client_id]

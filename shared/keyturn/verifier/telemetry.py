@@ -57,7 +57,7 @@ FLUSH_EVENTS: Final = 50_000
 MOST_QUEUED: Final = 300_000
 MOST_IN_COMMIT: Final = 100
 LONGEST_ID: Final = 128
-"""How many characters of a presented client id are kept in memory; no client has a longer one."""
+"""How many characters of a presented client id are kept in memory. No client has a longer one."""
 ATTEMPTS: Final = 6
 _MARGIN = timedelta(seconds=2)
 """A verdict's `now` may be a second old, and its request reaches the queue a moment later."""
@@ -77,9 +77,9 @@ class _Batch:
 
 
 class Telemetry:
-    """An observer of one process's verifier. Any number of threads may call it; `monotonic` paces its own thread.
+    """An observer of one process's verifier. Any number of threads may call it. `monotonic` paces its own thread.
 
-    `resolve_tag` returns the tag to store for one that came with a request (`CallerTags.resolve`); it may read a store.
+    `resolve_tag` returns the tag to store for one that came with a request (`CallerTags.resolve`). It may read a store.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Telemetry:
         self._stop = threading.Event()
         self._is_started = False
         self.junk = 0
-        """Refusals outside of any client's transition; they are counted here and stored nowhere."""
+        """Refusals outside of any client's transition. They are counted here and stored nowhere."""
 
     # --- in the request's thread -------------------------------------------------------------------------------------
 
@@ -138,8 +138,8 @@ class Telemetry:
         while not self._stop.wait(TICK_SECONDS):
             now = self._monotonic()
             self._drain()
-            waiting = bool(self._buffer) or self._batch is not None
-            if (waiting and (now >= flush_at or self._buffer.events >= FLUSH_EVENTS)) or now >= beat_at:
+            has_counts = bool(self._buffer) or self._batch is not None
+            if (has_counts and (now >= flush_at or self._buffer.events >= FLUSH_EVENTS)) or now >= beat_at:
                 self._try_to_flush()
                 flush_at, beat_at = now + FLUSH_SECONDS, now + HEARTBEAT_SECONDS
 
@@ -152,7 +152,7 @@ class Telemetry:
             _log.error("telemetry could not be written: %s", type(error).__name__)
 
     def flush(self, *, ending: bool = False) -> None:
-        """Write all counts; after a `StoreError` they wait for the next flush.
+        """Write all counts. After a `StoreError` they wait for the next flush.
 
         `ending` states in the process's document that it counts no more.
         """
@@ -173,7 +173,7 @@ class Telemetry:
                     return
 
     def close(self) -> None:
-        """Write the remaining counts and state the end of this process, if the store allows; count no more."""
+        """Write the remaining counts and state the end of this process, if the store allows. Count no more."""
         with self._start_lock:
             was_running = self._is_started and not self._stop.is_set()
             self._is_started = True
@@ -218,7 +218,7 @@ class Telemetry:
                     self._lost_to = verdict.now + _MARGIN
 
     def _write(self, batch: _Batch, began: float | None, *, ending: bool = False) -> None:
-        """Add one batch to the store; `began` is when the queue was emptied, for the last batch of a flush."""
+        """Add one batch to the store. `began` is when the queue was emptied, for the last batch of a flush."""
         own = verifier_path(self._process)
         for attempt in range(ATTEMPTS):
             snapshot = self._usage.get([own, *batch.counts])

@@ -2,7 +2,7 @@
 
 1. `exp` is the latest time until which a token may be accepted. Whether it is still valid depends on its version: when
    the version no longer verifies, all its tokens are invalid, whatever their `exp` (docs/protocol.md §10).
-2. No token outlives the end of its version, so a version whose grace elapsed leaves no valid token behind.
+2. No token outlives the end of its version, so no valid token is left when its grace has elapsed.
 3. A service that checks tokens needs the public keys and a verifier. It does not call the issuer.
 4. A token says no more than its client's terms say now: narrower scopes or another audience end it at once.
 """
@@ -84,7 +84,7 @@ class CheckedToken:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The token's scopes; empty for a refused one."""
+        """The token's scopes, empty for a refused one."""
         return _scopes(self.claims)
 
 
@@ -92,8 +92,8 @@ class CheckedToken:
 class TokenChecker:
     """Checks tokens in any service that runs a verifier.
 
-    `keys` returns the public JWKs; it decides when to fetch them again. `audience` is the resource server's own name: a
-    token for another audience is refused.
+    `keys` returns the public JWKs, and decides when to fetch them again. `audience` is the resource server's own name.
+    A token for another audience is refused.
     """
 
     verifier: Verifier

@@ -136,7 +136,6 @@ class Verifier:
         self,
         client_id: str,
         secret: str,
-        now: datetime | None = None,
         *,
         source: str = "",
         caller: str = "",
@@ -144,27 +143,26 @@ class Verifier:
     ) -> Verdict:
         """Return the verdict on a presented credential.
 
-        `now` replaces the store's time, and then no kept verdict is used. A refusal counts against the failure limit of
-        `source` (`failure_limits.source_of`). `caller` is a tag for the observers. `otherwise` is the second reading of
-        the same value where HTTP Basic allows two; it is part of the same check.
+        A refusal counts against the failure limit of `source` (`failure_limits.source_of`). `caller` is a tag for the
+        observers. `otherwise` is the second reading of the same value where HTTP Basic allows two. Both are one check.
 
-        `StoreUnavailable`, `KeyUnavailable` or `KeyRefused` if there is no verdict; `RateLimited` for a source with too
+        `StoreUnavailable`, `KeyUnavailable` or `KeyRefused` if there is no verdict. `RateLimited` for a source with too
         many refusals.
         """
         verdict = None
-        if self._cache is not None and now is None:
+        if self._cache is not None:
             self._changes.poll_if_due()
             verdict = self._cache.find(client_id, secret)
             if verdict is None and otherwise:
                 verdict = self._cache.find(client_id, otherwise)
         if verdict is None:
             self._admit(source)
-            view = self._look_up(client_id, now)
+            view = self._look_up(client_id)
             verdict = view.refusal()
             for value in (secret, otherwise) if otherwise else (secret,):
                 version = match(value, view.client_id, view.candidates) or self._bcrypt.match(value, view.candidates)
                 if version is not None:
-                    verdict = self._confirm(view, version, value, keep=now is None)
+                    verdict = self._confirm(view, version, value)
                 if verdict.accepted:
                     break
             self._charge(source, verdict)
@@ -184,17 +182,20 @@ class Verifier:
             if kept is not None:
                 return kept
         self._admit(source)
-        verdict = self._check_version(self._look_up(client_id, None), version_id)
+        verdict = self._check_version(self._look_up(client_id), version_id)
         self._charge(source, verdict)
         return verdict
 
     def poll(self) -> None:
-        """Look for changes now, in the caller's thread; `StoreUnavailable`. Without caching there is nothing to do."""
+        """Look for changes now, in the caller's thread. `StoreUnavailable` if that fails.
+
+        Without caching there is nothing to do.
+        """
         if self._cache is not None:
             self._changes.poll()
 
     def close(self) -> None:
-        """Stop listening to changes; checks go on."""
+        """Stop listening to changes. Checks go on."""
         if self._cache is not None:
             self._changes.close()
 
@@ -213,11 +214,11 @@ class Verifier:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def _look_up(self, client_id: str, now: datetime | None) -> _View:
+    def _look_up(self, client_id: str) -> _View:
         # A malformed id is looked up as the placeholder: it costs a read, like the id of an unknown client.
         known_id = _identifier_or_placeholder(client_id)
         read = self._read(known_id)
-        now = now or self._store_time(read)
+        now = self._store_time(read)
         data = client_or_placeholder(read.data)
         if not is_due(data, now):
             return _View(known_id, read, data, now, None, read_candidates(data, now))
@@ -253,14 +254,13 @@ class Verifier:
 
     # --- deciding ----------------------------------------------------------------------------------------------------
 
-    def _confirm(self, view: _View, version: Version, value: str, *, keep: bool) -> Verdict:
+    def _confirm(self, view: _View, version: Version, value: str) -> Verdict:
         """Return the verdict on a value that matched a version locally: the MAC key has the last word."""
         state = view.state or self._settle(view.data, view.now)
         if not is_imported(version) and not confirm(value, version, self._mac_key):
             return Verdict(accepted=False, now=view.now, reason=Reason.MAC_REFUSED)
         verdict = self._acceptance(state, version, view.now)
-        if keep:
-            self._keep(value, OF_SECRET, verdict, view.read, state)
+        self._keep(value, OF_SECRET, verdict, view.read, state)
         return verdict
 
     def _check_version(self, view: _View, version_id: str) -> Verdict:

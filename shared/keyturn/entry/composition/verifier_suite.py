@@ -39,7 +39,7 @@ class VerifierSuite:
             base.settings.policy,
             caching=self.caching,
             failure_limits=FailureLimits(monotonic),
-            observers=(self.telemetry, self.honeytoken),
+            observers=(self.telemetry, self.retired_secrets),
         )
 
     @functools.cached_property
@@ -55,7 +55,7 @@ class VerifierSuite:
         return Caching(feed=base.backends.feed if base.settings.listen else None)
 
     @functools.cached_property
-    def honeytoken(self) -> RetiredSecretDetector:
+    def retired_secrets(self) -> RetiredSecretDetector:
         """Raises an alarm when a request presents a retired secret."""
         databases = self.base.databases
         return RetiredSecretDetector(databases.control, databases.usage, monotonic, self._background)

@@ -81,10 +81,10 @@ async def _read_form(method: str, headers: dict[str, str], receive: Receive) -> 
     messages: list[Message] = [await receive()]
     while messages[-1].get("more_body"):
         messages.append(await receive())
-    waiting = iter(messages)
+    unread = iter(messages)
 
     async def receive_again() -> Message:
-        message = next(waiting, None)
+        message = next(unread, None)
         return message if message is not None else await receive()
 
     return b"".join(message.get("body", b"") for message in messages), receive_again

@@ -62,10 +62,10 @@ class Guard:
     tokens: TokenChecker | None = None
     realm: str = "keyturn"
     scopes: Sequence[str] = ()
-    """The scopes that a request must have, from its token or from its client's terms; without them it gets 403."""
+    """The scopes that a request must have, from its token or from its client's terms. Without them it gets 403."""
 
     def decide(self, headers: Mapping[str, str], form: bytes = b"", source: str = "") -> Verdict | Denial:
-        """Return the verdict on an accepted request, or why it is refused; `headers` are by lower-case name."""
+        """Return the verdict on an accepted request, or why it is refused. `headers` are by lower-case name."""
         presented = read_credentials(headers, form)
         if len(presented) != 1:
             return self._unauthorized("")
@@ -80,7 +80,7 @@ class Guard:
         return checked[0] if checked[1].issuperset(self.scopes) else self._insufficient_scope()
 
     def _check(self, presented: PresentedCredential, source: str, agent: str) -> tuple[Verdict, frozenset[str]] | None:
-        """Return the verdict on a credential, and the scopes that it gives; None for a token that nothing checks."""
+        """Return the verdict on a credential, and the scopes that it gives. None for a token that nothing checks."""
         if presented.bearer:
             checked = self.tokens.check(presented.bearer, source=source) if self.tokens is not None else None
             return (checked.verdict, checked.scopes) if checked is not None else None
@@ -99,7 +99,7 @@ class Guard:
         return Denial(403, "insufficient_scope", (("WWW-Authenticate", challenge),))
 
     def _unauthorized(self, error: str) -> Denial:
-        """Return the refusal; `error` is the code for an invalid token (RFC 6750 §3.1)."""
+        """Return the refusal. `error` is the code for an invalid token (RFC 6750 §3.1)."""
         challenges = [f'Basic realm="{self.realm}"']
         if self.tokens is not None:
             challenges.append(f'Bearer realm="{self.realm}"' + (f', error="{error}"' if error else ""))
@@ -107,7 +107,7 @@ class Guard:
 
 
 def read_credentials(headers: Mapping[str, str], form: bytes = b"") -> list[PresentedCredential]:
-    """Return every credential of a request; one that cannot be read counts as an empty one."""
+    """Return every credential of a request. One that cannot be read counts as an empty one."""
     credentials = [_read_authorization(headers["authorization"])] if "authorization" in headers else []
     if "x-api-key" in headers:
         credentials.append(PresentedCredential(headers.get("x-client-id", ""), headers["x-api-key"]))
