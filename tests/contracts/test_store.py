@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.ports.store import (
+    MAX_DOCUMENT_BYTES,
+    MAX_WRITES,
     Amend,
     Check,
+    CommitTooLarge,
     Create,
     Data,
     Delete,
@@ -25,6 +28,7 @@ from keyturn.ports.store import (
     Value,
     Write,
     put,
+    write_bytes,
 )
 
 from tests.emulators import FIRESTORE
@@ -594,3 +598,40 @@ def test_repr_shows_no_data(store: Store) -> None:
     create(store, a={"seal": "unmistakable"})
     assert "unmistakable" not in repr(store.get([A]))
     assert "unmistakable" not in repr([Create(A, {"seal": "unmistakable"}), Replace(A, {"seal": "unmistakable"}, "1")])
+
+
+# Rule 7: the limits of Firestore, which its emulator does not enforce
+
+
+def test_a_commit_has_at_most_so_many_writes(store: Store) -> None:
+    writes = [Create(f"oauth2_clients/limit-{number}", {"client_id": "a"}) for number in range(MAX_WRITES + 1)]
+    with pytest.raises(CommitTooLarge, match="500 writes"):
+        store.commit(writes)
+    assert not read(store, "oauth2_clients/limit-0").exists
+    store.commit(writes[1:])
+    assert read(store, "oauth2_clients/limit-500").exists
+
+
+def test_a_document_has_at_most_a_mebibyte(store: Store) -> None:
+    for value in ("x" * MAX_DOCUMENT_BYTES, b"x" * MAX_DOCUMENT_BYTES, ["x" * 1000] * 1100, {"a": "é" * 600_000}):
+        with pytest.raises(CommitTooLarge, match="a document"):
+            store.commit([Create(A, {"client_id": value}), Create(B, {})])
+    assert (read(store, A).exists, read(store, B).exists) == (False, False)
+    store.commit([Create(A, {"sealed": b"x" * (MAX_DOCUMENT_BYTES - 200)})])
+
+
+def test_a_commit_has_at_most_ten_mebibytes(store: Store) -> None:
+    part = b"x" * (MAX_DOCUMENT_BYTES - 200)
+    writes = [Create(f"oauth2_clients/limit-{number}", {"sealed": part}) for number in range(11)]
+    with pytest.raises(CommitTooLarge, match="a commit"):
+        store.commit(writes)
+    assert not read(store, "oauth2_clients/limit-0").exists
+
+
+def test_sizes_are_counted_as_firestore_does() -> None:
+    # The example of https://firebase.google.com/docs/firestore/storage-size: a task of 147 bytes.
+    data: Data = {"type": "Personal", "done": False, "priority": 1, "description": "Learn Cloud Firestore"}
+    assert write_bytes(Create("users/jeff/tasks/my_task_id", data)) == 44 + 71 + 32
+    times: Data = {"at": START, "nothing": None, "list": [1, True], "map": {"a": b"12"}}
+    assert write_bytes(Create("a/b", times)) == 20 + (3 + 8) + (8 + 1) + (5 + 8 + 1) + (4 + 2 + 2) + 32
+    assert write_bytes(Check("a/b", None)) == 20 + 32

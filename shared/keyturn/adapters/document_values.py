@@ -14,7 +14,18 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from keyturn.ports.store import Check, Create, Delete, Replace, StoreError
+from keyturn.ports.store import (
+    MAX_COMMIT_BYTES,
+    MAX_DOCUMENT_BYTES,
+    MAX_WRITES,
+    Check,
+    CommitTooLarge,
+    Create,
+    Delete,
+    Replace,
+    StoreError,
+    write_bytes,
+)
 
 if TYPE_CHECKING:
     from keyturn.ports.indexes import Index
@@ -118,10 +129,20 @@ def _path(path: str, remainder: int) -> str:
 
 
 def distinct_paths(writes: Sequence[Write]) -> list[str]:
-    """Return the paths of one commit in order. ValueError for an invalid path or one that occurs twice."""
+    """Return the paths of one commit in order. ValueError for an invalid path or one that occurs twice.
+
+    `CommitTooLarge` for a commit beyond the limits of the port (rule 7).
+    """
     paths = [document_path(write.path) for write in writes]
     if len(set(paths)) != len(paths):
         raise ValueError("no two writes of a commit share a path")
+    if len(paths) > MAX_WRITES:
+        raise CommitTooLarge(f"a commit has at most {MAX_WRITES} writes")
+    sizes = [write_bytes(write) for write in writes]
+    if sum(sizes) > MAX_COMMIT_BYTES:
+        raise CommitTooLarge(f"a commit has at most {MAX_COMMIT_BYTES} bytes")
+    if max(sizes, default=0) > MAX_DOCUMENT_BYTES:
+        raise CommitTooLarge(f"a document has at most {MAX_DOCUMENT_BYTES} bytes")
     return paths
 
 

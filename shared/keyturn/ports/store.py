@@ -10,7 +10,9 @@ Every implementation keeps these rules, and one contract test holds them (tests/
 5. A query reads an index, never a collection. No decision rests on a query alone.
 6. `Amend` requires no version. It is for a document that changes only in commits that also write another document with
    a version.
-7. A stamp is a time that the store itself takes while it carries out the commit: not before the commit arrived, and
+7. A commit has at most `MAX_WRITES` writes and `MAX_COMMIT_BYTES`, a document at most `MAX_DOCUMENT_BYTES`: the limits
+   of Firestore, which its emulator does not enforce. A larger one is refused whole, with `CommitTooLarge`.
+8. A stamp is a time that the store itself takes while it carries out the commit: not before the commit arrived, and
    not after the commit time that it returns.
 """
 
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+MAX_WRITES = 500
+MAX_COMMIT_BYTES = 10 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 1024 * 1024
+"""Limits of one commit and one document: https://firebase.google.com/docs/firestore/quotas."""
+_NUMBER_BYTES, _NAME_BYTES, _DOCUMENT_BYTES = 8, 16, 32
+
 Value: TypeAlias = "bool | int | str | bytes | datetime | Sequence[Value] | Mapping[str, Value] | None"
 """A field's value: the types of Firestore that this package uses. Datetimes are aware UTC, to the microsecond."""
 
@@ -44,6 +52,10 @@ class StoreError(Exception):
 
 class LostRace(StoreError):  # noqa: N818 - the usual term: nothing failed, another commit came first
     """A precondition did not hold, or the outcome is unknown: assume nothing and read again."""
+
+
+class CommitTooLarge(StoreError):  # noqa: N818 - named after what the caller can change
+    """A commit exceeds the limits of rule 7. Nothing was written, and repeating it does not help: split it."""
 
 
 class StoreUnavailable(StoreError):  # noqa: N818 - named after HTTP's own word for it
@@ -230,6 +242,28 @@ class Query:
         return replace(self, after=last)
 
 
+def value_bytes(value: Value) -> int:
+    """Return the stored size of a field's value (https://firebase.google.com/docs/firestore/storage-size)."""
+    if value is None or isinstance(value, bool):
+        return 1
+    if isinstance(value, str):
+        return len(value.encode("utf-8")) + 1
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(value_bytes(name) + value_bytes(item) for name, item in value.items())
+    if isinstance(value, int | datetime):
+        return _NUMBER_BYTES
+    return sum(map(value_bytes, value))
+
+
+def write_bytes(write: Write) -> int:
+    """Return the size of a write: of the document's name, its fields, and 32 bytes that Firestore adds to each."""
+    name = _NAME_BYTES + sum(len(part.encode("utf-8")) + 1 for part in write.path.split("/"))
+    data = write.data if isinstance(write, (Create, Replace, Amend)) else {}
+    return name + value_bytes(data) + _DOCUMENT_BYTES
+
+
 class Store(Protocol):
     """One database. Every call may raise `StoreUnavailable`."""
 
@@ -238,7 +272,7 @@ class Store(Protocol):
         ...
 
     def commit(self, writes: Sequence[Write]) -> datetime:
-        """Apply all writes and return the commit time (aware UTC), or none and raise `LostRace`.
+        """Apply all writes and return the commit time (aware UTC), or none and raise `LostRace` or `CommitTooLarge`.
 
         No two writes have the same path.
         """

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from keyturn.adapters.firestore.store import MOST_WRITES, FirestoreChannel, FirestoreStore
+from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.ports.store import (
+    MAX_WRITES,
     Check,
+    CommitTooLarge,
     Create,
     Delete,
     LostRace,
@@ -83,8 +85,8 @@ def test_each_method_is_one_call(counted: FirestoreStore, counter: Counter) -> N
 
 
 def test_commit_above_the_limit_is_refused_before_it_is_sent(counted: FirestoreStore, counter: Counter) -> None:
-    writes = [Create(f"oauth2_clients/{n}", {}) for n in range(MOST_WRITES + 1)]
-    with pytest.raises(ValueError, match="at most 500"):
+    writes = [Create(f"oauth2_clients/{n}", {}) for n in range(MAX_WRITES + 1)]
+    with pytest.raises(CommitTooLarge, match="at most 500"):
         counted.commit(writes)
     assert counter.calls == []
     counted.commit(writes[:-1])

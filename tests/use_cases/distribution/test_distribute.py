@@ -8,21 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from keyturn.domain.errors import Unavailable
+from keyturn.adapters import document_values
+from keyturn.domain.encodings import new_secret
+from keyturn.domain.errors import Broken, Unavailable
 from keyturn.domain.model import Version
 from keyturn.mls import cipher_suite, private_message
-from keyturn.ports.store import LostRace, Query, Replace, StoreUnavailable
+from keyturn.ports.store import CommitTooLarge, LostRace, Query, Replace, StoreUnavailable
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.use_cases.client_repository import Clients
+from keyturn.use_cases.distribution import distribute
 from keyturn.use_cases.distribution.distribute import DistributeSecrets
 from keyturn.verifier.matching import matches
 
 from tests.use_cases.faults import Died, Wire
-from tests.world import EACH_STORE, GROUP
+from tests.world import EACH_STORE, GROUP, WatchedStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from keyturn.ports.store import Write
 
     from tests.world import World
 
@@ -266,3 +272,91 @@ def test_what_was_redelivered_late_and_of_another_rotation_changes_nothing(world
 
     assert not world.suite.distribution.distribute("client-one", world.new_id())
     assert sent_state(world, "client-one", rotation_id) == UNSENT
+
+
+THREE = (GROUP, OTHER_GROUP, "third-line-team")
+
+
+def in_grace_and_asked_for(world: World, count: int) -> dict[str, str]:
+    """Add clients of three groups, each with a current version and one in grace, and request one more rotation each."""
+    world.found("alice", "bob", groups=THREE)
+    names = [f"client-{number}" for number in range(count)]
+    for name in names:
+        world.add_client(name, THREE)
+        for _ in range(2):
+            world.issue("alice", "alice", client_id=name, supersede=True)
+            world.clock.advance(hours=2)
+    rotations = {}
+    for name in names:
+        event = world.admins["alice"].rotation(client_id=name, supersede=True)
+        assert world.send(event).status_code == 200
+        rotations[name] = str(json.loads(event.content)["rotation_id"])
+    world.queue.clear()
+    return rotations
+
+
+def distributed(world: World, rotations: Mapping[str, str]) -> list[str]:
+    return [name for name, rotation_id in rotations.items() if sent_state(world, name, rotation_id)[0] == "distributed"]
+
+
+def test_a_batch_fills_one_commit_and_leaves_the_rest_to_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """50 rotations of clients in three groups with a version in grace needed 511 writes: none was ever sent.
+
+    Here the limit is 50 writes and there are six clients. `make load` has the real numbers.
+    """
+    rotations = in_grace_and_asked_for(world, 6)
+    for module in (distribute, document_values):
+        monkeypatch.setattr(module, "MAX_WRITES", 50)
+    generated: list[str] = []
+
+    def recorded(randomness: bytes) -> str:
+        generated.append(new_secret(randomness))
+        return generated[-1]
+
+    monkeypatch.setattr(distribute, "new_secret", recorded)
+    name, rotation_id = next(iter(rotations.items()))
+    assert on_wire(world, Wire())(name, rotation_id)
+    first = distributed(world, rotations)
+    assert 1 < len(first) < 6
+    assert len(generated) == len(first)  # no secret and no key call for what is not sent
+    while left := sorted(set(rotations) - set(distributed(world, rotations))):
+        assert on_wire(world, Wire())(left[0], rotations[left[0]])
+    assert len(set(generated)) == 6
+
+
+def test_a_commit_that_is_too_large_halves_the_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.found("alice", "bob", groups=GROUPS)
+    rotations = {name: asked_for(world, name) for name in (f"client-{number}" for number in range(8))}
+    sizes: list[int] = []
+    commit = WatchedStore.commit
+
+    def limited(store: WatchedStore, writes: Sequence[Write]) -> datetime:
+        sizes.append(len(writes))
+        if len(writes) > 40:
+            raise CommitTooLarge("a commit has at most so many bytes")
+        return commit(store, writes)
+
+    monkeypatch.setattr(WatchedStore, "commit", limited)
+    last = list(rotations)[-1]
+    assert on_wire(world, Wire())(last, rotations[last])
+    assert last in distributed(world, rotations)
+    assert sizes[0] > 40 >= sizes[-1]
+    for name, rotation_id in rotations.items():
+        on_wire(world, Wire())(name, rotation_id)
+    assert_one_secret_each(world, rotations)
+
+
+def test_a_single_delivery_beyond_the_limits_is_damage_and_not_tried_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.found("alice", "bob", groups=GROUPS)
+    rotation_id = asked_for(world, "client-1")
+
+    def refuse(_store: WatchedStore, _writes: Sequence[Write]) -> datetime:
+        raise CommitTooLarge("a commit has at most so many bytes")
+
+    monkeypatch.setattr(WatchedStore, "commit", refuse)
+    with pytest.raises(Broken, match="larger than a commit"):
+        on_wire(world, Wire())("client-1", rotation_id)

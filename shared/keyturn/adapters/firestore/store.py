@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from keyturn.ports.indexes import Index
     from keyturn.ports.store import Document, Query, Write
 
-MOST_WRITES = 500
 DEADLINE_SECONDS = 10.0
 _ANY = "service/identity"
 """Read if only the time is needed: BatchGet without documents returns no read time."""
@@ -97,17 +96,12 @@ class FirestoreStore:
         )
 
     def commit(self, writes: Sequence[Write]) -> datetime:
-        """Apply all writes and return the commit time, or apply none and raise `LostRace`.
-
-        ValueError for more than `MOST_WRITES`.
-        """
+        """Apply all writes and return the commit time, or apply none and raise `LostRace` or `CommitTooLarge`."""
         from keyturn.adapters.firestore import requests  # noqa: PLC0415 - rule 3
 
         distinct_paths(writes)
         if not writes:
             return self.get(()).read_time  # the response to an empty commit has no time
-        if len(writes) > MOST_WRITES:
-            raise ValueError("a commit has at most 500 writes")
         request = requests.commit(self._root, [freeze_write(write) for write in writes])
         return requests.commit_time(self._channel.rpc.commit(request))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from keyturn.domain import lifecycle
@@ -19,13 +20,13 @@ from keyturn.domain.encodings import SECRET_BYTES, base64url_encode, canonical_i
 from keyturn.domain.errors import Broken
 from keyturn.domain.model import Phase, Recipient
 from keyturn.domain.secret_format import scannable_secret
-from keyturn.ports.store import typed_list
+from keyturn.ports.store import MAX_WRITES, CommitTooLarge, typed_list
 from keyturn.proofs.receipts import receipt_key
 from keyturn.records import paths
 from keyturn.records.client_document import group_key
 from keyturn.records.denylist import require_running
 from keyturn.use_cases.client_repository import ReadPlan
-from keyturn.use_cases.distribution.batch_leader import BatchLeader
+from keyturn.use_cases.distribution.batch_leader import BatchLeader, WaitingRotation
 from keyturn.use_cases.groups.membership import require_not_frozen
 from keyturn.use_cases.groups.message_log import GroupLog
 from keyturn.use_cases.optimistic import until_won
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from keyturn.ports.keys import MacKey
     from keyturn.ports.store import Data, Document, Snapshot
     from keyturn.use_cases.client_repository import ClientReading, Clients
-    from keyturn.use_cases.distribution.batch_leader import WaitingRotation
     from keyturn.use_cases.groups.relay_outbox import PublishOutbox
 
 
@@ -53,6 +53,8 @@ class SecretDelivery:
     reading: ClientReading
     rotation: Rotation
     pending: Version
+    writes: int
+    """How many writes its commit needs, apart from those for the groups: checked documents count as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,30 @@ class DistributeSecrets:
         # A batch of one has been read already.
         deliveries = [own] if len(batch) == 1 else self._together(own, batch)
         if deliveries:
-            self._send(deliveries)
+            deliveries = list(self._send_what_fits(own, deliveries))
         return rotation_id in {item.rotation.rotation_id for item in deliveries}
+
+    def _send_what_fits(self, own: SecretDelivery, deliveries: Sequence[SecretDelivery]) -> Sequence[SecretDelivery]:
+        """Send a batch, or as much of it as fits into one commit, this message's own rotation included.
+
+        The rest waits for its own messages, which lead in turn. The number of writes is known before a secret is
+        generated, so no key call is wasted on a batch with too many. Its bytes are known only afterwards: then it is
+        halved.
+        """
+        size = _fitting(own, deliveries, self.groups.relayed)
+        while deliveries:
+            if size < len(deliveries):
+                others = [item for item in deliveries if item.rotation.rotation_id != own.rotation.rotation_id]
+                deliveries = self._together(own, [_waiting(item) for item in (own, *others)][:size])
+            try:
+                self._send(deliveries)
+            except CommitTooLarge:
+                if len(deliveries) <= 1:
+                    raise Broken("one delivery is larger than a commit may be") from None
+                size = len(deliveries) // 2
+            else:
+                break
+        return deliveries
 
     def _together(self, own: SecretDelivery, batch: Sequence[WaitingRotation]) -> list[SecretDelivery]:
         """Return the deliveries of a batch that are still due, read at one instant."""
@@ -166,11 +190,27 @@ _PLAN = ReadPlan(derived=_group_paths)
 
 def _undistributed(reading: ClientReading) -> SecretDelivery | None:
     """Return the delivery that a client waits for, as of now, or None if there is none."""
-    state = lifecycle.settle(reading.state, reading.policy, reading.now).state
-    rotation, pending = state.rotation, state.pending
+    settled = lifecycle.settle(reading.state, reading.policy, reading.now)
+    rotation, pending = settled.state.rotation, settled.state.pending
     if rotation is None or pending is None or rotation.phase is not Phase.REQUESTED:
         return None
-    return SecretDelivery(reading, rotation, pending)
+    documents = 1 + len(reading.state.versions) + len(reading.state.rotations)
+    entries = len(settled.transitions) + 1
+    return SecretDelivery(reading, rotation, pending, documents + entries)
+
+
+def _waiting(item: SecretDelivery) -> WaitingRotation:
+    return WaitingRotation(item.rotation.rotation_id, item.rotation.client_id)
+
+
+def _fitting(own: SecretDelivery, deliveries: Sequence[SecretDelivery], relayed: bool) -> int:  # noqa: FBT001 - a setting
+    """Return how many deliveries fit into one commit by their number of writes, `own` first; at least 1."""
+    groups, copies = len(own.rotation.groups), 2 if relayed else 1
+    # For each group: its state, its roster and a path update. For the deployment: the marks of a copy and of a stop.
+    fixed = groups * (2 + copies) + 2
+    others = (item.writes for item in deliveries if item.rotation.rotation_id != own.rotation.rotation_id)
+    totals = accumulate(writes + groups * copies for writes in (own.writes, *others))
+    return max(1, sum(fixed + total <= MAX_WRITES for total in totals))
 
 
 def _group_documents(snapshot: Snapshot, rotation: Rotation) -> list[Document]:
