@@ -1,4 +1,4 @@
-"""One contract for every store: what a use case may rely on wherever it runs."""
+"""The contract of every store: the behaviour that use cases rely on."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def test_stamp_is_a_time_that_the_store_took_while_it_committed(store: Store) ->
 
 
 def test_every_change_gives_a_new_version(store: Store) -> None:
-    # Firestore keeps the version where an update writes what is there already: it is the same state.
+    # Firestore keeps the version if an update changes nothing: it is the same state.
     create(store, a={})
     first = version(store, A)
     store.commit([Replace(A, {"n": 1}, first)])

@@ -1,4 +1,4 @@
-"""A client, some admins and a clock that a test moves: what the lifecycle's tests are played on."""
+"""A client, some admins and a clock that the test moves: the scene of the lifecycle's tests."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GROUP, OTHER_GROUP = "ops", "sales"
-EVERYBODY = ("ada", "bo", "cy", "di")
+ADMINS = ("ada", "bo", "cy", "di")
 TICK = timedelta(microseconds=1)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 LEAD = 10 * MINUTE
 GRACE = 7 * DAY
 MARGIN = 9 * SECOND
-"""Staleness bound + 4 s: from then on nobody goes back (docs/protocol.md §4, rollback)."""
+"""Staleness bound + 4 s: that close to the end of grace, a rollback is refused (docs/protocol.md §4)."""
 
 
 def person(user: str, device: str = "") -> Person:
@@ -50,9 +50,9 @@ def new_client() -> ClientState:
 
 @dataclass
 class Scene:
-    """One client and who acts on it. Every act is decided at `now`, and remembered when it is accepted."""
+    """One client and its admins. Every command is decided at `now`, and recorded if it is accepted."""
 
-    people: tuple[str, ...] = EVERYBODY
+    people: tuple[str, ...] = ADMINS
     policy: Policy = field(default_factory=Policy)
     state: ClientState = field(default_factory=new_client)
     now: datetime = START
@@ -159,7 +159,7 @@ class Scene:
 
     def leak_report(self, number: int, **given: Any) -> commands.RevokeLeaked:  # noqa: ANN401 - a command's fields
         """Return the operator's command for the leaked version `number`. The operator has no leaf in any group."""
-        operator = {**self.by(EVERYBODY[0]), "actor": Person("operator", "")}
+        operator = {**self.by(ADMINS[0]), "actor": Person("operator", "")}
         fields = {"version_id": version_id(number), "receipt_key": f"receipt-key-{number}"}
         return commands.RevokeLeaked(**{**operator, **fields, **given})
 
@@ -268,7 +268,7 @@ STAGES: dict[str, Callable[[Scene], None]] = {
 }
 
 
-def staged(stage: str, people: tuple[str, ...] = EVERYBODY, **policy: Any) -> Scene:  # noqa: ANN401 - a policy's fields
+def staged(stage: str, people: tuple[str, ...] = ADMINS, **policy: Any) -> Scene:  # noqa: ANN401 - a policy's fields
     """Return a scene at the named stage; policy overrides hold from then on."""
     scene = Scene(people)
     STAGES[stage](scene)

@@ -1,4 +1,4 @@
-"""Evidence that is nobody's act: canaries before a promotion, and silence that ends a grace window early."""
+"""Evidence without an admin: canaries before a promotion, and an early retirement of an unused version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.domain.scene import DAY, HOUR, LEAD, MINUTE, TICK, Scene, staged, ver
 
 
 def awaiting(canaries: int = 2) -> Scene:
-    """Return a scene with version 1 current and rotation 2 acknowledged, whose policy wants canaries."""
+    """Return a scene with version 1 current and rotation 2 acknowledged, with a policy that requires canaries."""
     scene = staged("current", canaries=canaries)
     scene.request(2)
     scene.distribute(2)

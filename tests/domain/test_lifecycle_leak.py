@@ -56,7 +56,7 @@ def test_a_pending_version_is_canceled_and_the_current_one_goes_on() -> None:
     assert scene.version(1).state is VersionState.CURRENT
 
 
-def test_everybodys_ack_counts_since_the_operator_is_nobody_of_the_group() -> None:
+def test_every_ack_counts_because_the_operator_is_not_in_the_group() -> None:
     scene = staged("current", people=("ada", "bo"))
     scene.burn(1, 2)
     assert (scene.rotation(2).quorum, scene.rotation(2).ack_counts("ada")) == (2, True)

@@ -17,7 +17,7 @@ from keyturn.domain.lifecycle import due, next_due_at, settle
 from keyturn.domain.model import ClientState, ClientStatus, Outcome, Phase, VersionState
 from keyturn.domain.policy import Policy
 
-from tests.domain.scene import DAY, EVERYBODY, HOUR, LEAD, MARGIN, MINUTE, TICK, Scene
+from tests.domain.scene import ADMINS, DAY, HOUR, LEAD, MARGIN, MINUTE, TICK, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from keyturn.domain.audit_chain import Transition
     from keyturn.domain.lifecycle import Decision
 
-WHO = st.sampled_from((*EVERYBODY, *EVERYBODY, "eve"))
+WHO = st.sampled_from((*ADMINS, *ADMINS, "eve"))
 BACK = st.sampled_from((0, 0, 0, 1, 2))
 """How many rotations back a command names: mostly the newest, sometimes a stale one."""
 GRACES = st.sampled_from((None, timedelta(0), TICK, MINUTE, DAY, 30 * DAY, 31 * DAY))
@@ -74,7 +74,7 @@ class Lifecycle(RuleBasedStateMachine):
         self, people: int, quorum: int, interval: int, emergency: int, issued: int, canaries: int, *,
         receipts: bool, silent: bool,
     ) -> None:  # fmt: skip
-        self.scene.people = EVERYBODY[:people]
+        self.scene.people = ADMINS[:people]
         self.scene.policy = Policy(
             quorum=max(1, min(quorum, people - 1)),
             minimum_interval_seconds=interval,
@@ -91,7 +91,7 @@ class Lifecycle(RuleBasedStateMachine):
         """Try what may be refused; whatever else escapes is a failure."""
         before = self.scene.state
         held = (before.client, dict(before.versions), dict(before.rotations))
-        if named.get("by") in EVERYBODY[len(self.scene.people) :]:
+        if named.get("by") in ADMINS[len(self.scene.people) :]:
             named["by"] = self.scene.people[0]
         try:
             decision = act(*given, **named)

@@ -1,4 +1,4 @@
-"""Every command's every refusal, and everything out of order: who tries what, where, and the reason given."""
+"""Every refusal of every command, and commands out of order: stage, command and the expected reason."""
 
 from __future__ import annotations
 
@@ -331,7 +331,7 @@ def test_an_ack_after_the_deadline_of_an_acknowledged_rotation() -> None:
 
 
 def test_distribute_for_a_client_that_may_not_verify() -> None:
-    # Suspending cancels what is open, so that no command leads here: the guard stands for itself.
+    # Suspending cancels an open rotation, so no command leads to this state. The guard is tested on its own.
     scene = staged("requested")
     scene.state = scene.state.with_client(status=ClientStatus.SUSPENDED)
     with pytest.raises(Conflict) as caught:

@@ -11,8 +11,8 @@ from keyturn.domain.lifecycle import next_due_at
 from keyturn.domain.model import ClientStatus, Outcome, Phase, RetiredBecause, VersionState
 
 from tests.domain.scene import (
+    ADMINS,
     DAY,
-    EVERYBODY,
     GRACE,
     HOUR,
     LEAD,
@@ -93,7 +93,7 @@ def test_distribution_stores_what_was_sent() -> None:
     assert [item.action for item in decision.transitions] == ["distribute"]
     assert (version.secret_hash, version.mac_key_ref, version.receipt_key) == ("hash-2", "key-1", "receipt-key-2")
     assert (rotation.phase, rotation.distributed_at) == (Phase.DISTRIBUTED, scene.now)
-    assert [item.user for item in rotation.recipients] == list(EVERYBODY)
+    assert [item.user for item in rotation.recipients] == list(ADMINS)
     assert rotation.distribution_message_id == "message-2"
     assert rotation.ack_deadline == scene.now + 30 * MINUTE
     assert version.state is VersionState.PENDING
@@ -257,7 +257,7 @@ def test_expire(stage: str) -> None:
 
 def test_acknowledged_but_unpromotable_expires_after_a_day() -> None:
     scene = staged("acknowledged")
-    # Suspending cancels what is open, so that no command leads here: the rule stands for itself.
+    # Suspending cancels an open rotation, so no command leads to this state. The rule is tested on its own.
     scene.state = scene.state.with_client(status=ClientStatus.SUSPENDED)
     scene.wait(LEAD + DAY - TICK)
     assert scene.settle().transitions == ()

@@ -1,4 +1,4 @@
-"""One table, one drawing: each is held against the other, and both against the commands and the guards."""
+"""The table and the drawing of the lifecycle agree with each other, and with the commands and guards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The domain opens nothing, asks no clock and throws no dice: held by reading its source."""
+"""The domain has no I/O, no clock and no randomness. The test reads its source."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ IMPURE_NAMES = {
     "file_digest",
 }
 PURE_OF = {"compile": {"re"}}
-"""What has an impure name in one place and a pure meaning in another, by the object that it is called on."""
+"""Impure names that are pure as methods of these objects."""
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:

@@ -101,7 +101,7 @@ def test_consent_to_other_acts_outlives_one_that_is_done() -> None:
     assert not scene.revoke_client(by="bo").awaits_second_person
 
 
-def test_revoking_without_force_needs_nobody_else() -> None:
+def test_revoking_without_force_needs_no_second_person() -> None:
     scene = staged("grace", THREE)
     assert not scene.revoke(2).awaits_second_person
 

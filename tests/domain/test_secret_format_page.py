@@ -1,4 +1,4 @@
-"""docs/secret-format.md: its expression and its check are run, and agree with what is issued."""
+"""docs/secret-format.md: its pattern and its checksum code are run on issued secrets."""
 
 from __future__ import annotations
 

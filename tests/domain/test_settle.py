@@ -1,4 +1,4 @@
-"""What time alone brings does not depend on when, or how often, somebody looks (path independence)."""
+"""Settling late gives the same result as settling often (path independence)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hours of use tell: when silence is shown, when it is not, and whether use ends in time."""
+"""Usage by the hour: when silence is shown, when it is not, and whether use will end in time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MOVED = UsageEvidence(DAILY_OLD, DAILY_NEW, {"web": (DAILY_OLD, DAILY_NEW)})
 LONG_AGO = NOW - 30 * DAY
 
 
-# --- rhythm ----------------------------------------------------------------------------------------------------------
+# --- pauses ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_lives_counts_since_the_first_of_them() -> None:
     assert complete_since([ALIVE, GONE], NOW) == ALIVE.started_at
 
 
-def test_nobody_alive_shows_nothing() -> None:
+def test_without_a_live_verifier_nothing_is_shown() -> None:
     assert complete_since([], NOW) is None
     assert complete_since([GONE], NOW) is None
     assert complete_since([replace(ALIVE, counted_to=NOW - REPORT_MAX_AGE)], NOW) is None
@@ -122,7 +122,7 @@ def test_an_hourly_client_still_needs_longer_than_a_long_weekend() -> None:
 
 
 def test_who_is_left_on_the_old_secret_is_not_hidden_by_who_never_rests() -> None:
-    """One of two callers of one tag has moved; the other goes on every second day, with the old secret."""
+    """Two callers share a tag. One has moved, the other still uses the old secret every second day."""
     moved_ago = 24 * 9
     old = trace(*range(moved_ago, 24 * 20), *range(100, moved_ago, 48))
     tags = {"both": (old, trace(*range(moved_ago)))}
@@ -131,7 +131,7 @@ def test_who_is_left_on_the_old_secret_is_not_hidden_by_who_never_rests() -> Non
 
 
 def test_who_works_on_working_days_is_still_there_on_monday() -> None:
-    """Behind one tag: one around the clock, who moved on Thursday at noon, and one who works from 9 to 17."""
+    """Two callers share a tag: one runs all day and moved on Thursday at noon, the other works from 9 to 17."""
     monday = datetime(2026, 3, 23, 9, 0, tzinfo=UTC)
     thursday, friday = monday - timedelta(days=3, hours=21), monday - timedelta(days=2, hours=16)
     before = [thursday - hours * HOUR for hours in range(24 * 20)]
@@ -248,7 +248,7 @@ def _all(callers: dict[str, tuple[UseHistory | None, UseHistory | None]], which:
 
 
 @given(fleets())
-def test_nobody_who_goes_on_in_its_rhythm_is_retired_from_under(fleet: tuple[UsageEvidence, bool]) -> None:
+def test_a_caller_that_keeps_its_rhythm_never_loses_its_secret(fleet: tuple[UsageEvidence, bool]) -> None:
     seen, staying = fleet
     assert not (staying and silence(seen, LONG_AGO, NOW).enough)
 

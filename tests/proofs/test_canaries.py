@@ -23,7 +23,7 @@ def test_the_signed_bytes_are_those_of_the_protocol() -> None:
     assert CANARY.signed_bytes() == b"".join(len(text).to_bytes(4, "big") + text.encode() for text in texts)
 
 
-def test_who_holds_the_secret_proves_it_and_nobody_else() -> None:
+def test_only_the_holder_of_the_secret_can_prove_it() -> None:
     assert verify_canary(KEY, signed(CANARY), CANARY)
     assert not verify_canary(KEY, signed(CANARY, "c" * 43), CANARY)
 

@@ -1,4 +1,4 @@
-"""Read at once, or with everything that a client names: the same commands leave the same documents behind."""
+"""With one read or with two, the same command writes the same documents."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def second_ack(world: World) -> Event:
     return world.admins["carol"].ack(rotation_id)
 
 
-def promoted_by_the_way(world: World) -> Event:
-    """Return a command that comes when a promotion is due and nobody has written it down."""
+def due_for_promotion(world: World) -> Event:
+    """Return a command that arrives when a promotion is due and not yet written."""
     rotation_id = opened(world, minutes=30)
     assert world.send(world.admins["bob"].ack(rotation_id)).status_code == 200
     world.clock.advance(hours=1)
@@ -102,7 +102,7 @@ COMMANDS: dict[str, Callable[[World], Event]] = {
     "an ack beyond the quorum": second_ack,
     "a cancel": of_open("cancel"),
     "a suspend over an open rotation": of_open("suspend"),
-    "a suspend after a promotion that is due": promoted_by_the_way,
+    "a suspend after a promotion that is due": due_for_promotion,
     "a resume": resumed,
     "a rollback": lambda world: act(rotated(world), "bob", "rollback"),
     "a compromised rollback": lambda world: act(rotated(world), "bob", "rollback", compromised=True),
@@ -119,13 +119,13 @@ COMMANDS: dict[str, Callable[[World], Event]] = {
 }
 
 
-def told(world: World, *beside: str) -> Roster:
-    """Return the roster of the devices' group, which tells of `beside`."""
+def roster_of(world: World, *beside: str) -> Roster:
+    """Return the roster of the devices' group, with `beside` as the groups beside it."""
     return replace(from_data(Roster, world.document(paths.roster(GROUP))), beside=beside)
 
 
-def left_by(world: World, event: Event, roster: Roster | None) -> tuple[dict[str, Data | None], list[str]]:
-    """Return the documents that a command leaves, and the calls that it cost; the store is as before then."""
+def effect_of(world: World, event: Event, roster: Roster | None) -> tuple[dict[str, Data | None], list[str]]:
+    """Return the documents after a command, and its calls. The store is reset afterwards."""
     store = cast("MemoryStore", world.control.inner)
     before = dict(store._documents)
     accept = replace(world.suite.commands.accept_event, environment=Environment(bytes, lambda _seconds: None))
@@ -140,78 +140,78 @@ def left_by(world: World, event: Event, roster: Roster | None) -> tuple[dict[str
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_leaves_the_same_documents_either_way(world: World, name: str) -> None:
     event = COMMANDS[name](world)
-    with_all, calls = left_by(world, event, None)
-    at_once, fewer = left_by(world, event, told(world, OTHER))
+    with_all, calls = effect_of(world, event, None)
+    at_once, fewer = effect_of(world, event, roster_of(world, OTHER))
     assert at_once == with_all
     assert (calls, fewer) == (["get", "get", "commit"], ["get", "commit"])
 
 
-def test_who_was_sent_what_and_who_acknowledged_is_kept(world: World) -> None:
+def test_recipients_and_acks_are_kept(world: World) -> None:
     rotation_id = opened(world, hours=9)
     world.send(world.admins["bob"].ack(rotation_id))
     before = world.document(paths.rotation(rotation_id))
-    world.suite.commands.accept_event.accept(act(world, "carol", "suspend"), roster=told(world, OTHER))
+    world.suite.commands.accept_event.accept(act(world, "carol", "suspend"), roster=roster_of(world, OTHER))
     after = world.document(paths.rotation(rotation_id))
     assert (after["outcome"], after["recipients"], after["acks"]) == ("canceled", before["recipients"], before["acks"])
 
 
-def test_a_group_tells_of_those_that_administer_a_client_with_it(world: World) -> None:
+def test_a_roster_lists_the_other_groups_of_its_clients(world: World) -> None:
     issued(world)
-    assert told_beside(world) == {GROUP: [OTHER], OTHER: [GROUP]}
+    assert groups_beside(world) == {GROUP: [OTHER], OTHER: [GROUP]}
     assert world.operator("/groups", {"group_id": "third"}).status_code == 200
     world.add_client("another-client", [OTHER, "third"])
     world.add_client("one-more", ["third", OTHER])
-    assert told_beside(world) == {GROUP: [OTHER], OTHER: [GROUP, "third"], "third": [OTHER]}
+    assert groups_beside(world) == {GROUP: [OTHER], OTHER: [GROUP, "third"], "third": [OTHER]}
     world.join("dave", OTHER)
-    assert told_beside(world)[OTHER] == [GROUP, "third"]
+    assert groups_beside(world)[OTHER] == [GROUP, "third"]
 
 
-def told_beside(world: World) -> dict[str, list[str]]:
+def groups_beside(world: World) -> dict[str, list[str]]:
     rosters = [world.document(path) for path in sorted(world.documents()) if path.endswith("/roster/members")]
     return {roster["group_id"]: list(roster["beside"]) for roster in rosters}
 
 
 def test_a_rotation_in_another_groups_name_costs_no_more(world: World) -> None:
     event = issued(world).admins["alice"].rotation(group=OTHER)
-    with_all, _ = left_by(world, event, None)
-    at_once, calls = left_by(world, event, told(world, OTHER))
+    with_all, _ = effect_of(world, event, None)
+    at_once, calls = effect_of(world, event, roster_of(world, OTHER))
     assert (at_once, calls) == (with_all, ["get", "commit"])
 
 
-def test_groups_that_were_not_known_cost_a_second_read(world: World) -> None:
+def test_unexpected_groups_cost_a_second_read(world: World) -> None:
     event = act(issued(world), "bob", "suspend")
-    assert left_by(world, event, told(world))[1] == ["get", "get", "commit"]
-    assert left_by(world, event, told(world))[0] == left_by(world, event, told(world, OTHER))[0]
+    assert effect_of(world, event, roster_of(world))[1] == ["get", "get", "commit"]
+    assert effect_of(world, event, roster_of(world))[0] == effect_of(world, event, roster_of(world, OTHER))[0]
 
 
-def test_a_client_written_before_it_told_its_last_rotation_costs_a_second_read(world: World) -> None:
+def test_a_client_document_without_its_last_rotation_costs_a_second_read(world: World) -> None:
     event = act(rotated(world), "bob", "rollback")
     path = paths.client(CLIENT)
     document = world.control.inner.get([path])[path]
     data = dict(document.data or {})
     data["live"] = {name: item for name, item in cast("Any", data["live"]).items() if name != "last"}
     world.control.inner.commit([Replace(path, data, document.version or "")])
-    with_all, calls = left_by(world, event, None)
-    at_once, same = left_by(world, event, told(world, OTHER))
+    with_all, calls = effect_of(world, event, None)
+    at_once, same = effect_of(world, event, roster_of(world, OTHER))
     assert (at_once, same) == (with_all, calls)
 
 
-def test_rosters_of_groups_that_are_not_the_clients_are_not_rested_on(world: World) -> None:
+def test_a_commit_does_not_rest_on_rosters_of_other_groups(world: World) -> None:
     issued(world)
     assert world.operator("/groups", {"group_id": "third"}).status_code == 200
     accept, event = world.suite.commands.accept_event, act(world, "bob", "suspend")
     reading = accept.clients.read(CLIENT, ReadPlan(expected_groups=[*GROUPS, "third"]))
     assert paths.roster("third") not in reading.snapshot.documents
-    assert accept.accept(event, roster=told(world, OTHER, "third"))["status"] == "suspended"
+    assert accept.accept(event, roster=roster_of(world, OTHER, "third"))["status"] == "suspended"
 
 
-def test_a_rotation_that_is_gone_is_not_made_up(world: World) -> None:
+def test_a_missing_rotation_is_not_invented(world: World) -> None:
     path = paths.rotation(opened(world))
     world.control.inner.commit([Delete(path, world.control.inner.get([path])[path].version or "")])
     accept = world.suite.commands.accept_event
     before = world.documents()
     with pytest.raises(LostRace):
-        accept.accept(act(world, "carol", "suspend"), roster=told(world, OTHER))
+        accept.accept(act(world, "carol", "suspend"), roster=roster_of(world, OTHER))
     assert world.documents() == before
 
 
@@ -225,7 +225,7 @@ OPERATED: dict[str, tuple[str, dict[str, object]]] = {
 def test_an_operators_command_leaves_the_same_documents_either_way(
     world: World, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    promoted_by_the_way(world)  # it comes when a promotion is due
+    due_for_promotion(world)  # it comes when a promotion is due
     store = cast("MemoryStore", world.control.inner)
     before = dict(store._documents)
     left = []

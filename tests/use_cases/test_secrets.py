@@ -25,7 +25,7 @@ pytestmark = pytest.mark.world(founded=False, kind="sqlite")
 
 
 def forms(secret: str) -> dict[str, bytes]:
-    """Return what a secret looks like in the encodings that programs put into logs, URLs and files."""
+    """Return a secret in the encodings that programs write into logs, URLs and files."""
     text, data = secret.encode(), base64url_decode(secret)
     return {
         "text": text,
@@ -51,7 +51,7 @@ def found(secret: str, places: dict[str, bytes]) -> list[tuple[str, str]]:
 
 
 class Recorder:
-    """Keeps every answer of every door."""
+    """Records every answer of every function."""
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.heard: list[bytes] = []

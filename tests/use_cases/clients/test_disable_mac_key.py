@@ -84,7 +84,7 @@ def test_version_is_disabled_only_when_its_last_secret_has_ended(world: World) -
         world.suite.keys.mac.sign(old, b"data")
 
 
-def test_secret_that_nobody_acknowledged_yet_counts(world: World) -> None:
+def test_an_unacknowledged_secret_counts(world: World) -> None:
     old = current(world)
     world.issue("alice")
     world.suite.keys.add_version("mac")

@@ -1,4 +1,4 @@
-"""Imported clients in the store: what is written of them, and that doctor finds nothing wrong, at any stage."""
+"""Imported clients in the store: their documents, and that doctor finds nothing wrong at any stage."""
 
 from __future__ import annotations
 

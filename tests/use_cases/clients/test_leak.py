@@ -269,7 +269,7 @@ def test_a_retired_version_needs_no_end(founded: World) -> None:
     assert (answer.status_code, cast("Any", answer.json)["reason"]) == (409, "version_not_live")
 
 
-def test_where_nobody_could_acknowledge_the_version_dies_all_the_same(founded: World) -> None:
+def test_without_enough_admins_the_version_is_revoked_all_the_same(founded: World) -> None:
     secret = founded.issue("alice", "bob")
     version = the_version_of(founded, secret, "")
     for user in ("alice", "bob"):

@@ -1,4 +1,4 @@
-"""Commands through the real door: their answers, the same answer again, and who wins when two want the same."""
+"""Commands through the real function: answers, repeated answers, and races between two commands."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def retry_after(answer: TestResponse) -> int:
     return int(answer.headers["Retry-After"])
 
 
-# --- who is counted, and what for -------------------------------------------------------------------------------------
+# --- whose requests count, and which ---------------------------------------------------------------------------------
 
 
 def test_a_person_is_counted_whichever_device_and_group_it_comes_from(world: World) -> None:
@@ -90,7 +90,7 @@ def test_a_request_through_a_group_that_is_not_the_clients_is_refused_and_not_co
     assert asked(world, 0).status_code == 200
 
 
-def test_a_stranger_is_told_so(world: World) -> None:
+def test_an_unknown_signer_is_refused(world: World) -> None:
     founded(world, limit=1)
     assert outcome(asked(world, 0, world.new_admin("mallory"))) == (403, "not_authorised")
 
@@ -107,7 +107,7 @@ def test_requests_inside_mls_count_like_any_other(world: World) -> None:
     assert device.rotate("c-2", "inside")["client_id"] == "c-2"
 
 
-# --- when a place is free ---------------------------------------------------------------------------------------------
+# --- when a place is free --------------------------------------------------------------------------------------------
 
 
 def test_retry_after_is_when_the_window_frees_a_place_and_not_a_second_later(world: World) -> None:
@@ -137,7 +137,7 @@ def test_the_longer_of_both_waits_is_told(world: World) -> None:
     assert retry_after(asked(world, 1)) == 60 * 60  # the client's is, too, and for longer
 
 
-# --- many at once -----------------------------------------------------------------------------------------------------
+# --- many at once ----------------------------------------------------------------------------------------------------
 
 
 def at_once(calls: Sequence[Callable[[], TestResponse]]) -> list[TestResponse]:
@@ -177,7 +177,7 @@ def test_what_runs_at_once_exceeds_the_limit_by_less_than_the_shards(world: Worl
 
 
 class ReadTogether:
-    """A store whose first commits wait for one another: all that is decided first rests on the same instant."""
+    """A store with a barrier before the first commits, so that the first decisions rest on the same instant."""
 
     def __init__(self, inner: Store, parties: int) -> None:
         self._inner = inner
@@ -198,7 +198,7 @@ class ReadTogether:
 
 
 def in_shard(world: World, shard: int, client: int) -> Event:
-    """Return a request for a client whose event falls into a shard."""
+    """Return a request for a client with an event in the given shard."""
     while True:
         event = world.admins["alice"].rotation(client_id=f"c-{client}")
         if limits.shard_of(event.id) == shard:

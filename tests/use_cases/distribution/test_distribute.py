@@ -66,7 +66,7 @@ def on_wire(world: World, wire: Wire) -> DistributeSecrets:
 
 
 def log_of(world: World, rotation_id: str) -> list[str]:
-    """Return the groups in whose log a notice of a rotation is among the last entries, once for each."""
+    """Return the groups with a notice of a rotation among the last entries of their log, once for each notice."""
     found = []
     for group in (path.split("/")[1] for path in world.documents() if path.endswith("/roster/members")):
         since = world.document(paths.group(group))["next_index"] - 10

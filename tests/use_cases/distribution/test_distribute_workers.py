@@ -49,7 +49,7 @@ def test_hardly_a_commit_is_in_vain(sent: Sent) -> None:
     assert sent.attempted - sent.batches <= KILLS  # a message whose worker was killed may be led by two for a moment
 
 
-# --- who leads -------------------------------------------------------------------------------------------------------
+# --- the leader ------------------------------------------------------------------------------------------------------
 
 
 def waiting_rotations(world: World, count: int) -> list[Rotation]:
@@ -68,7 +68,7 @@ def waiting_rotations(world: World, count: int) -> list[Rotation]:
 
 
 def seconds_until_led(world: World, rotation: Rotation) -> tuple[float, int]:
-    """Return how long a message waits before it leads, while nobody else does anything, and how much it then sends."""
+    """Return how long a worker waits before it leads if no other worker makes progress, and the size of its batch."""
     slept: list[float] = []
     led = BatchLeader(world.control, Environment(bytes, slept.append)).lead(rotation)
     return sum(slept), len(led)
