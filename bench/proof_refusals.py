@@ -101,7 +101,7 @@ class Asker:
         statement = Statement(service=_URL, challenge=challenge, **about).to_bytes()
         proof_fields = {
             "challenge": challenge,
-            "id_token": self.suite.proofs.local_authority.issue(self.user, now),
+            "id_token": self.suite.proofs.local_identity_provider.issue(self.user, now),
             "device": {
                 "kind": "dev_attest",
                 "device_id": self.admin.devices[0].key.device_id,

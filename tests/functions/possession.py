@@ -57,7 +57,7 @@ class AdminProof:
         }
         return {
             "challenge": challenge,
-            "id_token": self.proofs.local_authority.issue(f"subject-{user}", self.people.now),
+            "id_token": self.proofs.local_identity_provider.issue(f"subject-{user}", self.people.now),
             "device": device,
             "totp": person.code(self.people.now),
             "mls_group": act.group,

@@ -44,6 +44,7 @@ class Gateway:
 
     def _is_authorized(self, environ: WSGIEnvironment) -> bool:
         presented = environ.get("HTTP_AUTHORIZATION", "").encode("utf-8", "replace")
+        # Constant time: the duration must not reveal how much of a guessed token is right.
         return hmac.compare_digest(presented, f"Bearer {self.token}".encode())
 
 
@@ -55,6 +56,7 @@ def _within_function(path: str) -> str:
 
 def open_gateway(token: str, functions: Mapping[str, WSGIApplication] = FUNCTIONS) -> Gateway:
     """Return the gateway to all functions. Their suite is composed from the environment on first use."""
+    # Werkzeug logs each request's path, and a path names users and clients.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     mounts = {f"/{name}": application for name, application in functions.items()}
     return Gateway(DispatcherMiddleware(_unknown_function, mounts), token)

@@ -66,6 +66,7 @@ class FolderBackends:
         """The outbox of the embedded store."""
         from keyturn.adapters.sqlite.bus import LocalBus
 
+        # A message is a row of the control database, so publishing survives a crash as a commit does.
         return LocalBus(self.databases.control)  # type: ignore[arg-type]  # the embedded store is its own outbox
 
     @property
@@ -85,6 +86,7 @@ class CloudBackends:
         """Three Firestore databases over one channel."""
         from keyturn.adapters.firestore.store import FirestoreStore
 
+        # Three databases rather than one: IAM grants access per database, and each function gets only what it needs.
         names = (self.cloud.control, self.cloud.auth, self.cloud.usage)
         stores = (FirestoreStore(self._channel, project=self.cloud.project, database=name) for name in names)
         return Databases(*stores)
@@ -107,6 +109,7 @@ class CloudBackends:
         """Cloud KMS."""
         from keyturn.adapters.google_kms.keys import CloudKeyNames, CloudKeys
 
+        # A function that may not use a key has no name of it: the name is empty, and KMS refuses the call.
         names = CloudKeyNames(mac=self.cloud.mac_key, seal=self.cloud.seal_key, sign=self.cloud.sign_key)
         return CloudKeys(names, self.random, emulator_host=self.cloud.kms_emulator)
 

@@ -28,6 +28,7 @@ class CommandSuite:
     def accept_event(self) -> AcceptEvent:
         """Executes a signed event."""
         base = self.base
+        # Refusals are logged in `usage`: a refused request must not be able to slow commits in `control` down.
         refusals = Refusals(base.databases.usage, _FUNCTION)
         return AcceptEvent(
             base.clients, self.proofs.authoriser(_FUNCTION), base.environment, base.settings.denied, refusals

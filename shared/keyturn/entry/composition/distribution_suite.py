@@ -47,6 +47,7 @@ class DistributionSuite:
         """Behind `grace_sweeper`: everything that becomes due with time."""
         base = self.base
         usage = base.databases.usage
+        # The sweeper is the safety net of the other two functions: whatever an event failed to do, it does later.
         return Sweep(
             base.clients,
             base.bus,

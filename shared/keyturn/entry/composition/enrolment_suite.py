@@ -60,5 +60,6 @@ class EnrolmentSuite:
     def join(self) -> JoinGroup:
         """Lets a device join its group, or join it again."""
         base, settings = self.base, self.base.settings
+        # Without attestation an invite's code alone admits a device, so there is no registration to look up.
         context = self.invite_context if settings.attested else None
         return JoinGroup(base.databases, base.groups, base.environment, settings.banner, context, settings.denied)

@@ -89,6 +89,7 @@ class Foundation:
         """Store, keys and bus of the kind that the settings name. `Unavailable` if they name none."""
         from keyturn.entry.composition.backends import CloudBackends, FolderBackends
 
+        # On emulators the settings name both: the folder then holds only the test identity provider's key.
         if self.settings.cloud is not None:
             return CloudBackends(self.settings.cloud, self.environment.random)
         if self.settings.data is not None:
@@ -128,6 +129,7 @@ class Foundation:
         def identity() -> ServiceIdentity:
             return load_identity(self.databases.control, self.keys.sealer, self.environment.random)
 
+        # Passed as a function: reading the identity costs a call to the sealing key, which many requests never need.
         return MlsGroups(identity, self.keys.sealer, self.environment.random, relayed=self.relays is not None)
 
     @functools.cached_property

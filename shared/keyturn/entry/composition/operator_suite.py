@@ -60,6 +60,7 @@ class OperatorSuite:
     @functools.cached_property
     def invites(self) -> CreateInvite:
         """Creates invites."""
+        # Only attested admins can approve an invite, so without attestation the quorum is ignored.
         base, settings = self.base, self.base.settings
         quorum = settings.policy.invite_quorum
         return CreateInvite(

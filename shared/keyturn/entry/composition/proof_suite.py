@@ -71,7 +71,7 @@ class ProofSuite:
         from keyturn.adapters.identity.firebase import NAME, open_firebase
 
         if self.settings.identity != NAME:
-            return self.local_authority
+            return self.local_identity_provider
         return open_firebase(self.settings.firebase_project, emulated=self.settings.emulated)
 
     @property
@@ -80,11 +80,12 @@ class ProofSuite:
         return self.settings.identity == LOCAL_IDENTITY
 
     @functools.cached_property
-    def local_authority(self) -> LocalIdentity:
+    def local_identity_provider(self) -> LocalIdentity:
         """The test identity provider of one machine. It signs with a key of its own, never with the service's."""
         from keyturn.adapters.identity.local_identity import NAME, LocalIdentity
         from keyturn.adapters.key_file.keys import LocalKeys
 
+        # It issues an identity for any user name, so it exists only on one machine, whose operator is trusted anyway.
         folder = self.base.settings.data
         if folder is None:
             raise SettingsError(f"{NAME} needs a data folder: it is for one machine")
@@ -132,7 +133,7 @@ class ProofSuite:
         return SecurityKeyAttestation(settings.webauthn_rp_id, settings.webauthn_origins, roots)
 
     @functools.cached_property
-    def budgets(self) -> FailureLimits:
+    def failure_limits(self) -> FailureLimits:
         """How often one source may ask for a challenge or present one: each costs a call to the MAC key.
 
         These routes need no authentication, and a key service's quota belongs to the whole project: a caller that
@@ -164,7 +165,7 @@ class ProofSuite:
             issuer=self.issuer,
             refusals=Refusals(base.databases.usage, "admin_proof"),
             environment=base.environment,
-            elapsed=time.monotonic,
+            elapsed=time.monotonic,  # every refusal takes equally long, measured by a clock that cannot be set
             denied=base.settings.denied,
         )
 
@@ -176,6 +177,7 @@ class ProofSuite:
             return UnsafeAuthoriser()
         from keyturn.adapters.authorisation.attested import ProofAuthoriser
 
+        # One audience serves both functions that check proofs: a proof is bound to the digest of one command.
         refusals = Refusals(self.base.databases.usage, function)
         rule = admin_rule(self.settings.device_methods)
         return ProofAuthoriser(self._issuer_keys, self._address, self._audience, rule, refusals)

@@ -39,6 +39,7 @@ class VerifierSuite:
             base.settings.policy,
             caching=self.caching,
             failure_limits=FailureLimits(monotonic),
+            # Observers see every verdict, and cannot change one: a failing observer must not reject a valid secret.
             observers=(self.telemetry, self.retired_secrets),
         )
 
@@ -65,6 +66,7 @@ class VerifierSuite:
         """Counts accepted credentials in the database `usage`, and writes the last counts when the process ends."""
         base, resolve_tag = self.base, self.callers.resolve
         telemetry = Telemetry(base.databases.usage, base.environment, monotonic, self._background, resolve_tag)
+        # A process that ends in an orderly way writes its last counts. A killed one loses those since its last flush.
         atexit.register(telemetry.close)
         return telemetry
 
@@ -89,7 +91,7 @@ class VerifierSuite:
         return ProveCanary(base.databases.control, base.databases.usage, base.settings.policy, base.environment)
 
     @functools.cached_property
-    def canary_budgets(self) -> FailureLimits:
+    def canary_limits(self) -> FailureLimits:
         """How often one source may ask for a canary's nonce, or answer: a whole fleet may start at once."""
         return FailureLimits(monotonic, burst=500, per_second=5.0)
 
@@ -104,6 +106,7 @@ class VerifierSuite:
     @functools.cached_property
     def token_signer(self) -> TokenSigner:
         """The key that signs access tokens: the deployment's, or a key file where the settings name one."""
+        # A call to KMS for each token costs time and quota. A stolen key file forges tokens, and no credentials.
         path = self.base.settings.sign_key_file
         if path is None:
             return self.base.keys.signer
@@ -115,6 +118,7 @@ class VerifierSuite:
     @functools.cached_property
     def token_checker(self) -> TokenChecker:
         """Checks access tokens."""
+        # The checker asks the issuer in this process for its keys, so a new signing key needs no restart.
         tokens = self.tokens
         return TokenChecker(self.verifier, lambda: tokens.jwks()["keys"], tokens.issuer, tokens.audience)
 

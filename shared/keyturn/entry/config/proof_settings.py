@@ -81,6 +81,7 @@ class ProofSettings:
         ]
         if absent_settings:
             raise SettingsError(f"settings are missing: {', '.join(absent_settings)}")
+        # A trial may use the test providers, on purpose: its banner says so in every response.
         unsafe = [kind for kind in kinds if kind in UNSAFE] + ["an emulator's address"] * self.emulated
         if stage is Stage.PRODUCTION and unsafe:
             raise SettingsError(f"stage {stage.value} refuses: {', '.join(unsafe)}")
@@ -104,6 +105,7 @@ def proofs_from_environment(environment: Mapping[str, str], stage: Stage) -> Pro
     root, roots = (
         Path(variables[name]) if name in variables else None for name in ("APP_ATTEST_ROOT", "WEBAUTHN_ROOTS")
     )
+    # Firebase's SDK trusts unsigned ID tokens as soon as its emulator's variable is set, so every such variable counts.
     emulated = any(name.endswith("_EMULATOR_HOST") for name in environment)
     settings = ProofSettings(**texts, **lists, app_attest_root=root, webauthn_roots=roots, emulated=emulated)  # type: ignore[arg-type]  # each name has its own type
     return settings.checked(stage)

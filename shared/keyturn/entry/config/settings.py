@@ -92,6 +92,7 @@ class Settings:
             unsafe.append(f"local store and key file ({PREFIX}DATA)")
         if self.stage is Stage.TRIAL and (self.cloud is None or self.cloud.project != self.trial_project):
             unsafe.append(f"any project but the one that {PREFIX}TRIAL_PROJECT lists")
+        # The messages are encrypted, but without TLS the network sees which groups are active, and may drop messages.
         if self.stage is Stage.PRODUCTION and any(not url.startswith("wss://") for url in self.relays):
             unsafe.append(f"relays without TLS ({PREFIX}RELAYS)")
         if unsafe:
@@ -123,6 +124,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     defaults = Settings()
     try:
         return Settings(
+            # Fail closed: a deployment that names no stage gets the strictest one.
             stage=Stage(variables.get("STAGE", Stage.PRODUCTION.value)),
             data=Path(variables["DATA"]) if "DATA" in variables else None,
             base_url=variables.get("BASE_URL", defaults.base_url).rstrip("/"),
@@ -135,9 +137,11 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             relays=_relays(variables),
             trial_project=variables.get("TRIAL_PROJECT", ""),
             listen=bool(int(variables.get("LISTEN", "1"))),
+            # Any emulator counts, also one that this version does not know: it could receive secrets in plaintext.
             suspicious=tuple(sorted(name for name in environment if name.endswith("_EMULATOR_HOST") or name in _DEBUG)),
         ).checked()
     except ValueError:
+        # Not chained: the text of a ValueError quotes the value, which may be a secret in the wrong variable.
         raise SettingsError("a KEYTURN_ variable is malformed") from None
 
 
@@ -161,6 +165,7 @@ def _relays(variables: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _policy(variables: Mapping[str, str]) -> Policy:
+    # A switch is set for each client by a command, which the audit log records. The environment cannot set one.
     names = {name: name.removeprefix("POLICY_").lower() for name in variables if name.startswith("POLICY_")}
     if not set(names.values()) <= set(Policy.__dataclass_fields__) - SWITCHES:
         raise SettingsError("a KEYTURN_POLICY_ variable names no policy")

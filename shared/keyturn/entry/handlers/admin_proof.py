@@ -28,7 +28,7 @@ _SHORT = 256
 def challenge(request: flask.Request) -> Mapping[str, Any]:
     """Issue a challenge. `required` says whether this deployment's commands need proofs at all."""
     suite = current()
-    charge(request, suite.proofs.budgets)
+    charge(request, suite.proofs.failure_limits)  # each challenge costs a call to the MAC key
     issued = suite.proofs.challenges.issue(suite.databases.auth.get([]).read_time)
     return {**issued, "required": suite.settings.attested}
 
@@ -36,7 +36,7 @@ def challenge(request: flask.Request) -> Mapping[str, Any]:
 def prove(request: flask.Request) -> Mapping[str, Any]:
     """Issue a proof for the command in the body. The admin's npub signs this very request, so it proves possession."""
     suite = current()
-    charge(request, suite.proofs.budgets)
+    charge(request, suite.proofs.failure_limits)
     body = body_of(request)  # read once: the signed bytes are the parsed bytes
     npub = signature(request, body, suite.databases.auth)
     return suite.proofs.prove_admin(_evidence(npub, Fields(load_object(body))))

@@ -23,6 +23,7 @@ _SHORT = 256
 
 def join(request: flask.Request) -> Mapping[str, Any]:
     """Answer a key package with a Welcome: for an invite's code, or for a device that the group already knows."""
+    # The request needs no signature of its own: the key package is inside an event that the device signed.
     fields = fields_of(request)
     event = fields.fields("event").values
     code = fields.optional_text("code")

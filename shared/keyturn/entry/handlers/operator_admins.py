@@ -42,9 +42,10 @@ def issue_id_token(request: flask.Request) -> Mapping[str, Any]:
     """Issue an ID token of one machine's test identity provider. `NotFound` where a real provider is configured."""
     suite = current()
     if not suite.proofs.has_local_identity:
+        # The same answer as for a route that does not exist: production does not show that it knows a test provider.
         raise NotFound("unknown_path", "There is nothing at this path.")
     now = suite.databases.auth.get([]).read_time
-    provider = suite.proofs.local_authority
+    provider = suite.proofs.local_identity_provider
     return {"id_token": provider.issue(fields_of(request).text("user"), now), "expires_at": provider.ends(now)}
 
 

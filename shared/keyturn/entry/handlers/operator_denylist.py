@@ -50,6 +50,7 @@ def start(request: flask.Request) -> Mapping[str, Any]:
 
 
 def _denied_view(denied: Denylists) -> Mapping[str, Any]:
+    # `everywhere` is false until both databases hold the change: an interrupted command is visible, and is repeated.
     suite = current()
     everywhere = suite.operator.denylist.databases_agree()
     return {**to_data(denied), "settings": sorted(suite.settings.denied), "everywhere": everywhere}

@@ -44,6 +44,7 @@ def create_invite(request: flask.Request) -> Mapping[str, Any]:
     npubs = fields.texts("revoke")
     if npubs and purpose != InvitePurpose.DEVICE:
         raise InvalidRequest("bad_field", "Only an invite for another device revokes devices.")
+    # Revoking first: if the second step fails, the user has one device too few rather than one too many.
     operator = current().operator
     revoked = {"revoked": asdict(operator.suspension.revoke(user, npubs))} if npubs else {}
     invite = operator.invites(user, fields.text("group_id"), InvitePurpose(purpose), fields.optional_text("subject"))

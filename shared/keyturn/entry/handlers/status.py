@@ -47,6 +47,7 @@ def show_group(request: flask.Request, key: str) -> Mapping[str, Any]:
 
 def list_messages(request: flask.Request, group_id: str) -> Mapping[str, Any]:
     """List a page of a group's log."""
+    # The page is at most `status.page` long; the next one starts after its last index, so new messages shift nothing.
     status = current().status
     messages = status.messages(signer_of(request), group_id, page_start(request) or "0")
     return views.messages_view(messages, status.page)

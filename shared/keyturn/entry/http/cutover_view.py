@@ -58,6 +58,7 @@ def _callers(progress: MigrationProgress) -> list[Mapping[str, Any]]:
     """Return the callers of either version, the lagging ones first. The caller without a tag stands for several."""
     old, new = (_by_tag(use) for use in (progress.old, progress.new))
     lagging = progress.lagging
+    # Lagging callers first: they are the ones whose owners the operator has to call.
     tags = sorted({*old, *new}, key=lambda tag: (tag not in lagging, tag))
     return [
         {

@@ -45,6 +45,7 @@ def _headers(error: Refusal) -> Mapping[str, str]:
 
 
 def _unknown(error: Exception) -> tuple[dict[str, object], int, Mapping[str, str]]:
+    # The id connects a caller's report with the log entry, and reveals nothing.
     correlation_id = secrets.token_hex(8)
     _report(error, correlation_id)
     sentence = f"An internal error occurred. Its log entry is {correlation_id}."
@@ -52,6 +53,7 @@ def _unknown(error: Exception) -> tuple[dict[str, object], int, Mapping[str, str
 
 
 def _report(error: Exception, correlation_id: str) -> None:
+    # Function names and line numbers identify the fault. A full traceback would hold the message.
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
     _log.error("%s %s at %s", correlation_id, type(error).__name__, where)

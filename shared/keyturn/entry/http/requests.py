@@ -73,11 +73,11 @@ def source(request: flask.Request) -> str:
     return source_of(request.headers.get("X-Forwarded-For", "").rpartition(",")[2])
 
 
-def charge(request: flask.Request, budgets: FailureLimits) -> None:
-    """Charge a request to its source before it is looked at. `RateLimited` if the source's budget is used up.
+def charge(request: flask.Request, limits: FailureLimits) -> None:
+    """Charge a request to its source before it is looked at. `RateLimited` if the source has used up its limit.
 
     For routes without authentication that cost a call to a key or a read, whether the request is right or wrong.
     """
     origin = source(request)
-    budgets.admit(origin)
-    budgets.charge(origin)
+    limits.admit(origin)
+    limits.charge(origin)

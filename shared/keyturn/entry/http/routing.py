@@ -72,6 +72,7 @@ def _routing_error(error: HTTPException) -> Exception:
         return BadMethod("bad_method", "This path does not take that method.")
     if isinstance(error, RequestEntityTooLarge):
         return TooLarge("too_large", TOO_LARGE)
+    # A redirect would name an address without the function's own path in it: it is answered as unknown.
     if isinstance(error, (RoutingNotFound, RequestRedirect)):
         return NotFound("unknown_path", "There is nothing at this path.")
     return InvalidRequest("bad_http", INCOMPLETE)

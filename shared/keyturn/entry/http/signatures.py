@@ -28,6 +28,7 @@ def signature(request: flask.Request, body: bytes, store: Store) -> str:
     url = signed_url(
         current().settings.base_url, request.root_path + request.path, request.query_string.decode("ascii", "replace")
     )
+    # The store's clock, not this machine's: all instances agree on it, whatever their own clocks say.
     now = store.get([]).read_time
     header = request.headers.get("Authorization", "")
     return check_authorization(header, url=url, method=request.method, body=body, now=now).pubkey

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keyturn.use_cases.status_queries import ClientView
     from keyturn.verifier.verdict import Verdict
 
+# Internal bookkeeping, and `mls_group`, which responses name `group`.
 _HIDDEN_ROTATION_FIELDS = {"mls_group", "groups", "request_digest", "distribution_message_id"}
 
 
@@ -116,6 +117,7 @@ def _member_view(member: RosterMember, seen_at: Mapping[str, datetime]) -> Mappi
 
 def verdict_view(verdict: Verdict) -> Mapping[str, Any]:
     """Return a verdict. A refusal gives no reason: it must not tell a guesser which part was wrong."""
+    # Unknown client, wrong secret and suspended client look the same, so that a guesser learns nothing.
     if not verdict.accepted:
         return {"accepted": False, "reason": "refused"}
     return {
