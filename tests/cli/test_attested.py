@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.cli.qr_code import print_qr
+from keyturn.cli.commands.registering import print_qr
 from keyturn.device.attestation.fido2 import FidoKeys
 from keyturn.device.home.home import Home
 from keyturn.proofs.npub import encode_npub
@@ -37,7 +37,7 @@ class Attested(Shell):
 
     def ports(self, *, terminal: bool) -> Ports:
         common = super().ports(terminal=terminal)
-        return replace(common, faces_person=lambda: terminal, security_keys=self.security_keys)
+        return replace(common, has_screen=lambda: terminal, security_keys=self.security_keys)
 
     def code(self, user: str = "alice") -> str:
         """Return what the person's app shows next."""
@@ -143,8 +143,8 @@ def test_a_mistyped_first_code_is_asked_for_again_at_a_terminal(shell: Attested)
     typed = "12345\n" + shell.server.code_of(b"another seed, of 20 b") + "\n" + shell.code()
     joined = shell("device", "join", shell.invited(), stdin=typed, terminal=True)
     assert joined.exit_code == 0
-    assert "six digits" in joined.stderr
-    assert "not the present code" in joined.stderr
+    assert "A code has six digits" in joined.stderr
+    assert "not the current code" in joined.stderr
 
 
 def test_a_program_gets_the_secret_first_and_one_object_last(shell: Attested) -> None:
@@ -162,7 +162,7 @@ def test_without_a_terminal_the_secret_goes_nowhere_unless_asked_for(shell: Atte
     shell.json("login", "--user", "alice")
     code = shell.invited()
     joined = shell("device", "join", code, stdin=shell.code())
-    assert_error(joined, code=2, error="no terminal", hint="--totp-uri")
+    assert_error(joined, code=2, error="needs a terminal", hint="--totp-uri")
     assert "otpauth" not in joined.output
     assert shell("device", "join", code, "--totp-uri", stdin=shell.code()).exit_code == 0
 
@@ -173,7 +173,7 @@ def test_a_program_that_gives_a_wrong_code_or_none_is_told(shell: Attested) -> N
     code = shell.invited()
     wrong = shell("device", "join", code, "--totp-uri", stdin=shell.server.code_of(b"x" * 20) + "\n")
     assert_error(wrong, code=1, error="does not authorise", hint="shows now")
-    assert_error(shell("device", "join", code, "--totp-uri"), code=1, error="No code came", hint="six digits")
+    assert_error(shell("device", "join", code, "--totp-uri"), code=1, error="code is required", hint="six digits")
 
 
 def test_a_new_authenticator_takes_over(enrolled: Attested) -> None:
@@ -249,7 +249,7 @@ def test_rotating_asks_for_the_code_and_does_the_rest(enrolled: Attested) -> Non
     asked = enrolled("rotate", "acme", "--reason", "routine", "--yes", stdin=enrolled.code())
     assert asked.exit_code == 0, asked.stderr
     assert "Code of your authenticator app:" in asked.stderr
-    assert "Its secret is on its way" in asked.stdout
+    assert "The secret is being sent" in asked.stdout
 
 
 def test_at_a_terminal_the_question_comes_before_the_code(enrolled: Attested) -> None:
@@ -261,7 +261,7 @@ def test_at_a_terminal_the_question_comes_before_the_code(enrolled: Attested) ->
 
 def test_without_a_code_nothing_is_sent(enrolled: Attested) -> None:
     asked = enrolled("rotate", "acme", "--reason", "routine", "--yes")
-    assert_error(asked, code=1, error="No code came", hint="six digits")
+    assert_error(asked, code=1, error="code is required", hint="six digits")
     assert enrolled.server.commands == []
 
 

@@ -85,7 +85,7 @@ def test_a_device_is_made_and_enrolled_by_people(keyturn: Shell) -> None:
 def test_a_code_that_was_used_says_where_this_device_is(enrolled: Shell, server: Service) -> None:
     code = json.loads(next(call.body or b"" for call in server.calls if call.url.endswith("/enrol/")))["code"]
     joined = enrolled("device", "join", code)
-    assert_error(joined, code=1, error="used already", hint="This device is in ops already.")
+    assert_error(joined, code=1, error="used already", hint="This device is already in ops.")
     enrolled.json("device", "init", "--name", "other", home="bob")
     other = enrolled("device", "join", code, home="bob")
     assert_error(other, code=1, error="used already", hint="Ask for a new code")
@@ -94,6 +94,7 @@ def test_a_code_that_was_used_says_where_this_device_is(enrolled: Shell, server:
 
 def test_a_client_is_shown_with_its_policy_in_one_block(keyturn: Shell) -> None:
     added = keyturn("client", "add", "shop", "--group", "ops", "--grace", "2h")
+    assert added.exit_code == 0
     facts = added.stdout.splitlines()[:11]
     assert [line.split("  ")[0] for line in facts[7:]] == ["groups", "grace", "shortest lead", "shortest interval"]
     assert [line.split()[-1] for line in facts[7:]] == ["ops", "2h", "10m", "1h"]
@@ -110,7 +111,7 @@ def test_clients_are_listed_page_by_page(keyturn: Shell) -> None:
 
 def test_empty_things_say_so(enrolled: Shell) -> None:
     assert enrolled("inbox").stdout == "The inbox is empty.\n"
-    assert enrolled("inbox", "--reveal").stdout == "Nothing is waiting to be shown.\n"
+    assert enrolled("inbox", "--reveal").stdout == "There is no undelivered secret.\n"
 
 
 # --- the device
@@ -193,14 +194,14 @@ def test_a_yes_asks_for_it(enrolled: Shell, server: Service) -> None:
 
 
 def test_without_a_terminal_it_must_be_yes(enrolled: Shell, server: Service) -> None:
-    assert_error(enrolled("rotate", "acme", "--reason", "routine"), code=2, error="no terminal", hint="--yes")
+    assert_error(enrolled("rotate", "acme", "--reason", "routine"), code=2, error="needs a terminal", hint="--yes")
     assert server.commands == []
 
 
 def test_the_plan_knows_who_joined_since(enrolled: Shell, server: Service) -> None:
     enrolled.json("device", "init", "--name", "other", home="bob")
     enrolled.json("device", "join", server.invite("bob", "ops"), home="bob")
-    assert "2 known here" in enrolled("rotate", "acme", "--reason", "routine", "--yes").stdout
+    assert "2 known to this device" in enrolled("rotate", "acme", "--reason", "routine", "--yes").stdout
 
 
 def test_a_log_that_can_not_be_followed_does_not_keep_from_rotating(enrolled: Shell, server: Service) -> None:
@@ -343,7 +344,7 @@ def test_a_second_ack_says_that_it_is_one(enrolled: Shell, waiting_secret: str) 
     first, second = enrolled("ack", ROTATION), enrolled("ack", ROTATION)
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert second.stdout == first.stdout
-    assert (first.stderr, second.stderr) == ("", "This device has acknowledged it already.\n")
+    assert (first.stderr, second.stderr) == ("", "This device has already acknowledged it.\n")
 
 
 def test_a_secret_of_a_canceled_rotation_is_not_taken_without_a_word(enrolled: Shell, waiting_secret: str) -> None:
@@ -449,7 +450,7 @@ def test_an_accepted_secret_says_version_and_window(enrolled: Shell, waiting_sec
 
 @pytest.mark.parametrize("stdin", ["", "\n", "two\nlines", "na\u00efve", b"\xff\xfe", "a\x00b"])
 def test_what_is_no_secret_gets_no_verdict(keyturn: Shell, server: Service, stdin: str | bytes) -> None:
-    assert_error(keyturn("check", "acme", stdin=stdin), code=2, error="no secret", hint="nothing else")
+    assert_error(keyturn("check", "acme", stdin=stdin), code=2, error="not a secret", hint="nothing else")
     assert server.calls == []
 
 
@@ -524,12 +525,12 @@ def test_waiting_shows_the_rotation_at_its_end(enrolled: Shell) -> None:
     result = enrolled("rotate", "acme", "--reason", "r", "--rotation-id", ROTATION, "--wait", "--yes")
     assert result.exit_code == 0
     assert "promoted" in result.stdout
-    assert "Nobody has acknowledged yet." not in result.stdout
+    assert "There are no acknowledgements yet." not in result.stdout
 
 
 def test_a_rotation_without_acknowledgements_says_so(enrolled: Shell, waiting_secret: str) -> None:
     assert waiting_secret
-    assert "Nobody has acknowledged yet." in enrolled("rotation", "show", ROTATION).stdout
+    assert "There are no acknowledgements yet." in enrolled("rotation", "show", ROTATION).stdout
 
 
 def test_another_id_revokes_nothing(enrolled: Shell, server: Service) -> None:
@@ -541,7 +542,7 @@ def test_another_id_revokes_nothing(enrolled: Shell, server: Service) -> None:
 
 @pytest.mark.parametrize("words", [(), ("--all", "--version", ROTATION)])
 def test_it_must_be_said_what_to_revoke(enrolled: Shell, words: tuple[str, ...]) -> None:
-    assert_error(enrolled("revoke", "acme", "--reason", "r", *words), code=2, error="what to revoke", hint="--all")
+    assert_error(enrolled("revoke", "acme", "--reason", "r", *words), code=2, error="version to revoke", hint="--all")
 
 
 def test_retiring_needs_a_version_in_grace(enrolled: Shell) -> None:
@@ -597,7 +598,7 @@ STRAY = "SECRETSECRET"
         (("rotation", "show", STRAY), "ULID or a lower-case UUID", "lists rotation ids"),
         (("ack", STRAY), "ULID or a lower-case UUID", "lists rotation ids"),
         (("revoke", "acme", "--reason", "r", "--version", STRAY), "A version id", "lists a client's versions"),
-        (("client", "show", f"{STRAY}!"), "Invalid id", "Ids have letters"),
+        (("client", "show", f"{STRAY}!"), "Invalid id", "Ids have 1 to 128"),
     ],
 )
 def test_wrong_usage_is_told_in_two_lines_without_what_was_given(

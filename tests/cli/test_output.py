@@ -101,8 +101,8 @@ def test_a_value_wider_than_the_terminal_is_whole(terminal: Callable[[int], Call
 
 def test_a_sentence_is_one_line_however_narrow_the_terminal(terminal: Callable[[int], Callable[[], list[str]]]) -> None:
     shown = terminal(40)
-    print_note(f"Its secret is on its way: `keyturn ack {ULID}`.")
-    assert shown() == [f"Its secret is on its way: `keyturn ack {ULID}`."]
+    print_note(f"The secret is being sent: `keyturn ack {ULID}`.")
+    assert shown() == [f"The secret is being sent: `keyturn ack {ULID}`."]
 
 
 def test_a_table_that_fits_a_terminal_stays_one(terminal: Callable[[int], Callable[[], list[str]]]) -> None:

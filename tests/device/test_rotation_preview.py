@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.cli.commands.preflight import show_plan
+from keyturn.cli.commands.preflight import show_preview
 from keyturn.device.core.errors import NotEnrolledError
 from keyturn.device.rotation_preview import RotationOptions, RotationPreview, preview_rotation
 from keyturn.domain.encodings import to_milliseconds
@@ -80,5 +80,5 @@ def test_the_preview_shows_required_canaries(
     first = {**asked, "current_version": None}
     assert preview_of(alice, server).canaries == preview_of(alice, server, asked, emergency=True).canaries == 0
     assert preview_of(alice, server, first).canaries == 0
-    show_plan(preview_of(alice, server, asked), err=False)
+    show_preview(preview_of(alice, server, asked), err=False)
     assert "at the quorum and 3 canaries, not before" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Handing a secret over: to a private file or to a program's standard input, never in an argument or a variable."""
+"""Deliver a secret to a private file or a program's standard input, never in an argument or a variable."""
 
 from __future__ import annotations
 
@@ -17,31 +17,35 @@ _SIGNALLED = 128
 
 
 def write_secret(path: Path, secret: str) -> None:
-    """Write the secret, and nothing else, to a new file of mode 0600; `DeliveryError` if it exists or can't be."""
+    """Write only the secret to a new file of mode 0600. Raises `DeliveryError` if that fails."""
     try:
         create_private(path, secret.encode("utf-8"))
     except FileExistsError:
-        raise DeliveryError("That file exists, and is left alone.", "Name a file that does not exist yet.") from None
+        raise DeliveryError(
+            "The file already exists and was not changed.", "Name a file that does not exist yet."
+        ) from None
     except OSError:
         raise DeliveryError(
-            "The file can't be written.", "Check that its folder exists and is yours, and that the disk has space."
+            "The file can't be written.",
+            "Check that its folder exists, that you may write to it, and that the disk has space.",
         ) from None
 
 
 def run_with_secret(command: str, secret: str, *, output_to_stderr: bool) -> int:
-    """Run a program, without a shell, with the secret and nothing else on its standard input; return its exit code.
+    """Run a program without a shell, with only the secret on its standard input. Return its exit code.
 
-    `UsageError` if the command can't be split into words; `DeliveryError` if it can't be started.
+    Raises `UsageError` if the command can't be split into words, `DeliveryError` if the program can't be started.
     """
     words = _words(command)
     stdout = sys.stderr.fileno() if output_to_stderr else None
     try:
-        done = subprocess.run(  # noqa: S603 - the words are the admin's own, and no shell reads them
+        process = subprocess.run(  # noqa: S603 - the admin typed the command, and no shell interprets it
             words, input=secret.encode("utf-8"), stdout=stdout, check=False
         )
     except OSError:
-        raise DeliveryError("The program can't be started.", "Check its path, and that it may be executed.") from None
-    return done.returncode if done.returncode >= 0 else _SIGNALLED - done.returncode
+        raise DeliveryError("The program can't be started.", "Check its path and that it is executable.") from None
+    # A negative code is the signal that killed the program: shells print 128 + signal.
+    return process.returncode if process.returncode >= 0 else _SIGNALLED - process.returncode
 
 
 def _words(command: str) -> list[str]:

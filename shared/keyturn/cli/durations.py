@@ -12,11 +12,11 @@ _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _SECOND = timedelta(seconds=1)
 
 LONGEST = timedelta(days=3650)
-"""Far beyond every policy, and near enough that no sum with it leaves the calendar."""
+"""Longer than every policy allows, and short enough that adding it to a date can't overflow."""
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return a duration of a whole number and one unit out of s, m, h and d; `UsageError` for anything else."""
+    """Return the duration of a whole number with one unit of s, m, h and d. Raises `UsageError` otherwise."""
     match = _WRITTEN.match(text)
     duration = int(match[1]) * _SECONDS[match[2]] * _SECOND if match else None
     if duration is None or duration > LONGEST:
@@ -25,14 +25,14 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Return a duration in the largest unit that holds it whole; parts of a second are dropped."""
+    """Return a duration in its largest whole unit, rounded down to a second."""
     seconds = duration // _SECOND
     unit, size = next((unit, size) for unit, size in _SECONDS.items() if seconds % size == 0 and (seconds or size == 1))
     return f"{seconds // size}{unit}"
 
 
 def format_age(duration: timedelta) -> str:
-    """Return how long ago something was: the largest unit of which at least one has passed, rounded down."""
+    """Return an age in the largest unit that has passed, rounded down."""
     seconds = max(duration // _SECOND, 0)
     unit, size = next(((unit, size) for unit, size in _SECONDS.items() if seconds >= size), ("s", 1))
     return f"{seconds // size}{unit}"

@@ -1,4 +1,7 @@
-"""`keyturn`: the admin's command line. Every error is one line and a hint on stderr; exit code 1, 2 for wrong usage."""
+"""The `keyturn` command line.
+
+Every error is one sentence and one hint on stderr. The exit code is 1, or 2 for wrong usage.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +16,7 @@ from typer.core import TyperGroup
 from keyturn.cli.commands import admins, check, client, deny, device, group, inbox, leak, lifecycle, login, rotation
 from keyturn.cli.output import print_error
 from keyturn.cli.session import Ports, Session, default_home
-from keyturn.cli.usage_errors import hint_of, id_hint, is_misuse, sentence_of
+from keyturn.cli.usage_errors import hint_of, id_hint, is_usage_error, sentence_of
 from keyturn.device.core.errors import DeviceError
 from keyturn.device.home.errors import HomeError
 from keyturn.domain.errors import Refusal
@@ -24,34 +27,35 @@ _INTERRUPTED = 130
 
 
 class CalmGroup(TyperGroup):
-    """The root command: what goes wrong below it is told, not thrown."""
+    """The root command: it prints errors instead of tracebacks."""
 
     def make_context(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - the framework's own signature
-        """Read the global options; wrong usage of them ends here."""
-        with _told():
+        """Read the global options."""
+        with _reported_errors():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the framework's own signature
-        """Run the command; the errors that have a sentence for people end here."""
-        with _told(ctx):
+        """Run the command."""
+        with _reported_errors(ctx):
             return super().invoke(ctx)
 
 
 @contextmanager
-def _told(context: Any = None) -> Iterator[None]:  # noqa: ANN401 - the framework's own object
+def _reported_errors(context: Any = None) -> Iterator[None]:  # noqa: ANN401 - the framework's own object
     try:
         yield
     except (DeviceError, HomeError) as error:
         print_error(str(error), error.hint)
         code = error.exit_code if isinstance(error, DeviceError) else 1
-    except Refusal as refusal:  # an id or a value that can't be, seen before anything was sent
+    except Refusal as refusal:  # an invalid id or value, found before anything was sent
         print_error(refusal.sentence, id_hint(refusal))
         code = 2
     except KeyboardInterrupt:
-        typer.echo(err=True)  # the terminal shows ^C where the cursor stood: the shell goes on below
+        typer.echo(err=True)  # the terminal shows ^C at the cursor: the shell prompt starts on a new line
         code = _INTERRUPTED
     except Exception as error:
-        if not is_misuse(error):
+        # Only the framework's own usage errors are reworded: a fault of the program keeps its traceback.
+        if not is_usage_error(error):
             raise
         print_error(sentence_of(error), hint_of(error, getattr(context, "invoked_subcommand", None)))
         code = 2
@@ -60,8 +64,8 @@ def _told(context: Any = None) -> Iterator[None]:  # noqa: ANN401 - the framewor
     raise typer.Exit(code)
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the framework's own signature
-    if wanted:
+def _print_version(enabled: bool) -> None:  # noqa: FBT001 - the framework's own signature
+    if enabled:
         typer.echo(f"keyturn {version('keyturn')}")
         raise typer.Exit
 
@@ -72,7 +76,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # they print local variables, and those may be secrets
-    help="Turns static API credentials over without downtime.",
+    help="Rotate static API credentials without downtime.",
 )
 
 
@@ -80,17 +84,19 @@ app = typer.Typer(
 def main_options(
     context: typer.Context,
     *,
-    url: Annotated[str, typer.Option(envvar="KEYTURN_URL", help="The server's address.")] = DEFAULT_URL,
-    home: Annotated[Path | None, typer.Option(envvar="KEYTURN_HOME", help="The device's folder.")] = None,
+    url: Annotated[str, typer.Option(envvar="KEYTURN_URL", help="Base URL of the server.")] = DEFAULT_URL,
+    home: Annotated[Path | None, typer.Option(envvar="KEYTURN_HOME", help="Folder of this device.")] = None,
     passphrase_file: Annotated[
         Path | None,
-        typer.Option(help="A private file with the device's passphrase; also KEYTURN_PASSPHRASE_FILE."),
+        typer.Option(
+            help="File with the device's passphrase, readable by its owner only. Also KEYTURN_PASSPHRASE_FILE."
+        ),
     ] = None,
     version_only: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Turn static API credentials over without downtime."""
+    """Rotate static API credentials without downtime."""
     del version_only  # its callback has ended the run
     ports = context.obj if isinstance(context.obj, Ports) else Ports()
     folder = home or default_home(ports.environment)
@@ -120,7 +126,7 @@ def main() -> None:
 
 
 def register_local(root: typer.Typer) -> None:
-    """Add the commands of `local`, if that room is there: a device needs none of it."""
+    """Add the commands of the `local` package, if it is installed: a device works without it."""
     try:
         commands = import_module(_LOCAL_COMMANDS)
     except ModuleNotFoundError as missing:

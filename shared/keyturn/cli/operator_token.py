@@ -1,33 +1,38 @@
-"""The local operator's token: one line in the user's state folder, written by `keyturn up`, found by the address."""
+"""The local operator token: one line in the user's state folder, written by `keyturn up` for its address."""
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keyturn.cli.state_folder import state_folder
 from keyturn.device.core.errors import NoOperatorTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+
+def state_folder(environment: Mapping[str, str]) -> Path:
+    """Return `keyturn` under `XDG_STATE_HOME` or ~/.local/state: files that belong to this machine only."""
+    state = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "keyturn"
 
 
 def token_path(url: str, environment: Mapping[str, str]) -> Path:
-    """Return where the token for a base URL (no trailing slash) is kept, under `XDG_STATE_HOME` or ~/.local/state."""
+    """Return the path of the token for a base URL without a trailing slash."""
     name = hashlib.sha256(url.encode("utf-8")).hexdigest()[:16]
     return state_folder(environment) / f"operator-{name}.token"
 
 
 def read_token(url: str, environment: Mapping[str, str]) -> str:
-    """Return the token; `NoOperatorTokenError` if there is no file with one."""
+    """Return the token. Raises `NoOperatorTokenError` if no file holds one."""
     try:
         token = token_path(url, environment).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
         token = ""
     if not token.isprintable() or not token:
         raise NoOperatorTokenError(
-            "This user holds no operator token for that address.",
-            "Run this where and as whom `keyturn up` runs, with --url exactly as it prints it.",
+            "This user has no operator token for that address.",
+            "Run this on the machine and as the user of `keyturn up`, with --url exactly as it prints it.",
         )
     return token

@@ -1,6 +1,6 @@
-"""What the commands say: tables and facts for people, one JSON object for programs, errors and progress on stderr.
+"""Output of the commands: tables and facts for people, one JSON object for programs, errors and progress on stderr.
 
-What came over the network is printed without control characters, so that it can't act on a terminal.
+Text from the network is printed without control characters, so that it can't control the terminal.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
     from rich.status import Status
 
-_turning: list[Status] = []
-"""What turns on the terminal now: a question stops it."""
+_spinners: list[Status] = []
+"""The spinners that run now. A question stops them."""
 _UNBOUNDED = 10_000
-"""Columns of what is no terminal: nothing is wrapped or cut for a program that reads it."""
+"""The width if the output is not a terminal: a program gets every line whole."""
 
 
 def print_json(fields: Mapping[str, object]) -> None:
-    """Print the one object of a command, on a line."""
+    """Print the JSON object of a command, on one line."""
     typer.echo(json.dumps(fields, ensure_ascii=False))
 
 
 def print_facts(facts: Iterable[tuple[str, object]], *, err: bool = False) -> None:
-    """Print names and values, aligned; None and the empty string as a dash."""
+    """Print names and values, aligned. None and the empty string are printed as a dash."""
     pairs = [(name, clean(value)) for name, value in facts]
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
@@ -45,30 +45,30 @@ def print_facts(facts: Iterable[tuple[str, object]], *, err: bool = False) -> No
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """Print rows under their columns, or a sentence if there are none.
 
-    Nothing is ever cut, ids have to be copied: what is too wide for the terminal is printed row by row, a value a line.
+    No value is cut, because ids are copied. A table that is too wide for the terminal is printed with a value per line.
     """
-    kept = [[clean(value) for value in row] for row in rows]
-    if not kept:
+    cells = [[clean(value) for value in row] for row in rows]
+    if not cells:
         print_note(empty)
         return
-    console, table = _console(), _table(columns, kept)
+    console, table = _console(), _table(columns, cells)
     if console.measure(table, options=console.options.update(max_width=_UNBOUNDED)).maximum > console.width:
-        _print_stacked(columns, kept)
+        _print_stacked(columns, cells)
         return
     with console.capture() as rendered:
         console.print(table)
-    for line in rendered.get().splitlines():  # the last column is padded: nobody wants that in a pipe
+    for line in rendered.get().splitlines():  # rich pads the last column
         typer.echo(line.rstrip())
 
 
 def print_note(sentence: str, *, err: bool = False) -> None:
-    """Print a sentence; as all sentences, it is wrapped by the terminal only, so that a command in it can be copied."""
+    """Print a sentence. Only the terminal wraps it, so that a command in it can be copied."""
     _console(err=err).print(Text(clean(sentence)), soft_wrap=True)
 
 
-def say_now(sentence: str) -> None:
-    """Print to stderr what somebody has to do now, whatever else moves there."""
-    with set_aside():
+def print_instruction(sentence: str) -> None:
+    """Print to stderr what the user has to do now, and pause the spinners meanwhile."""
+    with paused_spinners():
         print_note(sentence, err=True)
 
 
@@ -78,53 +78,56 @@ def print_warning(sentence: str) -> None:
 
 
 def print_error(sentence: str, hint: str) -> None:
-    """Print an error and what to do next to stderr."""
+    """Print an error and its hint to stderr."""
     _print_labelled("error", "bold red", sentence)
     if hint:
         _print_labelled("hint", "cyan", hint)
 
 
 def ask(question: str) -> str:
-    """Ask on stderr, so that stdout is the command's alone, and return the line of standard input; empty at its end."""
-    with set_aside():
+    """Ask on stderr and return a line of standard input, empty at its end. Stdout carries only the command's output."""
+    with paused_spinners():
         typer.echo(clean(question) + " ", nl=False, err=True)
         answer = sys.stdin.readline().strip()
         if not sys.stdin.isatty():
-            typer.echo(err=True)  # nobody has pressed Enter on a screen: what follows begins a line
+            typer.echo(err=True)  # no Enter key ended the line on the screen
         return answer
 
 
 @contextmanager
 def waiting(sentence: str) -> Iterator[Callable[[str], None]]:
-    """Show that something is waited for, if stderr is a terminal; what is yielded changes the sentence."""
+    """Show a spinner with a sentence if stderr is a terminal. Yields a function that changes the sentence."""
     console = _console(err=True)
     if not console.is_terminal:
         yield lambda _sentence: None
         return
     with console.status(Text(clean(sentence))) as status:
-        _turning.append(status)
+        _spinners.append(status)
         try:
             yield lambda changed: status.update(Text(clean(changed)))
         finally:
-            _turning.remove(status)
+            _spinners.remove(status)
 
 
 @contextmanager
-def set_aside() -> Iterator[None]:
-    """Let nothing move on the terminal while somebody types."""
-    moving = tuple(_turning)
-    for status in moving:
+def paused_spinners() -> Iterator[None]:
+    """Pause all spinners while the user types."""
+    running = tuple(_spinners)
+    for status in running:
         status.stop()
     try:
         yield
     finally:
-        for status in moving:
+        for status in running:
             status.start()
 
 
 @contextmanager
 def fetching() -> Iterator[Callable[[str, int, int], None]]:
-    """Show that messages are fetched, if stderr is a terminal; what is yielded is told group, epoch and last epoch."""
+    """Show the progress of fetching messages if stderr is a terminal.
+
+    Yields an observer, called with the group, its epoch and its last epoch.
+    """
     console = _console(err=True)
     if not console.is_terminal:
         yield lambda _group_id, _epoch, _last: None
@@ -135,22 +138,22 @@ def fetching() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=console, transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def tell(group_id: str, epoch: int, last: int) -> None:
+        def observe(group_id: str, epoch: int, last: int) -> None:
             if group_id not in tasks:
                 tasks[group_id] = bars.add_task(f"Fetching messages of {clean(group_id)}")
             bars.update(tasks[group_id], completed=epoch, total=max(last, epoch))
 
-        yield tell
+        yield observe
 
 
 def clean(value: object) -> str:
-    """Return a value as text that a terminal only shows: no control, format or line-ending characters."""
+    """Return a value as text without control, format or line-ending characters."""
     text = "-" if value is None or value == "" else "yes" if value is True else "no" if value is False else str(value)
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def moment(milliseconds: object) -> str | None:
-    """Return Unix milliseconds as people read them, in UTC; None for anything that is no time."""
+    """Return Unix milliseconds as a readable time in UTC, None if the value is not a time."""
     if not isinstance(milliseconds, int):
         return None
     try:

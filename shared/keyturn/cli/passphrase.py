@@ -1,6 +1,6 @@
-"""Where the passphrase of a device's home comes from: a private file or a prompt, never an argument or a variable.
+"""The passphrase of a device's home: read from a private file or a prompt, never from an argument or a variable.
 
-Only the *name* of the file may be in the environment: what stands there is read by every child process.
+Only the *name* of the file may be in the environment, because every child process inherits the environment.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ FILE_VARIABLE = "KEYTURN_PASSPHRASE_FILE"
 
 
 def read_passphrase(option: Path | None, environment: Mapping[str, str], prompt: Callable[[], str]) -> str:
-    """Return the passphrase from the file that the option names, else the environment's, else the prompt.
+    """Return the passphrase from the file of the option, else from the file of the environment, else from the prompt.
 
-    `ExposedPassphraseError` if group or others have any right on the file; `PassphraseError` if it can't be read, is
-    no text or is empty.
+    Raises `ExposedPassphraseError` if group or others have any right on the file, and `PassphraseError` if it can't be
+    read, is not text or is empty.
     """
-    named = option or environment.get(FILE_VARIABLE)
-    passphrase = _from_file(Path(named)) if named else prompt()
+    file = option or environment.get(FILE_VARIABLE)
+    passphrase = _from_file(Path(file)) if file else prompt()
     if not passphrase:
         raise PassphraseError
     return passphrase
@@ -38,11 +38,11 @@ def _from_file(path: Path) -> str:
             _check_private(file.fileno())
             content = file.read().decode("utf-8")
     except (OSError, UnicodeDecodeError):
-        content = None  # refused below, outside of this block: the codec's error carries the bytes along
+        content = None  # raised outside of this block: the codec's error would carry the bytes
     if content is None:
         raise PassphraseError
     line_end = "\r\n" if content.endswith("\r\n") else "\n"
-    return content.removesuffix(line_end)  # one, as editors add it
+    return content.removesuffix(line_end)  # only one: editors add it
 
 
 def _check_private(descriptor: int) -> None:

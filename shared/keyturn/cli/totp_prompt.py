@@ -1,4 +1,4 @@
-"""One-time codes, as a person types them: six digits, each good once."""
+"""One-time codes: six digits, each accepted once."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ _QUESTION = "Code of your authenticator app:"
 
 @dataclass
 class CodePrompt:
-    """Asks for codes, on the terminal or from standard input, a line each; none is taken twice in one run."""
+    """Asks for codes on the terminal, or reads them from standard input, one per line. No code is returned twice."""
 
     ask: Callable[[str], str] = ask
-    given: set[str] = field(default_factory=set, repr=False)
+    used_codes: set[str] = field(default_factory=set, repr=False)
 
     def __call__(self) -> str:
-        """Return a code that was not given before; `NoCodeError` for an empty line or the end."""
+        """Return a code that was not used before. Raises `NoCodeError` for an empty line or the end of the input."""
         while True:
             code = self.ask(_QUESTION).replace(" ", "")
             if not code:
-                raise NoCodeError("No code came.", "Type the six digits that your authenticator app shows.")
+                raise NoCodeError(
+                    "A one-time code is required.", "Type the six digits that your authenticator app shows."
+                )
             if not _CODE.match(code):
-                print_warning("A code is six digits.")
-            elif code in self.given:
-                print_warning("A code works once: wait for the next one, at most 30 s.")
+                print_warning("A code has six digits.")
+            elif code in self.used_codes:
+                print_warning("Each code works once: wait for the next one, at most 30 s.")
             else:
-                self.given.add(code)
+                self.used_codes.add(code)
                 return code

@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from keyturn.domain.errors import Refusal
 
 _USAGE_ERROR: type[BaseException] = typer.BadParameter.__mro__[1]
-"""The family's root. Some versions of typer bring it along privately, others take click's: this is both."""
+"""The base class of usage errors. Some versions of typer vendor it, others import click's: this finds both."""
 _HELP_INSTEAD = "NoArgsIsHelpError"
-_IN_HISTORY = "Pipe the secret in; one given as an argument is in your shell's history: rotate it."
-_IDS = "Ids have letters, digits and . _ ~ -, at most 128 characters; see --help."
+_IN_HISTORY = "Pipe the secret in. A secret given as an argument is in your shell's history: rotate it."
+_IDS = "Ids have 1 to 128 characters: letters, digits and . _ ~ -"
 
 
-def is_misuse(error: BaseException) -> TypeGuard[Exception]:
-    """Return whether the framework raised an error for wrong usage; its way of showing help is none."""
+def is_usage_error(error: BaseException) -> TypeGuard[Exception]:
+    """Return whether this is a usage error of the framework. Its request to show the help is not."""
     return isinstance(error, _USAGE_ERROR) and type(error).__name__ != _HELP_INSTEAD
 
 
 def sentence_of(error: Exception) -> str:
-    """Return what was wrong with the command line."""
+    """Return the sentence for a usage error."""
     name = _own_name(getattr(error, "param", None))
     match type(error).__name__:
         case "MissingParameter":
             return f"{name} is missing."
         case "BadParameter":
-            return f"The value of {name} is none that it can have."
+            return f"The value of {name} is not valid."
         case "NoSuchOption":
             return "There is no such option."
         case "BadOptionUsage":
@@ -45,16 +45,16 @@ def sentence_of(error: Exception) -> str:
 
 
 def hint_of(error: Exception, command: str | None) -> str:
-    """Return what to do next, after a command of that name was reached; a word too many for `check` may be a secret."""
+    """Return the hint for a usage error of a command. An extra argument of `check` may be a secret."""
     is_stray = getattr(error, "param", None) is None
     if is_stray and command == "check":
         return _IN_HISTORY
-    path = getattr(getattr(error, "ctx", None), "command_path", None)  # not every error knows where it came up
+    path = getattr(getattr(error, "ctx", None), "command_path", None)  # not every error has a context
     return f"See `{path or ' '.join(filter(None, ('keyturn', command)))} --help`."
 
 
 def id_hint(refusal: Refusal) -> str:
-    """Return what to do about an id or a value that can't be."""
+    """Return the hint for an invalid id or value."""
     return hint_of_reason(refusal.reason) or _IDS
 
 

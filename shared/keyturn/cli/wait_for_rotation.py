@@ -1,4 +1,4 @@
-"""Staying with a rotation until it has ended."""
+"""Wait until a rotation is completed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PAUSE_SECONDS = 1.0
 def watch_rotation(
     read: Callable[[str], dict[str, object]], rotation_id: str, sleep: Callable[[float], None]
 ) -> dict[str, object]:
-    """Read a rotation each second, tell its progress, and return it once it is completed.
+    """Read a rotation each second and show its progress. Return it when it is completed.
 
-    Ctrl-C leaves it running: `EndedOtherwiseError` with a hint.
+    Ctrl-C only ends the waiting: `NotPromotedError` with a hint.
     """
     try:
-        with waiting("Waiting for the rotation") as tell:
+        with waiting("Waiting for the rotation") as show:
             rotation = read(rotation_id)
             while answers.text(rotation, "phase") != "completed":
-                tell(_progress(rotation))
+                show(_progress(rotation))
                 sleep(PAUSE_SECONDS)
                 rotation = read(rotation_id)
     except KeyboardInterrupt:
         raise NotPromotedError(
-            "No longer waiting; the rotation goes on.", f"See how far it is: `keyturn rotation show {rotation_id}`."
+            "Stopped waiting. The rotation goes on.", f"See its progress: `keyturn rotation show {rotation_id}`."
         ) from None
     return rotation
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keyturn.cli.durations import parse_duration
-from keyturn.cli.options import Json
 from keyturn.cli.output import print_facts, print_json, print_note, print_warning
+from keyturn.cli.session import Json
 from keyturn.domain.policy import Policy
 from keyturn.entry.config.settings import PREFIX, Settings, SettingsError, Stage
 from keyturn.local import keys_commands

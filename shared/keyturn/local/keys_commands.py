@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keyturn.cli.options import Json
 from keyturn.cli.output import print_json, print_note, print_table, waiting
+from keyturn.cli.session import Json
 from keyturn.local.options import Data, default_data
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ def test_what_is_named_changes_and_the_rest_stays(enrolled: Shell) -> None:
 def test_a_list_and_none_of_it_is_wrong_usage(enrolled: Shell) -> None:
     for options in (("--scope", "read", "--no-scopes"), ("--introspects", AUDIENCE, "--no-introspects")):
         result = enrolled("client", "tokens", "acme", *options)
-        assert_error(result, code=2, error="can't both stand", hint="whole list")
+        assert_error(result, code=2, error="exclude each other", hint="whole list")
 
 
 def test_tokens_are_the_operators_to_see_and_to_change(enrolled: Shell) -> None:

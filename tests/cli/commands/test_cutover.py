@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.cli.commands.cutover import _BECAUSE, _report
+from keyturn.cli.commands.cutover import _SILENCE_SENTENCES, _report
 from keyturn.cli.main import app
 from keyturn.cli.session import Ports
 from keyturn.domain.usage_silence import SilenceReason
@@ -54,11 +54,11 @@ def use(world: World, secret: str, agent: str) -> None:
 
 
 def test_a_client_with_one_secret(world: World, keyturn: Callable[..., Result]) -> None:
-    assert "everybody uses the one secret" in keyturn("client", "cutover", CLIENT).stdout
+    assert "all callers use the only secret" in keyturn("client", "cutover", CLIENT).stdout
     use(world, world.issue("alice", "bob"), "web/1")
     shown = keyturn("client", "cutover", CLIENT).stdout
     assert "secret uses" in shown
-    assert "everybody uses the one secret" in shown
+    assert "all callers use the only secret" in shown
 
 
 def test_a_transition_in_words_and_as_one_object(world: World, keyturn: Callable[..., Result]) -> None:
@@ -72,8 +72,8 @@ def test_a_transition_in_words_and_as_one_object(world: World, keyturn: Callable
     assert shown.exit_code == 0, shown.stderr
     assert "50.0%" in shown.stdout
     assert "CALLER" in shown.stdout
-    assert "too early to tell" in shown.stdout
-    assert _BECAUSE["no_rhythm"] in shown.stdout
+    assert "too early to predict" in shown.stdout
+    assert _SILENCE_SENTENCES["no_rhythm"] in shown.stdout
     told = json.loads(keyturn("client", "cutover", CLIENT, "--json").stdout)
     assert (told["old_share"], told["in_transition"]) == (0.5, True)
     assert keyturn("client", "cutover", "nobody").exit_code == 1
@@ -115,8 +115,8 @@ def said(capsys: pytest.CaptureFixture[str], **changes: object) -> str:
 def test_a_proposal_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
     shown = said(capsys)
     assert "`keyturn retire acme --reason silent`" in shown
-    assert "shown for 2d; 1d are needed" in shown
-    assert "before its grace does" in shown
+    assert "Unused for 2d, and 1d are needed" in shown
+    assert "before the grace period ends" in shown
     assert "(others)" in shown
 
 
@@ -129,7 +129,7 @@ def test_by_policy_nothing_has_to_be_typed(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("forecast", "sentence"),
     [
-        ({"known": False, "ends_at": None, "in_time": None}, "too early to tell"),
+        ({"known": False, "ends_at": None, "in_time": None}, "too early to predict"),
         ({"known": True, "ends_at": None, "in_time": False}, "is not falling"),
         ({"known": True, "ends_at": 1_000_000, "in_time": True}, "has ended"),
         ({"known": True, "ends_at": 3_000_000, "in_time": False}, "too late"),
@@ -149,4 +149,4 @@ def test_risk_and_rollback_come_first(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_every_reason_has_its_sentence() -> None:
-    assert set(_BECAUSE) == set(SilenceReason)
+    assert set(_SILENCE_SENTENCES) == set(SilenceReason)

@@ -134,7 +134,7 @@ def test_what_is_none_of_ours_is_said_to_be_so(keyturn: Operator, value: str, wo
     secret = issued(keyturn)
     assert keyturn.json("leak", *words, stdin=value, code=1)["found"] is False
     told = keyturn("leak", *words, stdin=value)
-    assert "none of ours" in told.stdout
+    assert "not a secret of this service" in told.stdout
     assert ("without quotes" in told.stderr) is (value == "something else")
     assert keyturn.world.check(secret)["accepted"]
 
@@ -158,7 +158,7 @@ def test_with_revoke_it_dies_and_its_successor_is_on_its_way(keyturn: Operator) 
         assert world.send(world.admins[user].ack(told["revoked"]["rotation_id"])).status_code == 200
     assert world.check(world.admins["alice"].secret(told["revoked"]["rotation_id"]))["accepted"]
     again = keyturn("leak", "--revoke", stdin=secret)
-    assert (again.exit_code, "nothing to end" in again.stdout) == (0, True)
+    assert (again.exit_code, "nothing to revoke" in again.stdout) == (0, True)
 
 
 def test_an_answer_that_got_lost_is_asked_for_again(keyturn: Operator) -> None:
@@ -309,7 +309,7 @@ def test_a_policy_is_set_and_given_back(keyturn: Operator) -> None:
     assert keyturn.json("client", "show", CLIENT)["policy"]["grace_seconds"] == 60
     shown = keyturn(*words, "--set", "grace_seconds=default")
     assert [line.split() for line in shown.stdout.splitlines()[1:]] == [["scannable_secrets", "yes"]]
-    assert "as the deployment says" in keyturn(*words, "--set", "scannable_secrets=default").stdout
+    assert "no policy of its own" in keyturn(*words, "--set", "scannable_secrets=default").stdout
     assert keyturn.json(*words)["policy"] == {}
     assert keyturn.json("client", "show", CLIENT)["policy"]["grace_seconds"] == 7 * 24 * 3600
 

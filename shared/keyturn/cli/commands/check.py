@@ -1,12 +1,11 @@
-"""`keyturn check` and `sweep`: is this secret good, and settle what is due."""
+"""`keyturn check` and `sweep`: check a secret, and run the due work of the sweeper."""
 
 import sys
 
 import typer
 
-from keyturn.cli.options import ClientId, Json
 from keyturn.cli.output import moment, print_error, print_facts, print_json, print_note, waiting
-from keyturn.cli.session import Session, session_of
+from keyturn.cli.session import ClientId, Json, Session, session_of
 from keyturn.device.core.errors import DeviceError, UsageError
 from keyturn.domain.encodings import identifier
 
@@ -15,7 +14,7 @@ NO_VERDICT = 2
 
 
 def check(context: typer.Context, client_id: ClientId, *, json: Json = False) -> None:
-    """Check the secret on standard input: exit code 0 accepted, 1 refused, 2 no verdict."""
+    """Check a client's secret on standard input. Exit code: 0 accepted, 1 refused, 2 no verdict."""
     session = session_of(context)
     identifier(client_id)
     try:
@@ -31,25 +30,25 @@ def check(context: typer.Context, client_id: ClientId, *, json: Json = False) ->
 
 
 def sweep(context: typer.Context, *, json: Json = False) -> None:
-    """Have everything settled that is due by now (operator)."""
+    """Run the sweeper now: end grace periods and deadlines that are due (operator)."""
     session = session_of(context)
     with waiting("Sweeping"):
-        done = session.server().sweep(session.operator_token())
+        counts = session.server().sweep(session.operator_token())
     if json:
-        print_json(done)
+        print_json(counts)
         return
-    print_facts([(name, done.get(name)) for name in ("settled", "republished")])
+    print_facts([(name, counts.get(name)) for name in ("settled", "republished")])
 
 
 def presented_secret(session: Session) -> str:
-    """Return the secret on standard input, asked for without an echo at a terminal; `UsageError` for what is none."""
+    """Return the secret on standard input, or ask for it without echo at a terminal. Raises `UsageError`."""
     if session.ports.is_terminal():
         secret = session.ports.ask_secret("Secret: ")
     else:
         secret = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
-    # What a header can't carry would fail in the library, with the secret in its error.
+    # A value that no HTTP header can carry would fail in the HTTP library, with the secret in its error.
     if not secret.isascii() or not secret.isprintable() or not secret:
-        raise UsageError("What came on standard input is no secret.", "Pipe the secret in, and nothing else.")
+        raise UsageError("The input is not a secret.", "Pipe the secret in, and nothing else.")
     return secret
 
 

@@ -1,4 +1,4 @@
-"""`keyturn client`: clients as the operator adds and sees them."""
+"""`keyturn client`: add, list, show and configure clients."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -10,15 +10,16 @@ from keyturn.cli.commands.client_import import import_
 from keyturn.cli.commands.client_policy import policy
 from keyturn.cli.commands.client_tokens import Audience, Introspects, Scopes, terms, token_facts, tokens
 from keyturn.cli.commands.cutover import cutover
-from keyturn.cli.durations import format_duration, parse_duration
-from keyturn.cli.options import ClientId, Json
+from keyturn.cli.durations import format_duration
 from keyturn.cli.output import moment, print_facts, print_json, print_table, print_warning, waiting
-from keyturn.cli.session import Session, session_of
+from keyturn.cli.session import ClientId, Grace, Json, Session, session_of
 from keyturn.device.api import response_fields as answers
 from keyturn.device.core.errors import NoOperatorTokenError
 from keyturn.domain.encodings import identifier
 
-app = typer.Typer(no_args_is_help=True, help="Clients: the integrators whose credentials are turned over.")
+app = typer.Typer(
+    no_args_is_help=True, help="Add, list, show and configure clients, whose credentials keyturn rotates."
+)
 app.command("tokens")(tokens)
 app.command("import")(import_)
 app.command("policy")(policy)
@@ -26,7 +27,7 @@ app.command("cutover")(cutover)
 
 
 class Kind(StrEnum):
-    """Kinds of credential, as the command line names them."""
+    """The kinds of credential as options name them."""
 
     OAUTH2 = "oauth2"
     X_API_KEY = "x-api-key"
@@ -37,7 +38,7 @@ _POLICY = {
     "shortest lead": "minimum_not_before_seconds",
     "shortest interval": "minimum_interval_seconds",
 }
-"""What `show` says of the policy: how long the version left goes on, and what a rotation's times have to keep to."""
+"""The policy values that `show` prints: title → name."""
 _WIRE_KINDS = {Kind.OAUTH2: "oauth2_client_secret", Kind.X_API_KEY: "x_api_key"}
 
 
@@ -46,13 +47,10 @@ def add(
     context: typer.Context,
     client_id: ClientId,
     *,
-    group: Annotated[list[str], typer.Option(help="An admin group that is authorised for it; may be repeated.")],
-    kind: Annotated[Kind, typer.Option(help="What it authenticates with.")] = Kind.OAUTH2,
-    quorum: Annotated[int | None, typer.Option(min=1, help="How many people have to acknowledge.")] = None,
-    grace: Annotated[
-        timedelta | None,
-        typer.Option(parser=parse_duration, metavar="7d", help="How long the version left goes on working."),
-    ] = None,
+    group: Annotated[list[str], typer.Option(help="An admin group that administers the client. May be repeated.")],
+    kind: Annotated[Kind, typer.Option(help="The kind of its credential.")] = Kind.OAUTH2,
+    quorum: Annotated[int | None, typer.Option(min=1, help="How many admins must acknowledge a new secret.")] = None,
+    grace: Grace = None,
     audience: Audience = None,
     scope: Scopes = None,
     introspects: Introspects = None,
@@ -91,7 +89,7 @@ def list_(context: typer.Context, *, json: Json = False) -> None:
 
 @app.command()
 def show(context: typer.Context, client_id: ClientId, *, json: Json = False) -> None:
-    """Show a client: as operator where this user is one, else as a member of its groups."""
+    """Show a client and its versions, as operator or as a member of its groups."""
     session = session_of(context)
     with waiting("Reading the client"):
         client = _client(session, identifier(client_id))
@@ -124,14 +122,13 @@ def _report(client: dict[str, object], *, as_json: bool) -> None:
         return
     names = ("client_id", "kind", "status", "quorum", "current_version", "previous_version", "active_rotation")
     facts = [(name.replace("_", " "), client.get(name)) for name in names]
-    shown = token_facts(answers.mapping(client, "tokens"))
-    print_facts([*facts, ("groups", ", ".join(answers.texts(client, "groups"))), *_policy_facts(client), *shown])
-    versions = answers.mappings(client, "versions")
-    print_table(
-        ("VERSION", "STATE", "FROM", "UNTIL", "BY"), map(_version_row, versions), empty="No version of it is live."
-    )
+    terms_facts = token_facts(answers.mapping(client, "tokens"))
+    print_facts([*facts, ("groups", ", ".join(answers.texts(client, "groups"))), *_policy_facts(client), *terms_facts])
+    map(_version_row, answers.mappings(client, "versions"))
+    rows = map(_version_row, answers.mappings(client, "versions"))
+    print_table(("VERSION", "STATE", "FROM", "UNTIL", "BY"), rows, empty="The client has no live version.")
     if client.get("stopped") is True:
-        print_warning("The operator has stopped everything: only cancel, revoke and suspend are taken.")
+        print_warning("The operator has stopped the service: only cancel, revoke and suspend are accepted.")
 
 
 def _policy_facts(client: dict[str, object]) -> list[tuple[str, object]]:

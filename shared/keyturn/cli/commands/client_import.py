@@ -1,4 +1,4 @@
-"""`keyturn client import`: clients that come with their bcrypt hashes, from a CSV file or one of JSON lines."""
+"""`keyturn client import`: add clients with bcrypt hashes from a CSV or JSON Lines file."""
 
 import csv
 import json as json_module
@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 
-from keyturn.cli.options import Json
 from keyturn.cli.output import print_facts, print_json, print_table, waiting
-from keyturn.cli.session import Session, session_of
+from keyturn.cli.session import Json, Session, session_of
 from keyturn.device.api import response_fields as answers
 from keyturn.device.core.errors import UsageError
 from keyturn.domain.encodings import identifier
@@ -21,28 +20,28 @@ from keyturn.proofs.strict_json import load_object
 
 PAGE_ROWS = 100
 PAGE_CHARACTERS = 100_000
-"""A page is sent when it holds so many of either: a body is at most 256 KiB."""
+"""A page is sent when it reaches either limit, because a request body has at most 256 KiB."""
 INCOMPLETE = 1
 _COLUMNS = ("client_id", "groups", "kind", "secret_hash")
 _REQUIRED = frozenset({"client_id", "secret_hash"})
 _KINDS = {"oauth2": "oauth2_client_secret", "x-api-key": "x_api_key"}
 _SENTENCES = {
-    "bad_hash": "secret_hash is no bcrypt hash ($2a$, $2b$ or $2y$, cost 4 to 14)",
-    "bad_identifier": "client_id or a group is no id",
+    "bad_hash": "secret_hash is not a bcrypt hash ($2a$, $2b$ or $2y$, cost 4 to 14)",
+    "bad_identifier": "client_id or a group is not a valid id",
     "bad_groups": "groups must name at least one group, each once (or give --group)",
-    "bad_field": "a field is missing, of another type or too long",
-    "bad_json": "the line is no JSON object",
-    "bad_csv": "the line is no CSV; nothing after it was read",
+    "bad_field": "a field is missing, too long or of the wrong type",
+    "bad_json": "the line is not a JSON object",
+    "bad_csv": "the line is not CSV, and the rest was not read",
     "bad_columns": "the line has more or fewer fields than the header",
-    "client_exists": "there is a client of that id, and it is another one",
-    "unknown_group": "there is no such group: keyturn group create",
-    "unknown_kind": "kind is oauth2 or x-api-key",
+    "client_exists": "a different client with that id exists",
+    "unknown_group": "the group does not exist: keyturn group create",
+    "unknown_kind": "kind must be oauth2 or x-api-key",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of a file: where it stands, and what is sent of it; or why it is not."""
+    """One row of a file: its number, and the fields to send or the reason why it is not sent."""
 
     number: int
     fields: Mapping[str, object] | None = None
@@ -59,45 +58,45 @@ def import_(
         ),
     ],
     *,
-    group: Annotated[list[str] | None, typer.Option(help="The groups of rows that name none; may be repeated.")] = None,
+    group: Annotated[list[str] | None, typer.Option(help="The group of rows without groups. May be repeated.")] = None,
     json: Json = False,
 ) -> None:
-    """Add clients with the bcrypt hashes of the secrets that they have (operator).
+    """Add clients with the bcrypt hashes of their existing secrets (operator).
 
-    They go on with those secrets until the grace of their first rotation ends. What is there already stays as it is, so
-    a file may be imported again; bad rows are told by line, and hold up no other.
+    Those secrets keep working until the grace period of the first rotation ends. Existing clients do not change, so a
+    file can be imported again. Bad rows are listed by line and do not stop the others.
     """
     session = session_of(context)
     groups = [identifier(item) for item in group or ()]
     text = _read(file)
-    added, known, refused = _imported(session, _lines(text, groups))
-    told = [{"line": line, "reason": reason} for line, reason in refused]
+    added, existing, bad_rows = _import_lines(session, _lines(text, groups))
+    listed_rows = [{"line": line, "reason": reason} for line, reason in bad_rows]
     if json:
-        print_json({"added": added, "known": known, "refused": told})
+        print_json({"added": added, "known": existing, "refused": listed_rows})
     else:
-        print_facts([("added", added), ("there already", known), ("refused", len(refused))])
-        if refused:
-            rows = [(line, reason, _SENTENCES.get(reason, "")) for line, reason in refused]
+        print_facts([("added", added), ("already there", existing), ("refused", len(bad_rows))])
+        if bad_rows:
+            rows = [(line, reason, _SENTENCES.get(reason, "")) for line, reason in bad_rows]
             print_table(("LINE", "REASON", "WHAT TO DO"), rows, empty="")
-    if refused:
+    if bad_rows:
         raise typer.Exit(INCOMPLETE)
 
 
-def _imported(session: Session, lines: Iterable[Line]) -> tuple[int, int, list[tuple[int, str]]]:
+def _import_lines(session: Session, lines: Iterable[Line]) -> tuple[int, int, list[tuple[int, str]]]:
     server, token = session.server(), session.operator_token()
-    added = known = 0
-    refused: list[tuple[int, str]] = []
-    with waiting("Importing") as say:
+    added = existing = 0
+    bad_rows: list[tuple[int, str]] = []
+    with waiting("Importing") as show:
         for page in _pages(lines):
-            refused += [(line.number, line.reason) for line in page if line.fields is None]
-            sent = [line for line in page if line.fields is not None]
-            done = server.operator("POST", "/imports", token, {"clients": [line.fields for line in sent]})
-            added += len(answers.texts(done, "added"))
-            known += len(answers.texts(done, "known"))
-            for item in answers.mappings(done, "refused"):
-                refused.append((sent[answers.integer(item, "index")].number, answers.text(item, "reason")))
-            say(f"Importing: {added} added, {known} there already, {len(refused)} refused")
-    return added, known, sorted(refused)
+            bad_rows += [(line.number, line.reason) for line in page if line.fields is None]
+            to_send = [line for line in page if line.fields is not None]
+            answer = server.operator("POST", "/imports", token, {"clients": [line.fields for line in to_send]})
+            added += len(answers.texts(answer, "added"))
+            existing += len(answers.texts(answer, "known"))
+            for item in answers.mappings(answer, "refused"):
+                bad_rows.append((to_send[answers.integer(item, "index")].number, answers.text(item, "reason")))
+            show(f"Importing: {added} added, {existing} already there, {len(bad_rows)} refused")
+    return added, existing, sorted(bad_rows)
 
 
 def _pages(lines: Iterable[Line]) -> Iterator[list[Line]]:
@@ -118,12 +117,12 @@ def _read(file: Path) -> str:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         return data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
-        raise UsageError("The file can't be read as text.", "Is the path right, and the file in UTF-8?") from None
+        raise UsageError("The file can't be read as text.", "Check the path, and that the file is in UTF-8.") from None
 
 
 def _lines(text: str, groups: list[str]) -> Iterator[Line]:
-    found = _json_lines(text) if text.lstrip().startswith("{") else _csv_lines(text)
-    return (_sendable(line, groups) for line in found)
+    lines = _json_lines(text) if text.lstrip().startswith("{") else _csv_lines(text)
+    return (_sendable(line, groups) for line in lines)
 
 
 def _json_lines(text: str) -> Iterator[Line]:
@@ -149,7 +148,7 @@ def _csv_lines(text: str) -> Iterator[Line]:
                 yield Line(reader.line_num, dict(zip(header, row, strict=True)))
             elif row:
                 yield Line(reader.line_num, reason="bad_columns")
-    except csv.Error:  # its text may quote the line
+    except csv.Error:  # its message may quote the line, which may hold a secret
         yield Line(reader.line_num, reason="bad_csv")
 
 
@@ -157,8 +156,8 @@ def _sendable(line: Line, groups: list[str]) -> Line:
     if line.fields is None:
         return line
     fields = {name: line.fields[name] for name in _COLUMNS if line.fields.get(name) not in (None, "")}
-    named = fields.get("groups")
-    fields["groups"] = (named.replace(";", " ").split() if isinstance(named, str) else named) or groups
+    own_groups = fields.get("groups")
+    fields["groups"] = (own_groups.replace(";", " ").split() if isinstance(own_groups, str) else own_groups) or groups
     kind = fields.get("kind")
     if isinstance(kind, str):
         fields["kind"] = _KINDS.get(kind.strip(), kind.strip())

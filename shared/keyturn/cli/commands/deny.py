@@ -1,12 +1,11 @@
-"""`keyturn deny`, `stop` and `start`: what an operator says that goes before everybody's rights."""
+"""`keyturn deny`, `stop` and `start`: the operator's denylists and emergency stop."""
 
 from typing import Annotated
 
 import typer
 
-from keyturn.cli.options import Json, Reason
 from keyturn.cli.output import moment, print_facts, print_json, print_note, print_table, print_warning, waiting
-from keyturn.cli.session import Session, session_of
+from keyturn.cli.session import Json, Reason, Session, session_of
 from keyturn.device.api import response_fields as answers
 from keyturn.device.core.errors import UsageError
 from keyturn.device.core.format_keys import key
@@ -14,13 +13,18 @@ from keyturn.domain.encodings import identifier
 from keyturn.proofs.errors import Malformed
 from keyturn.proofs.npub import decode_npub
 
-app = typer.Typer(no_args_is_help=True, help="Denylists: who and what may do nothing, until allowed again.")
+app = typer.Typer(no_args_is_help=True, help="Block users, devices and clients until they are allowed again.")
 
-Users = Annotated[list[str] | None, typer.Option("--user", metavar="USER", help="A person; may be repeated.")]
-Npubs = Annotated[list[str] | None, typer.Option("--npub", metavar="NPUB", help="A device's key; may be repeated.")]
-Clients = Annotated[list[str] | None, typer.Option("--client", metavar="CLIENT_ID", help="A client; may be repeated.")]
+Users = Annotated[list[str] | None, typer.Option("--user", metavar="USER", help="Id of a user. May be repeated.")]
+Npubs = Annotated[list[str] | None, typer.Option("--npub", metavar="NPUB", help="Key of a device. May be repeated.")]
+Clients = Annotated[
+    list[str] | None, typer.Option("--client", metavar="CLIENT_ID", help="Id of a client. May be repeated.")
+]
 _NOUNS = {"users": "user", "npubs": "npub", "clients": "client"}
-_TAKEN = "Only cancel, revoke and suspend are taken, nothing is sent, nobody joins. Verifying goes on."
+_STOPPED = (
+    "Only cancel, revoke and suspend are accepted. No secret is sent and no device joins. Existing credentials keep"
+    " working."
+)
 
 
 @app.command()
@@ -33,7 +37,7 @@ def add(
     client: Clients = None,
     json: Json = False,
 ) -> None:
-    """Deny people, devices and clients every act and every proof, at once (operator)."""
+    """Block users, devices and clients from all commands and proofs, at once (operator)."""
     _change(session_of(context), {"add": _names(user, npub, client), "reason": reason}, as_json=json)
 
 
@@ -47,13 +51,13 @@ def remove(
     client: Clients = None,
     json: Json = False,
 ) -> None:
-    """Allow them again (operator)."""
+    """Remove entries from the denylists (operator)."""
     _change(session_of(context), {"remove": _names(user, npub, client), "reason": reason}, as_json=json)
 
 
 @app.command("list")
 def list_(context: typer.Context, *, json: Json = False) -> None:
-    """List who and what is denied, and say whether everything is stopped (operator)."""
+    """List the denylists, and show whether the service is stopped (operator)."""
     session = session_of(context)
     server, token = session.server(), session.operator_token()
     with waiting("Reading the denylists"):
@@ -63,28 +67,31 @@ def list_(context: typer.Context, *, json: Json = False) -> None:
         return
     _report(denied)
     if stop.get("everywhere") is False:
-        print_warning("A command was cut short and has reached one database of two: give it again.")
+        print_warning("A change was interrupted and reached only one of two databases: run it again.")
     if stop.get("stopped") is True:
-        print_warning(f"Everything is stopped since {moment(stop.get('since'))}: {stop.get('reason')}")
+        print_warning(f"The service is stopped since {moment(stop.get('since'))}: {stop.get('reason')}")
 
 
 def stop(context: typer.Context, *, reason: Reason, json: Json = False) -> None:
-    """Stop everything but taking away, until `keyturn start` (operator). What verifies goes on verifying."""
-    standing = _post(session_of(context), "/stop", {"reason": reason})
+    """Block all commands except cancel, revoke and suspend, until `keyturn start` (operator).
+
+    Existing credentials keep working.
+    """
+    status = _post(session_of(context), "/stop", {"reason": reason})
     if json:
-        print_json(standing)
+        print_json(status)
         return
-    print_facts([("stopped since", moment(standing.get("since"))), ("reason", standing.get("reason"))])
-    print_note(_TAKEN)
+    print_facts([("stopped since", moment(status.get("since"))), ("reason", status.get("reason"))])
+    print_note(_STOPPED)
 
 
 def start(context: typer.Context, *, reason: Reason, json: Json = False) -> None:
-    """Let everything go on (operator)."""
-    standing = _post(session_of(context), "/start", {"reason": reason})
+    """End the stop: accept all commands again (operator)."""
+    status = _post(session_of(context), "/start", {"reason": reason})
     if json:
-        print_json(standing)
+        print_json(status)
         return
-    print_note("Everything goes on.")
+    print_note("All commands are accepted again.")
 
 
 def register(root: typer.Typer) -> None:
@@ -103,13 +110,13 @@ def _change(session: Session, fields: dict[str, object], *, as_json: bool) -> No
 
 
 def _post(session: Session, path: str, fields: dict[str, object]) -> dict[str, object]:
-    with waiting("Asking for it"):
+    with waiting("Changing it"):
         return session.server().operator("POST", path, session.operator_token(), fields)
 
 
 def _names(users: list[str] | None, npubs: list[str] | None, clients: list[str] | None) -> dict[str, list[str]]:
     if not (users or npubs or clients):
-        raise UsageError("Nobody and nothing is named.", "Give --user, --npub or --client.")
+        raise UsageError("There is nothing to change.", "Give --user, --npub or --client.")
     return {
         "users": [identifier(item) for item in users or ()],
         "npubs": [_npub(item) for item in npubs or ()],
@@ -119,14 +126,14 @@ def _names(users: list[str] | None, npubs: list[str] | None, clients: list[str] 
 
 def _npub(text: str) -> str:
     if not text.lower().startswith("npub1"):
-        return text  # 64 hex digits; the server says if they are not
+        return text  # 64 hex digits, which the server checks
     try:
         return decode_npub(text)
     except Malformed:
-        raise UsageError("That is no npub.", "Copy it whole, as `keyturn group show` prints it.") from None
+        raise UsageError("The npub is not valid.", "Copy it whole, as `keyturn group show` prints it.") from None
 
 
 def _report(denied: dict[str, object]) -> None:
     rows = [(noun, key(item)) for name, noun in _NOUNS.items() for item in answers.texts(denied, name)]
     rows += [("by settings", item) for item in answers.texts(denied, "settings")]
-    print_table(("WHAT", "DENIED"), rows, empty="Nobody and nothing is denied.")
+    print_table(("WHAT", "DENIED"), rows, empty="The denylists are empty.")

@@ -1,4 +1,4 @@
-"""What a person's or a device's departure comes to: who is out, what was canceled, and rotations of what they know."""
+"""Report the removal of a user or a device, and rotate the secrets that they received."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,43 +12,43 @@ from keyturn.device.core.format_keys import key
 if TYPE_CHECKING:
     from keyturn.device.device import Device
 
-Rotate = Annotated[bool, typer.Option("--rotate", help="Have this device ask for a rotation of what they received.")]
+Rotate = Annotated[bool, typer.Option("--rotate", help="Rotate the clients whose secrets they received.")]
 
 
-def finish(gone: dict[str, object], device: "Device | None", reason: str, *, as_json: bool) -> None:
-    """Ask for rotations of what they know, where a device is to, and tell all of it (docs/http.md: `received`).
+def finish(removal: dict[str, object], device: "Device | None", reason: str, *, as_json: bool) -> None:
+    """Rotate the clients whose secrets they received, if there is a device to do it, and print the result.
 
-    `EndedOtherwiseError` if not every client could be rotated.
+    `removal` is the server's answer (docs/http.md, `received`). Raises `NotPromotedError` if a rotation was refused.
     """
-    opened, refused = ([], {}) if device is None else _rotated(device, answers.texts(gone, "received"), reason)
+    rotations, refusals = ([], {}) if device is None else _rotate(device, answers.texts(removal, "received"), reason)
     if as_json:
-        print_json(gone if device is None else {**gone, "rotations": opened, "refused": refused})
+        print_json(removal if device is None else {**removal, "rotations": rotations, "refused": refusals})
     else:
-        report_gone(gone, opened)
-    if refused:
-        raise NotPromotedError("Not every client could be rotated.", "Rotate those by hand: `keyturn rotate`.")
+        report_removal(removal, rotations)
+    if refusals:
+        raise NotPromotedError("Not every client could be rotated.", "Rotate the others one by one: `keyturn rotate`.")
 
 
-def _rotated(device: "Device", clients: list[str], reason: str) -> tuple[list[dict[str, object]], dict[str, str]]:
-    opened: list[dict[str, object]] = []
-    refused: dict[str, str] = {}
+def _rotate(device: "Device", clients: list[str], reason: str) -> tuple[list[dict[str, object]], dict[str, str]]:
+    rotations: list[dict[str, object]] = []
+    refusals: dict[str, str] = {}
     for client_id in clients:
         try:
-            with waiting(f"Asking for a rotation of {client_id}"):
-                opened.append(device.rotate(client_id, reason))
-        except DeviceError as stopped:  # one that is refused holds up no other
-            print_warning(f"{client_id}: {stopped} {stopped.hint}")
-            refused[client_id] = str(stopped)
-    return opened, refused
+            with waiting(f"Requesting a rotation of {client_id}"):
+                rotations.append(device.rotate(client_id, reason))
+        except DeviceError as error:  # one refusal does not stop the others
+            print_warning(f"{client_id}: {error} {error.hint}")
+            refusals[client_id] = str(error)
+    return rotations, refusals
 
 
-def report_gone(gone: dict[str, object], opened: list[dict[str, object]] | None = None) -> None:
-    """Say which devices are out, what was canceled and asked for, and what they know."""
-    devices = ", ".join(str(key(npub)) for npub in answers.texts(gone, "devices"))
-    received = answers.texts(gone, "received")
-    canceled = ", ".join(answers.texts(gone, "canceled"))
-    asked = ", ".join(answers.text(answer, "rotation_id") for answer in opened or ())
-    print_facts([("devices removed", devices), ("rotations canceled", canceled), ("rotations asked for", asked)])
+def report_removal(removal: dict[str, object], rotations: list[dict[str, object]] | None = None) -> None:
+    """Print the removed devices, the canceled and requested rotations, and the clients whose secrets they know."""
+    devices = ", ".join(str(key(npub)) for npub in answers.texts(removal, "devices"))
+    received = answers.texts(removal, "received")
+    canceled = ", ".join(answers.texts(removal, "canceled"))
+    requested = ", ".join(answers.text(answer, "rotation_id") for answer in rotations or ())
+    print_facts([("devices removed", devices), ("rotations canceled", canceled), ("rotations requested", requested)])
     print_facts([("they know secrets of", ", ".join(received))])
-    if received and not opened:
-        print_note("Those secrets are live and known to them: rotate these clients.")
+    if received and not rotations:
+        print_note("These secrets still work and are known to them: rotate these clients.")

@@ -1,15 +1,14 @@
-"""`keyturn device`: this device, and invites for others."""
+"""`keyturn device`: set up this device, and invite others."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keyturn.cli.commands.departures import report_gone
+from keyturn.cli.commands.departures import report_removal
 from keyturn.cli.commands.registering import TOTP, register, report_authenticator
-from keyturn.cli.options import GroupId, Json
 from keyturn.cli.output import moment, print_facts, print_json, print_note, print_table, waiting
-from keyturn.cli.session import session_of
+from keyturn.cli.session import GroupId, Json, session_of
 from keyturn.device.api import response_fields as answers
 from keyturn.device.core.errors import DeviceError, ServerRefusedError
 from keyturn.domain.encodings import identifier
@@ -21,57 +20,54 @@ if TYPE_CHECKING:
 
 
 class Purpose(StrEnum):
-    """What an invite is for."""
+    """The purposes of an invite."""
 
     JOIN = "join"
     DEVICE = "device"
     TOTP = "totp"
 
 
-app = typer.Typer(no_args_is_help=True, help="Devices: what an admin receives, acknowledges and signs with.")
+app = typer.Typer(no_args_is_help=True, help="Set up this device, and invite others.")
 
 
 @app.command()
 def invite(
     context: typer.Context,
     *,
-    user: Annotated[str, typer.Option(help="The person that the device belongs to.")],
-    group: Annotated[str, typer.Option(help="The group that it joins.")],
+    user: Annotated[str, typer.Option(help="Id of the user who owns the device.")],
+    group: Annotated[str, typer.Option(help="Id of the group that the device joins.")],
     purpose: Annotated[
-        Purpose, typer.Option(help="For a first device, a further or lost one's, or a new authenticator.")
+        Purpose,
+        typer.Option(help="join: a first device. device: a further or replaced device. totp: a new authenticator app."),
     ] = Purpose.JOIN,
-    subject: Annotated[
-        str | None, typer.Option(help="The person's id at the identity provider, where it is another.")
-    ] = None,
+    subject: Annotated[str | None, typer.Option(help="The user's id at the identity provider, if it differs.")] = None,
     revoke: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NPUB", help="With --purpose device: a lost device, which is out at once; may be repeated."
-        ),
+        typer.Option(metavar="NPUB", help="With --purpose device: a lost device, removed at once. May be repeated."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a one-time code for a person's device (operator)."""
+    """Create a one-time code that lets a device join a group (operator)."""
     session = session_of(context)
     fields: dict[str, object] = {"user": identifier(user), "group_id": identifier(group), "purpose": purpose.value}
     fields |= {} if subject is None else {"subject": subject}
     fields |= {"revoke": [decode_npub(npub) for npub in revoke]} if revoke else {}
-    with waiting("Making the invite"):
-        made = session.server().operator("POST", "/invites", session.operator_token(), fields)
+    with waiting("Creating the invite"):
+        invite_fields = session.server().operator("POST", "/invites", session.operator_token(), fields)
     if json:
-        print_json(made)
+        print_json(invite_fields)
     else:
-        _report_invite(made)
+        _report_invite(invite_fields)
 
 
 @app.command()
 def init(
     context: typer.Context,
     *,
-    name: Annotated[str, typer.Option(help="What its owner calls it, such as laptop.")],
+    name: Annotated[str, typer.Option(help="A name for this device, for example laptop.")],
     json: Json = False,
 ) -> None:
-    """Make this device's key and its home, sealed under a passphrase."""
+    """Create this device's keys and its home, encrypted with a passphrase."""
     home = session_of(context).create_home(name)
     if json:
         print_json({"name": home.name, "npub": home.npub, "pubkey": home.public_key})
@@ -80,85 +76,96 @@ def init(
     print_note("A lost passphrase can't be recovered. Next: `keyturn login`, then `keyturn device join CODE`.")
 
 
-@app.command(context_settings={"ignore_unknown_options": True})  # a code may begin with a dash
+@app.command(context_settings={"ignore_unknown_options": True})  # a code may start with a dash
 def join(
     context: typer.Context,
-    code: Annotated[str, typer.Argument(metavar="CODE", help="The invite's code; it works once.")],
+    code: Annotated[str, typer.Argument(metavar="CODE", help="The code of the invite. It works once.")],
     *,
     security_key: Annotated[
-        bool, typer.Option("--security-key", help="Have the security key that is plugged in vouch for this device.")
+        bool, typer.Option("--security-key", help="Register the plugged-in security key for this device.")
     ] = False,
     totp_uri: Annotated[
         bool,
-        typer.Option("--totp-uri", help="Print the authenticator's secret to stdout, first of all, for a program."),
+        typer.Option("--totp-uri", help="Print the authenticator's secret on the first line of stdout, for programs."),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Register this device, where that is asked for, and join a group with an invite's code."""
+    """Join a group with the code of an invite, and register this device if the server requires it."""
     session = session_of(context)
     device = session.device()
-    registered = register(session, device, code.strip(), to_stdout=totp_uri, security_key=security_key)
-    if registered is not None and registered.purpose == TOTP:
-        report_authenticator(registered, as_json=json)
+    result = register(session, device, code.strip(), to_stdout=totp_uri, security_key=security_key)
+    if result is not None and result.purpose == TOTP:
+        report_authenticator(result, as_json=json)
         return
     with waiting("Joining"):
-        seat = _joined(device, code.strip())
+        membership = _joined(device, code.strip())
     if json:
-        print_json({"user": seat.user, "group": seat.group_id, "epoch": seat.group.epoch, "members": list(seat.npubs)})
+        print_json(
+            {
+                "user": membership.user,
+                "group": membership.group_id,
+                "epoch": membership.group.epoch,
+                "members": list(membership.npubs),
+            }
+        )
         return
-    print_facts([("user", seat.user), ("group", seat.group_id), ("members", len(seat.npubs))])
+    print_facts([("user", membership.user), ("group", membership.group_id), ("members", len(membership.npubs))])
 
 
 @app.command()
 def refresh(
     context: typer.Context,
     *,
-    group: Annotated[str | None, typer.Option(help="Only in this group; otherwise in all of them.")] = None,
+    group: Annotated[str | None, typer.Option(help="Only in this group (default: in all groups).")] = None,
     json: Json = False,
 ) -> None:
-    """Replace this device's keys in its groups, so that who once copied them reads no further."""
+    """Replace this device's keys in its groups, so that copies of the old keys become useless."""
     device = session_of(context).device()
     with waiting("Replacing keys"):
-        seats = [device.refresh(group)] if group else device.refresh_all()
-    _report_seats(seats, as_json=json)
+        memberships = [device.refresh(group)] if group else device.refresh_all()
+    _report_memberships(memberships, as_json=json)
 
 
 @app.command()
 def rejoin(context: typer.Context, group: GroupId, *, json: Json = False) -> None:
-    """Come back to a group with a fresh key package; the inbox stays."""
+    """Rejoin a group with new keys. The inbox does not change."""
     device = session_of(context).device()
-    with waiting("Coming back"):
-        seat = device.rejoin(group)
-    _report_seats([seat], as_json=json)
+    with waiting("Rejoining"):
+        membership = device.rejoin(group)
+    _report_memberships([membership], as_json=json)
 
 
-def _report_invite(made: dict[str, object]) -> None:
-    facts = [(name.removesuffix("_id"), made.get(name)) for name in ("code", "user", "group_id", "purpose", "invite")]
-    print_facts([*facts, ("until", moment(made.get("expires_at")))])
-    if made.get("revoked") is not None:
-        report_gone(answers.mapping(made, "revoked"))
-    needed = answers.integer(made, "needed")
+def _report_invite(answer: dict[str, object]) -> None:
+    facts = [(name.removesuffix("_id"), answer.get(name)) for name in ("code", "user", "group_id", "purpose", "invite")]
+    print_facts([*facts, ("until", moment(answer.get("expires_at")))])
+    if answer.get("revoked") is not None:
+        report_removal(answers.mapping(answer, "revoked"))
+    needed = answers.integer(answer, "needed")
     if needed:
         others = "another admin's approval" if needed == 1 else f"{needed} other admins' approval"
-        command = f"keyturn admin approve {made['invite']} --user {made['user']} --purpose {made['purpose']}"
-        print_note(f"It waits for {others}: `{command}`.")
-    print_note("Give the code to that person by a way that you trust; they run `keyturn device join CODE`.")
+        command = f"keyturn admin approve {answer['invite']} --user {answer['user']} --purpose {answer['purpose']}"
+        print_note(f"It needs {others}: `{command}`.")
+    print_note("Give the code to the user through a channel that you trust. They run `keyturn device join CODE`.")
 
 
 def _joined(device: "Device", code: str) -> "DeviceMembership":
     try:
         return device.join(code)
     except ServerRefusedError as refused:
-        groups = [seat.group_id for seat in device.memberships() if seat.is_usable]
+        groups = [membership.group_id for membership in device.memberships() if membership.is_usable]
         if refused.reason != "invite_used" or not groups:
             raise
-        hint = f"This device is in {', '.join(groups)} already. For another group: {refused.hint}"
+        hint = f"This device is already in {', '.join(groups)}. For another group: {refused.hint}"
         raise DeviceError(str(refused), hint) from None
 
 
-def _report_seats(seats: list["DeviceMembership"], *, as_json: bool) -> None:
+def _report_memberships(memberships: list["DeviceMembership"], *, as_json: bool) -> None:
     if as_json:
-        print_json({"groups": [{"group": seat.group_id, "epoch": seat.group.epoch} for seat in seats]})
+        print_json(
+            {"groups": [{"group": membership.group_id, "epoch": membership.group.epoch} for membership in memberships]}
+        )
         return
-    rows = ([seat.group_id, seat.group.epoch, moment(seat.keys_updated_at)] for seat in seats)
+    rows = (
+        [membership.group_id, membership.group.epoch, moment(membership.keys_updated_at)] for membership in memberships
+    )
     print_table(("GROUP", "EPOCH", "KEYS OF"), rows, empty="This device is in no group.")

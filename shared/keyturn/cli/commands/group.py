@@ -1,4 +1,4 @@
-"""`keyturn group`: admin groups, as the operator makes and changes them, and as their members see them."""
+"""`keyturn group`: create, show and change admin groups."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -8,15 +8,16 @@ import typer
 
 from keyturn.cli.commands.departures import Rotate, finish
 from keyturn.cli.durations import format_age
-from keyturn.cli.options import GroupId, Json
 from keyturn.cli.output import print_facts, print_json, print_note, print_table, waiting
-from keyturn.cli.session import Session, session_of
+from keyturn.cli.session import GroupId, Json, Session, session_of
 from keyturn.device.api import response_fields as answers
 from keyturn.device.core.errors import NoOperatorTokenError
 from keyturn.device.core.format_keys import key
 from keyturn.domain.encodings import from_milliseconds, identifier
 
-app = typer.Typer(no_args_is_help=True, help="Admin groups: who gets the notices of which clients.")
+app = typer.Typer(
+    no_args_is_help=True, help="Create, show and change admin groups, which receive the secrets of their clients."
+)
 
 _REASON = "a recipient was removed from its group"
 
@@ -25,13 +26,13 @@ _REASON = "a recipient was removed from its group"
 def create(context: typer.Context, group: GroupId, *, json: Json = False) -> None:
     """Create an admin group (operator)."""
     session = session_of(context)
-    made = _operator(session, "POST", "/groups", {"group_id": identifier(group)})
-    _report(session, made, as_json=json)
+    group_fields = _operator(session, "POST", "/groups", {"group_id": identifier(group)})
+    _report(session, group_fields, as_json=json)
 
 
 @app.command()
 def show(context: typer.Context, group: GroupId, *, json: Json = False) -> None:
-    """Show who is in a group: as operator where this user is one, else as a member."""
+    """Show the members of a group, as operator or as a member."""
     session = session_of(context)
     _report(session, _group(session, identifier(group)), as_json=json)
 
@@ -39,18 +40,18 @@ def show(context: typer.Context, group: GroupId, *, json: Json = False) -> None:
 @app.command()
 def remove(
     context: typer.Context,
-    user: Annotated[str, typer.Argument(metavar="USER", help="The person whose devices go.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="Id of the user whose devices are removed.")],
     *,
-    group: Annotated[str, typer.Option(help="The group that they are removed from.")],
+    group: Annotated[str, typer.Option(help="Id of the group.")],
     rotate: Rotate = False,
     json: Json = False,
 ) -> None:
-    """Remove a person from a group (operator): their devices open no later notice, and their acks count no more."""
+    """Remove a user's devices from a group: they can't read later secrets or acknowledge (operator)."""
     session = session_of(context)
-    device = session.device() if rotate else None  # a passphrase that does not open it is told before anything is done
+    device = session.device() if rotate else None  # a wrong passphrase fails before anything changes
     path, fields = f"/groups/{identifier(group)}/remove", {"user": identifier(user)}
-    removed = _operator(session, "POST", path, fields)
-    finish(removed, device, _REASON, as_json=json)
+    answer = _operator(session, "POST", path, fields)
+    finish(answer, device, _REASON, as_json=json)
 
 
 def _group(session: Session, group_id: str) -> dict[str, object]:
@@ -58,14 +59,14 @@ def _group(session: Session, group_id: str) -> dict[str, object]:
         return _operator(session, "GET", f"/groups/{group_id}", None)
     except NoOperatorTokenError:
         device = session.device()
-    with waiting("Asking for the group"):
+    with waiting("Reading the group"):
         return device.group(group_id)
 
 
 def _operator(
     session: Session, method: Literal["GET", "POST"], path: str, fields: Mapping[str, object] | None
 ) -> dict[str, object]:
-    with waiting("Asking for the group"):
+    with waiting("Reading the group"):
         return session.server().operator(method, path, session.operator_token(), fields)
 
 
@@ -76,10 +77,10 @@ def _report(session: Session, group: dict[str, object], *, as_json: bool) -> Non
     print_facts([("group", group.get("group_id")), ("epoch", group.get("epoch"))])
     titles = ("USER", "NPUB", "LEAF", "JOINED", "KEYS", "SEEN")
     members = [_member_row(session, member) for member in answers.mappings(group, "members")]
-    print_table(titles, members, empty="Nobody is in it yet: `keyturn device invite`.")
+    print_table(titles, members, empty="The group has no members yet: `keyturn device invite`.")
     absent = [_member_row(session, member) for member in answers.mappings(group, "absent")]
     if absent:
-        print_note("Absent, until they come back with new keys:")
+        print_note("Absent until they rejoin with new keys:")
         print_table(titles, absent, empty="")
 
 
@@ -91,5 +92,5 @@ def _member_row(session: Session, member: dict[str, object]) -> list[object]:
 def _age(session: Session, milliseconds: object) -> str:
     if not isinstance(milliseconds, int):
         return "never"
-    passed = session.ports.now() - from_milliseconds(milliseconds)
-    return f"{format_age(max(passed, timedelta()))} ago"
+    age = session.ports.now() - from_milliseconds(milliseconds)
+    return f"{format_age(max(age, timedelta()))} ago"

@@ -1,7 +1,7 @@
-"""`keyturn leak`: whose secret is this that was found where it should not be, and an end to it.
+"""`keyturn leak`: identify a leaked secret, and revoke it.
 
-The value stays on this machine: what is compared with are receipt keys, which are public, and what is sent to end it is
-a signature.
+The secret stays on this machine. It is compared with the receipt keys of all versions, which are public, and the
+revocation is proved with a signature of the secret (docs/secret-format.md).
 """
 
 from collections.abc import Callable, Iterator
@@ -12,9 +12,8 @@ from typing import Annotated
 import typer
 
 from keyturn.cli.commands.check import presented_secret
-from keyturn.cli.options import Json
 from keyturn.cli.output import moment, print_facts, print_json, print_note, print_warning, waiting
-from keyturn.cli.session import Session, session_of
+from keyturn.cli.session import Json, Session, session_of
 from keyturn.device.api import response_fields as answers
 from keyturn.device.core.errors import UnreachableError
 from keyturn.domain.bcrypt_import import presentable
@@ -26,18 +25,18 @@ NONE_OF_OURS = 1
 _PAUSES = (1.0, 2.0)
 _ALIVE = frozenset({"pending", "current", "grace"})
 _NO_FORM = (
-    "No secret that was born here has that form. Give the bare value, without quotes or what stands around it; an"
-    " imported client's, which may have any form, with --client."
+    "The value does not have the form of a keyturn secret. Pipe in the bare value, without quotes. For the secret of an"
+    " imported client, which may have any form, add --client."
 )
 _SCAN = (
-    "Neither hint nor --client: every version of every client is fetched and tried here. The store reads one document"
-    " for each of them (on Firestore that is what it costs)."
+    "The value has no hint, and --client is missing: all versions of all clients are fetched and compared. The store"
+    " reads one document per version, which Firestore bills."
 )
 
 
 @dataclass(slots=True)
 class Search:
-    """What was tried so far; `untried` are imported versions, whose secrets only their own door can tell."""
+    """The number of versions tried so far. `untried` are imported versions, whose hashes only the server can check."""
 
     tried: int = 0
     clients: int = 0
@@ -48,44 +47,44 @@ def leak(
     context: typer.Context,
     *,
     client: Annotated[
-        str | None, typer.Option(metavar="CLIENT_ID", help="The client that it may be of: much quicker.")
+        str | None, typer.Option(metavar="CLIENT_ID", help="The client of the secret, if known. This is much faster.")
     ] = None,
     revoke: Annotated[
         bool,
-        typer.Option("--revoke", help="End it at once: revoked, its tokens dead, an emergency rotation asked for."),
+        typer.Option("--revoke", help="Revoke it and its tokens at once, and request an emergency rotation."),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Tell which client and version the value on standard input is of (operator): exit code 0, or 1 for none.
+    """Identify which client and version a secret on standard input belongs to (operator).
 
-    Retired versions count, too. The value is compared on this machine and sent nowhere; with --client, one that may be
-    an imported client's is checked by the server as an integrator's would be.
+    Exit code: 0 found, 1 not found. Retired versions are found, too. The secret is compared on this machine and not
+    sent. Only with --client, a possible secret of an imported client is checked by the server.
     """
     session = session_of(context)
     value = presented_secret(session)
     _warn_of_form(value)
     search = Search()
-    with waiting("Looking") as say:
-        found = _found(session, value, client, search, say)
-    if found is None:
+    with waiting("Looking") as show:
+        version = _find(session, value, client, search, show)
+    if version is None:
         _report_none(search, as_json=json)
         raise typer.Exit(NONE_OF_OURS)
-    burnt = _revoked(session, value, found) if revoke and found["state"] in _ALIVE else None
-    _report(found, burnt, search, as_json=json)
+    revocation = _revoke(session, value, version) if revoke and version["state"] in _ALIVE else None
+    _report(version, revocation, search, as_json=json)
 
 
 def _warn_of_form(value: str) -> None:
     if not well_formed(value):
         print_warning(_NO_FORM)
     elif hint_of(value) is not None and not checksum_holds(value):
-        print_warning("The value's checksum is wrong: it was cut, mistyped or made up.")
+        print_warning("The checksum of the value is wrong: it is incomplete, mistyped or invented.")
 
 
-# --- which one is it -----------------------------------------------------------------------------------------------
+# --- identify ------------------------------------------------------------------------------------------------------
 
 
-def _found(
-    session: Session, value: str, client: str | None, search: Search, say: Callable[[str], None]
+def _find(
+    session: Session, value: str, client: str | None, search: Search, show: Callable[[str], None]
 ) -> dict[str, object] | None:
     for versions in _batches(session, value, client):
         search.clients += len({version.get("client_id") for version in versions})
@@ -93,7 +92,7 @@ def _found(
         for version in versions:
             if _is_of(value, version, search):
                 return version
-        say(f"Tried {search.tried} versions of {search.clients} clients")
+        show(f"Tried {search.tried} versions of {search.clients} clients")
         if client is not None and (imported := _accepted_import(session, value, client, versions)):
             return imported
     return None
@@ -142,15 +141,15 @@ def _accepted_import(
     return live.get(verdict.get("version_id"))
 
 
-# --- and an end to it ----------------------------------------------------------------------------------------------
+# --- revoke --------------------------------------------------------------------------------------------------------
 
 
-def _revoked(session: Session, value: str, found: dict[str, object]) -> dict[str, object]:
+def _revoke(session: Session, value: str, version: dict[str, object]) -> dict[str, object]:
     now = session.ports.now()
     report = LeakReport(
-        client_id=answers.text(found, "client_id"),
-        version_id=answers.text(found, "version_id"),
-        made_by=answers.text(found, "rotation_id"),
+        client_id=answers.text(version, "client_id"),
+        version_id=answers.text(version, "version_id"),
+        made_by=answers.text(version, "rotation_id"),
         replaced_by=ulid(now, session.ports.random(10)),
         sighted_at=to_milliseconds(now),
     )
@@ -167,7 +166,7 @@ def _revoked(session: Session, value: str, found: dict[str, object]) -> dict[str
 
 
 def _persistently(session: Session, fields: dict[str, object]) -> dict[str, object]:
-    """Send it until there is an answer, three times at most: the same request is carried out once."""
+    """Send it at most three times until there is an answer. The server executes the same request once."""
     server, token = session.server(), session.operator_token()
     for pause in _PAUSES:
         try:
@@ -181,39 +180,39 @@ def _report_none(search: Search, *, as_json: bool) -> None:
     if as_json:
         print_json({"found": False, "tried": search.tried, "untried": search.untried})
         return
-    known = "It is none of those" if search.untried else "It is none of ours"
-    print_note(f"{known}: {search.tried} versions of {search.clients} clients were tried.")
+    result = "It is none of the versions that were tried" if search.untried else "It is not a secret of this service"
+    print_note(f"{result}: {search.tried} versions of {search.clients} clients were tried.")
     if search.untried:
-        note = f"{search.untried} imported versions can't be tried from here: ask with --client, one by one."
+        note = f"{search.untried} imported versions can't be tried here: run it with --client for each of them."
         print_note(note)
 
 
-def _report(found: dict[str, object], burnt: dict[str, object] | None, search: Search, *, as_json: bool) -> None:
+def _report(version: dict[str, object], revocation: dict[str, object] | None, search: Search, *, as_json: bool) -> None:
     names = ("client_id", "version_id", "state", "retired_because", "created_at", "imported")
-    shown = {name: found.get(name) for name in names}
+    fields = {name: version.get(name) for name in names}
     if as_json:
-        print_json({"found": True, **shown, "revoked": burnt, "tried": search.tried})
+        print_json({"found": True, **fields, "revoked": revocation, "tried": search.tried})
         return
-    facts = [("client", shown["client_id"]), ("version", shown["version_id"]), ("state", shown["state"])]
-    because = [("because", shown["retired_because"])] if shown["retired_because"] else []
-    print_facts([*facts, *because, ("made", moment(shown["created_at"]))])
-    if burnt is not None:
-        _report_end(burnt)
-    elif shown["state"] in _ALIVE:
-        print_warning("It verifies, or will: the same again with --revoke ends it.")
+    facts = [("client", fields["client_id"]), ("version", fields["version_id"]), ("state", fields["state"])]
+    because = [("because", fields["retired_because"])] if fields["retired_because"] else []
+    print_facts([*facts, *because, ("made", moment(fields["created_at"]))])
+    if revocation is not None:
+        _report_revocation(revocation)
+    elif fields["state"] in _ALIVE:
+        print_warning("The secret works, or will work: run this again with --revoke to revoke it.")
     else:
-        print_note("It verifies nowhere any more: there is nothing to end. Who still presents it has an old copy.")
+        print_note("The secret is retired and works nowhere: there is nothing to revoke.")
 
 
-def _report_end(burnt: dict[str, object]) -> None:
-    print_note(f"Revoked: no verifier takes it later than {burnt.get('effective_within_seconds')} s from now.")
-    rotation = answers.optional_text(burnt, "rotation_id")
+def _report_revocation(revocation: dict[str, object]) -> None:
+    print_note(f"Revoked: every verifier refuses it within {revocation.get('effective_within_seconds')} s.")
+    rotation = answers.optional_text(revocation, "rotation_id")
     if rotation is not None:
-        needed = answers.integer(burnt, "quorum")
-        print_note(f"An emergency rotation is on its way. {needed} of its admins: keyturn ack {rotation}")
-    elif burnt.get("refused"):
-        print_warning(f"No emergency rotation could be asked for ({answers.text(burnt, 'refused')}): see the runbook.")
-    if burnt.get("status") == "suspended":
+        needed = answers.integer(revocation, "quorum")
+        print_note(f"An emergency rotation was requested. {needed} of its admins must run: keyturn ack {rotation}")
+    elif revocation.get("refused"):
         print_warning(
-            "It was the last live version: nothing of the client verifies until the next one is acknowledged."
+            f"No emergency rotation could be requested ({answers.text(revocation, 'refused')}): see docs/runbook.md."
         )
+    if revocation.get("status") == "suspended":
+        print_warning("It was the last live version: the client is locked out until the next version is acknowledged.")

@@ -1,4 +1,4 @@
-"""What is shown before something is asked for, and the question itself."""
+"""The preview of a rotation, and the question before it is requested."""
 
 from datetime import timedelta
 
@@ -11,38 +11,42 @@ from keyturn.device.core.errors import UsageError
 from keyturn.device.rotation_preview import RotationPreview
 
 
-def show_plan(plan: RotationPreview, *, err: bool) -> None:
-    """Print who will get the notice, when the versions change over, and what becomes of the one in grace."""
-    request = plan.request
-    people = f"{len(plan.npubs)} known here: {', '.join(plan.npubs)}" if plan.npubs else "none known here"
-    quorum = "the client's emergency quorum" if request.emergency else plan.quorum
-    canaries = f" and {plan.canaries} canaries" if plan.canaries else ""
+def show_preview(preview: RotationPreview, *, err: bool) -> None:
+    """Print the recipients, the time of the promotion, and the effects on the current and previous version."""
+    request = preview.request
+    people = (
+        f"{len(preview.npubs)} known to this device: {', '.join(preview.npubs)}"
+        if preview.npubs
+        else "none known to this device"
+    )
+    quorum = "the client's emergency quorum" if request.emergency else preview.quorum
+    canaries = f" and {preview.canaries} canaries" if preview.canaries else ""
     grace = format_duration(timedelta(milliseconds=request.grace_milliseconds))
     facts = [
         ("client", request.client_id),
         ("rotation", request.rotation_id + (" (emergency)" if request.emergency else "")),
-        ("notice goes to", ", ".join(plan.groups)),
+        ("notice goes to", ", ".join(preview.groups)),
         ("devices", people),
         ("quorum", quorum),
-        ("takes over", f"at the quorum{canaries}, not before {moment(plan.promoted_from)}"),
+        ("takes over", f"at the quorum{canaries}, not before {moment(preview.promoted_from)}"),
         (
             "current version",
-            f"{plan.current_version}, then in grace until {moment(plan.grace_until)} or later ({grace})",
+            f"{preview.current_version}, then in grace until {moment(preview.grace_until)} or later ({grace})",
         ),
-        ("version in grace", plan.effect_on_grace),
-        ("other rotation", plan.effect_on_active),
+        ("version in grace", preview.effect_on_grace),
+        ("other rotation", preview.effect_on_active),
     ]
-    if plan.current_version is None:
+    if preview.current_version is None:
         facts[6] = ("current version", "none: this is the first")
     print_facts(facts, err=err)
 
 
 def confirm(session: Session, question: str, *, yes: bool) -> None:
-    """Ask unless `yes`; a no ends the command, and without a terminal `yes` is asked for: `UsageError`."""
+    """Ask the question unless `yes`. A no ends the command. Raises `UsageError` without a terminal."""
     if yes:
         return
     if not session.ports.is_terminal():
-        raise UsageError("There is no terminal to ask at.", "Add --yes if that is what you want.")
+        raise UsageError("The question needs a terminal.", "Add --yes to confirm without a question.")
     if ask(f"{question} [y/N]").lower() not in {"y", "yes"}:
-        print_note("Nothing was asked for.", err=True)
+        print_note("Nothing was requested.", err=True)
         raise typer.Exit(1)

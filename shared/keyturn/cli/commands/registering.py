@@ -1,11 +1,11 @@
-"""Registering a device with a person at it: the authenticator's secret is shown, and its first code asked for."""
+"""Register a device: show the secret for the authenticator app, and ask for its first code."""
 
+import sys
 from typing import TYPE_CHECKING
 
 import typer
 
 from keyturn.cli.output import print_json, print_note, print_warning, waiting
-from keyturn.cli.qr_code import print_qr
 from keyturn.cli.session import Session
 from keyturn.cli.totp_prompt import CodePrompt
 from keyturn.device.core.errors import ServerRefusedError, UsageError
@@ -15,48 +15,53 @@ if TYPE_CHECKING:
     from keyturn.device.device import Device
 
 TOTP = "totp"
-"""The purpose of an invite that gives a known person a new authenticator, and no place in a group."""
+"""The purpose of an invite for a new authenticator app of a registered admin. It joins no group."""
 _REFUSED = "proof_refused"
 
 
 def register(
     session: Session, device: "Device", code: str, *, to_stdout: bool, security_key: bool
 ) -> "RegistrationResult | None":
-    """Register the device where the service wants that, with a code that the person types; None where it does not.
+    """Register the device and confirm it with the first code. None if the service requires no registration.
 
-    `UsageError` if the authenticator's secret would go where nobody reads it, or into a file.
+    Raises `UsageError` if the authenticator's secret would not be shown on a screen.
     """
     with waiting("Registering this device"):
-        registered = device.register(code, security_key=security_key)
-    if registered is None:
+        result = device.register(code, security_key=security_key)
+    if result is None:
         return None
-    if registered.otpauth is not None:
-        _show(session, registered.otpauth, to_stdout=to_stdout)
+    if result.otpauth is not None:
+        _show(session, result.otpauth, to_stdout=to_stdout)
     _confirm(session, device, code)
-    return registered
+    return result
 
 
-def report_authenticator(registered: "RegistrationResult", *, as_json: bool) -> None:
-    """Say that a known person's new authenticator counts from now on."""
+def print_qr(text: str) -> None:
+    """Draw a QR code on stderr with block characters, for an authenticator app to scan."""
+    import segno  # noqa: PLC0415 - only registration needs it
+
+    segno.make(text, error="l", micro=False).terminal(out=sys.stderr, compact=True)
+
+
+def report_authenticator(result: "RegistrationResult", *, as_json: bool) -> None:
+    """Print that only the new authenticator is accepted from now on."""
     if as_json:
-        print_json({"user": registered.user, "purpose": registered.purpose})
+        print_json({"user": result.user, "purpose": result.purpose})
     else:
-        print_note("From now on this authenticator's codes count, and those of the one before do not.")
+        print_note("From now on only codes of this authenticator are accepted.")
 
 
 def _show(session: Session, otpauth: str, *, to_stdout: bool) -> None:
     if to_stdout:
         typer.echo(otpauth)
-    elif session.ports.faces_person():
-        print_note(
-            "Scan this with your authenticator app. It is shown once, and kept by nobody but your app:", err=True
-        )
+    elif session.ports.has_screen():
+        print_note("Scan this with your authenticator app. It is shown once and stored only in the app:", err=True)
         print_qr(otpauth)
         print_note(otpauth, err=True)
     else:
         raise UsageError(
-            "There is no terminal to show the authenticator's secret on.",
-            "Run it at one; a program gets the secret with --totp-uri, and gives the code on standard input.",
+            "The authenticator's secret needs a terminal.",
+            "Run it in a terminal. A program uses --totp-uri and writes the code to standard input.",
         )
 
 
@@ -70,6 +75,6 @@ def _confirm(session: Session, device: "Device", code: str) -> None:
         except ServerRefusedError as refused:
             if refused.reason != _REFUSED or not session.ports.is_terminal():
                 raise
-            print_warning("That is not the present code.")
+            print_warning("That is not the current code.")
         else:
             return

@@ -1,4 +1,4 @@
-"""`keyturn rotate`, `rotation` and `ack`: asking for a new version, and what becomes of it."""
+"""`keyturn rotate`, `rotation` and `ack`: request a new version, follow it and acknowledge it."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keyturn.cli.commands.preflight import confirm, show_plan
+from keyturn.cli.commands.preflight import confirm, show_preview
 from keyturn.cli.durations import parse_duration
-from keyturn.cli.options import ClientId, Grace, Json, Reason, RotationId
 from keyturn.cli.output import (
     fetching,
     moment,
@@ -19,7 +18,7 @@ from keyturn.cli.output import (
     print_warning,
     waiting,
 )
-from keyturn.cli.session import session_of
+from keyturn.cli.session import ClientId, Grace, Json, Reason, RotationId, session_of
 from keyturn.cli.wait_for_rotation import watch_rotation
 from keyturn.device.api import response_fields as answers
 from keyturn.device.core.errors import DeviceError, MembershipError, NotPromotedError, UnreachableError
@@ -30,7 +29,7 @@ from keyturn.domain.encodings import rotation_identifier
 if TYPE_CHECKING:
     from keyturn.device.device import Device
 
-app = typer.Typer(no_args_is_help=True, help="Rotations: one run from request to promotion each.")
+app = typer.Typer(no_args_is_help=True, help="Show and cancel rotations.")
 
 
 def rotate(
@@ -41,22 +40,32 @@ def rotate(
     grace: Grace = None,
     not_before: Annotated[
         timedelta | None,
-        typer.Option(parser=parse_duration, metavar="10m", help="How long from now the new version begins, at least."),
+        typer.Option(
+            parser=parse_duration, metavar="10m", help="Do not promote the new version before this time from now."
+        ),
     ] = None,
     rotation_id: Annotated[
         str | None,
-        typer.Option("--rotation-id", metavar="ID", help="A ULID or UUID of your own; the same is one rotation."),
+        typer.Option(
+            "--rotation-id",
+            metavar="ID",
+            help="A ULID or UUID. A repeated request with the same id makes one rotation.",
+        ),
     ] = None,
-    supersede: Annotated[bool, typer.Option("--supersede", help="End a grace window that is still running.")] = False,
-    emergency: Annotated[bool, typer.Option("--emergency", help="Now, whatever else is going on.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    supersede: Annotated[
+        bool, typer.Option("--supersede", help="End a running grace period when the new version is promoted.")
+    ] = False,
+    emergency: Annotated[
+        bool, typer.Option("--emergency", help="Rotate now: cancel another rotation and end a grace period.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the rotation is completed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     json: Json = False,
 ) -> None:
-    """Ask for a new version of a client's credential, after showing what will happen."""
+    """Rotate a client's credential. A preview is shown before the request is sent."""
     session = session_of(context)
     device = session.device()
-    wish = RotationOptions(
+    options = RotationOptions(
         client_id=client_id,
         rotation_id=rotation_identifier(rotation_id or device.new_id()),
         reason=reason,
@@ -67,23 +76,23 @@ def rotate(
     )
     _catch_up(device)
     with waiting("Reading the client"):
-        plan = device.preview(wish)
-    show_plan(plan, err=json)
+        preview = device.preview(options)
+    show_preview(preview, err=json)
     confirm(session, "Rotate?", yes=yes)
-    answer = _asked(lambda: device.send(plan), plan)
+    answer = _send(lambda: device.send(preview), preview)
     if wait:
-        answer = watch_rotation(device.rotation, wish.rotation_id, session.ports.sleep)
-    _report_rotate(answer, waited=wait, as_json=json)
+        answer = watch_rotation(device.rotation, options.rotation_id, session.ports.sleep)
+    _report_rotate(answer, has_waited=wait, as_json=json)
 
 
 def ack(context: typer.Context, rotation_id: RotationId, *, json: Json = False) -> None:
-    """Acknowledge a rotation: prove that this device holds its secret."""
+    """Acknowledge a rotation: prove that this device received the secret."""
     device = session_of(context).device()
     is_second = any(notice.acked_at for notice in device.inbox() if notice.rotation_id == rotation_id)
     with fetching() as progress:
         answer = device.ack(rotation_identifier(rotation_id), progress)
     if is_second:
-        print_note("This device has acknowledged it already.", err=True)
+        print_note("This device has already acknowledged it.", err=True)
     if json:
         print_json(answer)
         return
@@ -94,7 +103,7 @@ def ack(context: typer.Context, rotation_id: RotationId, *, json: Json = False) 
 
 @app.command()
 def show(context: typer.Context, rotation_id: RotationId, *, json: Json = False) -> None:
-    """Show how far a rotation is, and who has acknowledged."""
+    """Show the progress of a rotation and its acknowledgements."""
     device = session_of(context).device()
     with waiting("Reading the rotation"):
         rotation = device.rotation(rotation_id)
@@ -108,7 +117,7 @@ def show(context: typer.Context, rotation_id: RotationId, *, json: Json = False)
 def cancel(
     context: typer.Context, rotation_id: RotationId, *, reason: Reason = "canceled by an admin", json: Json = False
 ) -> None:
-    """Cancel a rotation that is not promoted yet."""
+    """Cancel a rotation before it is promoted."""
     device = session_of(context).device()
     with waiting("Canceling"):
         client_id = answers.text(device.rotation(rotation_id), "client_id")
@@ -120,40 +129,40 @@ def cancel(
 
 
 def _catch_up(device: "Device") -> None:
-    # So that the plan names those who are in the group now. Reading may fail where rotating still has to work, in an
-    # emergency most of all; but nothing goes through a group that somebody tampers with.
+    # Catching up makes the preview name the current members. If it fails, rotating must still work, above all in an
+    # emergency. Only a group with a forbidden change of members is never used (docs/protocol.md §12).
     try:
         with fetching() as progress:
             device.catch_up(progress)
     except MembershipError:
         raise
-    except DeviceError as stopped:
-        print_warning(f"{stopped} {stopped.hint}")
+    except DeviceError as error:
+        print_warning(f"{error} {error.hint}")
 
 
-def _asked(send: Callable[[], dict[str, object]], plan: RotationPreview) -> dict[str, object]:
+def _send(send: Callable[[], dict[str, object]], preview: RotationPreview) -> dict[str, object]:
     try:
-        with waiting("Asking for the rotation"):
+        with waiting("Requesting the rotation"):
             return send()
     except UnreachableError as lost:
-        # It may have arrived: the same rotation id makes at most one version (docs/protocol.md §4, invariant 5).
-        hint = f"{lost.hint} It may have arrived: look with `keyturn rotation show {plan.request.rotation_id}`."
+        # The request may have arrived. One rotation id makes at most one version (docs/protocol.md §4).
+        check = f"keyturn rotation show {preview.request.rotation_id}"
+        hint = f"{lost.hint} The request may have arrived: check it with `{check}`."
         raise UnreachableError(str(lost), hint) from None
 
 
-def _report_rotate(answer: dict[str, object], *, waited: bool, as_json: bool) -> None:
+def _report_rotate(answer: dict[str, object], *, has_waited: bool, as_json: bool) -> None:
     if as_json:
         print_json(answer)
-    elif waited:
+    elif has_waited:
         _show(answer)
     else:
         print_facts([("rotation", answer.get("rotation_id")), ("version", answer.get("version_id"))])
-        print_note(
-            f"Its secret is on its way: `keyturn inbox`, then `keyturn ack {answers.text(answer, 'rotation_id')}`."
-        )
-    if waited and answer.get("outcome") != "promoted":
+        command = f"keyturn ack {answers.text(answer, 'rotation_id')}"
+        print_note(f"The secret is being sent. Next: `keyturn inbox`, then `{command}`.")
+    if has_waited and answer.get("outcome") != "promoted":
         raise NotPromotedError(
-            "The rotation was not promoted.", "`keyturn rotation show` says how it ended; rotate again."
+            "The rotation was not promoted.", "`keyturn rotation show` prints its outcome. Then rotate again."
         )
 
 
@@ -187,4 +196,4 @@ def _show(rotation: dict[str, object]) -> None:
     print_facts([*facts, *((name.replace("_", " "), moment(rotation.get(name))) for name in times), *canaries])
     acks = answers.mappings(rotation, "acks")
     rows = ([item.get("user"), key(item.get("npub")), moment(item.get("ack_at"))] for item in acks)
-    print_table(("ACKNOWLEDGED BY", "NPUB", "AT"), rows, empty="Nobody has acknowledged yet.")
+    print_table(("ACKNOWLEDGED BY", "NPUB", "AT"), rows, empty="There are no acknowledgements yet.")
