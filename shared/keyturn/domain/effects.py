@@ -161,6 +161,7 @@ def _new_rotation(case: Case[Request]) -> Rotation:
 
 def _required_canaries(case: Case[Request]) -> int:
     """Return how many canaries the promotion waits for: none for a first issue or an emergency."""
+    # Before a first issue no instance can authenticate yet, and a leaked secret must not wait for instances.
     urgent = isinstance(case.command, Emergency) or case.state.client.current_version is None
     return 0 if urgent else case.policy.canaries
 
@@ -210,6 +211,7 @@ def add_ack(case: Case[Acknowledge]) -> Sequence[Step]:
     rotation, pending = _require_open(case.state)
     ack = Ack(command.actor.user, command.actor.npub, command.ack_at, command.receipt)
     rotation = replace(rotation, acks=(*rotation.acks, ack))
+    # Only acknowledgements of present members count: one who was removed may have leaked the secret.
     if rotation.phase is Phase.DISTRIBUTED and rotation.count_acks(command.people) >= rotation.quorum:
         rotation = replace(rotation, phase=Phase.ACKNOWLEDGED, acknowledged_at=case.now)
     return [Step("acknowledge", case.state.with_rotation(rotation), rotation.rotation_id, pending.version_id)]
@@ -274,6 +276,7 @@ def revoke_version(case: Case[RevokeVersion]) -> Sequence[Step]:
         return _revoke_current(case)
     if case.command.version_id == client.previous_version:
         return [replace(_retire_previous(case.state, RetiredBecause.REVOKED), action="revoke")]
+    # Neither current nor in grace: then it is pending (guard `live_or_pending`).
     return _cancel_active(case)
 
 

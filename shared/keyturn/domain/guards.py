@@ -161,6 +161,7 @@ def in_time(case: AnyCase) -> None:
     It also holds once the quorum is reached and the promotion is scheduled for later.
     """
     rotation = case.state.rotation
+    # At the deadline itself as well, because `settle` expires the rotation at that instant.
     if rotation is None or rotation.ack_deadline is None or case.now >= rotation.ack_deadline:
         raise Conflict("ack_deadline_over", "The deadline for acknowledgements has passed.")
 
@@ -231,6 +232,7 @@ def windows_inside_policy(case: Case[Request]) -> None:
     not_before, grace = case.command.not_before, case.command.grace
     if not_before is not None and not_before < earliest(case):
         raise PolicyViolation("not_before_too_early", "not_before is earlier than policy allows.")
+    # A scheduled rotation holds the client's lock until it starts.
     if not_before is not None and not_before > case.now + MAX_LEAD:
         raise PolicyViolation("not_before_too_late", "not_before is further ahead than policy allows.")
     if grace is not None and not _NO_TIME <= grace <= MAX_GRACE:
@@ -264,6 +266,7 @@ def no_grace_in_progress(case: Case[Request]) -> None:
 
 def interval_kept(case: Case[Request]) -> None:
     """Require the policy's minimum interval between two promotions."""
+    # Measured to the start of the new version: a request can come early for a start that is late enough.
     last = case.state.client.last_promoted_at
     interval = timedelta(seconds=case.policy.minimum_interval_seconds)
     if last is not None and start(case) < last + interval:
@@ -272,6 +275,7 @@ def interval_kept(case: Case[Request]) -> None:
 
 def within_rates(case: Case[Request]) -> None:
     """Require that client and requester stay within their requests per hour. The refusal says when to retry."""
+    # The later of both times: a retry must satisfy both limits.
     wait = max(
         _wait(case.state.client.recent_requests, case.policy.requests_per_hour_per_client, case.now),
         _wait(case.command.recent, case.policy.requests_per_hour_per_requester, case.now),
@@ -332,6 +336,7 @@ def long_silent(case: Case[RetireSilent]) -> None:
     command = case.command
     if not case.policy.retire_early:
         raise PolicyViolation("no_early_retirement", "The client's policy only proposes to retire early.")
+    # None stands for too little information, which counts against retiring (usage_silence.py, rule 4).
     if command.needed is None or command.silent_for < command.needed:
         raise Conflict("not_silent", "The version in grace is not known to have been unused for long enough.")
 
@@ -343,6 +348,7 @@ def live_or_pending(case: Case[RevokeVersion]) -> None:
     pending = case.state.pending
     if command.version_id not in live and (pending is None or pending.version_id != command.version_id):
         raise Conflict("version_not_live", "That version is neither live nor pending.")
+    # Without it the integrator is locked out, so that must be asked for explicitly.
     if live == {command.version_id} and not command.force:
         raise Conflict("last_live_version", "That is the last live version. `force` would suspend the client.")
 

@@ -202,6 +202,7 @@ def next_due_at(state: ClientState, policy: Policy) -> datetime | None:
 def settle(state: ClientState, policy: Policy, now: datetime) -> Decision:
     """Return the state after everything that time alone has brought by `now`, oldest first."""
     transitions: list[Transition] = []
+    # It terminates: each step ends the rotation or a grace period, and none opens a rotation.
     while (item := due(state, policy)) and item.at <= now:
         step = item.step(state, item.at, policy)
         transitions.append(_transition(state, step, actor="time"))
@@ -211,6 +212,7 @@ def settle(state: ClientState, policy: Policy, now: datetime) -> Decision:
 
 def decide(state: ClientState, command: Command, policy: Policy, now: datetime) -> Decision:
     """Return the decision on `command` at `now` (the store's read time), or raise its `Refusal`."""
+    # First of all, everything that was due earlier: the command comes after it, however late that is written.
     before = settle(state, policy, now)
     row = TABLE[type(command)]
     case = Case(before.state, command, policy, now)

@@ -99,6 +99,7 @@ class AllOf:
 
     def missing(self, claims: Mapping[str, object], expected: Expected, now: datetime) -> Missing | None:
         """Return what the first unsatisfied rule reports."""
+        # No rule would be satisfied by everything: a misconfiguration must refuse, not accept.
         if not self.rules:
             return Missing.POLICY
         return next((lack for rule in self.rules if (lack := rule.missing(claims, expected, now))), None)

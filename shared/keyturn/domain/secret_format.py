@@ -45,6 +45,7 @@ def well_formed(secret: str) -> bool:
 
     The checksum is not checked: it is for scanners, and a verifier compares the whole value.
     """
+    # The forms differ in length, so one pattern is enough for each value.
     return (_PLAIN if len(secret) < SCANNABLE_LENGTH else _SCANNABLE).match(secret) is not None
 
 

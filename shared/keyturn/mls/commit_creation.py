@@ -6,7 +6,7 @@ from datetime import datetime
 
 from . import tree_math
 from .cipher_suite import HASH_BYTES
-from .epoch_change import Transition, conclude, provisional_context
+from .epoch_change import EpochTransition, conclude, provisional_context
 from .errors import InvalidCommit
 from .extensions import RATCHET_TREE, Extension
 from .hpke import KeyPair, Random, draw
@@ -74,7 +74,7 @@ def create_commit(
     body = CommitContent((*references, *draft.inline), path)
     signed = sign(state, body, draft.authenticated_data, public=draft.public)
     pairs = {**state.key_pairs, **fresh_pairs}
-    change = Transition(applied.tree, applied.extensions, pairs, secrets.commit_secret, psk_secret)
+    change = EpochTransition(applied.tree, applied.extensions, pairs, secrets.commit_secret, psk_secret)
     entered, joiner, tag = conclude(replace(state, seed=next_seed), change, signed, now)
     _, message = protect(state, replace(signed, confirmation_tag=tag), random, draft.padding)
     return Made(entered, message, _welcome(entered, applied, secrets, joiner, random))

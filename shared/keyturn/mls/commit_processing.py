@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from .cipher_suite import check_mac
-from .epoch_change import Transition, conclude, fitting, provisional_context
+from .epoch_change import EpochTransition, conclude, fitting, provisional_context
 from .errors import InvalidCommit
 from .events import CommitReceived, Member
 from .framing import AuthenticatedContent
@@ -46,7 +46,7 @@ def process_commit(
     check_keys(applied.tree, pairs)
     own_pairs = {**state.key_pairs, **applied.own_pairs, **pairs}
     psk_secret = state.psks(external).secret(applied.psks)
-    change = Transition(applied.tree, applied.extensions, own_pairs, path.commit_secret, psk_secret)
+    change = EpochTransition(applied.tree, applied.extensions, own_pairs, path.commit_secret, psk_secret)
     renewed = replace(state, seed=applied.own_seed or state.seed)
     entered, _, _tag = conclude(renewed, change, authenticated, now)
     secrets, confirmed = entered.secrets, entered.context.confirmed_transcript_hash

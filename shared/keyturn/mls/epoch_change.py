@@ -19,7 +19,7 @@ LAST_EPOCH = 2**64 - 1
 
 
 @dataclass(frozen=True)
-class Transition:
+class EpochTransition:
     """What turns one epoch into the next, apart from the commit's own words.
 
     extensions: of the group context. key_pairs: all of ours that may still fit.
@@ -47,7 +47,7 @@ def fitting(tree: RatchetTree, pairs: Mapping[int, KeyPair]) -> dict[int, KeyPai
 
 
 def conclude(
-    state: State, change: Transition, authenticated: AuthenticatedContent, now: datetime
+    state: State, change: EpochTransition, authenticated: AuthenticatedContent, now: datetime
 ) -> tuple[State, Joiner, bytes]:
     """Enter the new epoch: its state, the joiner secret for Welcomes, and the confirmation tag (RFC 9420 §12.4)."""
     provisional = provisional_context(state, change.tree, change.extensions)

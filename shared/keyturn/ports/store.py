@@ -208,6 +208,7 @@ Write: TypeAlias = "Create | Replace | Amend | Delete | Check"
 
 def put(document: Document, data: Data, stamped: str | None = None) -> Create | Replace:
     """Return the write of `data` to the place of `document`, under the condition that it is as it was read."""
+    # A document that appeared since the read makes the commit fail.
     if document.version is None:
         return Create(document.path, data, stamped)
     return Replace(document.path, data, document.version, stamped)

@@ -78,7 +78,7 @@ def verified_claims(token: str, jwk: Mapping[str, str] | None, *, algorithm: str
         raise Unproven("unknown_key", "The token's key is not trusted.")
     try:
         jws.deserialize_compact(token, _key(jwk, algorithm), algorithms=[algorithm])
-    except (JoseError, ValueError):
+    except (JoseError, ValueError):  # without its cause, which can quote the token
         raise Unproven("bad_signature", "The token's signature does not verify.") from None
     return unverified.claims
 

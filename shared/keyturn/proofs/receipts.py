@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from keyturn.domain.encodings import base64url_decode, base64url_encode, length_prefixed
 from keyturn.domain.errors import InvalidRequest
 
+# Different labels: a signature for one purpose is never valid for another.
 _KEY_LABEL = "nip-kr/receipt/v1"
 _ACK_LABEL = "nip-kr/ack/v1"
 _LEAK_LABEL = "keyturn/sighting/v1"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from keyturn.domain.encodings import base64url_encode, length_prefixed
 
+# Different labels: a signature for one purpose is never valid for another.
 _STATEMENT = "keyturn/proof/v1"
 _REGISTRATION = "keyturn/registration/v1"
 _JTI = "keyturn/jti/v1"

@@ -39,6 +39,7 @@ def system_writes(snapshot: Snapshot, transitions: Iterable[Transition], now: da
 
 def entry_writes(chain: str, entries: Iterable[audit.Entry]) -> list[Write]:
     """Return the writes of a chain's new entries."""
+    # Create fails if an entry with this number exists, so that a chain can never fork.
     return [Create(paths.audit_entry(chain, item.seq), {**item.content, "hash": item.hash}) for item in entries]  # type: ignore[dict-item]  # canonical JSON values are store values
 
 

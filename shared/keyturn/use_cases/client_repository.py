@@ -209,6 +209,7 @@ class Clients:
         """Write several decisions that rest on one snapshot, all or nothing; otherwise as `commit`."""
         changes = [write for reading, decision in decisions for write in self._writes(reading, decision)]
         changes.extend(also)
+        # All readings are parts of one snapshot, so each of its documents is checked once.
         self.store.commit([*changes, *_checks(decisions[0][0].snapshot, changes)])
 
     def create(self, snapshot: Snapshot, decision: Decision, also: Sequence[Write] = ()) -> None:
@@ -222,6 +223,7 @@ class Clients:
         updated = replace(
             decision.state.client,
             audit_head=entries[-1].head if entries else client.audit_head,
+            # It only rises: verifiers bind cached verdicts to it.
             revision=client.revision + 1,
             updated_at=reading.now,
             recently_retired=_recently_retired(reading.state, decision.state),

@@ -42,6 +42,7 @@ class DisableMacKey:
         """Disable the MAC key version `name`. Raises `NotFound` if it is not enabled, `Conflict` while it is needed."""
         self._require_superseded(name)
         self._require_unused(name)
+        # By the end, whatever other processes signed under this version before they noticed the roll is committed.
         self.environment.sleep(self.lag_seconds)
         self._require_unused(name)
         self.keys.disable(name)

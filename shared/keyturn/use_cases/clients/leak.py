@@ -105,6 +105,7 @@ class Leak:
         rotation_identifier(report.replaced_by)
         from_milliseconds(report.sighted_at)
         answer = until_won(lambda: self._revoke(report, signature), self.environment)
+        # An error, and for a repeated request again: the alert depends on it.
         _log.error("%s: version %s of client %s", REVOKED, report.version_id, report.client_id)
         return answer
 

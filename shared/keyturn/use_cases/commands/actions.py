@@ -93,6 +93,7 @@ def _retire(request: ActionRequest) -> commands.Command:
 
 def _revoke(request: ActionRequest) -> commands.Command:
     version_id = request.params.text("version_id")
+    # Never a version's id, because those are ULIDs.
     if version_id == "all":
         return commands.RevokeClient(**request.evidence)
     return commands.RevokeVersion(

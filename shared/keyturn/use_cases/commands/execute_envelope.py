@@ -81,6 +81,7 @@ class AcceptEnvelope:
         except StaleEpoch:
             raise Conflict("stale_epoch", "The message is of a past epoch. Catch up and send it again.") from None
         except ForbiddenChange as change:
+            # A sign of a compromised device, so it is audited although it changes nothing.
             self._audit_forbidden(membership, change.npub)
             raise Forbidden("forbidden_change", "Only the service changes the members of a group.") from None
         except GroupError:
