@@ -89,7 +89,7 @@ def key(**changes: Any) -> Forge:  # noqa: ANN401 - fields of a security key
     return lambda scene, statement: replace(scene.key, **changes).assertion(statement)
 
 
-OTHER = b"what somebody else is asked to assert"
+OTHER = b"a statement for another device"
 ATTACKS: dict[str, tuple[str, Forge]] = {
     "App Attest counter that was rolled back": ("app_attest", phone(counter=COUNTER - 3)),
     "App Attest counter that stands": ("app_attest", phone(counter=COUNTER - 1)),
@@ -106,7 +106,7 @@ ATTACKS: dict[str, tuple[str, Forge]] = {
     "security key's counter that was rolled back": ("webauthn", key(counter=COUNTER - 3)),
     "security key's assertion for another domain": ("webauthn", key(rp="other.example")),
     "security key's assertion from another origin": ("webauthn", key(origin="https://other.example")),
-    "security key's assertion with nobody verified": ("webauthn", key(flags=webauthn.PRESENT)),
+    "security key's assertion without user verification": ("webauthn", key(flags=webauthn.PRESENT)),
     "security key's assertion over another request": ("webauthn", lambda scene, _: scene.key.assertion(OTHER)),
     "another security key": ("webauthn", lambda _, statement: webauthn.SecurityKey().assertion(statement)),
     "App Check token of another app": ("app_check", token(sub="1:1234567890:web:fedcba")),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Attack:
-    """What is presented, and what the evidence says of whom (None: a stranger, of whom nothing is kept)."""
+    """A request, and the user and the missing factors in the record of its refusal (None: an unknown caller)."""
 
     name: str
     make: Make
@@ -37,7 +37,7 @@ def id_token(forge: Callable[[Stage, str], str]) -> Make:
 
 
 def later(seconds: float, **changes: Any) -> Make:  # noqa: ANN401 - the fields of Asked
-    """Return a request whose parts lie so far back; its challenge is a fresh one."""
+    """Return a request with parts that are so old, and with a fresh challenge."""
 
     def make(stage: Stage) -> ProofRequest:
         old = stage.asked(**changes)
@@ -49,7 +49,7 @@ def later(seconds: float, **changes: Any) -> Make:  # noqa: ANN401 - the fields 
 
 
 def about(**changes: str) -> Make:
-    """Return a request whose device asserted another act than the one that is asked for."""
+    """Return a request with a device's assertion for another act than the requested one."""
     return lambda stage: replace(stage.asked(), act=stage.act(**changes))
 
 
@@ -133,7 +133,7 @@ ATTACKS = [
     Attack("assertion over another client", about(client_id="globex"), DEVICE),
     Attack("assertion over another group", about(group="others"), DEVICE),
     Attack("assertion of an earlier challenge", old_assertion, DEVICE),
-    Attack("key that nobody knows", lambda s: s.asked(act=s.act(npub="ab" * 32)), NOBODY, None),
+    Attack("unknown key", lambda s: s.asked(act=s.act(npub="ab" * 32)), NOBODY, None),
     Attack(
         "key of another member", lambda s: s.asked(act=s.act(npub=s.people["bob"].npub)), (*IDENTITY, *DEVICE), "bob"
     ),
@@ -144,7 +144,7 @@ ATTACKS = [
     Attack("no code", lambda stage: stage.asked(totp=""), PRESENCE),
     Attack("letters for a code", lambda stage: stage.asked(totp="abcdef"), PRESENCE),
     Attack("digits of another alphabet", full_width, PRESENCE),
-    Attack("code of somebody else", code(user="bob"), PRESENCE),
+    Attack("code of another admin", code(user="bob"), PRESENCE),
     Attack("code of a minute ago", code(-60), PRESENCE),
     Attack("code of a minute ahead", code(60), PRESENCE),
     Attack("code used already, inside its window", used_step, PRESENCE),

@@ -72,7 +72,7 @@ def retired_key(stage: Stage, proof: str) -> str:
 
 
 def swapped_set(stage: Stage, proof: str) -> str:
-    """Two keys of one id: whoever adds theirs to the set makes neither of them trusted."""
+    """Two keys of one id: a key that is added to the set under a known id is not trusted, and neither is the first."""
     jwks = stage.issuer.jwks()
     stage.fetch = lambda: json.dumps({"keys": [*jwks["keys"], {**jwks["keys"][0], "x": "AA"}]}).encode()
     return proof
@@ -155,7 +155,7 @@ ATTACKS = [
 
 
 def left(stage: Stage) -> Event:
-    """Return a request by somebody who was a member at the epoch before."""
+    """Return a request by a user that was a member in the epoch before."""
     proof = stage.proof()
     stage.remove("alice")
     return stage.event(proof=proof)
@@ -188,5 +188,5 @@ UNSEATED: dict[str, Callable[[Stage], Event]] = {
     "group that is not the signer's": for_another(client_id="globex", group="others"),
     "group that is not the client's": for_another(group="others"),
     "group that there is not": for_another(group="nowhere"),
-    "key that sits there for somebody else": key_passed_on,
+    "key of another member": key_passed_on,
 }

@@ -1,4 +1,4 @@
-"""Tokens that nobody honest makes."""
+"""Forged tokens."""
 
 from __future__ import annotations
 

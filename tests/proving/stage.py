@@ -178,7 +178,7 @@ class Stage:
         return replace(self.with_counter(asked, user), **changes)
 
     def with_counter(self, asked: ProofRequest, by: str) -> ProofRequest:
-        """Return the request with the assertion of somebody's device over it."""
+        """Return the request with a device's assertion over it."""
         signature = self.people[by].device_key.sign(asked.statement(URL))
         return replace(asked, evidence={"signature": base64url_encode(signature)})
 
@@ -219,7 +219,7 @@ class Stage:
         self.change(self.databases.auth, admin_path(user), to_data(replace(self.admin(user), **changes)))
 
     def remove(self, user: str, group: str = "ops") -> None:
-        """Take somebody out of a group's roster."""
+        """Remove a member from a group's roster."""
         path = paths.roster(group)
         roster = from_data(Roster, cast("Data", self.databases.control.get([path])[path].data))
         members = tuple(member for member in roster.members if member.user != user)

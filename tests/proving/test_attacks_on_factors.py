@@ -33,7 +33,7 @@ def test_attack_is_refused_and_kept_as_evidence(stage: Stage, attack: Attack) ->
 
 
 @pytest.mark.parametrize("denied", ["alice", "the key", "acme"])
-def test_who_is_denied_gets_no_proof_whatever_they_present(stage: Stage, denied: str) -> None:
+def test_a_denied_caller_gets_no_proof_whatever_the_evidence(stage: Stage, denied: str) -> None:
     name = stage.people["alice"].npub if denied == "the key" else denied
     with pytest.raises(ProofRefused) as refusal:
         stage.prover(denied=frozenset({name}))(stage.asked())

@@ -35,7 +35,7 @@ def stopping(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("kind", ["users", "npubs", "clients"])
-def test_who_is_denied_gets_no_proof_and_is_kept_as_evidence(stage: Stage, kind: str) -> None:
+def test_a_denied_caller_gets_no_proof_and_is_recorded(stage: Stage, kind: str) -> None:
     act = stage.act("alice")
     denying(stage, **{kind: ({"users": "alice", "npubs": act.npub, "clients": act.client_id}[kind],)})
     with pytest.raises(ProofRefused):

@@ -1,7 +1,8 @@
 """Keys that change while proofs are made and judged: no valid proof is refused, and no retired key's is accepted.
 
 On one machine with threads, each with key file and key set of its own, as processes have them; for the cloud in
-simulated time, where every part learns of a change late: who signs, who publishes the key set, and who judges by it.
+simulated time, where the signer, the publisher of the key set and the function that checks proofs each learn of a
+change late.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ class Roll:
             began = time.monotonic()
             try:
                 good = accepted(judge, store, proof)
-            except Unavailable:  # "not now" is no refusal: whoever is told so sends the same again
+            except Unavailable:  # "not now" is no refusal: the caller sends the same again
                 time.sleep(self.pause_seconds)
                 continue
             self.judged.append(Judged(kid_of(proof), began, time.monotonic(), good))
@@ -242,7 +243,7 @@ class Cloud:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_planned_roll_in_the_cloud_refuses_nothing(seed: int) -> None:
-    """The old version is disabled once nobody signs with it and all that it signed has ended (docs/runbook.md)."""
+    """The old version is disabled once it signs no more and all of its proofs have expired (docs/runbook.md)."""
     cloud = Cloud()
     added = 100
     disabled = added + int(PUBLISHED_SECONDS + LAG_SECONDS) + LIFETIME_SECONDS
@@ -288,7 +289,7 @@ def _signed_with(cloud: Cloud, name: str, now: datetime) -> str:
     return issued(issuer(Stuck(key, cloud.now)), now)
 
 
-def test_a_key_that_is_disabled_while_it_signs_costs_nobody_a_code() -> None:
+def test_a_key_that_is_disabled_while_it_signs_costs_no_code() -> None:
     cloud = Cloud()
     issued(cloud.makes, cloud.now())
     cloud.kms.add()

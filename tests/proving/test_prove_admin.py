@@ -93,7 +93,7 @@ def test_two_processes_cannot_both_use_a_challenge(stage: Stage) -> None:
 def test_a_lost_race_looks_at_everything_again(stage: Stage) -> None:
     prover = stage.prover()
     inner, asked = stage.databases.auth, stage.asked()
-    races = [LostRace("somebody was faster")]
+    races = [LostRace("another request was faster")]
 
     class Contended:
         def __getattr__(self, name: str) -> object:
@@ -130,7 +130,7 @@ def test_while_locked_no_code_is_looked_at_and_the_answer_says_how_long(stage: S
     assert stage.admin().last_step == 0
 
 
-def test_nobody_locks_out_somebody_else(stage: Stage) -> None:
+def test_no_caller_locks_out_another_admin(stage: Stage) -> None:
     for _ in range(5):
         with pytest.raises(ProofRefused):
             stage.prover()(stage.with_counter(stage.asked(totp="000000"), by="mallory"))

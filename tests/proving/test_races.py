@@ -47,13 +47,13 @@ def reasons(outcomes: Sequence[Any]) -> list[str]:
     return sorted(outcome.reason if isinstance(outcome, Refusal) else "accepted" for outcome in outcomes)
 
 
-def test_of_many_who_present_one_challenge_one_gets_a_proof(stage: Stage) -> None:
+def test_of_many_requests_with_one_challenge_one_gets_a_proof(stage: Stage) -> None:
     asked = stage.asked()
     outcomes = together([partial(stage.prover(), asked) for _ in range(AT_ONCE)])
     assert reasons(outcomes) == ["accepted", *["challenge_refused"] * (AT_ONCE - 1)]
 
 
-def test_of_many_who_present_one_code_one_gets_a_proof(stage: Stage) -> None:
+def test_of_many_requests_with_one_code_one_gets_a_proof(stage: Stage) -> None:
     each = [stage.asked() for _ in range(AT_ONCE)]
     outcomes = together([partial(stage.prover(), asked) for asked in each])
     refused = set(reasons(outcomes)) - {"accepted"}

@@ -1,4 +1,4 @@
-"""Evidence is no part of a decision, and nobody's junk is kept."""
+"""The log of refusals: no decision depends on it, and requests of unknown callers are not stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LACKS = (Missing.DEVICE, Missing.IDENTITY)
 
 
-def test_what_somebody_known_lacked_is_kept_with_what_they_asked_for(stage: Stage) -> None:
+def test_a_known_callers_missing_factors_are_recorded_with_the_act(stage: Stage) -> None:
     act = stage.act()
     Refusals(stage.databases.usage, "a function").keep(act, "alice", LACKS, stage.now)
     path = refusals_path(act.npub, stage.now)

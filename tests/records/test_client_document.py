@@ -74,6 +74,6 @@ def test_a_document_without_what_its_entity_needs_is_broken_and_not_shown(world:
     assert CLIENT not in str(broken.value)
 
 
-def test_a_state_that_nobody_knows_is_broken(world: World) -> None:
+def test_an_unknown_state_is_broken(world: World) -> None:
     with pytest.raises(Broken):
         from_data(Client, {**world.document(paths.client(CLIENT)), "status": "half-asleep"})

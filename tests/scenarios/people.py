@@ -46,7 +46,7 @@ class Line(WorldTransport):
 
 @dataclass
 class Person:
-    """Somebody at a device; `again` is what a restart of the program does."""
+    """A person with a device. `again` does what a restart of the program does."""
 
     world: World
     user: str

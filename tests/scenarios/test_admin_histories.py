@@ -33,7 +33,7 @@ BROKEN = 500
 
 
 class Histories(RuleBasedStateMachine):
-    """Three people with two devices each, an operator, and invites that anybody tries anything with."""
+    """Three people with two devices each, an operator, and invites that any of them may try to use."""
 
     @initialize()
     def begin(self) -> None:
@@ -68,7 +68,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(user=st.sampled_from(USERS))
     def bring_back(self, user: str) -> None:
-        """Have somebody resumed, as far as the others approve it."""
+        """Resume an admin, as far as the others approve it."""
         before = len(self.invites)
         self.stop_or_resume(user, "resume")
         if len(self.invites) > before:

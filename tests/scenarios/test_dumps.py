@@ -73,7 +73,7 @@ class Dump:
 
 
 def attack(dump: Group, messages: Sequence[bytes], world: World) -> Iterator[bytes]:
-    """Return what somebody with the dump opens, as whatever member: a group opens no message of its own."""
+    """Yield the plaintexts that an attacker with the dump can open, as any member: no member opens its own messages."""
     for member in dump.members:
         group = Group(replace(dump.state, own_index=member.leaf_index))
         for message in messages:

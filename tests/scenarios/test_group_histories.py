@@ -85,7 +85,7 @@ class MemoryRelay:
 
 
 class SealedKeys:
-    """Counts the keys that MLS has encrypted messages with, whoever it was: each is for one message."""
+    """Records the keys of all MLS messages, of all members: each key is for one message."""
 
     def __init__(self) -> None:
         self.used: Counter[bytes] = Counter()
@@ -97,7 +97,7 @@ class SealedKeys:
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of the whole store, and who was a member then."""
+    """A copy of the whole store, and the members at that time."""
 
     documents: Sequence[Mapping[str, Document]]
     members: frozenset[str]
@@ -307,7 +307,7 @@ class Histories(RuleBasedStateMachine):
             return
         seat = self.people[user].seat
         if user not in self.members or seat.lost_reason is LostReason.REMOVED:
-            # Who was told so stays out, even when a copy from before the removal is put back: until a new invite.
+            # A removed device stays out until a new invite, even if a copy from before the removal is restored.
             assert not seat.is_usable
             assert user in self.ever_removed
             return
@@ -317,7 +317,7 @@ class Histories(RuleBasedStateMachine):
         assert (group.epoch, group.epoch_authenticator) == (service.epoch, service.epoch_authenticator)
 
     def _end(self) -> None:
-        """Let everybody come back, the relay too: nothing was lost, and nothing secret is anywhere in the clear."""
+        """Let all devices and the relay come back: nothing was lost, and no secret is anywhere in plaintext."""
         for user in USERS:
             self._caught_up(user)
         for user in USERS:

@@ -179,7 +179,7 @@ def test_a_silent_device_loses_its_leaf_and_comes_back_by_itself(world: World, p
     assert kept not in {notice.rotation_id for notice in bob.device.inbox()}  # over after a week, as everywhere
 
 
-def test_a_member_who_stays_renews_its_keys_by_itself(world: World, people: tuple[Person, Person]) -> None:
+def test_a_member_that_stays_renews_its_keys_by_itself(world: World, people: tuple[Person, Person]) -> None:
     alice, _ = people
     world.clock.advance(days=8)
     alice.device.catch_up()

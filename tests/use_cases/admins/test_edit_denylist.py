@@ -1,4 +1,4 @@
-"""Denylists and the stop: who is refused where, what goes on all the same, and acts that die between two databases."""
+"""Denylists and the stop: refusals in each function, permitted actions, and acts that die between two databases."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def copies(world: World, path: str) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("kind", ["users", "npubs", "clients"])
-def test_who_is_denied_is_refused_until_allowed_again(world: World, kind: str) -> None:
+def test_a_denied_caller_is_refused_until_allowed_again(world: World, kind: str) -> None:
     world.found("alice", "bob")
     name = {"users": "alice", "npubs": world.admins["alice"].signer.public_key, "clients": CLIENT}[kind]
     assert denied(world, add={kind: [name]}, reason="seen where they were not")[kind] == [name]
@@ -156,20 +156,20 @@ class Dies:
 
 
 def test_an_act_that_dies_half_way_allows_nothing_and_the_same_act_again_completes_it(world: World) -> None:
-    alice, nobody = Denylists(users=("alice",)), Denylists()
+    alice, none = Denylists(users=("alice",)), Denylists()
     stored = {"users": ["alice"], "npubs": [], "clients": []}
     dying = world.new_suite(control=Dies(world.control)).operator.denylist
     with pytest.raises(StoreUnavailable):
-        dying.change(alice, nobody, "")
+        dying.change(alice, none, "")
     assert copies(world, paths.DENIED) == (stored, None)  # no proof any more, and no entry yet
     assert (world.operator("/denied").json or {})["everywhere"] is False
-    world.suite.operator.denylist.change(alice, nobody, "")
+    world.suite.operator.denylist.change(alice, none, "")
     assert copies(world, paths.DENIED) == (stored, stored)
     with pytest.raises(StoreUnavailable):
-        dying.change(nobody, alice, "")
+        dying.change(none, alice, "")
     assert copies(world, paths.DENIED) == (None, stored)  # no command yet
     assert (world.operator("/stop").json or {})["everywhere"] is False
-    world.suite.operator.denylist.change(nobody, alice, "")
+    world.suite.operator.denylist.change(none, alice, "")
     assert copies(world, paths.DENIED) == (None, None)
     assert [action for action, _, _ in chain(world)] == ["deny", "allow"]
 
@@ -184,7 +184,7 @@ def test_an_act_that_dies_first_leaves_all_as_it_was(world: World) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(6))
-def test_whoever_dies_at_any_call_and_comes_again_has_done_it_once(world: World, at: int, after: bool) -> None:  # noqa: FBT001 - a test's parameter
+def test_an_act_that_dies_at_any_call_and_is_repeated_is_done_once(world: World, at: int, after: bool) -> None:  # noqa: FBT001 - a test's parameter
     acts: list[Callable[[EditDenylists], object]] = [
         lambda deny: deny.change(Denylists(clients=(CLIENT,)), Denylists(), "x"),
         lambda deny: deny.stop("x"),
@@ -368,7 +368,7 @@ def test_no_secret_goes_out_that_was_decided_before_the_stop(world: World, monke
     assert world.document(f"oauth2_rotations/{rotation_id}")["phase"] == "requested"
 
 
-def test_nobody_is_enrolled_and_time_goes_on_while_all_is_stopped(world: World) -> None:
+def test_while_stopped_no_device_is_enrolled_and_due_transitions_happen(world: World) -> None:
     world.found("alice", "bob")
     rotation_id = str((world.send(world.admins["alice"].rotation()).json or {})["rotation_id"])
     code = world.invite("carol")

@@ -75,7 +75,7 @@ PLANTED: Mapping[str, tuple[Callable[[World], None], str]] = {
         "the directory and an admin's record disagree",
     ),
     "a record is gone": (lambda world: forget(world, "admins/bob"), "the directory names an admin without a record"),
-    "a key leads to somebody else": (
+    "a key names another admin": (
         lambda world: change(world, key_of(world, "alice"), user="bob"),
         "a registered device's key does not name its admin",
     ),

@@ -195,7 +195,7 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     "key disabled": (lambda ill: ill.suite.keys.disable("local/mac/1"), "MAC key is unknown or disabled"),
     # invariant 4: promoted only with a quorum of valid acks, over the secret that the hash verifies
     "no acks": (lambda ill: ill.set(ill.last_rotation, acks=[]), "promoted without its quorum"),
-    "acks of nobody that was told": (
+    "acks of no recipient": (
         lambda ill: ill.set(ill.last_rotation, recipients=[]),
         "promoted without its quorum",
     ),
@@ -299,7 +299,7 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     # invariants 8 and 9: the groups
     "log with a gap": (lambda ill: ill.drop(message(4)), "the log has a gap"),
     "log cut": (lambda ill: ill.set(GROUP, next_index=3), "the group's next index is not the end of its log"),
-    "message of somebody else": (lambda ill: _forged(ill, message(3)), "not a message of the service"),
+    "message of another sender": (lambda ill: _forged(ill, message(3)), "not a message of the service"),
     "message for another group": (lambda ill: _for_another_group(ill, message(3)), "not a message of the service"),
     "message that is none": (lambda ill: ill.set(message(3), event="{}"), "not a message of the service"),
     "message of another kind": (lambda ill: ill.set(message(3), kind="notice"), "not a message of the service"),
@@ -333,11 +333,11 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     "group gone": (lambda ill: ill.drop(GROUP), "a named group is missing"),
     "key package gone": (lambda ill: ill.drop(_key_package(ill)), "a roster member has no key package"),
     "Welcome gone": (lambda ill: ill.drop(_welcome(ill)), "key packages and Welcomes do not pair up"),
-    "key package of somebody else": (
+    "key package of another key": (
         lambda ill: _forged(ill, _key_package(ill)),
         "a key package is not signed by its key",
     ),
-    "Welcome of somebody else": (lambda ill: _forged(ill, _welcome(ill)), "a Welcome is not signed by the service"),
+    "Welcome of another sender": (lambda ill: _forged(ill, _welcome(ill)), "a Welcome is not signed by the service"),
     "notice not in the log": (
         lambda ill: ill.set(ill.last_rotation, distribution_message_id=f"{1:012d}"),
         NOT_SENT,
@@ -412,13 +412,13 @@ def test_what_never_stands_still_is_said_and_no_breach(ill: Patient) -> None:
 
     ill.set(GROUP, next_index=3)
     get = ill.store.get
-    ill.store.get = _restless(ill, get)  # type: ignore[method-assign]  # somebody writes between any two looks
+    ill.store.get = _always_changing(ill, get)  # type: ignore[method-assign]  # a concurrent write between any two reads
     examination = examine(ill, read_head)
     assert examination.unstable == ("group ops",)
     assert examination.breaches == ()
 
 
-def _restless(ill: Patient, get: Callable[..., Any]) -> Callable[..., Any]:
+def _always_changing(ill: Patient, get: Callable[..., Any]) -> Callable[..., Any]:
     from keyturn.ports.store import Replace
 
     def after_a_change(wanted: Any) -> Any:  # noqa: ANN401 - the store's own signature

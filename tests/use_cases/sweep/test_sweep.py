@@ -1,4 +1,4 @@
-"""The sweeper: what is due and nothing else, twice the same as once, and nobody holds up the others."""
+"""The sweeper settles due clients and no others, may run twice, and a damaged client delays no other."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_rotation_that_was_never_delivered_is_published_again_and_arrives(worl
     assert world.sweep()["republished"] == 0
 
 
-def test_a_rotation_that_nobody_could_send_expires(world: World) -> None:
+def test_a_rotation_that_was_never_sent_expires(world: World) -> None:
     world.found("alice", "bob")
     (name,) = clients(world, 1)
     world.clock.advance(minutes=30)
@@ -180,7 +180,7 @@ def test_a_damaged_client_holds_up_no_other(
     assert world.document(f"oauth2_clients/{names[2]}")["active_rotation"] is None
 
 
-def test_a_bus_that_is_down_holds_up_nobody_whose_time_has_come(world: World) -> None:
+def test_a_bus_that_is_down_delays_no_due_client(world: World) -> None:
     world.found("alice", "bob")
     first, second = clients(world, 2)
     world.clock.advance(minutes=29)
@@ -257,7 +257,7 @@ def test_a_document_that_lives_again_stays_and_holds_up_no_other(world: World) -
     world.control.inner.commit([Create(f"events/{name}", {"expires_at": now}) for name in "abc"])
 
     class Busy:
-        """A store in which somebody writes to `events/b` between its query and its commit."""
+        """A store in which a concurrent writer changes `events/b` between its query and its commit."""
 
         def query(self, query: Query) -> Sequence[Document]:
             found = world.control.inner.query(query)
@@ -336,4 +336,4 @@ def test_a_version_that_lives_again_outlives_its_rotation(world: World) -> None:
     assert f"oauth2_rotations/{version['rotation_id']}" not in world.documents()
     assert breaches(world) == []
     removed = world.operator(f"/groups/{GROUP}/remove", {"user": "bob"}).json or {}
-    assert removed["received"] == [CLIENT]  # nobody knows any more who received it
+    assert removed["received"] == [CLIENT]  # its recipients are unknown by now

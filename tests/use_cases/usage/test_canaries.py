@@ -125,9 +125,9 @@ def test_refusals_are_alike(world: World) -> None:
     assert "canaries/" not in " ".join(world.documents(world.usage))
 
 
-def test_nobody_signs_for_the_key_that_stands_in(world: World) -> None:
+def test_a_signature_by_the_dummy_key_is_refused(world: World) -> None:
     begun(world)
-    # RFC 8032 §7.1, test 1: everybody knows this private key.
+    # RFC 8032 §7.1, test 1: this private key is public.
     known = Ed25519PrivateKey.from_private_bytes(
         bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
     )
@@ -193,7 +193,7 @@ def test_instances_at_once_all_count(world: World) -> None:
     assert len(data["instances"]) == 12  # type: ignore[arg-type]  # a list
 
 
-def test_who_asks_too_often_is_told_to_wait(world: World) -> None:
+def test_too_many_requests_are_rate_limited(world: World) -> None:
     world.found()
     address = {"REMOTE_ADDR": "203.0.113.9"}
     body = json.dumps({"client_id": CLIENT}).encode()

@@ -243,7 +243,7 @@ def test_use_near_the_end_raises_an_alarm_once_an_hour(world: World, caplog: pyt
 
 
 @pytest.mark.parametrize(("new_uses", "at_risk"), [(19, True), (20, False)])
-def test_a_high_share_of_the_old_near_its_end_is_a_risk_whoever_has_moved(
+def test_a_high_share_of_the_old_near_its_end_is_a_risk_whichever_caller_has_moved(
     world: World, caplog: pytest.LogCaptureFixture, *, new_uses: int, at_risk: bool
 ) -> None:
     old, new = begun(world)
