@@ -18,8 +18,8 @@ from keyturn.device.core.errors import ServerRefusedError
 from keyturn.device.device import Device
 from keyturn.device.groups.membership import LostReason
 from keyturn.device.home.home import Home
+from keyturn.local.demo.admins import DemoAdmin
 from keyturn.local.demo.authenticator import MARGIN_SECONDS, Authenticator
-from keyturn.local.demo.people import Person
 
 from tests.local.real_machine import CHEAP, Machine
 from tests.local.waiting import until
@@ -38,7 +38,7 @@ class House:
     """A machine with one group and one client, and the people in front of it."""
 
     machine: Machine
-    people: dict[str, Person] = field(default_factory=dict)
+    people: dict[str, DemoAdmin] = field(default_factory=dict)
 
     def operate(self, path: str, fields: Mapping[str, object] | None = None) -> Mapping[str, object]:
         token = read_token(self.machine.url, self.machine.environment)
@@ -59,19 +59,19 @@ class House:
             assert (approved["approvals"], approved["needed"]) == (1, 1)
         return str(invite["code"])
 
-    def newcomer(self, user: str, device: str = "laptop") -> Person:
+    def newcomer(self, user: str, device: str = "laptop") -> DemoAdmin:
         home = Home.create(self.machine.folder / "homes" / f"{user}-{device}", device, "passphrase", cost=CHEAP)
-        person = Person(user, home, self.machine.url, wait=a_moment)
+        person = DemoAdmin(user, home, self.machine.url, wait=a_moment)
         person.sign_in(str(self.operate("/id_tokens", {"user": user})["id_token"]))
         return person
 
-    def enrol(self, user: str, approver: str | None = None) -> Person:
+    def enrol(self, user: str, approver: str | None = None) -> DemoAdmin:
         person = self.newcomer(user)
         person.join(self.invite(user, approver))
         self.people[user] = person
         return person
 
-    def members(self, person: Person) -> set[str]:
+    def members(self, person: DemoAdmin) -> set[str]:
         return {str(item["user"]) for item in answers.mappings(person.device.group(GROUP), "members")}
 
 
@@ -101,7 +101,7 @@ def refusal(act: Callable[[], object]) -> str:
     return refused.value.reason
 
 
-def proof_without_a_code(person: Person) -> str:
+def proof_without_a_code(person: DemoAdmin) -> str:
     device = Device.open(person.home, person.url, ask_code=lambda: NO_CODE)
     return refusal(lambda: device._prover.proof(ProofSubject(digest="A" * 43, group=GROUP, client_id="acme")))
 
@@ -192,4 +192,4 @@ def test_an_acknowledgement_is_proven_where_the_clients_policy_says_so(house: Ho
     until(lambda: alice.device.catch_up() or alice.device.inbox())
     acked = alice.device.ack(rotation_id)
     assert (acked["phase"], acked["outcome"]) == ("completed", "promoted")
-    assert len(alice.overheard.proofs) == 2
+    assert len(alice.recorder.proofs) == 2

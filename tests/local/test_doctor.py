@@ -61,7 +61,7 @@ def run(*words: str) -> Result:
 def test_healthy_folder_is_told_calmly(ill: Patient) -> None:
     result = run("doctor", "--data", str(ill.folder))
     assert result.exit_code == 0
-    assert "All is well: every invariant holds." in result.stdout
+    assert "No problems found: every invariant holds." in result.stdout
     assert "3 versions, 3 rotations" in result.stdout
     assert "outbox: 0 waiting, 0 in delivery, 0 dead letters" in result.stdout
     assert result.stderr == ""
@@ -75,7 +75,7 @@ def test_breach_is_named_with_a_hint(ill: Patient) -> None:
     assert "the sweeper's time (next_due_at) differs" in result.stdout
     assert "error: 1 broken invariants." in result.stderr
     assert "hint: " in result.stderr
-    assert "All is well" not in result.stdout
+    assert "No problems found" not in result.stdout
 
 
 def test_json_holds_everything_and_no_secret(ill: Patient) -> None:
@@ -95,7 +95,7 @@ def test_a_stop_that_stands_is_told_and_no_breach(ill: Patient) -> None:
     ill.suite.operator.denylist.stop("a leak")
     result = run("doctor", "--data", str(ill.folder))
     assert result.exit_code == 0
-    assert "Everything is stopped since" in result.stderr
+    assert "Rotations have been stopped since" in result.stderr
     said = json.loads(run("doctor", "--data", str(ill.folder), "--json").stdout)
     assert said["stopped"]["reason"] == "a leak"
     assert said["breaches"] == []
@@ -109,14 +109,29 @@ def test_the_parts_of_what_was_checked_are_one_word_each(ill: Patient) -> None:
 
 
 STRAYS = {
-    "version of no client": (paths.version("nobody", OTHER_ID), "one of the versions belongs to nothing"),
-    "entry of no chain": (paths.audit_entry("nobody", 1), "one of the audit entries belongs to nothing"),
-    "rotation of no client": (paths.rotation(OTHER_ID), "one of the rotations belongs to nothing"),
-    "group that nobody founded": (paths.group("secret-group"), "one of the groups belongs to nothing"),
-    "message of no group": (paths.message("nowhere", 1), "one of the messages belongs to nothing"),
-    "key package of no group": (paths.key_package("AAAA"), "one of the key packages belongs to nothing"),
-    "document of no kind": ("notes/1", "a document stands where none may be"),
-    "document below a version": (f"oauth2_clients/acme/secrets/{OTHER_ID}/plain/1", "a document stands where none may"),
+    "version of no client": (
+        paths.version("nobody", OTHER_ID),
+        "one of the versions is unreferenced",
+    ),
+    "entry of no chain": (
+        paths.audit_entry("nobody", 1),
+        "one of the audit entries is unreferenced",
+    ),
+    "rotation of no client": (paths.rotation(OTHER_ID), "one of the rotations is unreferenced"),
+    "group that nobody founded": (
+        paths.group("secret-group"),
+        "one of the groups is unreferenced",
+    ),
+    "message of no group": (paths.message("nowhere", 1), "one of the messages is unreferenced"),
+    "key package of no group": (
+        paths.key_package("AAAA"),
+        "one of the key packages is unreferenced",
+    ),
+    "document of no kind": ("notes/1", "a document has a path that no kind of document has"),
+    "document below a version": (
+        f"oauth2_clients/acme/secrets/{OTHER_ID}/plain/1",
+        "a document has a path that no",
+    ),
 }
 
 
@@ -145,7 +160,7 @@ def test_document_in_the_wrong_database_is_named(ill: Patient, database: str) ->
 def test_folder_that_is_none_is_refused_and_left_alone(tmp_path: Path) -> None:
     result = run("doctor", "--data", str(tmp_path / "nothing"))
     assert result.exit_code == 1
-    assert "error: This is no data folder of keyturn" in result.stderr
+    assert "error: Not a keyturn data folder" in result.stderr
     assert "are missing." in result.stderr
     assert "hint: " in result.stderr
     assert not (tmp_path / "nothing").exists()
@@ -196,7 +211,7 @@ def test_dead_letters_are_noted_and_no_breach(ill: Patient) -> None:
     result = run("doctor", "--data", str(ill.folder))
     assert result.exit_code == 0
     assert "2 dead letters" in result.stdout
-    assert "warning: There are dead letters: see `keyturn dead-letters list`." in result.stderr
+    assert "warning: There are dead letters, see `keyturn dead-letters list`." in result.stderr
 
 
 # --- dead letters ----------------------------------------------------------------------------------------------------
@@ -240,7 +255,7 @@ def test_one_dead_letter_is_replayed(ill: Patient) -> None:
 
 def test_all_dead_letters_are_replayed_and_delivered(ill: Patient) -> None:
     bury(ill.folder)
-    assert "2 to be delivered again." in run("dead-letters", "replay", "--all", "--data", str(ill.folder)).stdout
+    assert "Scheduled for delivery: 2." in run("dead-letters", "replay", "--all", "--data", str(ill.folder)).stdout
     outbox, stop = outbox_of(ill.suite), threading.Event()
     # Nobody serves that address: a new attempt is what shows that they are tried again.
     thread = threading.Thread(target=Delivery(outbox, "http://127.0.0.1:1").run, args=(stop,))
@@ -260,9 +275,9 @@ def _tried(folder: Path) -> int:
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (("replay",), 2, "error: Say which: one EVENT_ID, or --all."),
-        (("replay", "x", "--all"), 2, "error: Say which: one EVENT_ID, or --all."),
-        (("replay", "x"), 1, "error: There is no dead letter of that id."),
+        (("replay",), 2, "error: Give either one EVENT_ID or --all."),
+        (("replay", "x", "--all"), 2, "error: Give either one EVENT_ID or --all."),
+        (("replay", "x"), 1, "error: There is no dead letter with that id."),
     ],
 )
 def test_replay_of_nothing_is_told(ill: Patient, words: tuple[str, ...], code: int, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""The commands of one machine: `up`, `demo`, `doctor` and `dead-letters`, beside the device's own."""
+"""The commands of one machine: `up`, `demo`, `doctor`, `thaw`, `dead-letters` and `keys`."""
 
 from __future__ import annotations
 
@@ -26,12 +26,24 @@ if TYPE_CHECKING:
     from keyturn.entry.config.settings import Cloud
     from keyturn.local.machine import Backend
 
-Duration = Annotated[timedelta | None, typer.Option(parser=parse_duration, metavar="10m")]
-Emulators = Annotated[bool, typer.Option("--emulators", help="On Google's emulators instead of a data folder.")]
+SweepEvery = Annotated[
+    timedelta | None, typer.Option(parser=parse_duration, metavar="10m", help="How often the sweeper runs.")
+]
+MinNotBefore = Annotated[
+    timedelta | None,
+    typer.Option(parser=parse_duration, metavar="10m", help="The shortest time from a request to its promotion."),
+]
+MinInterval = Annotated[
+    timedelta | None,
+    typer.Option(parser=parse_duration, metavar="10m", help="The shortest time between two rotations of a client."),
+]
+Emulators = Annotated[bool, typer.Option("--emulators", help="Use Google's emulators instead of a data folder.")]
 
 _AUTHORISER = f"{PREFIX}AUTHORISER"
 
-dead_letters = typer.Typer(no_args_is_help=True, help="What could not be delivered: look at it, deliver it again.")
+dead_letters = typer.Typer(
+    no_args_is_help=True, help="List events that could not be delivered, and deliver them again."
+)
 
 QUICK = Policy(
     minimum_not_before_seconds=10,
@@ -40,7 +52,7 @@ QUICK = Policy(
     requests_per_hour_per_client=1000,
     requests_per_hour_per_requester=1000,
 )
-"""What `--quick` sets: to try things out, on one machine only."""
+"""The policy of `--quick`, for trials on one machine."""
 
 
 def register(root: typer.Typer) -> None:
@@ -55,20 +67,21 @@ def register(root: typer.Typer) -> None:
 
 def up(
     *,
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8787,
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1. 0 means any free port.")] = 8787,
     data: Data = None,
-    sweep_every: Duration = None,
-    min_not_before: Duration = None,
-    min_interval: Duration = None,
-    quick: Annotated[bool, typer.Option(help="Lead 10 s, grace 2 min, no interval: to try things out.")] = False,
+    sweep_every: SweepEvery = None,
+    min_not_before: MinNotBefore = None,
+    min_interval: MinInterval = None,
+    quick: Annotated[bool, typer.Option(help="Short times for trials: lead 10 s, grace 2 min, no interval.")] = False,
     emulators: Emulators = False,
     json: Json = False,
 ) -> None:
-    """Run the whole suite here, each door at /<door>, until Ctrl-C.
+    """Run the whole suite on this machine until Ctrl-C, with each function at its own path.
 
-    With --emulators it stands on Google's: those that `FIRESTORE_EMULATOR_HOST` and `PUBSUB_EMULATOR_HOST` name, else
-    its own, with a stand-in for Cloud KMS. A given Firestore emulator must have been started with
-    `--functions_emulator 127.0.0.1:PORT` of this suite. All but the keys is in the emulators' memory.
+    With --emulators it uses the emulators named by `FIRESTORE_EMULATOR_HOST` and `PUBSUB_EMULATOR_HOST`, or starts its
+    own, and emulates Cloud KMS. A Firestore emulator that runs already must have been started with
+    `--functions_emulator 127.0.0.1:PORT` of this suite. Only the keys are stored in the data folder, all other data is
+    in the emulators' memory.
     """
     from keyturn.local.machine import run_suite  # noqa: PLC0415 - the other commands need no server
 
@@ -80,7 +93,7 @@ def up(
     every = (sweep_every or timedelta(seconds=1 if quick else 60)).total_seconds()
     backend = _emulated(data, policy) if emulators else _folder(data, policy, every)
     with run_suite(backend, port, every) as suite:
-        _announce(suite.settings, suite.freeze.freeze_reason(), json=json)
+        _print_start(suite.settings, suite.freeze.freeze_reason(), json=json)
         stopped.wait()
 
 
@@ -95,18 +108,20 @@ def _folder(data: Path | None, policy: Policy, sweep_every_seconds: float) -> Ba
 
 
 def _authoriser() -> str:
-    """Return what judges proofs: attested admins, unless the environment names another one for tests."""
+    """Return the authoriser's name: `attested_admin`, unless the environment names another one for tests."""
     try:
         return Settings(Stage.LOCAL, authoriser=os.environ.get(_AUTHORISER, Settings().authoriser)).checked().authoriser
     except SettingsError as error:
-        raise LocalError(f"{error}.", f"Leave {_AUTHORISER} out.") from None
+        raise LocalError(f"{error}.", f"Unset {_AUTHORISER}.") from None
 
 
 def _emulated(data: Path | None, policy: Policy) -> Backend:
     try:
-        from keyturn.local.emulator_backend import EmulatorBackend  # noqa: PLC0415 - Google's clients, which one machine needs not
+        from keyturn.local.emulator_backend import EmulatorBackend  # noqa: PLC0415 - needs Google's clients
     except ModuleNotFoundError:
-        raise LocalError("Google's clients are not installed.", "`make test` sets up all that is needed.") from None
+        raise LocalError(
+            "Google's client libraries are not installed.", "In a checkout, `make test` installs them."
+        ) from None
     return EmulatorBackend(data or default_data() / "emulators", policy, dict(os.environ), _authoriser())
 
 
@@ -119,7 +134,7 @@ def _policy(min_not_before: timedelta | None, min_interval: timedelta | None, *,
     return policy
 
 
-def _announce(settings: Settings, freeze_reason: str, *, json: bool) -> None:
+def _print_start(settings: Settings, freeze_reason: str, *, json: bool) -> None:
     facts: dict[str, Any] = {
         "url": settings.base_url,
         "stage": settings.stage.value,
@@ -129,13 +144,15 @@ def _announce(settings: Settings, freeze_reason: str, *, json: bool) -> None:
         **({"frozen": freeze_reason} if freeze_reason else {}),
     }
     if freeze_reason:
-        print_warning(f"This data folder was {freeze_reason}: nothing is sent until `keyturn thaw`; see its --help.")
+        print_warning(
+            f"This data folder was {freeze_reason}. It sends nothing until you run `keyturn thaw` (see --help)."
+        )
     if json:
         print_json(facts)
         return
     print_note("keyturn is up; Ctrl-C stops it.")
     if settings.cloud:
-        print_warning("The data is in the emulators' memory: it is gone when they stop. The keys stay.")
+        print_warning("The data is in the emulators' memory and is lost when they stop. The keys are kept.")
     print_facts([*facts.items(), ("next", "keyturn group create ops")])
 
 
@@ -152,16 +169,20 @@ def demo(
     *,
     emulators: Emulators = False,
     json: Json = False,
-    keep: Annotated[Path | None, typer.Option(help="A new folder that stays afterwards.", metavar="DIR")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the demo's files in this new folder.", metavar="DIR")] = None,
 ) -> None:
-    """Run the main job from nothing to retired, with real processes, in about half a minute."""
-    from keyturn.local.demo.show import run  # noqa: PLC0415 - the other commands need none of it
+    """Show a rotation without downtime, from an empty folder to the retired secret, in about half a minute.
+
+    The demo runs real processes: three admins' devices, a server, and an integrator that checks the secret all the
+    time.
+    """
+    from keyturn.local.demo.screen import run  # noqa: PLC0415 - the other commands need none of it
 
     run(keep, as_json=json, emulators=emulators)
 
 
 def doctor(*, data: Data = None, json: Json = False) -> None:
-    """Check every invariant of a data folder, running or stopped, and name each breach; exit code 1 if there is one."""
+    """Check every invariant of a data folder, whether the suite is running or stopped. Exit code 1 if one is broken."""
     from keyturn.local.doctor import diagnose, open_folder  # noqa: PLC0415 - the other commands need no store
     from keyturn.local.doctor_report import report  # noqa: PLC0415 - the same
 
@@ -172,9 +193,10 @@ def doctor(*, data: Data = None, json: Json = False) -> None:
 
 
 def thaw(*, data: Data = None, json: Json = False) -> None:
-    """Let a data folder that was copied or restored send again: every group is founded anew, devices come back alone.
+    """Allow a copied or restored data folder to send again.
 
-    Make sure first that no other copy runs. Afterwards rotate every client whose last rotation the backup did not have.
+    MLS groups are re-created, and devices rejoin by themselves. First make sure that no other copy runs. Afterwards
+    rotate every client that was rotated after the backup.
     """
     from keyturn.local.doctor import open_folder  # noqa: PLC0415 - the other commands need no store
 
@@ -182,30 +204,30 @@ def thaw(*, data: Data = None, json: Json = False) -> None:
     if json:
         print_json({"groups": list(groups)})
     else:
-        print_note(f"Founded anew: {', '.join(groups)}." if groups else "Nothing was frozen.")
+        print_note(f"Re-created groups: {', '.join(groups)}." if groups else "The data folder was not frozen.")
 
 
 @dead_letters.command("list")
 def list_dead_letters(*, data: Data = None, json: Json = False) -> None:
-    """List what was given up after its last attempt, oldest first."""
+    """List events that failed on their last attempt, oldest first."""
     from keyturn.local import dead_letters as letters  # noqa: PLC0415 - the other commands need no store
 
-    letters.show(letters.listed(data or default_data()), json=json)
+    letters.show(letters.dead_letters(data or default_data()), json=json)
 
 
 @dead_letters.command("replay")
 def replay_dead_letters(
-    event_id: Annotated[str | None, typer.Argument(metavar="EVENT_ID", help="One dead letter.")] = None,
+    event_id: Annotated[str | None, typer.Argument(metavar="EVENT_ID", help="The dead letter to deliver.")] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Deliver all dead letters.")] = False,
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Deliver one dead letter again, or all, with all attempts; a running `keyturn up` starts at once."""
+    """Deliver one dead letter again, or all of them. A running `keyturn up` starts at once."""
     from keyturn.local import dead_letters as letters  # noqa: PLC0415 - the other commands need no store
 
     count = letters.replay(data or default_data(), event_id, every=every)
     if json:
         print_json({"replayed": count})
     else:
-        print_note(f"{count} to be delivered again.")
+        print_note(f"Scheduled for delivery: {count}.")

@@ -1,6 +1,6 @@
-"""Dead letters: events that their door did not take, however often it was tried; kept until somebody replays them.
+"""Dead letters: events that failed on their last attempt. They are kept until they are delivered again.
 
-To replay is always safe: doors act on the state that they read, and the event keeps its id.
+Delivering them again is always safe: functions act on the state that they read, and the event keeps its id.
 """
 
 from __future__ import annotations
@@ -19,32 +19,35 @@ if TYPE_CHECKING:
 
     from keyturn.adapters.sqlite.outbox import OutboxEvent
 
-SHOWN = 1000
-_COLUMNS = ("EVENT", "DOOR", "ABOUT", "SINCE", "ATTEMPTS", "LAST REASON")
+LIMIT = 1000
+_COLUMNS = ("EVENT", "FUNCTION", "SUBJECT", "SINCE", "ATTEMPTS", "LAST REASON")
 
 
-def listed(folder: Path) -> Sequence[OutboxEvent]:
-    """Return the oldest dead letters of a data folder, at most SHOWN; `LocalError` if it cannot be used."""
-    return outbox_of(open_folder(folder)).dead_letters(SHOWN)
+def dead_letters(folder: Path) -> Sequence[OutboxEvent]:
+    """Return the oldest dead letters of a data folder, at most LIMIT. `LocalError` if the folder cannot be used."""
+    return outbox_of(open_folder(folder)).dead_letters(LIMIT)
 
 
 def replay(folder: Path, event_id: str | None, *, every: bool) -> int:
-    """Make one dead letter, or every one, due again; how many. `UsageError` unless exactly one of both is asked for."""
+    """Make one dead letter, or all of them, due again and return their number.
+
+    `UsageError` unless either an id or `every` is given.
+    """
     if (event_id is None) == (not every):
-        raise UsageError("Say which: one EVENT_ID, or --all.", "`keyturn dead-letters list` shows them.")
+        raise UsageError("Give either one EVENT_ID or --all.", "`keyturn dead-letters list` shows the ids.")
     count = outbox_of(open_folder(folder)).replay(event_id)
     if event_id is not None and count == 0:
-        raise LocalError("There is no dead letter of that id.", "`keyturn dead-letters list` shows them.")
+        raise LocalError("There is no dead letter with that id.", "`keyturn dead-letters list` shows the ids.")
     return count
 
 
 def show(events: Sequence[OutboxEvent], *, json: bool) -> None:
-    """Print dead letters: identifiers and reasons, nothing of what was delivered."""
+    """Print identifiers and failure reasons of dead letters, nothing of their content."""
     if json:
         print_json({"dead_letters": [_fields(event) for event in events]})
         return
-    rows = [tuple(_shown(event).values()) for event in events]
-    print_table(_COLUMNS, rows, empty="No dead letters: everything was delivered, or still is tried.")
+    rows = [tuple(_row(event).values()) for event in events]
+    print_table(_COLUMNS, rows, empty="No dead letters: all events were delivered or will be retried.")
 
 
 def _fields(event: OutboxEvent) -> dict[str, object]:
@@ -58,6 +61,6 @@ def _fields(event: OutboxEvent) -> dict[str, object]:
     }
 
 
-def _shown(event: OutboxEvent) -> dict[str, object]:
+def _row(event: OutboxEvent) -> dict[str, object]:
     fields = _fields(event)
     return {**fields, "published_at": moment(fields["published_at"])}

@@ -1,10 +1,10 @@
-"""The doctor: opens a data folder, running or stopped, and names every broken invariant; it mends nothing.
+"""The doctor of one machine: opens a data folder, running or stopped, and reports every broken invariant.
 
-Beside what every deployment is examined for, one machine shows all documents that there are: one that nothing examined
-leads to is held against its kind, and named if it does not stand alone. In a running store such a one may be younger
-than the look that missed it: only what two whole examinations missed counts.
+It changes nothing. Besides the checks of every deployment, one machine can list all of its documents. A document that
+no check has visited is an orphan, unless its kind may stand alone. In a running store an orphan may simply be newer
+than the checks, so only a document that two complete runs missed is reported.
 
-The folder of `keyturn up --emulators` has the keys and says where the emulators are; their store has no outbox.
+With `keyturn up --emulators` the data folder has the keys and the emulators' addresses. That store has no outbox.
 """
 
 from __future__ import annotations
@@ -41,35 +41,35 @@ _PATHS = "SELECT path FROM documents"
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What an examination of a data folder came to; `depth` is the outbox's, None where the store has none."""
+    """The results of all checks of a data folder. `depth` is the outbox's, None if the store has no outbox."""
 
     breaches: tuple[Breach, ...]
     examination: CheckResult
     depth: Depth | None
     freeze_reason: str = ""
-    """`copied` or `restored` while nothing may be sent, else nothing."""
+    """`copied` or `restored` while the store is frozen, otherwise empty."""
     stop: OperatorStop | None = None
-    """The operator's stop of everything, while it stands."""
+    """The operator's stop of all rotations, while it is in force."""
     denials_agree: bool = True
-    """Whether denylists and stop are the same in both databases that they are read in."""
+    """Whether denylists and stop are the same in both databases that functions read them from."""
 
 
 def open_folder(folder: Path) -> Suite:
-    """Return the suite over a data folder that is there; `LocalError` if it is none, or cannot be used."""
+    """Return the suite over an existing data folder. `LocalError` if there is none, or it cannot be used."""
     cloud = read_addresses(folder)
     if cloud is not None:
-        return reached(Suite(Settings(Stage.LOCAL, policy=Policy(), cloud=cloud)))
+        return reach(Suite(Settings(Stage.LOCAL, policy=Policy(), cloud=cloud)))
     missing = [name for name in (*(f"{name}.db" for name in _NAMES), "keys.json") if not (folder / name).is_file()]
     if missing:
         raise LocalError(
-            f"This is no data folder of keyturn: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
-            "Give the folder that `keyturn up` prints, with --data.",
+            f"Not a keyturn data folder: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
+            "Use --data with the folder that `keyturn up` prints.",
         )
-    return reached(Suite(Settings(Stage.LOCAL, folder, policy=Policy())))
+    return reach(Suite(Settings(Stage.LOCAL, folder, policy=Policy())))
 
 
-def reached(suite: Suite) -> Suite:
-    """Return a suite whose store and keys answer; `LocalError` if they do not."""
+def reach(suite: Suite) -> Suite:
+    """Return the suite after connecting to its store and keys. `LocalError` if that fails."""
     try:
         _ = suite.databases, suite.keys.enabled("mac")
     except (StoreUnavailable, KeyUnavailable) as error:
@@ -78,23 +78,28 @@ def reached(suite: Suite) -> Suite:
 
 
 def outbox_of(suite: Suite) -> Outbox:
-    """Return the outbox of a suite over a data folder; `LocalError` if it is over emulators, which keep their own."""
+    """Return the outbox of a suite over a data folder. `LocalError` for a suite on emulators, which has none."""
     if suite.settings.cloud:
         raise LocalError(
-            "A suite on emulators keeps no dead letters here.", "They are in Pub/Sub's subscription `distribute-dead`."
+            "A suite on emulators has its dead letters in Pub/Sub.", "Pull the subscription `distribute-dead`."
         )
     return Outbox(_file(suite, "control"))
 
 
 def diagnose(suite: Suite) -> Diagnosis:
-    """Examine everything that a suite over a data folder holds; `LocalError` if it cannot be read."""
+    """Check everything that a suite over a data folder holds. `LocalError` if it cannot be read."""
     try:
-        examination = _examine(suite)()
-        strangers = _strangers(suite, examination)
-        if any(_is_stray(path) for path, _ in strangers):
-            examination = _examine(suite)()
-            strangers &= _strangers(suite, examination)
-        met = [breach for path, store in sorted(strangers) for breach in _met(path, getattr(suite.databases, store))]
+        examination = _checks(suite)()
+        unvisited = _unvisited(suite, examination)
+        if any(_is_orphan(path) for path, _ in unvisited):
+            # The store may be running, so an orphan may be newer than the checks. Run them a second time.
+            examination = _checks(suite)()
+            unvisited &= _unvisited(suite, examination)
+        breaches = [
+            breach
+            for path, database in sorted(unvisited)
+            for breach in _check_unvisited(path, getattr(suite.databases, database))
+        ]
         depth = None if suite.settings.cloud else outbox_of(suite).depth()
         frozen, stop, agree = (
             suite.freeze.freeze_reason(),
@@ -103,10 +108,10 @@ def diagnose(suite: Suite) -> Diagnosis:
         )
     except (StoreUnavailable, KeyUnavailable) as error:
         raise _unusable(error) from None
-    return Diagnosis((*examination.breaches, *met), examination, depth, frozen, stop, agree)
+    return Diagnosis((*examination.breaches, *breaches), examination, depth, frozen, stop, agree)
 
 
-def _examine(suite: Suite) -> RunChecks:
+def _checks(suite: Suite) -> RunChecks:
     return RunChecks(
         databases=suite.databases,
         policy=suite.settings.policy,
@@ -118,22 +123,25 @@ def _examine(suite: Suite) -> RunChecks:
 
 
 def _unusable(error: Exception) -> LocalError:
-    return LocalError(f"The data folder cannot be used: {error}.", "Restore it from a copy, or give another --data.")
+    return LocalError(
+        f"The data folder cannot be used: {error}.", "Restore it from a backup, or choose another folder with --data."
+    )
 
 
 def _file(suite: Suite, name: str) -> SqliteFile:
     return cast("SqliteStore", getattr(suite.databases, name)).file
 
 
-def _strangers(suite: Suite, examination: CheckResult) -> set[tuple[str, str]]:
-    """Return path and database of what nothing examined leads to, but for what was not examined for lack of rest."""
-    found: set[tuple[str, str]] = set()
-    for name in _NAMES:
-        found |= {(path, name) for path in _paths(suite, name)}
+def _unvisited(suite: Suite, examination: CheckResult) -> set[tuple[str, str]]:
+    """Return path and database of the documents that no check visited.
+
+    Documents of subjects that kept changing are left out, because their checks were not completed.
+    """
+    documents = [(path, name) for name in _NAMES for path in _paths(suite, name)]
     unstable = {subject.partition(" ")[2] for subject in examination.unstable}
     return {
         (path, name)
-        for path, name in found
+        for path, name in documents
         if path not in examination.checked_paths and not unstable & set(path.split("/"))
     }
 
@@ -146,18 +154,18 @@ def _paths(suite: Suite, name: str) -> set[str]:
         return {str(path) for (path,) in connection.execute(_PATHS)}
 
 
-def _is_stray(path: str) -> bool:
+def _is_orphan(path: str) -> bool:
     kind = kind_of(path)
     return kind is None or not kind.standalone
 
 
-def _met(path: str, store: Store) -> Iterator[Breach]:
+def _check_unvisited(path: str, store: Store) -> Iterator[Breach]:
     document, kind = store.get([path])[path], kind_of(path)
     if document.data is None:
-        return  # gone meanwhile
+        return  # deleted meanwhile
     if kind is None:
-        yield Breach("store", "a document stands where none may be", path)
+        yield Breach("store", "a document has a path that no kind of document has", path)
         return
     if not kind.standalone:
-        yield Breach("store", f"one of the {kind.noun} belongs to nothing", path)
+        yield Breach("store", f"one of the {kind.noun} is unreferenced", path)
     yield from (Breach("store", f"a document {problem}", path) for problem in kind.shape.problems(document.data))

@@ -1,4 +1,4 @@
-"""What the doctor says: calm when all is well, one line a breach and what to do when not."""
+"""The doctor's report: one line per broken invariant and a hint, or a note that there are none."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from keyturn.use_cases.admins.edit_denylist import OperatorStop
 
 _HINT = (
-    "Stop `keyturn up`, keep a copy of the data folder as it is, and look at what stands there; nothing was mended. "
-    "What a backup from before still has can be put back whole."
+    "Stop `keyturn up`, copy the data folder as it is, and inspect the documents listed above. Nothing was changed. "
+    "If an earlier backup is intact, restore the whole folder from it."
 )
 
 
 def report(diagnosis: Diagnosis, *, json: bool) -> None:
-    """Print a diagnosis; breaches go to stdout as a table, the verdict on them to stderr."""
+    """Print a diagnosis: the breaches to stdout as a table, the error and hint to stderr."""
     if json:
         print_json(fields(diagnosis))
         return
@@ -31,7 +31,7 @@ def report(diagnosis: Diagnosis, *, json: bool) -> None:
         )
         print_error(f"{len(diagnosis.breaches)} broken invariants.", _HINT)
     else:
-        print_note("All is well: every invariant holds.")
+        print_note("No problems found: every invariant holds.")
     _print_notes(diagnosis)
 
 
@@ -72,14 +72,16 @@ def _print_notes(diagnosis: Diagnosis) -> None:
         print_note(f"outbox: {depth.waiting} waiting, {depth.leased} in delivery, {depth.dead} dead letters")
     if diagnosis.freeze_reason:
         print_warning(
-            f"This folder was {diagnosis.freeze_reason}: nothing is sent until `keyturn thaw` (see its --help)."
+            f"This data folder was {diagnosis.freeze_reason}. It sends nothing until `keyturn thaw` (see its --help)."
         )
     if diagnosis.stop:
         since = moment(to_milliseconds(diagnosis.stop.since))
-        print_warning(f"Everything is stopped since {since}, until `keyturn start`: {diagnosis.stop.reason}")
+        print_warning(f"Rotations have been stopped since {since}, until `keyturn start`: {diagnosis.stop.reason}")
     if not diagnosis.denials_agree:
-        print_warning("A denial or stop has reached one database of two: give `keyturn deny`, `stop` or `start` again.")
+        print_warning(
+            "A denylist or stop differs between the databases. Repeat the last `keyturn deny`, `stop` or `start`."
+        )
     if depth and depth.dead:
-        print_warning("There are dead letters: see `keyturn dead-letters list`.")
+        print_warning("There are dead letters, see `keyturn dead-letters list`.")
     for subject in diagnosis.examination.unstable:
-        print_warning(f"Not checked, it changed all the time: {subject}.")
+        print_warning(f"Not checked, because it kept changing: {subject}.")

@@ -1,7 +1,7 @@
-"""An authenticator app, as a person of the demo has one: codes of the steps around now, each shown once (RFC 6238).
+"""An authenticator app (RFC 6238) for an admin of the demo, which shows each code once.
 
-A service takes the codes of the step before, of now and of the next one, each step once. So a person has three at
-most at a time, and then waits for the next step, at most 30 s.
+The service accepts the codes of the previous, the current and the next time step, each step once. So at most three
+codes are usable at a time. After that the admin waits for the next step, at most 30 s.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MARGIN_SECONDS = 5.0
-"""So near to the end of a step, its earlier neighbour's code may arrive too late."""
+"""In the last seconds of a step, the code of the previous step might arrive too late."""
 
 
 @dataclass
 class Authenticator:
-    """Gives codes of an otpauth URI; `wait` is called with the seconds until there is another one, and sleeps."""
+    """Generates codes of an otpauth URI. If none is usable, it calls `wait(seconds)`, which must sleep."""
 
     otpauth: str = field(repr=False)
     wait: Callable[[float], None] = time.sleep
@@ -33,24 +33,24 @@ class Authenticator:
 
     @property
     def secrets(self) -> tuple[str, str]:
-        """The seed as the URI has it (base32), and its bytes in base64url: what must stand in no file."""
+        """The seed in base32 (as in the URI) and in base64url. Neither may be in any file."""
         seed = self._codes().secret
         return seed, base64url_encode(base64.b32decode(seed))
 
     def __call__(self) -> str:
-        """Return a code that is good now and was not given before."""
+        """Return a code that is valid now and was not returned before."""
         codes = self._codes()
         step = max(self._last + 1, self._earliest(codes.interval))
-        early = (step - 1) * codes.interval - self.now()  # a step ahead is good already
-        if early > 0:
-            self.wait(early)
+        seconds = (step - 1) * codes.interval - self.now()  # the next step's code is valid already
+        if seconds > 0:
+            self.wait(seconds)
         self._last = step
         return codes.generate_otp(step)
 
     def _codes(self) -> pyotp.TOTP:
         codes = pyotp.parse_uri(self.otpauth)
         if not isinstance(codes, pyotp.TOTP):
-            raise TypeError("an authenticator of this kind goes by a counter, not by the clock")
+            raise TypeError("the URI is of a counter-based authenticator (HOTP), not of a time-based one")
         return codes
 
     def _earliest(self, interval: int) -> int:

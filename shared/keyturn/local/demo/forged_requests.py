@@ -1,4 +1,4 @@
-"""What somebody tries without a right to it: a request without a proof, and with a proof that was overheard."""
+"""Requests that the server must refuse: without a proof, or with a stolen one."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.device.core.signed_events import RotationRequest
-    from keyturn.local.demo.people import Person
+    from keyturn.local.demo.admins import DemoAdmin
 
 
-def attempts(request: RotationRequest, whose: Person, thief: Person) -> Mapping[str, str]:
-    """Return what was tried, and the reason that each was refused with; "" for one that was not.
+def send_forged_requests(request: RotationRequest, owner: DemoAdmin, thief: DemoAdmin) -> Mapping[str, str]:
+    """Send four forged requests. Return the reason of each refusal, "" for a request that was accepted.
 
-    `request` is one that `whose` sent with the last proof that they got; `thief` is another admin of the same group.
+    `owner` sent `request` with the last proof that the recorder has. `thief` is another admin of the same group.
     """
-    another = replace(request, rotation_id=whose.device.new_id())
-    overheard = whose.overheard.proofs[-1]
-    tried = {
-        "a rotation without a proof": (whose, another, ""),
-        "a proof a second time": (whose, request, overheard),
-        "a proof for another request": (whose, another, overheard),
-        "a proof in another admin's hands": (thief, replace(request, rotation_id=thief.device.new_id()), overheard),
+    other_request = replace(request, rotation_id=owner.device.new_id())
+    proof = owner.recorder.proofs[-1]
+    cases = {
+        "a rotation without a proof": (owner, other_request, ""),
+        "a used proof": (owner, request, proof),
+        "a proof of another request": (owner, other_request, proof),
+        "another admin's proof": (thief, replace(request, rotation_id=thief.device.new_id()), proof),
     }
-    return {what: _refusal(person, wanted, proof) for what, (person, wanted, proof) in tried.items()}
+    return {name: _refusal(*case) for name, case in cases.items()}
 
 
-def _refusal(person: Person, request: RotationRequest, proof: str) -> str:
+def _refusal(admin: DemoAdmin, request: RotationRequest, proof: str) -> str:
     try:
-        person.ask_with(request, proof)
-    except ServerRefusedError as refused:
-        return refused.reason
+        admin.send_with_proof(request, proof)
+    except ServerRefusedError as error:
+        return error.reason
     return ""

@@ -1,4 +1,4 @@
-"""The timeline: which of a client's secrets verifies at each moment, asked over HTTP like any integrator's request."""
+"""The timeline: which of a client's secrets are accepted at each moment, checked over HTTP like an integrator does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARKS = {"current": ("█", "green"), "grace": ("▒", "yellow"), "refused": ("
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the verifier said at a moment (seconds since the timeline began): a state, or `refused`."""
+    """One result of the verifier: `at` in seconds since the timeline began, `state` of the version or `refused`."""
 
     at: float
     state: str
@@ -29,7 +29,7 @@ class Sample:
 
 @dataclass
 class Timeline:
-    """Samples by version; `moments` are what happened when."""
+    """Samples by version. `moments` are the times and names of events."""
 
     server: ApiClient
     client_id: str
@@ -37,41 +37,41 @@ class Timeline:
     moments: list[tuple[float, str]] = field(default_factory=list)
     unanswered: int = 0
     gaps: int = 0
-    """Rounds in which no version at all was accepted."""
+    """The number of rounds in which no version was accepted."""
     _secrets: dict[str, str] = field(default_factory=dict, repr=False)
     _began: float = field(default_factory=time.monotonic)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def watch(self, name: str, secret: str) -> None:
-        """Ask for this secret, too, from now on."""
+        """Check this secret too from now on."""
         self.samples[name] = []
         self._secrets[name] = secret
 
     def start(self) -> None:
-        """Ask regularly, in the background."""
+        """Start regular checks in a thread."""
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop checking."""
         self._stop.set()
         if self._thread:
             self._thread.join()
 
-    def happened(self, what: str) -> None:
-        """Note a moment."""
-        self.moments.append((time.monotonic() - self._began, what))
+    def mark(self, event: str) -> None:
+        """Mark the current moment with the name of an event."""
+        self.moments.append((time.monotonic() - self._began, event))
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_SECONDS):
-            watched = list(self._secrets.items())
-            states = [self._ask(name, secret) for name, secret in watched]
-            # A round in which a version was added asked for too few: the new one may have replaced the rest meanwhile.
-            self.gaps += len(watched) == len(self._secrets) and set(states) == {"refused"}
+            secrets = list(self._secrets.items())
+            states = [self._check(name, secret) for name, secret in secrets]
+            # Don't count a round during which a version was added: the new one may have replaced the others meanwhile.
+            self.gaps += len(secrets) == len(self._secrets) and set(states) == {"refused"}
 
-    def _ask(self, name: str, secret: str) -> str:
+    def _check(self, name: str, secret: str) -> str:
         try:
             verdict = self.server.check(self.client_id, secret)
         except UnreachableError:
@@ -81,8 +81,8 @@ class Timeline:
         self.samples[name].append(Sample(time.monotonic() - self._began, state))
         return state
 
-    def drawn(self, seconds: float) -> Text:
-        """Return the picture, of so many seconds at least: a row a version, and what happened when below."""
+    def draw(self, seconds: float) -> Text:
+        """Return a drawing of at least that many seconds: one row per version, and the events below."""
         total_seconds = max(
             [seconds, *(samples[-1].at + EVERY_SECONDS for samples in self.samples.values() if samples)]
         )
@@ -97,10 +97,10 @@ class Timeline:
 
 
 def _cell(samples: list[Sample], begin: float, width: float) -> Text:
-    inside = [sample for sample in samples if begin <= sample.at < begin + width]
-    if not inside:
+    cell_samples = [sample for sample in samples if begin <= sample.at < begin + width]
+    if not cell_samples:
         return Text(" ")
-    mark, style = _MARKS[inside[-1].state]
+    mark, style = _MARKS[cell_samples[-1].state]
     return Text(mark, style=style)
 
 
@@ -108,9 +108,9 @@ def _axis(moments: list[tuple[float, str]], total_seconds: float) -> Text:
     marks: dict[int, str] = {}
     for place, (at, _) in enumerate(moments):
         column = round(WIDTH * at / total_seconds)
-        while column in marks:  # two moments at once stand side by side
+        while column in marks:  # two moments in one column are drawn side by side
             column += 1
         marks[column] = chr(ord("a") + place)
     axis = "".join(marks.get(column, "─") for column in range(WIDTH + 1))
-    legend = "   ".join(f"{chr(ord('a') + place)} {what}" for place, (_, what) in enumerate(moments))
+    legend = "   ".join(f"{chr(ord('a') + place)} {event}" for place, (_, event) in enumerate(moments))
     return Text(f"      {axis}\n      {legend}", style="dim")

@@ -1,4 +1,4 @@
-"""The demo's stage: a folder, a real `keyturn up` process on a free port with short windows, and an operator."""
+"""The suite of the demo: a real `keyturn up` process on a free port with short time limits, and its operator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keyturn.cli.operator_token import read_token
 from keyturn.device.api import response_fields as answers
 from keyturn.device.api.client import ApiClient
-from keyturn.local.demo.people import person
+from keyturn.local.demo.admins import create_admin
 from keyturn.local.emulator_addresses import read_addresses
 from keyturn.local.errors import LocalError
 from keyturn.local.firestore_control import all_documents
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from keyturn.local.demo.people import Person
+    from keyturn.local.demo.admins import DemoAdmin
 
 LEAD_SECONDS = 3
-PASSPHRASE = "only for the demo's devices"  # noqa: S105 - the devices of a demo have nothing to hide from who runs it
+PASSPHRASE = "only for the demo's devices"  # noqa: S105 - the demo's devices protect nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """A running suite: its address, its folder, and the operator's token by way of the state folder."""
+class DemoSuite:
+    """A running suite: its address, its folder and its process. The operator's token is in the state folder."""
 
     url: str
     folder: Path
@@ -44,49 +44,49 @@ class Stage:
         return self.folder / "data"
 
     def operate(self, method: str, path: str, fields: dict[str, object]) -> dict[str, object]:
-        """Do one of the operator's acts."""
+        """Call an operator's endpoint."""
         token = read_token(self.url, _environment(self.folder))
         return ApiClient(self.url).operator("POST" if method == "POST" else "GET", path, token, fields)
 
-    def enrol(self, user: str, group: str, approver: Person | None, wait: Callable[[float], None]) -> Person:
-        """Invite a user, have another admin approve it, and let them register their device and join.
+    def enrol(self, user: str, group: str, approver: DemoAdmin | None, wait: Callable[[float], None]) -> DemoAdmin:
+        """Invite a user, let another admin approve the invite, register the user's device and join the group.
 
-        `wait` is called when they have to wait for their authenticator.
+        `wait(seconds)` is called when the user must wait for the authenticator's next code.
         """
         invite = self.operate("POST", "/invites", {"user": user, "group_id": group})
         if approver is not None:
             approver.device.approve(answers.text(invite, "invite"), user, "join")
-        newcomer = person(self.folder / "devices" / user, user, PASSPHRASE, self.url, wait)
-        newcomer.sign_in(answers.text(self.operate("POST", "/id_tokens", {"user": user}), "id_token"))
-        newcomer.join(answers.text(invite, "code"))
-        return newcomer
+        admin = create_admin(self.folder / "devices" / user, user, PASSPHRASE, self.url, wait)
+        admin.sign_in(answers.text(self.operate("POST", "/id_tokens", {"user": user}), "id_token"))
+        admin.join(answers.text(invite, "code"))
+        return admin
 
-    def keep_documents(self) -> None:
-        """Write what emulators hold beside the rest of the folder, so that it is searched like any file."""
+    def export_documents(self) -> None:
+        """Write the emulators' documents into the folder, so that the search for plaintext covers them too."""
         cloud = read_addresses(self.data)
         if cloud is None:
             return
         for database in (cloud.control, cloud.auth, cloud.usage):
-            found = all_documents(cloud.firestore_emulator or "", cloud.project, database=database)
-            (self.folder / f"firestore-{database}.json").write_bytes(
-                json.dumps(found).encode() + b"\n" + _bytes_in(found)
-            )
+            documents = all_documents(cloud.firestore_emulator or "", cloud.project, database=database)
+            # The bytes are appended, because in the documents they are in base64, where the search might miss a part.
+            content = json.dumps(documents).encode() + b"\n" + _bytes_in(documents)
+            (self.folder / f"firestore-{database}.json").write_bytes(content)
 
     def keyturn(self, *arguments: str) -> tuple[int, dict[str, object]]:
-        """Run a command of `keyturn` with --json; its exit status and what it printed."""
-        done = subprocess.run(  # noqa: S603 - our own program and arguments of ours
+        """Run a command of `keyturn` with --json. Return its exit status and output."""
+        process = subprocess.run(  # noqa: S603 - our own program and arguments
             _command(*arguments, "--json"), capture_output=True, env=_environment(self.folder), check=False, text=True
         )
-        return done.returncode, json.loads(done.stdout or "{}")
+        return process.returncode, json.loads(process.stdout or "{}")
 
 
 @contextmanager
-def raised(folder: Path, *, emulators: bool = False) -> Iterator[Stage]:
-    """Start the suite in `folder`, or on Google's emulators, and stop it in the end; its log is `folder`/up.log."""
+def start_suite(folder: Path, *, emulators: bool = False) -> Iterator[DemoSuite]:
+    """Run the suite in `folder`, or on Google's emulators, while the context lasts. Its log is `folder`/up.log."""
     options = ["--port", "0", "--data", str(folder / "data"), "--sweep-every", "1s"]
     windows = ["--min-not-before", f"{LEAD_SECONDS}s", "--min-interval", "0s"]
     with (folder / "up.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own program and arguments of ours
+        process = subprocess.Popen(  # noqa: S603 - our own program and arguments
             _command("up", *options, *windows, *(["--emulators"] if emulators else []), "--json"),
             stdout=subprocess.PIPE,
             stderr=log,
@@ -95,19 +95,19 @@ def raised(folder: Path, *, emulators: bool = False) -> Iterator[Stage]:
         )
     with process:
         try:
-            yield Stage(_address(process), folder, process)
+            yield DemoSuite(_address(process), folder, process)
         finally:
             process.terminate()
 
 
 def _bytes_in(value: object) -> bytes:
-    """Return all bytes that stand in documents in base64, as they are."""
+    """Return the decoded bytes of all byte fields in documents of Firestore's REST API."""
     if isinstance(value, list):
         return b"".join(map(_bytes_in, value))
     if not isinstance(value, dict):
         return b""
-    found = value.get("bytesValue")
-    return b64decode(found) if isinstance(found, str) else b"".join(map(_bytes_in, value.values()))
+    encoded = value.get("bytesValue")
+    return b64decode(encoded) if isinstance(encoded, str) else b"".join(map(_bytes_in, value.values()))
 
 
 def _command(*arguments: str) -> Sequence[str]:
@@ -115,7 +115,7 @@ def _command(*arguments: str) -> Sequence[str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    # With full proofs, whatever the caller's shell has set for tests of its own.
+    # The demo requires proofs, even if the caller's environment names an authoriser for tests.
     return {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "KEYTURN_AUTHORISER": PROOF_AUTHORISER}
 
 

@@ -1,4 +1,4 @@
-"""The demo's people: each with a device, an authenticator app, and an ear on the wire for what a thief would hear."""
+"""The demo's admins, each with a device and an authenticator app, and a recorder that collects proofs for a thief."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Overhearing:
-    """Carries calls, and remembers the proofs that were answered: what a thief on the wire would have."""
+class RecordingTransport:
+    """Sends calls and records the proofs in the responses, as a thief on the wire would."""
 
     proofs: list[str] = field(default_factory=list, repr=False)
     _transport: HttpTransport = field(default_factory=HttpTransport)
 
     def send(self, call: HttpRequest) -> HttpResponse:
-        """Return the answer, and keep the proof that is in it."""
+        """Return the response and record the proof in it, if any."""
         answer = self._transport.send(call)
         if call.url.endswith("/admin_proof/proof"):
             proof = json.loads(answer.body).get("jwt_proof")
@@ -39,43 +39,43 @@ class Overhearing:
 
 
 @dataclass
-class Person:
-    """An admin of the demo; `wait` is called when they have to wait for their authenticator's next code."""
+class DemoAdmin:
+    """An admin of the demo. `wait(seconds)` is called when the admin must wait for the authenticator's next code."""
 
     user: str
     home: Home = field(repr=False)
     url: str
     wait: Callable[[float], None]
-    overheard: Overhearing = field(default_factory=Overhearing)
+    recorder: RecordingTransport = field(default_factory=RecordingTransport)
     authenticator: Authenticator = field(init=False, repr=False)
     device: Device = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.device = Device.open(self.home, self.url, transport=self.overheard, ask_code=self.code)
+        self.device = Device.open(self.home, self.url, transport=self.recorder, ask_code=self.code)
 
     def code(self) -> str:
-        """Return a code of their authenticator."""
+        """Return a code of the authenticator."""
         return self.authenticator()
 
     def sign_in(self, id_token: str) -> None:
-        """Keep an ID token in the device's home."""
+        """Store an ID token in the device's home folder."""
         read_id_token(id_token).save(self.home)
 
     def join(self, code: str) -> None:
-        """Register device and authenticator with an invite's code, and join."""
-        registered = self.device.register(code)
-        if registered is not None and registered.otpauth is not None:
-            self.authenticator = Authenticator(registered.otpauth, self.wait)
-        if registered is not None:
+        """Register device and authenticator with an invite's code, and join the group."""
+        registration = self.device.register(code)
+        if registration is not None and registration.otpauth is not None:
+            self.authenticator = Authenticator(registration.otpauth, self.wait)
+        if registration is not None:
             self.device.confirm(code, self.code())
         self.device.join(code)
 
-    def ask_with(self, request: RotationRequest, proof: str) -> dict[str, object]:
-        """Sign a request anew and send it with a proof from wherever; a `ServerRefusedError` is what it deserves."""
+    def send_with_proof(self, request: RotationRequest, proof: str) -> dict[str, object]:
+        """Sign a request again and send it with any proof. The server should raise `ServerRefusedError`."""
         signer = EventSigner(self.home.private_key(), utc_now, os.urandom)
         return ApiClient(self.url).post_event(rotation_event(signer, request, proof))
 
 
-def person(folder: Path, user: str, passphrase: str, url: str, wait: Callable[[float], None]) -> Person:
-    """Return a person with a new device in `folder`."""
-    return Person(user, Home.create(folder, user, passphrase), url, wait)
+def create_admin(folder: Path, user: str, passphrase: str, url: str, wait: Callable[[float], None]) -> DemoAdmin:
+    """Return an admin with a new device in `folder`."""
+    return DemoAdmin(user, Home.create(folder, user, passphrase), url, wait)
