@@ -95,7 +95,7 @@ def test_a_stop_that_stands_is_told_and_no_breach(ill: Patient) -> None:
     ill.suite.operator.denylist.stop("a leak")
     result = run("doctor", "--data", str(ill.folder))
     assert result.exit_code == 0
-    assert "Rotations have been stopped since" in result.stderr
+    assert "The service has been stopped since" in result.stderr
     said = json.loads(run("doctor", "--data", str(ill.folder), "--json").stdout)
     assert said["stopped"]["reason"] == "a leak"
     assert said["breaches"] == []

@@ -76,7 +76,7 @@ def _print_notes(diagnosis: Diagnosis) -> None:
         )
     if diagnosis.stop:
         since = moment(to_milliseconds(diagnosis.stop.since))
-        print_warning(f"Rotations have been stopped since {since}, until `keyturn start`: {diagnosis.stop.reason}")
+        print_warning(f"The service has been stopped since {since}, until `keyturn start`: {diagnosis.stop.reason}")
     if not diagnosis.denials_agree:
         print_warning(
             "A denylist or stop differs between the databases. Repeat the last `keyturn deny`, `stop` or `start`."
