@@ -296,7 +296,7 @@ def test_who_listens_hears_of_a_change_without_asking(world: FirestoreWorld) -> 
                 heard.set()
 
     def only_listening(act: Callable[[], None]) -> None:
-        if act.__name__ != "_attempt":  # a poll
+        if act.__name__ != "_try_to_poll":
             in_thread(act)
 
     feed = Feed(world.channel, project=world.project, database="control")
