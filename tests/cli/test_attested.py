@@ -20,7 +20,7 @@ from tests.device.attestation.soft_authenticator import SoftAuthenticator
 
 if TYPE_CHECKING:
     from keyturn.cli.session import Ports
-    from keyturn.device.attestation.security_key import SecurityKeys
+    from keyturn.device.security_key import SecurityKeys
     from typer.testing import Result
 
 

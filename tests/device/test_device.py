@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from keyturn.device.groups.incidents import Incident
+    from keyturn.device.incidents import Incident
 
 ROTATION = "01JNM0000000000000000000A1"
 

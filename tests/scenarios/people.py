@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.device.api.client import HttpRequest, HttpResponse
-    from keyturn.device.groups.incidents import Incident
     from keyturn.device.groups.membership import DeviceMembership
+    from keyturn.device.incidents import Incident
 
     from tests.world import World
 

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.device.api.client import ApiClient, Transport
-    from keyturn.device.attestation.security_key import SecurityKeys
     from keyturn.device.device import Device
-    from keyturn.device.groups.incidents import Incident
     from keyturn.device.home.home import Home
+    from keyturn.device.incidents import Incident
+    from keyturn.device.security_key import SecurityKeys
 
 ClientId = Annotated[str, typer.Argument(metavar="CLIENT_ID", help="Id of the client.")]
 GroupId = Annotated[str, typer.Argument(metavar="GROUP", help="Id of the admin group.")]

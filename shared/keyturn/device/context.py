@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.device.api.client import ApiClient
-    from keyturn.device.attestation.security_key import SecurityKeys
     from keyturn.device.core.signed_events import EventSigner
-    from keyturn.device.groups.incidents import Incident
     from keyturn.device.home.home import Home
+    from keyturn.device.incidents import Incident
+    from keyturn.device.security_key import SecurityKeys
 
 
 @dataclass(frozen=True, slots=True)

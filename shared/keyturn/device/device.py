@@ -14,17 +14,17 @@ from keyturn.device.api import response_fields
 from keyturn.device.api.client import ApiClient
 from keyturn.device.attestation.proof import ProofSubject, Prover, no_code
 from keyturn.device.attestation.registration import DeviceRegistration
-from keyturn.device.attestation.security_key import NO_SECURITY_KEYS, SecurityKeys
 from keyturn.device.context import DeviceContext
 from keyturn.device.core.signed_events import EventSigner, ServiceRequest, rotation_event, utc_now
 from keyturn.device.groups.catch_up import CatchUp, no_progress
 from keyturn.device.groups.inbox import Inbox
-from keyturn.device.groups.incidents import Incident
 from keyturn.device.groups.join import Enrolment
 from keyturn.device.groups.key_refresh import KeyRefresh
 from keyturn.device.groups.membership import LostReason, Memberships, changes_of
 from keyturn.device.groups.outbox import OUTGOING, AckSender, CommandOutbox
+from keyturn.device.incidents import Incident
 from keyturn.device.rotation_preview import RotationOptions, any_group, common_group, preview_rotation
+from keyturn.device.security_key import NO_SECURITY_KEYS, SecurityKeys
 from keyturn.domain.encodings import identifier, rotation_identifier, ulid
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 from fido2.ctap import CtapError
 from keyturn.adapters.attestation.security_key import SecurityKeyAttestation
 from keyturn.device.attestation.fido2 import FidoKeys, plugged_in
-from keyturn.device.attestation.security_key import NO_SECURITY_KEYS, SecurityKeyCredential
 from keyturn.device.core.errors import SecurityKeyError
+from keyturn.device.security_key import NO_SECURITY_KEYS, SecurityKeyCredential
 from keyturn.ports.attestation import AttestationRefused
 
 from tests.adapters.attestation.authorities import NOW

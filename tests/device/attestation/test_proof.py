@@ -12,7 +12,6 @@ from keyturn.adapters.attestation.dev_attest import DevAttestation
 from keyturn.adapters.attestation.security_key import SecurityKeyAttestation
 from keyturn.device.attestation.fido2 import FidoKeys
 from keyturn.device.attestation.id_token import read_id_token
-from keyturn.device.attestation.security_key import NO_SECURITY_KEYS
 from keyturn.device.core.errors import (
     NoCodeError,
     NotEnrolledError,
@@ -22,6 +21,7 @@ from keyturn.device.core.errors import (
 )
 from keyturn.device.device import Device
 from keyturn.device.home.home import Home
+from keyturn.device.security_key import NO_SECURITY_KEYS
 from keyturn.domain.encodings import invite_id
 
 from tests.device.attestation.soft_authenticator import MAKER, SoftAuthenticator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.device.api.client import HttpRequest, HttpResponse
-    from keyturn.device.attestation.security_key import SecurityKeys
+    from keyturn.device.security_key import SecurityKeys
 
 
 pytestmark = pytest.mark.world(founded=False, attested=True)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from keyturn.device.groups.incidents import Incident
     from keyturn.device.groups.membership import DeviceMembership
+    from keyturn.device.incidents import Incident
 
     from tests.service import Service
 

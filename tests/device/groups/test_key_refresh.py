@@ -15,7 +15,7 @@ from tests.world import URL, Clock
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.device.groups.incidents import Incident
+    from keyturn.device.incidents import Incident
     from keyturn.mls import Group
 
     from tests.service import Service

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from keyturn.device.attestation.security_key import SecurityKeyCredential
 from keyturn.device.attestation.software_key import ATTESTATION, software_key
+from keyturn.device.security_key import SecurityKeyCredential
 
 if TYPE_CHECKING:
     from keyturn.device.context import DeviceContext

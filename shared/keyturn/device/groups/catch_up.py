@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from keyturn.device.api import response_fields
 from keyturn.device.core.errors import DeviceError, OutOfSyncError, ServerRefusedError
 from keyturn.device.groups.inbox import Inbox
-from keyturn.device.groups.incidents import Incident, describe_changes
 from keyturn.device.groups.join import Enrolment
 from keyturn.device.groups.log_reading import ReadResult, read_into_home
 from keyturn.device.groups.membership import LostReason, Memberships
+from keyturn.device.incidents import Incident, describe_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -20,8 +20,8 @@ from keyturn.device.api.client import UNANSWERED
 from keyturn.device.core.errors import DeviceError, NotEnrolledError, OutOfSyncError, ServerRefusedError
 from keyturn.device.core.signed_events import envelope_event
 from keyturn.device.groups.catch_up import CatchUp
-from keyturn.device.groups.incidents import Incident
 from keyturn.device.groups.membership import NOT_INVITED, Memberships, PendingUpdate
+from keyturn.device.incidents import Incident
 from keyturn.domain.encodings import milliseconds, to_milliseconds
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from keyturn.device.core.errors import AnotherServiceError, DeviceError, OutOfSy
 from keyturn.device.core.signed_events import GROUP_MESSAGE
 from keyturn.device.groups.commit_checks import check_commit
 from keyturn.device.groups.inbox import INBOX, Inbox, Notice, parse_notice
-from keyturn.device.groups.incidents import Incident, MemberChange
 from keyturn.device.groups.membership import DeviceMembership, Memberships, changes_of, open_group_event
+from keyturn.device.incidents import Incident, MemberChange
 from keyturn.domain.errors import Refusal
 from keyturn.mls import ApplicationReceived, CommitReceived, MlsError
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Data, Databases, Snapshot
     from keyturn.proofs.nostr import Event
-    from keyturn.use_cases.commands.parse import Intent
+    from keyturn.use_cases.commands.intent import Intent
 
 _ID_CHARACTERS = 64
 

@@ -17,6 +17,7 @@ from keyturn.domain.encodings import base64url_decode, rotation_identifier, to_m
 from keyturn.domain.errors import InvalidRequest, NotFound
 from keyturn.proofs import receipts
 from keyturn.records import paths
+from keyturn.use_cases.commands.intent import ACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
     from keyturn.domain.request_fields import Fields
     from keyturn.ports.store import Value
     from keyturn.use_cases.client_repository import ClientReading
-    from keyturn.use_cases.commands.parse import Intent
+    from keyturn.use_cases.commands.intent import Intent
 
-ACK = "ack"
 
 # --- commands of admins ----------------------------------------------------------------------------------------------
 
@@ -112,9 +112,6 @@ ACTIONS: Mapping[str, Builder] = {
     "suspend": lambda request: commands.Suspend(**request.evidence),
     "resume": lambda request: commands.Resume(**request.evidence),
 }
-
-ROTATIONS = frozenset({"rotation", "emergency"})
-"""Actions that open a rotation: their id is the rotation's."""
 
 
 # --- acknowledgements ------------------------------------------------------------------------------------------------

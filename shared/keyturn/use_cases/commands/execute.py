@@ -24,14 +24,13 @@ from keyturn.records.roster import read_rosters
 from keyturn.use_cases.client_repository import ReadPlan
 from keyturn.use_cases.commands import requester_limits as limits
 from keyturn.use_cases.commands.actions import (
-    ACK,
     ACTIONS,
-    ROTATIONS,
     ActionRequest,
     acknowledgement,
     command_answer,
     rotation_answer,
 )
+from keyturn.use_cases.commands.intent import ACK, ROTATIONS
 from keyturn.use_cases.commands.parse import read_intent
 from keyturn.use_cases.optimistic import until_won
 from keyturn.use_cases.signed_events import answer_write, require_fresh, stored_answer
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from keyturn.proofs.nostr import Event
     from keyturn.records.roster import Roster
     from keyturn.use_cases.client_repository import ClientReading, Clients
-    from keyturn.use_cases.commands.parse import Intent
+    from keyturn.use_cases.commands.intent import Intent
     from keyturn.use_cases.refusal_log import Refusals
 
 ExtraWrites: TypeAlias = "Callable[[Data, datetime], Sequence[Write]]"

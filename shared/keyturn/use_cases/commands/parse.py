@@ -11,7 +11,6 @@ or signed again, has the same digest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import (
@@ -25,7 +24,8 @@ from keyturn.domain.errors import InvalidRequest
 from keyturn.domain.request_fields import Fields
 from keyturn.proofs.request_digest import request_digest
 from keyturn.proofs.strict_json import load_object
-from keyturn.use_cases.commands.actions import ACK, ACTIONS, ROTATIONS
+from keyturn.use_cases.commands.actions import ACTIONS
+from keyturn.use_cases.commands.intent import ACK, ROTATIONS, Intent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,25 +41,6 @@ PROFILE = "nip-kr/0.1.0"
 NIP_SERVICE = "0.1.0"
 APPROVE = "approve"
 """The one action that concerns no client: approval of an invite, or of the return of a suspended admin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A parsed event. `target` is the rotation or action id, `params` are the fields that the action reads."""
-
-    action: str
-    client_id: str
-    group: str
-    target: str
-    reason: str
-    params: Fields
-    proof: str
-    digest: str
-
-    @property
-    def rotation_id(self) -> str | None:
-        """The id of the rotation that this intent concerns, or None if its action concerns none."""
-        return self.target if self.action in ROTATIONS or self.action == ACK else None
 
 
 def read_intent(event: Event) -> Intent:
