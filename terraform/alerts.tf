@@ -7,7 +7,7 @@ resource "google_monitoring_notification_channel" "mail" {
   depends_on = [google_project_service.this]
 }
 
-# What is counted in logs. A test holds each of these words against the code that writes them.
+# Log messages to count. A test compares each text with the code that writes it.
 locals {
   log_metrics = {
     unsettled  = "resource.type=\"cloud_run_revision\" AND (textPayload:\"a client could not be settled\" OR jsonPayload.message:\"a client could not be settled\")"
@@ -41,7 +41,7 @@ resource "google_monitoring_alert_policy" "dead_letters" {
   notification_channels = [google_monitoring_notification_channel.mail.id]
 
   conditions {
-    display_name = "a dead letter waits"
+    display_name = "there is a dead letter"
 
     condition_threshold {
       filter          = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${google_pubsub_subscription.dead.name}\" AND metric.type = \"pubsub.googleapis.com/subscription/num_undelivered_messages\""
@@ -56,7 +56,8 @@ resource "google_monitoring_alert_policy" "dead_letters" {
     }
   }
 
-  # What no further delivery would make good is taken and told in the log, and is no dead letter (shared/keyturn/entry/http/cloud_events.py).
+  # An event that can never succeed is dropped and logged. It does not become a dead letter
+  # (shared/keyturn/entry/http/cloud_events.py).
   conditions {
     display_name = "an event or a message was dropped"
 
@@ -81,7 +82,7 @@ resource "google_monitoring_alert_policy" "failed_sweeps" {
   notification_channels = [google_monitoring_notification_channel.mail.id]
 
   conditions {
-    display_name = "Scheduler's calls were refused or timed out, three in five minutes"
+    display_name = "three calls by Scheduler were refused or timed out within five minutes"
 
     condition_threshold {
       filter          = "resource.type = \"cloud_scheduler_job\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.this["sweep_runs"].name}\""
@@ -97,8 +98,8 @@ resource "google_monitoring_alert_policy" "failed_sweeps" {
   }
 }
 
-# Nothing else promotes what nobody touches: without a sweep, with one that falls behind, or with a client that it cannot
-# settle, promotions are late.
+# A client that receives no requests is promoted only by the sweep. So promotions are late if sweeps stop, fall behind, or
+# cannot settle a client.
 resource "google_monitoring_alert_policy" "late_promotions" {
   project               = var.project
   display_name          = "keyturn: promotions are late"
@@ -176,7 +177,7 @@ resource "google_monitoring_alert_policy" "kms_errors" {
   }
 }
 
-# Each line names its version, so each is told, and none is counted.
+# Each log entry names a version, so every one causes a notification. A count would lose the names.
 resource "google_monitoring_alert_policy" "leaks" {
   for_each = {
     revoked   = "a leaked secret was revoked"
@@ -203,7 +204,7 @@ resource "google_monitoring_alert_policy" "leaks" {
   }
 }
 
-# Somebody is about to be refused: an integrator has not moved to its new secret, and the old one's grace ends soon.
+# An integrator still uses its old secret shortly before grace ends, and will be refused then.
 resource "google_monitoring_alert_policy" "unfinished_cutover" {
   project               = var.project
   display_name          = "keyturn: an old secret is in use near its end"
@@ -211,7 +212,7 @@ resource "google_monitoring_alert_policy" "unfinished_cutover" {
   notification_channels = [google_monitoring_notification_channel.mail.id]
 
   conditions {
-    display_name = "the sweep saw it"
+    display_name = "the sweep found one"
 
     condition_matched_log {
       filter = "resource.type=\"cloud_run_revision\" AND (textPayload:\"an old secret is in use near its end\" OR jsonPayload.message:\"an old secret is in use near its end\")"

@@ -1,6 +1,6 @@
-# Exports by collection, since Firestore's backup schedules cannot leave one out: no sealed group state, message or
-# Welcome, nor the service's own key (control's `service`), may be remembered outside the database. A restored store
-# re-creates its groups (docs/deploy.md). In auth `service` is the register of admins: without it anybody would be first.
+# Exports by collection, because Firestore's backup schedules cannot exclude one. No copy may exist outside the database
+# of sealed group states, messages, Welcomes, or the service's own key (`service` in control). A restored store re-creates
+# its groups (docs/deploy.md). In auth, `service` is the register of admins. Without it any user could become the first.
 
 locals {
   exported = {
@@ -17,7 +17,7 @@ resource "google_service_account" "backup" {
   depends_on = [google_project_service.this]
 }
 
-# The predefined role may import, too: that would be a way to write into the database.
+# The predefined role may also import, which would allow writes to the database.
 resource "google_project_iam_custom_role" "exporter" {
   project     = var.project
   role_id     = "keyturnExporter"
@@ -38,7 +38,7 @@ resource "google_project_iam_member" "backup" {
   }
 }
 
-# A bucket for each: an export into the root of a bucket names itself by its time.
+# One bucket per database. An export into the root of a bucket is named after its time.
 resource "google_storage_bucket" "backup" {
   for_each = local.exported
 
@@ -60,7 +60,7 @@ resource "google_storage_bucket" "backup" {
   depends_on = [google_project_service.this]
 }
 
-# Firestore asks that the caller of an export may administer its bucket; it is this account's alone.
+# Firestore requires that the caller of an export may administer the bucket. Only this account may.
 resource "google_storage_bucket_iam_member" "backup" {
   for_each = local.exported
 

@@ -1,4 +1,4 @@
-# Three databases, because access is granted by database (modules/account).
+# Three databases, because access is granted per database (modules/account).
 resource "google_firestore_database" "this" {
   for_each = toset(["control", "auth", "usage"])
 
@@ -7,10 +7,10 @@ resource "google_firestore_database" "this" {
   location_id = var.firestore_location
   type        = "FIRESTORE_NATIVE"
 
-  # Optimistic commits by update_time are all that the store uses; a read never takes a lock.
+  # The store uses only optimistic commits with update_time preconditions. A read never takes a lock.
   concurrency_mode = "OPTIMISTIC"
 
-  # Old sealed group states must not be remembered: off. An hour of versions is kept even so (docs/deploy.md).
+  # Disabled, because old sealed group states must not be kept. Firestore keeps one hour even so (docs/deploy.md).
   point_in_time_recovery_enablement = "POINT_IN_TIME_RECOVERY_DISABLED"
 
   delete_protection_state = var.delete_protection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
@@ -41,7 +41,8 @@ resource "google_firebaserules_release" "this" {
 }
 
 locals {
-  # The composite indexes of control; a test holds them against shared/keyturn/ports/indexes.py and firestore.indexes.json.
+  # The composite indexes of control. A test compares them with shared/keyturn/ports/indexes.py and
+  # firestore.indexes.json.
   indexes = {
     clients_due          = { collection = "oauth2_clients", fields = ["due_shard", "next_due_at"] }
     clients_by_change    = { collection = "oauth2_clients", fields = ["due_shard", "changed_at"] }
@@ -49,8 +50,8 @@ locals {
     rotations_by_waiting = { collection = "oauth2_rotations", fields = ["waiting_for", "created_at"] }
   }
 
-  # Documents that say in expires_at when they may go; a test holds them against shared/keyturn/use_cases/sweep/expiry.py. No index is
-  # exempted: doctor asks in that order.
+  # Documents with an expires_at. A test compares them with shared/keyturn/use_cases/sweep/expiry.py. The field stays
+  # indexed, because the doctor queries in that order.
   expiring = {
     events           = { database = "control", collection = "events" }
     rates            = { database = "control", collection = "rates" }
@@ -69,9 +70,9 @@ locals {
 }
 
 locals {
-  # Fields of control that no query asks by. Firestore would index each one, and each entry of each map in it: sealed
-  # states would be remembered in part, every client's write would cost a hundred index entries, and times that only
-  # rise would be written to one place of an index by everybody.
+  # Fields of control that no query uses. Firestore would index each field and each entry of each map. Then indexes would
+  # keep parts of sealed states, every write of a client would cost a hundred index entries, and increasing times would
+  # create a hot spot at the end of an index.
   unindexed = {
     oauth2_clients   = ["live", "updated_at", "changed_at", "next_due_at", "last_promoted_at", "audit_head", "approvals", "recent_requests"]
     secrets          = ["created_at", "not_before", "not_after"]
@@ -97,7 +98,7 @@ resource "google_firestore_field" "unindexed" {
   collection = each.value.collection
   field      = each.value.field
 
-  # None: composite indexes are declared apart.
+  # None, because composite indexes are declared separately.
   index_config {}
 }
 

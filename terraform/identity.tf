@@ -1,4 +1,4 @@
-# Who an admin is says Identity Platform (Firebase Authentication): here, unless another project's is named.
+# Identity Platform (Firebase Authentication) authenticates admins: in this project, unless another one is named.
 
 locals {
   identity_project = var.firebase_project != "" ? var.firebase_project : var.project
@@ -10,7 +10,7 @@ resource "google_identity_platform_config" "this" {
   project                    = var.project
   autodelete_anonymous_users = true
 
-  # People are put in by whoever administers the project: docs/deploy.md.
+  # The project's administrator creates the users (docs/deploy.md).
   client {
     permissions {
       disabled_user_signup   = true

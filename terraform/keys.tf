@@ -6,7 +6,7 @@ resource "google_kms_key_ring" "this" {
   depends_on = [google_project_service.this]
 }
 
-# Computes and checks secret_hash. A version is added by hand, the newest enabled one hashes from then on (docs/deploy.md).
+# Computes and checks secret_hash. Versions are added by hand. The newest enabled one is used (docs/deploy.md).
 resource "google_kms_crypto_key" "mac" {
   name                       = "mac"
   key_ring                   = google_kms_key_ring.this.id
@@ -23,7 +23,7 @@ resource "google_kms_crypto_key" "mac" {
   }
 }
 
-# Makes admin_proof's challenges, which are not kept: a MAC over time and nonce.
+# Creates admin_proof's challenges, which are not stored: each is a MAC over time and nonce.
 resource "google_kms_crypto_key" "challenges" {
   name                       = "challenges"
   key_ring                   = google_kms_key_ring.this.id
@@ -40,7 +40,8 @@ resource "google_kms_crypto_key" "challenges" {
   }
 }
 
-# Seals group states and the service's own key; it alone can turn by itself, since a ciphertext names its version.
+# Seals group states and the service's own key. Only this key rotates automatically, because a ciphertext names its
+# version.
 resource "google_kms_crypto_key" "seal" {
   name                       = "seal"
   key_ring                   = google_kms_key_ring.this.id
@@ -58,7 +59,7 @@ resource "google_kms_crypto_key" "seal" {
   }
 }
 
-# Two signing keys: who issues integrators' access tokens must not be able to sign an admin's proof.
+# Two signing keys: the function that issues integrators' access tokens must not be able to sign admins' proofs.
 resource "google_kms_crypto_key" "tokens" {
   name                       = "tokens"
   key_ring                   = google_kms_key_ring.this.id

@@ -1,4 +1,4 @@
-# How doors are woken. Three callers, each with an account that may call one door and do nothing else.
+# The callers of functions. Each has an account that may call one function and do nothing else.
 
 resource "google_service_account" "events" {
   project      = var.project
@@ -124,7 +124,7 @@ resource "google_pubsub_subscription" "distribute" {
   depends_on = [google_service_account_iam_member.push_tokens]
 }
 
-# What lies here is looked at, mended and published again; it holds identifiers only.
+# Dead letters. They hold identifiers only. Inspect them, fix the cause, and publish them again.
 resource "google_pubsub_subscription" "dead" {
   project = var.project
   name    = "distribute-dead"

@@ -1,10 +1,10 @@
 output "base_url" {
-  description = "What the command line takes as --url."
+  description = "The value for the command line's --url."
   value       = local.base_url
 }
 
 output "urls" {
-  description = "The doors that answer from outside."
+  description = "The functions that are reachable from outside."
   value = {
     admin_proof    = module.admin_proof.url
     client_token   = module.client_token.url
@@ -16,7 +16,7 @@ output "urls" {
 }
 
 output "inner_urls" {
-  description = "The doors that only this project's Pub/Sub, Eventarc and Scheduler reach."
+  description = "The functions that only this project's Pub/Sub, Eventarc and Scheduler can reach."
   value = {
     distribute        = module.distribute.url
     grace_sweeper     = module.grace_sweeper.url
@@ -25,16 +25,16 @@ output "inner_urls" {
 }
 
 output "token_issuer" {
-  description = "The issuer of access tokens; RFC 8414 metadata and keys lie under it."
+  description = "The issuer of access tokens. Its RFC 8414 metadata and keys are at paths below it."
   value       = "${local.base_url}/client_token"
 }
 
 output "mac_key" {
-  description = "The key whose versions compute secret_hash."
+  description = "The key that computes secret_hash."
   value       = google_kms_crypto_key.mac.id
 }
 
 output "environment" {
-  description = "The variables of the doors, for `keyturn keys --cloud`; no secret."
+  description = "The functions' variables, for `keyturn keys --cloud`. They contain no secret."
   value       = local.environment
 }

@@ -22,7 +22,7 @@ resource "google_project_service" "this" {
   project = var.project
   service = each.value
 
-  # Another tenant of the project may need it; what is torn down here is only what was built here.
+  # Other users of the project may need the service, so a teardown does not disable it.
   disable_on_destroy = false
 }
 
@@ -33,6 +33,6 @@ data "google_project" "this" {
 }
 
 locals {
-  # Accounts that Google keeps for its services; their names hold the project's number.
+  # Google's service agents. Their names contain the project's number.
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }

@@ -9,7 +9,7 @@ resource "google_storage_bucket" "source" {
   depends_on = [google_project_service.this]
 }
 
-# One archive for all doors; its hash in the name makes a changed archive a new deployment, and an unchanged one none.
+# One archive for all functions. Its name contains its hash, so only a changed archive causes a deployment.
 resource "google_storage_bucket_object" "source" {
   bucket = google_storage_bucket.source.name
   name   = "keyturn-${filesha256(var.archive)}.zip"
@@ -41,7 +41,7 @@ resource "google_artifact_registry_repository" "functions" {
   depends_on = [google_project_service.this]
 }
 
-# Builds, and never runs: a build sees the archive and the registry, no database and no key.
+# For builds only. A build can access the archive and the registry, but no database and no key.
 resource "google_service_account" "build" {
   project      = var.project
   account_id   = "keyturn-build"
@@ -56,7 +56,7 @@ resource "google_project_iam_member" "build_logs" {
   member  = google_service_account.build.member
 }
 
-# The platform copies the archive into a bucket of its own before it builds: that one has no name before it exists.
+# The platform first copies the archive into a bucket of its own. Its name is unknown until it exists.
 resource "google_project_iam_member" "build_source" {
   project = var.project
   role    = "roles/storage.objectViewer"

@@ -1,27 +1,27 @@
 variable "project" {
-  description = "The project's id. It holds nothing but keyturn: what is granted by project is then granted by suite."
+  description = "The project's id. Use the project for keyturn only, so that grants on the project concern nothing else."
   type        = string
 }
 
 variable "region" {
-  description = "Where the functions, the key ring, the topics and the buckets are."
+  description = "The region of functions, key ring, topics and buckets."
   type        = string
   default     = "europe-west1"
 }
 
 variable "firestore_location" {
-  description = "Where the databases are: the region itself, or a multi-region (eur3, nam5). It can never be changed."
+  description = "The location of the databases: the region, or a multi-region (eur3, nam5). It cannot be changed later."
   type        = string
   default     = "europe-west1"
 }
 
 variable "archive" {
-  description = "The path of the archive that `make package` wrote and named."
+  description = "The path of the archive that `make package` printed."
   type        = string
 }
 
 variable "stage" {
-  description = "`trial` says so in every answer and audit entry, and runs in this one project; attested admins are asked for in both."
+  description = "`production` or `trial`. A trial says so in every response and audit entry. Both require attested admins."
   type        = string
   default     = "production"
 
@@ -32,25 +32,25 @@ variable "stage" {
 }
 
 variable "settings" {
-  description = "Further KEYTURN_ variables of every door (KEYTURN_POLICY_…, KEYTURN_AUDIENCE, KEYTURN_DENIED); no secret."
+  description = "Further KEYTURN_ variables of every function (KEYTURN_POLICY_…, KEYTURN_AUDIENCE, KEYTURN_DENIED), without secrets."
   type        = map(string)
   default     = {}
 }
 
 variable "base_url" {
-  description = "Where the doors are reached from outside, without a trailing slash; empty: the functions' own address."
+  description = "The functions' public address, without a trailing slash. Empty means their own address."
   type        = string
   default     = ""
 }
 
 variable "operators" {
-  description = "Who may call the door `operator`, by a label: { alice = \"user:alice@example.com\" }."
+  description = "The callers allowed to call the function `operator`, by a label: { alice = \"user:alice@example.com\" }."
   type        = map(string)
   default     = {}
 }
 
 variable "protection_level" {
-  description = "Of the keys: SOFTWARE, or HSM (dearer, see docs/deploy.md)."
+  description = "The keys' protection level: SOFTWARE, or HSM, which costs more (docs/deploy.md)."
   type        = string
   default     = "SOFTWARE"
 
@@ -61,36 +61,36 @@ variable "protection_level" {
 }
 
 variable "seal_rotation_period" {
-  description = "After how many seconds the sealing key gets a new primary version; the old ones go on opening."
+  description = "After how many seconds the sealing key gets a new primary version. Older versions still unseal."
   type        = string
   default     = "7776000s"
 }
 
 variable "delete_protection" {
-  description = "Whether the databases refuse to be deleted. false only on the way to a teardown."
+  description = "Whether the databases are protected from deletion. Set to false only before a teardown."
   type        = bool
   default     = true
 }
 
 variable "backup_days" {
-  description = "How many days an export is kept."
+  description = "For how many days an export is kept."
   type        = number
   default     = 30
 }
 
 variable "alert_email" {
-  description = "Who is told when an alert fires."
+  description = "The e-mail address that receives alerts."
   type        = string
 }
 
 variable "firebase_project" {
-  description = "The Firebase project whose ID tokens say who an admin is; empty: this one."
+  description = "The Firebase project that issues the admins' ID tokens. Empty means this project."
   type        = string
   default     = ""
 }
 
 variable "attestations" {
-  description = "The kinds of devices that count, each with its variables: { app_check = { KEYTURN_APP_CHECK_PROJECT = \"…\", KEYTURN_APP_CHECK_APPS = \"…\" } }."
+  description = "The accepted kinds of devices, each with its variables: { app_check = { KEYTURN_APP_CHECK_PROJECT = \"…\", KEYTURN_APP_CHECK_APPS = \"…\" } }."
   type        = map(map(string))
 
   validation {
@@ -105,7 +105,7 @@ variable "attestations" {
 }
 
 variable "min_instances" {
-  description = "How many instances of `client_token` wait for integrators; the other doors start from none."
+  description = "The minimum number of instances of `client_token`. All other functions scale to zero."
   type        = number
   default     = 1
 }

@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # The bucket is given at `terraform init -backend-config=bucket=…`: docs/deploy.md. No secret enters the state.
+  # `terraform init -backend-config=bucket=…` sets the bucket (docs/deploy.md). The state holds no secret.
   backend "gcs" {
     prefix = "keyturn"
   }

@@ -174,7 +174,7 @@ APP_CHECK = {"KEYTURN_APP_CHECK_PROJECT": "123", "KEYTURN_APP_CHECK_APPS": "1:12
 
 
 def test_the_doors_variables_are_settings_of_a_production_that_starts() -> None:
-    given = set(re.findall(r"KEYTURN_(\w+)\s+=", (ROOT / "doors.tf").read_text()))
+    given = set(re.findall(r"KEYTURN_(\w+)\s+=", (ROOT / "functions.tf").read_text()))
     assert given == set(VALUES)
     environment = {f"KEYTURN_{name}": value for name, value in VALUES.items()} | APP_CHECK
     settings = from_environment(environment)

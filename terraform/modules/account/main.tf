@@ -1,9 +1,9 @@
-# A door's account and everything that it may do; it can do nothing that does not stand here.
+# A function's account and all of its grants. It has no other rights.
 
 resource "google_service_account" "this" {
   project      = var.project
   account_id   = "keyturn-${replace(var.name, "_", "-")}"
-  display_name = "keyturn: door ${var.name}"
+  display_name = "keyturn: function ${var.name}"
 }
 
 resource "google_project_iam_member" "database" {

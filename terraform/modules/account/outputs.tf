@@ -1,5 +1,5 @@
 output "email" {
-  description = "The account's address, once it has all its grants."
+  description = "The account's e-mail address, available after all grants."
   value       = google_service_account.this.email
 
   depends_on = [

@@ -4,36 +4,36 @@ variable "project" {
 }
 
 variable "name" {
-  description = "The door that runs as this account."
+  description = "The function that runs as this account."
   type        = string
 }
 
 variable "databases" {
-  description = "The role on each database that the door uses; on the others it has none."
+  description = "The role on each database that the function uses. It has none on the others."
   type        = map(string)
   default     = {}
 }
 
 variable "keys" {
-  description = "What the door may do with which key, by a label."
+  description = "The function's roles on keys, by a label."
   type        = map(object({ key = string, role = string }))
   default     = {}
 }
 
 variable "projects" {
-  description = "What the door may do in a whole project, by a label: what is granted no narrower."
+  description = "Roles on the whole project, by a label, for rights that cannot be granted more narrowly."
   type        = map(object({ project = string, role = string }))
   default     = {}
 }
 
 variable "publishes" {
-  description = "The topics that the door publishes to, by a label."
+  description = "The topics that the function publishes to, by a label."
   type        = map(string)
   default     = {}
 }
 
 variable "secrets" {
-  description = "The secrets that the door reads, by a label."
+  description = "The secrets that the function reads, by a label."
   type        = map(string)
   default     = {}
 }

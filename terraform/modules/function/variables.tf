@@ -4,17 +4,17 @@ variable "project" {
 }
 
 variable "region" {
-  description = "Where the function runs."
+  description = "The region of the function."
   type        = string
 }
 
 variable "name" {
-  description = "The door: the function's name and its entry point in the archive."
+  description = "The function's name, which is also its entry point in the archive."
   type        = string
 }
 
 variable "build" {
-  description = "What every door is built from."
+  description = "The source that every function is built from."
   type = object({
     bucket     = string
     object     = string
@@ -25,78 +25,78 @@ variable "build" {
 }
 
 variable "environment" {
-  description = "The function's variables; no secret."
+  description = "The function's environment variables, without secrets."
   type        = map(string)
 }
 
 variable "databases" {
-  description = "The role on each database that the door uses."
+  description = "The role on each database that the function uses."
   type        = map(string)
   default     = {}
 }
 
 variable "keys" {
-  description = "What the door may do with which key, by a label."
+  description = "The function's roles on keys, by a label."
   type        = map(object({ key = string, role = string }))
   default     = {}
 }
 
 variable "projects" {
-  description = "What the door may do in a whole project, by a label: what is granted no narrower."
+  description = "Roles on the whole project, by a label, for rights that cannot be granted more narrowly."
   type        = map(object({ project = string, role = string }))
   default     = {}
 }
 
 variable "publishes" {
-  description = "The topics that the door publishes to, by a label."
+  description = "The topics that the function publishes to, by a label."
   type        = map(string)
   default     = {}
 }
 
 variable "secrets" {
-  description = "Variables whose values come from Secret Manager: the secret's id by the variable's name."
+  description = "Variables with values from Secret Manager: the secret's id by the variable's name."
   type        = map(string)
   default     = {}
 }
 
 variable "invokers" {
-  description = "Who may call the function, by a label."
+  description = "The members allowed to call the function, by a label."
   type        = map(string)
   default     = {}
 }
 
 variable "ingress" {
-  description = "From where it may be called: ALLOW_ALL, or ALLOW_INTERNAL_ONLY (Pub/Sub, Eventarc, Scheduler of this project)."
+  description = "The network sources it accepts: ALLOW_ALL, or ALLOW_INTERNAL_ONLY (Pub/Sub, Eventarc, Scheduler of this project)."
   type        = string
   default     = "ALLOW_INTERNAL_ONLY"
 }
 
 variable "min_instances" {
-  description = "Instances that wait."
+  description = "The minimum number of instances."
   type        = number
   default     = 0
 }
 
 variable "max_instances" {
-  description = "Instances at most."
+  description = "The maximum number of instances."
   type        = number
   default     = 10
 }
 
 variable "concurrency" {
-  description = "Requests that one instance takes at once."
+  description = "The maximum number of concurrent requests per instance."
   type        = number
   default     = 8
 }
 
 variable "memory" {
-  description = "Of an instance."
+  description = "The memory of an instance."
   type        = string
   default     = "512Mi"
 }
 
 variable "timeout_seconds" {
-  description = "How long one request may take."
+  description = "The time limit of a request, in seconds."
   type        = number
   default     = 60
 }

@@ -1,5 +1,5 @@
-# One row a door: what it may do, who may call it, and how much of it there is. tests/terraform/test_access.py has the
-# same as a table; a grant more, or fewer, in either place fails there.
+# One block per function: its grants, its callers and its size. tests/terraform/test_access.py has the grants as a table
+# and fails if either place has one that the other lacks.
 
 locals {
   base_url = var.base_url != "" ? var.base_url : "https://${var.region}-${var.project}.cloudfunctions.net"
@@ -76,7 +76,7 @@ module "distribute" {
     seal         = { key = google_kms_crypto_key.seal.id, role = "roles/cloudkms.cryptoKeyEncrypterDecrypter" }
   }
 
-  # An instance works on one group's path update at a time: two would race for one document.
+  # An instance works on one group's path update at a time, because two would race for the same document.
   concurrency     = 1
   memory          = "1Gi"
   timeout_seconds = 120
@@ -138,7 +138,7 @@ module "status" {
   databases   = { control = "roles/datastore.viewer", usage = "roles/datastore.user" }
 }
 
-# It registers admins: seals their TOTP seeds, and looks at admin_proof's challenges without being able to make any.
+# Registers admins. It seals their TOTP seeds, and verifies admin_proof's challenges without being able to create any.
 module "enrol" {
   source = "./modules/function"
 
@@ -160,7 +160,7 @@ module "enrol" {
   }
 }
 
-# Reachable from outside, for those whom IAM lets in, and nobody else.
+# Reachable from outside, but only for the callers that IAM allows.
 module "operator" {
   source = "./modules/function"
 
@@ -179,8 +179,8 @@ module "operator" {
   max_instances = 2
 }
 
-# Keys of its own: a challenge's MAC must not be one that verifies a credential, nor a token's signature a proof. It
-# opens sealed TOTP seeds and seals none; group states, under the same key, are in a database that it cannot read.
+# Has keys of its own: a challenge's MAC must not verify a credential, and a token's signature must not verify as a proof.
+# It unseals TOTP seeds but does not seal any. Group states use the same key, but are in a database it cannot read.
 module "admin_proof" {
   source = "./modules/function"
 
