@@ -36,7 +36,9 @@ def run_with_secret(command: str, secret: str, *, output_to_stderr: bool) -> int
 
     Raises `UsageError` if the command can't be split into words, `DeliveryError` if the program can't be started.
     """
+    # The secret goes to standard input: arguments and environments of a process can be read by others.
     words = _words(command)
+    # With --json, stdout carries one JSON object and nothing of the program.
     stdout = sys.stderr.fileno() if output_to_stderr else None
     try:
         process = subprocess.run(  # noqa: S603 - the admin typed the command, and no shell interprets it

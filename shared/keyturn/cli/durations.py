@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from keyturn.device.core.errors import UsageError
 
+# [0-9] and not \d, which also matches digits of other scripts.
 _WRITTEN = re.compile(r"([0-9]{1,9})([smhd])\Z")
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _SECOND = timedelta(seconds=1)

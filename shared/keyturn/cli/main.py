@@ -23,7 +23,7 @@ from keyturn.domain.errors import Refusal
 
 DEFAULT_URL = "http://127.0.0.1:8787"
 _LOCAL_COMMANDS = "keyturn.local.commands"
-_INTERRUPTED = 130
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 class CalmGroup(TyperGroup):
@@ -31,6 +31,7 @@ class CalmGroup(TyperGroup):
 
     def make_context(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - the framework's own signature
         """Read the global options."""
+        # The framework parses the global options before `invoke`, so their errors appear here.
         with _reported_errors():
             return super().make_context(*args, **extra)
 
@@ -74,7 +75,7 @@ app = typer.Typer(
     name="keyturn",
     cls=CalmGroup,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=False,  # it would edit the shell's start-up files
     pretty_exceptions_enable=False,  # they print local variables, and those may be secrets
     help="Rotate static API credentials without downtime.",
 )

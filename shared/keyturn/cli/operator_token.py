@@ -20,6 +20,7 @@ def state_folder(environment: Mapping[str, str]) -> Path:
 
 def token_path(url: str, environment: Mapping[str, str]) -> Path:
     """Return the path of the token for a base URL without a trailing slash."""
+    # A URL has characters that a file name can't have. The hash keeps tokens of several servers apart.
     name = hashlib.sha256(url.encode("utf-8")).hexdigest()[:16]
     return state_folder(environment) / f"operator-{name}.token"
 
@@ -30,6 +31,7 @@ def read_token(url: str, environment: Mapping[str, str]) -> str:
         token = token_path(url, environment).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
         token = ""
+    # An HTTP header can't carry control characters, and the library's error would show the token.
     if not token.isprintable() or not token:
         raise NoOperatorTokenError(
             "This user has no operator token for that address.",

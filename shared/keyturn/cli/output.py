@@ -149,6 +149,7 @@ def fetching() -> Iterator[Callable[[str, int, int], None]]:
 def clean(value: object) -> str:
     """Return a value as text without control, format or line-ending characters."""
     text = "-" if value is None or value == "" else "yes" if value is True else "no" if value is False else str(value)
+    # Format characters such as U+202E could make an id read like another one.
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 

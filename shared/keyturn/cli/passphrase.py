@@ -35,6 +35,7 @@ def _from_file(path: Path) -> str:
     content: str | None = None
     try:
         with path.open("rb") as file:
+            # The open descriptor is checked, not the path: the file can't be swapped between check and read.
             _check_private(file.fileno())
             content = file.read().decode("utf-8")
     except (OSError, UnicodeDecodeError):

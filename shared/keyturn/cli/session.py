@@ -128,6 +128,7 @@ class Session:
         software_key(home, ports.random)
         return home
 
+    # The rollback counter is kept outside of the home: a restored older copy of the home is detected by it.
     def _counter_folder(self) -> Path:
         return state_folder(self.ports.environment)
 
@@ -135,6 +136,7 @@ class Session:
         return read_passphrase(self.passphrase_file, self.ports.environment, ask)
 
     def _ask(self) -> str:
+        # Standard input may carry the secret or the code of a command: a passphrase is never read from it.
         if not self.ports.is_terminal():
             raise PassphraseError
         return self.ports.ask_secret("Passphrase of this device: ")
@@ -144,6 +146,7 @@ class Session:
             return self.ports.ask_secret("PIN of the security key: ") if self.ports.is_terminal() else ""
 
     def _ask_twice(self) -> str:
+        # A mistyped passphrase would lock the owner out of a new home for good.
         first = self._ask()
         if first and self.ports.ask_secret("Repeat the passphrase: ") != first:
             raise UsageError("The two passphrases differ.", "Run the command again and type the same passphrase twice.")

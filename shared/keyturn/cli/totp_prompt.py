@@ -33,6 +33,7 @@ class CodePrompt:
                 )
             if not _CODE.match(code):
                 print_warning("A code has six digits.")
+            # The server refuses a used code and counts the failure (RFC 6238 §5.2), so it is not sent.
             elif code in self.used_codes:
                 print_warning("Each code works once: wait for the next one, at most 30 s.")
             else:

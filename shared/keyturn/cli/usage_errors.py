@@ -30,6 +30,7 @@ def is_usage_error(error: BaseException) -> TypeGuard[Exception]:
 def sentence_of(error: Exception) -> str:
     """Return the sentence for a usage error."""
     name = _own_name(getattr(error, "param", None))
+    # By name, because the classes are typer's own or click's, depending on the version.
     match type(error).__name__:
         case "MissingParameter":
             return f"{name} is missing."

@@ -29,6 +29,7 @@ def watch_rotation(
                 sleep(PAUSE_SECONDS)
                 rotation = read(rotation_id)
     except KeyboardInterrupt:
+        # The rotation runs on the server. Ctrl-C must not look like a cancellation.
         raise NotPromotedError(
             "Stopped waiting. The rotation goes on.", f"See its progress: `keyturn rotation show {rotation_id}`."
         ) from None

@@ -83,9 +83,9 @@ def resume(context: typer.Context, user: User, *, json: Json = False) -> None:
         print_json(answer)
         return
     print_facts([(name, answer.get(name)) for name in ("user", "status")])
-    awaited = answers.optional_text(answer, "awaits_approval")
-    if awaited is not None:
-        command = f"keyturn admin approve {awaited} --user {answer['user']} --purpose resume"
+    approval_id = answers.optional_text(answer, "awaits_approval")
+    if approval_id is not None:
+        command = f"keyturn admin approve {approval_id} --user {answer['user']} --purpose resume"
         print_note(f"Another admin has to approve it: `{command}`. Then run this command again.")
 
 

@@ -16,7 +16,7 @@ NO_VERDICT = 2
 def check(context: typer.Context, client_id: ClientId, *, json: Json = False) -> None:
     """Check a client's secret on standard input. Exit code: 0 accepted, 1 refused, 2 no verdict."""
     session = session_of(context)
-    identifier(client_id)
+    identifier(client_id)  # an invalid id fails before the secret is asked for
     try:
         secret = presented_secret(session)
         with waiting("Checking"):
@@ -45,6 +45,7 @@ def presented_secret(session: Session) -> str:
     if session.ports.is_terminal():
         secret = session.ports.ask_secret("Secret: ")
     else:
+        # Bytes that are not UTF-8 become U+FFFD, which the check below refuses.
         secret = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
     # A value that no HTTP header can carry would fail in the HTTP library, with the secret in its error.
     if not secret.isascii() or not secret.isprintable() or not secret:

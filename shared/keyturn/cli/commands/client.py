@@ -17,9 +17,7 @@ from keyturn.device.api import response_fields as answers
 from keyturn.device.core.errors import NoOperatorTokenError
 from keyturn.domain.encodings import identifier
 
-app = typer.Typer(
-    no_args_is_help=True, help="Add, list, show and configure clients, whose credentials keyturn rotates."
-)
+app = typer.Typer(no_args_is_help=True, help="Add, list, show and configure clients.")
 app.command("tokens")(tokens)
 app.command("import")(import_)
 app.command("policy")(policy)
@@ -99,7 +97,7 @@ def show(context: typer.Context, client_id: ClientId, *, json: Json = False) -> 
 def _client(session: Session, client_id: str) -> dict[str, object]:
     try:
         token = session.operator_token()
-    except NoOperatorTokenError:
+    except NoOperatorTokenError:  # members of its groups may see the client, too
         return session.device().client(client_id)
     return session.server().operator("GET", f"/clients/{client_id}", token)
 

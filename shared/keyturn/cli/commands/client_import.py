@@ -63,8 +63,9 @@ def import_(
 ) -> None:
     """Add clients with the bcrypt hashes of their existing secrets (operator).
 
-    Those secrets keep working until the grace period of the first rotation ends. Existing clients do not change, so a
-    file can be imported again. Bad rows are listed by line and do not stop the others.
+    Those secrets keep working until the grace period of the first rotation ends.
+    Existing clients do not change, so a file can be imported again.
+    Bad rows are listed by line and do not stop the others.
     """
     session = session_of(context)
     groups = [identifier(item) for item in group or ()]
@@ -115,7 +116,7 @@ def _pages(lines: Iterable[Line]) -> Iterator[list[Line]]:
 def _read(file: Path) -> str:
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")  # spreadsheets write a byte order mark
     except (OSError, UnicodeDecodeError):
         raise UsageError("The file can't be read as text.", "Check the path, and that the file is in UTF-8.") from None
 
@@ -155,6 +156,7 @@ def _csv_lines(text: str) -> Iterator[Line]:
 def _sendable(line: Line, groups: list[str]) -> Line:
     if line.fields is None:
         return line
+    # Other columns stay here: a file may also hold plaintext secrets by mistake.
     fields = {name: line.fields[name] for name in _COLUMNS if line.fields.get(name) not in (None, "")}
     own_groups = fields.get("groups")
     fields["groups"] = (own_groups.replace(";", " ").split() if isinstance(own_groups, str) else own_groups) or groups

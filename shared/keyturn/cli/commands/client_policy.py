@@ -54,6 +54,7 @@ def _change(item: str) -> tuple[str, int | bool | None]:
         raise UsageError("Unknown policy setting.", f"Choose one of: {', '.join(sorted({*BOUNDS, *SWITCHES}))}.")
     if value in _WORDS:
         return name, _WORDS[value]
+    # isdecimal alone accepts digits of other scripts.
     if not (value.isascii() and value.isdecimal()):
         raise UsageError(
             "The policy value has the wrong type.", "Write NAME=VALUE: a whole number, on, off or default."

@@ -19,7 +19,7 @@ Scopes = Annotated[
 ]
 Introspects = Annotated[
     list[str] | None,
-    typer.Option(metavar="URI", help="An audience whose tokens it may introspect, as resource server."),
+    typer.Option(metavar="URI", help="An audience: as its resource server, the client may introspect its tokens."),
 ]
 
 
@@ -38,8 +38,8 @@ def tokens(
 ) -> None:
     """Show or change the audience and scopes of a client's access tokens (operator).
 
-    Values that are not named do not change. A list replaces the old list. Issued tokens with more rights than the new
-    terms stop working at once.
+    Values that are not named do not change. A list replaces the old list.
+    Issued tokens with more rights than the new terms stop working at once.
     """
     lists = (
         _list_option("--scope", scope, clear=no_scopes),

@@ -66,6 +66,7 @@ def list_(context: typer.Context, *, json: Json = False) -> None:
         print_json({**denied, "stop": stop})
         return
     _report(denied)
+    # The denylists are written to two databases, one after the other.
     if stop.get("everywhere") is False:
         print_warning("A change was interrupted and reached only one of two databases: run it again.")
     if stop.get("stopped") is True:

@@ -12,11 +12,11 @@ from keyturn.device.core.format_keys import key
 if TYPE_CHECKING:
     from keyturn.device.device import Device
 
-Rotate = Annotated[bool, typer.Option("--rotate", help="Rotate the clients whose secrets they received.")]
+Rotate = Annotated[bool, typer.Option("--rotate", help="Rotate all clients of the secrets that they received.")]
 
 
 def finish(removal: dict[str, object], device: "Device | None", reason: str, *, as_json: bool) -> None:
-    """Rotate the clients whose secrets they received, if there is a device to do it, and print the result.
+    """Rotate all clients of the secrets that they received, if there is a device to do it, and print the result.
 
     `removal` is the server's answer (docs/http.md, `received`). Raises `NotPromotedError` if a rotation was refused.
     """
@@ -43,7 +43,7 @@ def _rotate(device: "Device", clients: list[str], reason: str) -> tuple[list[dic
 
 
 def report_removal(removal: dict[str, object], rotations: list[dict[str, object]] | None = None) -> None:
-    """Print the removed devices, the canceled and requested rotations, and the clients whose secrets they know."""
+    """Print the removed devices, the canceled and requested rotations, and the known secrets."""
     devices = ", ".join(str(key(npub)) for npub in answers.texts(removal, "devices"))
     received = answers.texts(removal, "received")
     canceled = ", ".join(answers.texts(removal, "canceled"))

@@ -34,7 +34,7 @@ app = typer.Typer(no_args_is_help=True, help="Set up this device, and invite oth
 def invite(
     context: typer.Context,
     *,
-    user: Annotated[str, typer.Option(help="Id of the user who owns the device.")],
+    user: Annotated[str, typer.Option(help="Id of the owner of the device.")],
     group: Annotated[str, typer.Option(help="Id of the group that the device joins.")],
     purpose: Annotated[
         Purpose,
@@ -152,6 +152,7 @@ def _joined(device: "Device", code: str) -> "DeviceMembership":
     try:
         return device.join(code)
     except ServerRefusedError as refused:
+        # A used code is most often one that this device itself used: the hint then says where it is a member.
         groups = [membership.group_id for membership in device.memberships() if membership.is_usable]
         if refused.reason != "invite_used" or not groups:
             raise

@@ -40,7 +40,7 @@ def show(context: typer.Context, group: GroupId, *, json: Json = False) -> None:
 @app.command()
 def remove(
     context: typer.Context,
-    user: Annotated[str, typer.Argument(metavar="USER", help="Id of the user whose devices are removed.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="Id of the user to remove, with all devices.")],
     *,
     group: Annotated[str, typer.Option(help="Id of the group.")],
     rotate: Rotate = False,
@@ -57,7 +57,7 @@ def remove(
 def _group(session: Session, group_id: str) -> dict[str, object]:
     try:
         return _operator(session, "GET", f"/groups/{group_id}", None)
-    except NoOperatorTokenError:
+    except NoOperatorTokenError:  # members may see their group, too
         device = session.device()
     with waiting("Reading the group"):
         return device.group(group_id)

@@ -37,6 +37,7 @@ def inbox(
     json: Json = False,
 ) -> None:
     """List the received secrets, or deliver one: to the screen, a file or a program."""
+    # First of all: a usage error must not cost a typed passphrase.
     _check_usage(rotation, reveal=reveal, out=out, command=command)
     device = session_of(context).device()
     _catch_up(device, relay)
@@ -129,6 +130,7 @@ def _reveal(device: "Device", notices: list["Notice"], *, single: bool, as_json:
 
 
 def _write(device: "Device", notice: "Notice", path: Path, *, as_json: bool) -> None:
+    # In this order: a crash in between leaves the secret in the inbox, and never only marks it as delivered.
     write_secret(path, notice.undelivered_secret())
     _report_delivered(device.mark_delivered(notice.rotation_id), as_json=as_json)
 

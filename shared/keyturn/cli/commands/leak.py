@@ -1,7 +1,7 @@
 """`keyturn leak`: identify a leaked secret, and revoke it.
 
 The secret stays on this machine. It is compared with the receipt keys of all versions, which are public, and the
-revocation is proved with a signature of the secret (docs/secret-format.md).
+revocation is proved with a signature by a key that is derived from it (docs/protocol.md §8).
 """
 
 from collections.abc import Callable, Iterator
@@ -23,6 +23,7 @@ from keyturn.proofs.receipts import LeakReport, receipt_key, sign_leak_report
 
 NONE_OF_OURS = 1
 _PAUSES = (1.0, 2.0)
+# Only these versions work or will work: there is nothing to revoke in the others.
 _ALIVE = frozenset({"pending", "current", "grace"})
 _NO_FORM = (
     "The value does not have the form of a keyturn secret. Pipe in the bare value, without quotes. For the secret of an"
@@ -36,7 +37,7 @@ _SCAN = (
 
 @dataclass(slots=True)
 class Search:
-    """The number of versions tried so far. `untried` are imported versions, whose hashes only the server can check."""
+    """The number of versions tried so far. `untried` are imported versions: only the server can check their hashes."""
 
     tried: int = 0
     clients: int = 0
@@ -57,8 +58,9 @@ def leak(
 ) -> None:
     """Identify which client and version a secret on standard input belongs to (operator).
 
-    Exit code: 0 found, 1 not found. Retired versions are found, too. The secret is compared on this machine and not
-    sent. Only with --client, a possible secret of an imported client is checked by the server.
+    Exit code: 0 found, 1 not found. Retired versions are found, too.
+    The secret is compared on this machine and not sent.
+    Only with --client, the server checks a possible secret of an imported client.
     """
     session = session_of(context)
     value = presented_secret(session)
@@ -124,6 +126,7 @@ def _versions(session: Session, query: str) -> tuple[list[dict[str, object]], st
 
 def _is_of(value: str, version: dict[str, object], search: Search) -> bool:
     key = answers.optional_text(version, "receipt_key")
+    # Values of another form are skipped: deriving a key for each version would be slow and never match.
     if key is None or not well_formed(value):
         return False
     search.tried += 1
@@ -135,6 +138,7 @@ def _accepted_import(
     session: Session, value: str, client: str, versions: list[dict[str, object]]
 ) -> dict[str, object] | None:
     live = {item["version_id"]: item for item in versions if item.get("imported") is True and item["state"] in _ALIVE}
+    # An imported version has only a bcrypt hash, which the server alone can check. No other value is sent to it.
     if not live or not presentable(value):
         return None
     verdict = session.server().check(client, value)
@@ -145,6 +149,7 @@ def _accepted_import(
 
 
 def _revoke(session: Session, value: str, version: dict[str, object]) -> dict[str, object]:
+    # The id of the next rotation and the signature are made once: a retry sends the same request.
     now = session.ports.now()
     report = LeakReport(
         client_id=answers.text(version, "client_id"),

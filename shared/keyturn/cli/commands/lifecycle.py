@@ -37,6 +37,7 @@ def restore(context: typer.Context, client_id: ClientId, *, reason: Reason, json
 def retire(context: typer.Context, client_id: ClientId, *, reason: Reason, json: Json = False) -> None:
     """Retire the previous version before its grace period ends."""
     device = session_of(context).device()
+    # The command names the version, so that it never retires another one after a concurrent rotation.
     with waiting("Reading the client"):
         version_id = answers.optional_text(device.client(client_id), "previous_version")
     if version_id is None:
@@ -73,6 +74,7 @@ def revoke(
         raise UsageError("The version to revoke is missing.", "Give one of --version V and --all.")
     params: dict[str, object] = {"version_id": "all" if version is None else version_identifier(version)}
     if everything:
+        # It can't be undone and takes effect within seconds, so a yes is not enough.
         _ask_for_id(identifier(client_id))
     _run(context, "revoke", client_id, {**params, "force": True} if force else params, reason, as_json=json)
 

@@ -41,6 +41,7 @@ def _request_token(session: Session, user: str) -> str:
 
 
 def _read_token(session: Session) -> str:
+    # Never an argument: other users of the machine can read the arguments of a process.
     if session.ports.is_terminal():
         return session.ports.ask_secret("ID token: ").strip()
     return sys.stdin.buffer.read().decode("utf-8", "replace").strip()

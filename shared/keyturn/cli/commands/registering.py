@@ -73,6 +73,7 @@ def _confirm(session: Session, device: "Device", code: str) -> None:
             with waiting("Confirming"):
                 device.confirm(code, totp)
         except ServerRefusedError as refused:
+            # Only a person can read a new code from the app. A program must start again.
             if refused.reason != _REFUSED or not session.ports.is_terminal():
                 raise
             print_warning("That is not the current code.")

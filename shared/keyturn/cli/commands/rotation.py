@@ -67,6 +67,7 @@ def rotate(
     device = session.device()
     options = RotationOptions(
         client_id=client_id,
+        # Chosen before the request, so that a repeated request is the same rotation.
         rotation_id=rotation_identifier(rotation_id or device.new_id()),
         reason=reason,
         grace=grace,
@@ -77,6 +78,7 @@ def rotate(
     _catch_up(device)
     with waiting("Reading the client"):
         preview = device.preview(options)
+    # With --json, stdout carries the answer only.
     show_preview(preview, err=json)
     confirm(session, "Rotate?", yes=yes)
     answer = _send(lambda: device.send(preview), preview)
