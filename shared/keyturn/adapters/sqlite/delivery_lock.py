@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from keyturn.ports.store import StoreUnavailable
+from keyturn.private_files import open_lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ def hold_delivery_lock(path: Path, when_alone: Callable[[], object]) -> Iterator
     Calls `when_alone()` first if no other process holds the lock. `StoreUnavailable` if the file can't be opened.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = open_lock_file(path)
     except OSError:
         raise StoreUnavailable(f"{path.name} can't be opened") from None
     try:
