@@ -1,7 +1,7 @@
 """The real service as devices and the command line meet it in tests: every call reaches the functions of one `World`.
 
 `Service` is a transport. It delivers what a call wakes, notes what came, and fails where a test tells it to: an answer
-that is lost, a group that takes nobody back, a log that somebody with access to the store has changed.
+that is lost, a group that readmits no device, a log that was changed in the store.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def problem(status: int, error: str, reason: str, detail: str = "No.") -> HttpRe
 
 
 class Log:
-    """A group's log as the store holds it; a test may change it as somebody with access to the store could."""
+    """A group's log as the store holds it. A test can change it, as an attacker with access to the store could."""
 
     def __init__(self, world: World, group_id: str) -> None:
         self._world = world
@@ -165,7 +165,7 @@ class Service:
     rewrites: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
     """Part of a path → what is made of its answers on the way."""
     next_seed: bytes = field(default_factory=lambda: os.urandom(20))
-    """That of the next authenticator: a test knows its first code before anybody is shown anything."""
+    """That of the next authenticator: a test knows its first code before it is shown."""
     last_enrolment: dict[str, Any] = field(default_factory=dict, repr=False)
     """The last answer to an enrolment, on its way."""
     seeds: dict[str, str] = field(default_factory=dict, repr=False)
@@ -274,7 +274,7 @@ class Service:
         return sign_event(key or own, kind=kind, tags=tags, content=content, created_at=at, random=os.urandom)
 
     def send_welcome(self, *, key: bytes | None = None, group: str | None = None, after: str | None = None) -> None:
-        """Change what the next Welcomes' envelopes say, or who signs them."""
+        """Change the group, the place in the log or the signer of the next Welcomes."""
 
         def changed(fields: dict[str, Any]) -> dict[str, Any]:
             tags = dict(fields["event"]["tags"]) | {"h": group} | {"after": after}

@@ -1,6 +1,6 @@
-"""The whole suite in one process: real doors, keys, groups and devices over a store whose clock a test moves.
+"""The whole suite in one process: real functions, keys, groups and devices, over a store with the clock of the test.
 
-Nothing happens by itself: what a write or a publish wakes is queued, and `pump` delivers it to the doors.
+Nothing happens by itself: the events of writes and messages are queued, and `pump` delivers them to the functions.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ CHEAP = ScryptCost(n=2**4)
 
 @functools.cache
 def gateway() -> HttpClient:
-    """Return all doors, as `keyturn up` serves them; the suite behind them is the one in use."""
+    """Return all functions, as `keyturn up` serves them. They use the current suite."""
     return HttpClient(open_gateway(TOKEN))
 
 
@@ -69,7 +69,7 @@ EACH_STORE = pytest.mark.parametrize("world", ["memory", "sqlite"], indirect=Tru
 
 
 class WorldTransport:
-    """What a device's calls go over: straight into the doors."""
+    """A device's transport: it calls the functions in this process."""
 
     def send(self, call: HttpRequest) -> HttpResponse:
         answer = gateway().open(call.url, method=call.method, data=call.body or b"", headers=dict(call.headers))
@@ -184,7 +184,7 @@ class World:
     stage: Stage = Stage.LOCAL
     denied: frozenset[str] = frozenset()
     attested: bool = False
-    """Whether admins prove who they are; else, and by name, a signature and a leaf must do."""
+    """Whether commands need an admin proof. Otherwise a signature and a leaf suffice."""
     base_url: str = URL
     """Where people reach the functions."""
     overrides: dict[str, object] = field(default_factory=dict)
@@ -234,7 +234,7 @@ class World:
         }
         return Suite(settings, Overrides(**cast("Any", overrides)))
 
-    # --- the doors ---------------------------------------------------------------------------------------------------
+    # --- the functions -----------------------------------------------------------------------------------------------
 
     def call(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> TestResponse:
         given = dict(headers or {})
@@ -266,7 +266,7 @@ class World:
         answer = self.call("POST", "/client_token/check", b"", {"X-Client-Id": client_id, "X-API-Key": secret})
         return cast("dict[str, Any]", answer.json)
 
-    # --- who and what there is ---------------------------------------------------------------------------------------
+    # --- users and clients --------------------------------------------------------------------------------------------
 
     def found(self, *users: str, groups: Sequence[str] = (GROUP,), **client: object) -> World:
         """Found groups, one client and the devices of some people, each in every group."""
@@ -352,7 +352,7 @@ def opened(folder: Path, kind: str = "memory", **given: Any) -> Iterator[World]:
 
 @contextmanager
 def running(folder: Path, kind: str = "memory", **given: Any) -> Iterator[World]:  # noqa: ANN401 - the fields of World
-    """Have the doors served by a new world while the context lasts."""
+    """Serve the functions of a new world while the context lasts."""
     try:
         yield World(folder, kind, **given)
     finally:

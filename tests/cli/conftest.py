@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.shell import PASSPHRASE, Shell
+from tests.cli.shell import PASSPHRASE, Shell, save_operator_token
 from tests.service import Service, alice, bob, clock, new_device, server
-from tests.world import TOKEN, URL, Clock
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.world import Clock
 
 __all__ = ["alice", "bob", "clock", "new_device", "server"]
 
@@ -20,10 +20,7 @@ def keyturn(tmp_path: Path, server: Service, clock: Clock) -> Shell:
     path = tmp_path / "passphrase"
     path.write_text(PASSPHRASE + "\n")
     path.chmod(0o600)
-    name = hashlib.sha256(URL.encode()).hexdigest()[:16]
-    state = tmp_path / "state" / "keyturn"
-    state.mkdir(parents=True)
-    (state / f"operator-{name}.token").write_text(TOKEN + "\n")
+    save_operator_token(tmp_path)
     return Shell(tmp_path, server, clock)
 
 

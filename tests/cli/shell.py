@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from keyturn.cli.main import app
+from keyturn.cli.operator_token import token_path
 from keyturn.cli.session import Ports
 from keyturn.device.device import Device
 from keyturn.device.home.home import Home
 from typer.testing import CliRunner
 
-from tests.world import CHEAP, URL, Clock
+from tests.world import CHEAP, TOKEN, URL, Clock, World, WorldTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from keyturn.device.api.client import Transport
     from typer.testing import Result
 
     from tests.service import Service
@@ -78,6 +80,49 @@ class Shell:
         value = json.loads(result.stdout)
         assert isinstance(value, dict)
         return value
+
+
+@dataclass
+class Operator:
+    """The operator of a world at a shell, without a device."""
+
+    world: World
+    transport: Transport = field(default_factory=WorldTransport)
+
+    def __post_init__(self) -> None:
+        save_operator_token(self.world.folder)
+
+    def __call__(self, *words: str, stdin: str = "") -> Result:
+        ports = Ports(
+            transport=self.transport,
+            now=self.world.clock,
+            random=os.urandom,
+            sleep=lambda _seconds: None,
+            environment={"XDG_STATE_HOME": str(self.world.folder / "state")},
+            is_terminal=lambda: False,
+        )
+        options = ["--url", URL, "--home", str(self.world.folder / "home")]
+        return CliRunner().invoke(app, [*options, *words], input=stdin, obj=ports)
+
+    def json(self, *words: str, stdin: str = "", code: int = 0) -> dict[str, Any]:
+        result = self(*words, "--json", stdin=stdin)
+        assert result.exit_code == code, result.stderr
+        value = json.loads(result.stdout)
+        assert isinstance(value, dict)
+        return value
+
+    def file(self, text: str) -> str:
+        """Write a file, and return its path as an argument."""
+        path = self.world.folder / "clients"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+
+def save_operator_token(folder: Path) -> None:
+    """Put the operator token where `keyturn up` puts it, with `folder`/state as the user's state folder."""
+    path = token_path(URL, {"XDG_STATE_HOME": str(folder / "state")})
+    path.parent.mkdir(parents=True)
+    path.write_text(TOKEN + "\n")
 
 
 def assert_error(result: Result, *, code: int, error: str, hint: str) -> None:

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from keyturn.cli.commands.cutover import _SILENCE_SENTENCES, _report
-from keyturn.cli.main import app
-from keyturn.cli.session import Ports
 from keyturn.domain.usage_silence import SilenceReason
-from typer.testing import CliRunner
 
-from tests.world import CLIENT, TOKEN, URL, World, WorldTransport, gateway
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from typer.testing import Result
+from tests.cli.shell import Operator
+from tests.world import CLIENT, World, gateway
 
 pytestmark = pytest.mark.world("alice", "bob")
 
 
 @pytest.fixture
-def keyturn(world: World, tmp_path: Path) -> Callable[..., Result]:
-    """Type commands as the operator."""
-    state = tmp_path / "state" / "keyturn"
-    state.mkdir(parents=True)
-    (state / f"operator-{hashlib.sha256(URL.encode()).hexdigest()[:16]}.token").write_text(TOKEN + "\n")
-
-    def typed(*words: str) -> Result:
-        ports = Ports(
-            transport=WorldTransport(),
-            now=world.clock,
-            random=os.urandom,
-            sleep=lambda _seconds: None,
-            environment={"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_DATA_HOME": str(tmp_path / "data")},
-            is_terminal=lambda: False,
-            ask_secret=lambda _prompt: "",
-        )
-        return CliRunner().invoke(app, ["--url", URL, *words], obj=ports)
-
-    return typed
+def keyturn(world: World) -> Operator:
+    return Operator(world)
 
 
 def use(world: World, secret: str, agent: str) -> None:
@@ -53,7 +26,7 @@ def use(world: World, secret: str, agent: str) -> None:
     world.suite.verification.telemetry.flush()
 
 
-def test_a_client_with_one_secret(world: World, keyturn: Callable[..., Result]) -> None:
+def test_a_client_with_one_secret(world: World, keyturn: Operator) -> None:
     assert "all callers use the only secret" in keyturn("client", "cutover", CLIENT).stdout
     use(world, world.issue("alice", "bob"), "web/1")
     shown = keyturn("client", "cutover", CLIENT).stdout
@@ -61,7 +34,7 @@ def test_a_client_with_one_secret(world: World, keyturn: Callable[..., Result]) 
     assert "all callers use the only secret" in shown
 
 
-def test_a_transition_in_words_and_as_one_object(world: World, keyturn: Callable[..., Result]) -> None:
+def test_a_transition_in_words_and_as_one_object(world: World, keyturn: Operator) -> None:
     old = world.issue("alice", "bob")
     use(world, old, "web/1")
     world.clock.advance(hours=1)

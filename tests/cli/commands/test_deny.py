@@ -1,53 +1,23 @@
-"""`keyturn deny`, `stop` and `start`, as they would be typed, at the real doors."""
+"""`keyturn deny`, `stop` and `start`, as they would be typed, at the real functions."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.cli.main import app
-from keyturn.cli.session import Ports
 from keyturn.proofs.npub import encode_npub
-from typer.testing import CliRunner
 
-from tests.cli.shell import assert_error
-from tests.world import TOKEN, URL, World, WorldTransport
+from tests.cli.shell import Operator, assert_error
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from typer.testing import Result
+    from tests.world import World
 
 NPUB = "c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5"
 
 
-class Operator:
-    """The operator at a shell."""
-
-    def __init__(self, folder: Path) -> None:
-        self._ports = Ports(
-            transport=WorldTransport(), random=os.urandom, environment={"XDG_STATE_HOME": str(folder / "state")}
-        )
-        token = folder / "state" / "keyturn" / f"operator-{hashlib.sha256(URL.encode()).hexdigest()[:16]}.token"
-        token.parent.mkdir(parents=True)
-        token.write_text(TOKEN + "\n")
-
-    def __call__(self, *words: str) -> Result:
-        return CliRunner().invoke(app, ["--url", URL, *words], obj=self._ports)
-
-    def json(self, *words: str) -> dict[str, Any]:
-        result = self(*words, "--json")
-        assert result.exit_code == 0, result.stderr
-        found: dict[str, Any] = json.loads(result.stdout)
-        return found
-
-
 @pytest.fixture
 def operator(world: World) -> Operator:
-    return Operator(world.folder)
+    return Operator(world)
 
 
 def test_denying_listing_and_allowing(operator: Operator) -> None:

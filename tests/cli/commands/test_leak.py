@@ -1,30 +1,22 @@
-"""`keyturn leak`, `client import` and `client policy` against the real doors, as they would be typed."""
+"""`keyturn leak`, `client import` and `client policy` against the real functions, as they would be typed."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
 from keyturn.cli.commands import client_import
-from keyturn.cli.main import app
-from keyturn.cli.session import Ports
 from keyturn.device.core.errors import UnreachableError
 from keyturn.domain.encodings import new_secret
 from keyturn.domain.secret_format import scannable_secret
-from typer.testing import CliRunner
 
-from tests.world import CLIENT, GROUP, TOKEN, URL, World, WorldTransport
+from tests.cli.shell import Operator
+from tests.world import CLIENT, GROUP, World, WorldTransport
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from keyturn.device.api.client import HttpRequest, HttpResponse
-    from typer.testing import Result
 
 pytestmark = pytest.mark.world("alice", "bob")
 
@@ -50,47 +42,14 @@ class Watched(WorldTransport):
         return answer
 
 
-@dataclass
-class Operator:
-    """The operator at a shell."""
-
-    world: World
-    folder: Path
-    wire: Watched
-
-    def __call__(self, *words: str, stdin: str = "") -> Result:
-        ports = Ports(
-            transport=self.wire,
-            now=self.world.clock,
-            random=os.urandom,
-            sleep=lambda _seconds: None,
-            environment={"XDG_STATE_HOME": str(self.folder / "state")},
-            is_terminal=lambda: False,
-        )
-        options = ["--url", URL, "--home", str(self.folder / "home")]
-        return CliRunner().invoke(app, [*options, *words], input=stdin, obj=ports)
-
-    def json(self, *words: str, stdin: str = "", code: int = 0) -> dict[str, Any]:
-        result = self(*words, "--json", stdin=stdin)
-        assert result.exit_code == code, result.stderr
-        told = json.loads(result.stdout)
-        assert isinstance(told, dict)
-        return told
-
-    def file(self, text: str) -> str:
-        path = self.folder / "clients"
-        path.write_text(text, encoding="utf-8")
-        return str(path)
+@pytest.fixture
+def wire() -> Watched:
+    return Watched()
 
 
 @pytest.fixture
-def keyturn(world: World, tmp_path: Path) -> Operator:
-    name = hashlib.sha256(URL.encode()).hexdigest()[:16]
-    token = tmp_path / "state" / "keyturn" / f"operator-{name}.token"
-    token.parent.mkdir(parents=True, mode=0o700)
-    token.touch(mode=0o600)
-    token.write_text(TOKEN + "\n")
-    return Operator(world, tmp_path, Watched())
+def keyturn(world: World, wire: Watched) -> Operator:
+    return Operator(world, wire)
 
 
 def issued(keyturn: Operator, **policy: object) -> str:
@@ -105,27 +64,29 @@ def issued(keyturn: Operator, **policy: object) -> str:
 
 @pytest.mark.parametrize("switch", ["on", "off"])
 @pytest.mark.parametrize("words", [[], ["--client", CLIENT]])
-def test_a_sighted_value_is_named_and_goes_nowhere(keyturn: Operator, switch: str, words: list[str]) -> None:
+def test_a_sighted_value_is_named_and_goes_nowhere(
+    keyturn: Operator, wire: Watched, switch: str, words: list[str]
+) -> None:
     secret = issued(keyturn, scannable_secrets=switch)
-    keyturn.wire.calls.clear()
+    wire.calls.clear()
     told = keyturn.json("leak", *words, stdin=secret + "\n")
     assert (told["found"], told["client_id"], told["state"], told["revoked"]) == (True, CLIENT, "current", None)
     assert told["version_id"] == keyturn.world.check(secret)["version_id"]
-    assert keyturn.wire.calls
-    assert not [call for call in keyturn.wire.calls if secret in f"{call.url} {call.headers} {call.body!r}"]
+    assert wire.calls
+    assert not [call for call in wire.calls if secret in f"{call.url} {call.headers} {call.body!r}"]
     assert keyturn.world.check(secret)["accepted"]
 
 
-def test_a_hint_costs_one_page_and_a_scan_says_what_it_costs(keyturn: Operator) -> None:
+def test_a_hint_costs_one_page_and_a_scan_says_what_it_costs(keyturn: Operator, wire: Watched) -> None:
     plain, hinted = issued(keyturn), ""
     keyturn.world.clock.advance(minutes=1)
     hinted = issued(keyturn, scannable_secrets="on")
     for secret, scanned in ((plain, True), (hinted, False)):
-        keyturn.wire.calls.clear()
+        wire.calls.clear()
         result = keyturn("leak", stdin=secret)
         assert result.exit_code == 0
         assert ("one document" in result.stderr) is scanned
-        assert len(keyturn.wire.calls) == 1
+        assert len(wire.calls) == 1
 
 
 @pytest.mark.parametrize("words", [[], ["--client", CLIENT], ["--revoke"]])
@@ -161,12 +122,12 @@ def test_with_revoke_it_dies_and_its_successor_is_on_its_way(keyturn: Operator) 
     assert (again.exit_code, "nothing to revoke" in again.stdout) == (0, True)
 
 
-def test_an_answer_that_got_lost_is_asked_for_again(keyturn: Operator) -> None:
+def test_an_answer_that_got_lost_is_asked_for_again(keyturn: Operator, wire: Watched) -> None:
     secret = issued(keyturn)
-    keyturn.wire.lost = ["/leak/revoke"]
+    wire.lost = ["/leak/revoke"]
     told = keyturn.json("leak", "--revoke", stdin=secret)
     assert keyturn.world.document(f"oauth2_clients/{CLIENT}")["active_rotation"] == told["revoked"]["rotation_id"]
-    assert keyturn.wire.lost == []
+    assert wire.lost == []
 
 
 def test_people_are_told_what_came_of_it(keyturn: Operator) -> None:
@@ -259,11 +220,11 @@ def test_bad_rows_are_told_by_line_and_the_rest_comes(keyturn: Operator) -> None
     assert shown.exit_code == 1
 
 
-def test_many_rows_go_in_pages(keyturn: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_go_in_pages(keyturn: Operator, wire: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_import, "PAGE_ROWS", 3)
     rows = "".join(f"old-{number},{GROUP},{HASH}\n" for number in range(7))
     assert keyturn.json("client", "import", keyturn.file("client_id,groups,secret_hash\n" + rows))["added"] == 7
-    assert len([call for call in keyturn.wire.calls if call.url.endswith("/imports")]) == 3
+    assert len([call for call in wire.calls if call.url.endswith("/imports")]) == 3
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "client_id,client_id,secret_hash\n", "\ufeffclient_id\nx\n"])
@@ -272,8 +233,8 @@ def test_a_file_of_another_kind_is_wrong_usage(keyturn: Operator, text: str) -> 
 
 
 def test_a_file_that_is_not_there_or_no_text_is_wrong_usage(keyturn: Operator) -> None:
-    assert keyturn("client", "import", str(keyturn.folder / "nowhere")).exit_code == 2
-    binary = keyturn.folder / "binary"
+    assert keyturn("client", "import", str(keyturn.world.folder / "nowhere")).exit_code == 2
+    binary = keyturn.world.folder / "binary"
     binary.write_bytes(b"\xff\xfe\x00")
     assert keyturn("client", "import", str(binary)).exit_code == 2
 
@@ -288,7 +249,7 @@ def test_lines_that_are_neither_are_told(keyturn: Operator) -> None:
     assert (told["added"], [item["reason"] for item in told["refused"]]) == (1, ["bad_csv"])
 
 
-def test_an_imported_secret_that_was_sighted_is_found_with_its_client_only(keyturn: Operator) -> None:
+def test_an_imported_secret_that_was_sighted_is_found_with_its_client_only(keyturn: Operator, wire: Watched) -> None:
     keyturn.json("client", "import", keyturn.file(f"client_id,groups,secret_hash\nold,{GROUP},{HASH}\n"))
     told = keyturn.json("leak", stdin=OLD, code=1)
     assert told["untried"] == 1
@@ -296,7 +257,7 @@ def test_an_imported_secret_that_was_sighted_is_found_with_its_client_only(keytu
     found = keyturn.json("leak", "--client", "old", "--revoke", stdin=OLD)
     assert (found["imported"], found["revoked"]["status"]) == (True, "suspended")
     assert not keyturn.world.check(OLD, "old")["accepted"]
-    assert HASH not in json.dumps(found) + str([call.body for call in keyturn.wire.calls[1:]])
+    assert HASH not in json.dumps(found) + str([call.body for call in wire.calls[1:]])
 
 
 # --- policy --------------------------------------------------------------------------------------------------------
