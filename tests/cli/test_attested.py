@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.cli.commands.registering import print_qr
+from keyturn.cli.commands.registration import print_qr
 from keyturn.device.attestation.fido2 import FidoKeys
 from keyturn.device.home.home import Home
 from keyturn.proofs.npub import encode_npub

@@ -17,6 +17,7 @@ from keyturn.device.core.errors import UnreachableError
 from keyturn.device.device import Device
 from keyturn.device.groups.membership import DeviceMembership
 from keyturn.device.home.home import Home
+from keyturn.use_cases.clients import administration
 from typer.testing import CliRunner
 
 from tests.cli.shell import PASSPHRASE, ROTATION, Shell, assert_error
@@ -102,7 +103,8 @@ def test_a_client_is_shown_with_its_policy_in_one_block(keyturn: Shell) -> None:
     assert keyturn("client", "show", "shop").stdout == added.stdout
 
 
-def test_clients_are_listed_page_by_page(keyturn: Shell) -> None:
+def test_clients_are_listed_page_by_page(keyturn: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(administration, "PAGE", 1)
     added = keyturn("client", "add", "shop", "--group", "ops", "--kind", "oauth2", "--grace", "2h", "--quorum", "2")
     assert "oauth2_client_secret" in added.stdout
     assert [client["client_id"] for client in keyturn.json("client", "list")["clients"]] == ["acme", "shop"]
@@ -176,7 +178,7 @@ def test_what_will_happen_is_shown_before_the_question(enrolled: Shell, server: 
     result = enrolled("rotate", "acme", "--reason", "routine", stdin="n\n", terminal=True)
     assert result.exit_code == 1
     for fact in (
-        "notice goes to",
+        "secret goes to",
         "ops",
         "npub1",
         "quorum",

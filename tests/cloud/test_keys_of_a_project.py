@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 from keyturn.adapters.google_kms.keys import CloudKeyNames
-from keyturn.cli.main import CalmGroup
+from keyturn.cli.main import RootCommand
 from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
 from keyturn.domain.policy import Policy
 from keyturn.local import keys_commands
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = FIRESTORE
 
-app = typer.Typer(cls=CalmGroup, pretty_exceptions_enable=False)
+app = typer.Typer(cls=RootCommand, pretty_exceptions_enable=False)
 keys_commands.register(app)
 
 

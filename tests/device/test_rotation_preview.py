@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.cli.commands.preflight import show_preview
+from keyturn.cli.commands.preview import show_preview
 from keyturn.device.core.errors import NotEnrolledError
 from keyturn.device.rotation_preview import RotationOptions, RotationPreview, preview_rotation
 from keyturn.domain.encodings import to_milliseconds

@@ -10,7 +10,7 @@ import pytest
 import typer
 from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.adapters.sqlite.store import SqliteStore
-from keyturn.cli.main import CalmGroup
+from keyturn.cli.main import RootCommand
 from keyturn.local import keys_commands
 from typer.testing import CliRunner
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
-app = typer.Typer(cls=CalmGroup, pretty_exceptions_enable=False)
+app = typer.Typer(cls=RootCommand, pretty_exceptions_enable=False)
 keys_commands.register(app)
 
 

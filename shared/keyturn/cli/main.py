@@ -26,7 +26,7 @@ _LOCAL_COMMANDS = "keyturn.local.commands"
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-class CalmGroup(TyperGroup):
+class RootCommand(TyperGroup):
     """The root command: it prints errors instead of tracebacks."""
 
     def make_context(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - the framework's own signature
@@ -73,7 +73,7 @@ def _print_version(enabled: bool) -> None:  # noqa: FBT001 - the framework's own
 
 app = typer.Typer(
     name="keyturn",
-    cls=CalmGroup,
+    cls=RootCommand,
     no_args_is_help=True,
     add_completion=False,  # it would edit the shell's start-up files
     pretty_exceptions_enable=False,  # they print local variables, and those may be secrets

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from keyturn.cli.commands.departures import Rotate, finish
+from keyturn.cli.commands.removal import Rotate, finish
 from keyturn.cli.output import print_facts, print_json, print_note, print_table, waiting
 from keyturn.cli.session import Json, Session, session_of
 from keyturn.device.api import response_fields as answers

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keyturn.cli.commands.departures import report_removal
-from keyturn.cli.commands.registering import TOTP, register, report_authenticator
+from keyturn.cli.commands.registration import TOTP, register, report_authenticator
+from keyturn.cli.commands.removal import report_removal
 from keyturn.cli.output import moment, print_facts, print_json, print_note, print_table, waiting
 from keyturn.cli.session import GroupId, Json, session_of
 from keyturn.device.api import response_fields as answers

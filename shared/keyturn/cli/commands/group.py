@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from keyturn.cli.commands.departures import Rotate, finish
+from keyturn.cli.commands.removal import Rotate, finish
 from keyturn.cli.durations import format_age
 from keyturn.cli.output import print_facts, print_json, print_note, print_table, waiting
 from keyturn.cli.session import GroupId, Json, Session, session_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keyturn.cli.commands.preflight import confirm, show_preview
+from keyturn.cli.commands.preview import confirm, show_preview
 from keyturn.cli.durations import parse_duration
 from keyturn.cli.output import (
     fetching,

@@ -25,10 +25,10 @@ def show_preview(preview: RotationPreview, *, err: bool) -> None:
     facts = [
         ("client", request.client_id),
         ("rotation", request.rotation_id + (" (emergency)" if request.emergency else "")),
-        ("notice goes to", ", ".join(preview.groups)),
+        ("secret goes to", ", ".join(preview.groups)),
         ("devices", people),
         ("quorum", quorum),
-        ("takes over", f"at the quorum{canaries}, not before {moment(preview.promoted_from)}"),
+        ("promotion", f"at the quorum{canaries}, not before {moment(preview.promoted_from)}"),
         (
             "current version",
             f"{preview.current_version}, then in grace until {moment(preview.grace_until)} or later ({grace})",
