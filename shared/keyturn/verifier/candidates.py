@@ -113,6 +113,7 @@ def is_in_transition(data: Data) -> bool:
 
 def _pad(versions: Iterable[Version], now: datetime, *, active: bool) -> Sequence[Version]:
     # No short circuit: the window is evaluated whether or not the client is active.
+    # The operator & evaluates both sides, too.
     valid = [version if _is_in_window(version, now) & active else PLACEHOLDER for version in versions]
     return [*valid, PLACEHOLDER, PLACEHOLDER][:2]
 

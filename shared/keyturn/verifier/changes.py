@@ -94,10 +94,12 @@ class ChangePoller:
 
     def poll(self) -> None:
         """Pass everything that changed since the last complete poll to the cache. `StoreError` if that fails."""
+        # Another thread is polling, and the next poll is due soon, so nothing waits for this one.
         if not self._poll_lock.acquire(blocking=False):
             return
         try:
             began = self._monotonic()
+            # The time is read before the queries: a change that is committed while they run is found by the next poll.
             read_time = self._store.get([]).read_time
             if self._measure_clock(began, read_time):
                 for document in self._changed_since(self._poll_start(read_time)):
@@ -122,6 +124,7 @@ class ChangePoller:
 
     def _measure_clock(self, began: float, read_time: datetime) -> bool:
         """Return whether this poll measured the offset to the store's clock precisely enough."""
+        # The store's clock was read at an unknown moment of this interval, so the interval is the measurement's error.
         if self._monotonic() - began > OFFSET_SECONDS:
             return False
         before, self._clock_offset = self._clock_offset, (began, read_time)

@@ -37,6 +37,8 @@ class FailureLimits:
 
     def admit(self, source: str) -> None:
         """Return if the source may try a credential, and raise `RateLimited` otherwise. "" has no limit."""
+        # GCRA: one more failure is admitted if all failures, this one included, are paid off within `_depth` seconds.
+        # No lock: a stale number admits a few checks too many at worst, and `charge` counts their failures.
         wait = self._paid_off_at.get(source, 0.0) - self._depth + self._cost - self._monotonic()
         if source and wait > 0:
             seconds = math.ceil(wait)

@@ -87,6 +87,7 @@ class RetiredSecretDetector:
     def __call__(self, verdict: Verdict, client_id: str, secret: str, caller: str) -> None:
         """Note one refused value if there is room."""
         del caller
+        # Only the length is looked at here, for every refusal alike. The form is checked later, in the background.
         if verdict.accepted or len(secret) not in _LENGTHS:
             return
         with self._lock:

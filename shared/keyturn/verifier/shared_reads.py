@@ -79,7 +79,8 @@ class SharedReads:
         try:
             future.set_result(self._read(client_id, began))
         except BaseException as error:
-            # The requests that wait get this error too. The next request reads again.
+            # BaseException, because an interrupted thread must not leave the others waiting for ever. The requests that
+            # wait get this error too. The next request reads again.
             with self._lock:
                 if self._shared.get(client_id, (0.0, None))[1] is future:
                     del self._shared[client_id]

@@ -159,6 +159,8 @@ class Telemetry:
         with self._flush_lock:
             began = self._monotonic()
             self._drain()
+            # The outcome of an earlier commit may be unknown. Its batch keeps its number until it is certainly written,
+            # so that its counts are added exactly once.
             if self._batch is not None:
                 self._write(self._batch, None)
                 self._batch = None
@@ -188,6 +190,7 @@ class Telemetry:
 
     def _merge_into_ended(self) -> None:
         """Merge this process's document into its shard's, so that ended processes do not pile up."""
+        # Deleting and merging are one commit: the evidence of this process is never missing, and never counted twice.
         own, shared = verifier_path(self._process), verifier_path(f"ended-{self._shard}")
         for _ in range(ATTEMPTS):
             snapshot = self._usage.get([own, shared])
@@ -239,6 +242,8 @@ class Telemetry:
         return data is not None and cast("int", data["flush"]) >= number
 
     def _counted_to(self, snapshot: Snapshot, began: float) -> datetime:
+        # A check that was noted after the queue was emptied is not in this flush. So the statement ends at that moment,
+        # converted to store time, and a margin earlier.
         return snapshot.read_time - timedelta(seconds=self._monotonic() - began) - _MARGIN
 
     def _life(self, snapshot: Snapshot, number: int, counted_to: datetime | None, *, ending: bool) -> Write:

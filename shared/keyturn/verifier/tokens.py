@@ -133,6 +133,7 @@ class TokenChecker:
 
     def _claims_hold(self, claims: Mapping[str, object], verdict: Verdict, audiences: Sequence[str]) -> bool:
         now, issued_at, expires_at = verdict.now.timestamp(), claims.get("iat"), claims.get("exp")
+        # `type`, because True is an instance of int.
         if type(issued_at) is not int or type(expires_at) is not int:
             return False
         terms, audience = verdict.terms, claims.get("aud")

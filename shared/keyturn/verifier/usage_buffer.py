@@ -94,6 +94,7 @@ class UsageBuffer:
             while self._failures and len(documents) < most:
                 client_id, count = self._failures.popitem()
                 documents[failures_path(client_id, shard)] = _client_failures(client_id, count, retention)
+            # `events` only decides when to write early, so it need not be exact while versions remain.
             if not self._versions:
                 self.events = 0
         return documents

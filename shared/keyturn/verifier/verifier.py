@@ -127,6 +127,7 @@ class Verifier:
         self._reads = SharedReads(store, self._monotonic, SHARE_SECONDS if caching else 0.0)
         self._cache: VerdictCache | None = None
         if caching:
+            # Polling twice per bound lets one poll come late before freshness lapses.
             half = policy.max_stale_seconds / 2
             self._cache = VerdictCache(2 * half, caching.monotonic, caching.random)
             clock = (caching.monotonic, caching.background, self._forget)
@@ -264,6 +265,7 @@ class Verifier:
         return verdict
 
     def _check_version(self, view: _View, version_id: str) -> Verdict:
+        # The state is only read for a version that may verify, and decides by itself: a placeholder has an id too.
         is_candidate = any(version.version_id == version_id for version in view.candidates)
         if view.data is not view.read.data or not is_candidate:
             return view.refusal()
@@ -278,6 +280,7 @@ class Verifier:
     def _keep(self, presented: str, kind: str, verdict: Verdict, read: Read, state: ClientState) -> None:
         if self._cache is None:
             return
+        # A slow MAC key can make a verdict older than the bound before it is returned. Then it must not count at all.
         if self._monotonic() - read.began > self._policy.max_stale_seconds:
             raise StoreUnavailable("the check took longer than the staleness bound")
         deadline = lifecycle.due(state, self._policy.overridden(state.client.policy))

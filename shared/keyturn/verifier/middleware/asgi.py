@@ -42,7 +42,7 @@ class AsgiGuard:
         elif scope["type"] == "http":
             await self._handle_http(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": 1008})
+            await send({"type": "websocket.close", "code": 1008})  # RFC 6455 §7.4.1: policy violation
 
     async def _handle_http(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = header_map(scope["headers"])

@@ -126,6 +126,7 @@ def may_hold_form(method: str, content_type: str, content_length: int) -> bool:
 def _read_authorization(header: str) -> PresentedCredential:
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
+        # "-" is never a token: an empty bearer credential must be refused as a token, and not pass for none at all.
         return PresentedCredential(bearer=value.strip() or "-")
     basic = parse_basic(header)
     if basic is None:

@@ -43,6 +43,7 @@ class WsgiGuard:
 
 
 def _headers(environ: WSGIEnvironment) -> dict[str, str]:
+    # A server joins a repeated header with commas (RFC 3875 §4.1.18), so a second Authorization spoils the first one.
     return {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")}
 
 
