@@ -63,7 +63,7 @@ class PubsubBus:
             response = self._client.publish(request=request, retry=self._retry, timeout=self._timeouts.attempt_seconds)
         except (GoogleAPICallError, RetryError, GoogleAuthError):
             raise BusUnavailable(_UNCONFIRMED) from None  # the server's message quotes the project's name
-        if len(response.message_ids) != 1:
+        if len(response.message_ids) != 1:  # rule 1: without an id the message is not confirmed
             raise BusUnavailable(_UNCONFIRMED)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from keyturn.adapters.sqlite.outbox import OutboxEvent
 
+# `"` and `%` must be encoded although they are printable (§3.1.3.2).
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 
 

@@ -150,7 +150,7 @@ def _print_start(settings: Settings, freeze_reason: str, *, json: bool) -> None:
     if json:
         print_json(facts)
         return
-    print_note("keyturn is up; Ctrl-C stops it.")
+    print_note("keyturn is running. Press Ctrl-C to stop it.")
     if settings.cloud:
         print_warning("The data is in the emulators' memory and is lost when they stop. The keys are kept.")
     print_facts([*facts.items(), ("next", "keyturn group create ops")])

@@ -53,7 +53,7 @@ def show(events: Sequence[OutboxEvent], *, json: bool) -> None:
 def _fields(event: OutboxEvent) -> dict[str, object]:
     return {
         "event_id": event.event_id,
-        "door": event.function,
+        "door": event.function,  # the name in the JSON output stays, as programs read it
         "subject": event.subject,
         "published_at": to_milliseconds(event.published_at),
         "attempts": event.attempts,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from keyturn.ports.triggers import Subscription
 
+# The values of terraform/messaging.tf, so that the emulators behave as the cloud does.
 MOST_ATTEMPTS = 20
 FIRST_DELAY_SECONDS = 1
 LONGEST_DELAY_SECONDS = 120

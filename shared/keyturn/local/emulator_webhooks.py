@@ -80,6 +80,7 @@ class EmulatorWebhooks:
         return self.gateway(inner, start_response)
 
     def _is_secret(self, presented: str) -> bool:
+        # Encode first: `compare_digest` accepts only ASCII strings, and a path may contain any character.
         return hmac.compare_digest(presented.encode("utf-8", "replace"), self.secret().encode())
 
 

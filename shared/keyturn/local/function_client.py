@@ -54,7 +54,7 @@ class FunctionClient:
         try:
             connection.request("POST", f"{self._root}/{quote(function)}/", body, {**self._headers, **headers})
             response = connection.getresponse()
-            response.read()
+            response.read()  # a connection can be reused only after its response was read completely
         except BaseException:
             connection.close()
             raise

@@ -34,7 +34,7 @@ _VARIABLES = "`terraform output -json environment` prints the variables of a pro
 keys = typer.Typer(no_args_is_help=True, help="List key versions, add one, or disable an old one.")
 
 
-class Purpose(StrEnum):
+class KeyPurpose(StrEnum):
     """The purpose of a key."""
 
     MAC = "mac"
@@ -60,9 +60,9 @@ def list_keys(*, data: Data = None, cloud: Cloud = False, json: Json = False) ->
             "version": key.name,
             "purpose": purpose.value,
             "current": turn == 0,
-            "clients": client_counts.get(key.name, 0) if purpose is Purpose.MAC else None,
+            "clients": client_counts.get(key.name, 0) if purpose is KeyPurpose.MAC else None,
         }
-        for purpose in Purpose
+        for purpose in KeyPurpose
         for turn, key in enumerate(ring.enabled(purpose.value))
     ]
     if json:
@@ -74,7 +74,7 @@ def list_keys(*, data: Data = None, cloud: Cloud = False, json: Json = False) ->
 
 @keys.command("roll")
 def roll(
-    purpose: Annotated[Purpose, typer.Argument(help="The purpose of the key.")] = Purpose.MAC,
+    purpose: Annotated[KeyPurpose, typer.Argument(help="The purpose of the key.")] = KeyPurpose.MAC,
     *,
     data: Data = None,
     cloud: Cloud = False,

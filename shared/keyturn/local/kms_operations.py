@@ -108,6 +108,7 @@ class KmsOperations:
         if len(plaintext) + len(associated) > LARGEST_BYTES:
             raise KmsFault(_Code.INVALID_ARGUMENT)
         primary = self._names.enabled(self._names.primary(request.name), "seal")
+        # The sealer uses the newest enabled version. That is the primary one, because it was just found to be enabled.
         ciphertext = self._keys.sealer.seal(plaintext, associated)
         return service.EncryptResponse(
             name=self._names.name_of(primary),
@@ -123,6 +124,8 @@ class KmsOperations:
         _verified(ciphertext, request.ciphertext_crc32c)
         _verified(associated, request.additional_authenticated_data_crc32c)
         self._names.purpose(request.name, "seal")
+        # Sealed bytes name their key after two bytes (key_file/keys.py). Like the real service, distinguish a disabled
+        # version from a ciphertext of another key.
         if any(not key.enabled and ciphertext[2:].startswith(key.name.encode()) for key in self._file.read()):
             raise KmsFault(_Code.FAILED_PRECONDITION)
         try:

@@ -110,6 +110,7 @@ class FirestoreRpc:
     def listen(self, requests: Iterator[Message], database: str) -> Stream:
         """Open a stream of changes, to be read by `responses`. The server routes by the resource name `database`."""
         wrapped = (firestore.ListenRequest.wrap(request) for request in requests)
+        # The generated client takes routing headers from a request. Listen has a stream of requests, so set them here.
         options = {**self._options, "retry": None}
         routed = (("google-cloud-resource-prefix", database), ("x-goog-request-params", f"database={database}"))
         options["metadata"] = (*options.get("metadata", ()), *routed)

@@ -66,6 +66,7 @@ class LocalIdentity:
         return subject
 
     def _claims(self, token: str) -> Mapping[str, object]:
+        # All enabled keys verify, so that a token stays valid when the key is rolled.
         keys = {key.kid: es256_jwk(key.kid, key.x, key.y) for key in self.signer.public_keys()}
         try:
             key = keys.get(read_unverified(token).header["kid"])

@@ -188,6 +188,7 @@ def _split(sealed: bytes) -> tuple[bytes, str, bytes]:
     """Split sealed bytes into header, key name and the rest. `KeyRefused` if they do not have this form."""
     end = 2 + sealed[1] if len(sealed) > 1 else 0
     name = sealed[2:end]
+    # The lengths are not authenticated yet. AES-GCM checks them with the header, so only slicing must be safe here.
     if sealed[:1] != bytes([SEALED_FORMAT]) or len(sealed) < end + NONCE_BYTES or not name.isascii():
         raise KeyRefused(_NOT_OURS)
     return sealed[:end], name.decode("ascii"), sealed[end:]

@@ -36,7 +36,7 @@ def load_identity(store: Store, sealer: Sealer, random: Random) -> ServiceIdenti
     sealed = sealer.seal(private_key + seed, _ASSOCIATED_DATA)
     try:
         store.commit([Create(SERVICE, {"npub": public_key(private_key), "sealed": sealed})])
-    except LostRace:
+    except LostRace:  # another instance created the identity first, so discard ours and use that one
         return load_identity(store, sealer, random)
     return ServiceIdentity(public_key(private_key), private_key, seed)
 

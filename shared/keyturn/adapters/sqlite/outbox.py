@@ -46,6 +46,7 @@ _DEPTH = """SELECT count(*) FILTER (WHERE due_at IS NOT NULL AND NOT leased), co
 class DeliveryPolicy:
     """How long a delivery may take and how often it is attempted. Jitter shortens a delay by up to a half."""
 
+    # The lease must be longer than one call may take (Delivery's timeout, 30 s), or a row would be delivered twice.
     lease_seconds: float = 60.0
     first_delay_seconds: float = 0.2
     longest_delay_seconds: float = 60.0

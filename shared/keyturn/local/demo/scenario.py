@@ -35,6 +35,7 @@ CLIENT = "acme-billing"
 GROUP = "ops"
 ADMINS = ("alice", "bob", "carol")
 QUORUM = 2
+# Long enough for promotion, rollback and restore on a slow machine, short enough to watch.
 GRACE_SECONDS = 13
 TIMEOUT_SECONDS = 20.0
 POLL_SECONDS = 0.05

@@ -14,6 +14,7 @@ from keyturn.device.core.errors import UnreachableError
 if TYPE_CHECKING:
     from keyturn.device.api.client import ApiClient
 
+# Short enough to notice a gap of half a second, long enough not to load the server that is being shown.
 EVERY_SECONDS = 0.25
 WIDTH = 64
 _MARKS = {"current": ("█", "green"), "grace": ("▒", "yellow"), "refused": ("·", "dim")}
