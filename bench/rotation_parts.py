@@ -25,7 +25,7 @@ from keyturn.ports.store import Check, Create, Delete, Replace, put
 from keyturn.ports.triggers import TRIGGERS
 from keyturn.records import paths
 
-from bench import empty_door
+from bench import empty_function
 from bench.mls_rooms import NOTICE
 from bench.rotation_stage import GROUP
 from bench.timing import Stopwatch, milliseconds
@@ -109,7 +109,7 @@ _EVENT = OutboxEvent("0" * 32, "distribute", "topic", "secret-distribution", _ME
 @contextmanager
 def parts(suite: Suite, folder: Path) -> Iterator[Parts]:
     """Yield the parts. Their store is in `folder`, on the same disk as the suite's store."""
-    server = Server(0, empty_door.ROUTES)
+    server = Server(0, empty_function.ROUTES)
     server.start()
     store = SqliteStore(folder / "parts.db", triggers=TRIGGERS)
     try:
