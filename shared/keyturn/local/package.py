@@ -30,7 +30,7 @@ SOURCE_ROOTS = {"functions": ".", "keyturn": "shared"}
 """Each import package, and the folder that Python finds it in."""
 _DATA_SUFFIXES = frozenset({".css", ".html", ".json", ".sql"})
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a ZIP entry can have
-_MODE = 0o100644 << 16  # a regular file; Unix keeps the mode in the upper half
+_MODE = 0o100644 << 16  # a regular file (Unix keeps the mode in the upper half)
 
 
 def contents(root: Path) -> dict[str, Path]:
@@ -39,26 +39,26 @@ def contents(root: Path) -> dict[str, Path]:
     modules = imported_modules(root)
     data = [file for path in modules.values() for file in _data_files(path)]
     certificates = (root / "trust").rglob("*.pem")
-    included = [*files, *modules.values(), *data, *certificates]
-    return dict(sorted((path.relative_to(root).as_posix(), path) for path in included))
+    paths = [*files, *modules.values(), *data, *certificates]
+    return dict(sorted((path.relative_to(root).as_posix(), path) for path in paths))
 
 
 def imported_modules(root: Path) -> dict[str, Path]:
     """Return every module that the functions need, by name: they, what they import, and the packages around it."""
     modules = dict(_all_modules(root))
-    needed: dict[str, Path] = {}
-    waiting = [name for name in modules if name.startswith("functions")]
-    while waiting:
-        name = waiting.pop()
-        if name in modules and name not in needed:
-            needed[name] = modules[name]
-            waiting.append(name.rpartition(".")[0])  # importing a module runs its packages' __init__ files
-            waiting.extend(_imports(name, modules[name]))
-    return needed
+    closure: dict[str, Path] = {}
+    queue = [name for name in modules if name.startswith("functions")]
+    while queue:
+        name = queue.pop()
+        if name in modules and name not in closure:
+            closure[name] = modules[name]
+            queue.append(name.rpartition(".")[0])  # importing a module runs its packages' __init__ files
+            queue.extend(_imports(name, modules[name]))
+    return closure
 
 
 def archive(root: Path = ROOT) -> bytes:
-    """Return the archive's bytes; `OSError` if one of its files cannot be read."""
+    """Return the archive's bytes. `OSError` if one of its files cannot be read."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as output:
         for name, path in contents(root).items():
@@ -70,7 +70,7 @@ def archive(root: Path = ROOT) -> bytes:
 
 
 def write(folder: Path, root: Path = ROOT) -> Path:
-    """Write the archive as keyturn-<SHA-256>.zip into a folder and delete earlier ones; return its path."""
+    """Write the archive as keyturn-<SHA-256>.zip into a folder and delete earlier ones. Return its path."""
     content = archive(root)
     path = folder / f"keyturn-{hashlib.sha256(content).hexdigest()}.zip"
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def _all_modules(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _imports(name: str, path: Path) -> Iterator[str]:
-    """Yield the dotted names that a module imports when it runs; some name a value in a module, not a module."""
+    """Yield the dotted names that a module imports when it runs. Some name a value in a module, not a module."""
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
     for node in _executed(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
@@ -102,21 +102,21 @@ def _imports(name: str, path: Path) -> Iterator[str]:
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
     """Yield a syntax tree's nodes without the bodies of `if TYPE_CHECKING`, which never run."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
+    queue = [tree]
+    while queue:
+        node = queue.pop()
         yield node
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            waiting.extend(node.orelse)
+            queue.extend(node.orelse)
         else:
-            waiting.extend(ast.iter_child_nodes(node))
+            queue.extend(ast.iter_child_nodes(node))
 
 
 def _data_files(module: Path) -> Iterator[Path]:
     """Yield the data files beside a module that it names in its text."""
-    named = {node.value for node in ast.walk(ast.parse(module.read_bytes())) if isinstance(node, ast.Constant)}
-    beside = (path for path in module.parent.iterdir() if path.suffix in _DATA_SUFFIXES)
-    return (path for path in beside if path.name in named)
+    texts = {node.value for node in ast.walk(ast.parse(module.read_bytes())) if isinstance(node, ast.Constant)}
+    data_files = (path for path in module.parent.iterdir() if path.suffix in _DATA_SUFFIXES)
+    return (path for path in data_files if path.name in texts)
 
 
 if __name__ == "__main__":
