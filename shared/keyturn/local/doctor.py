@@ -59,10 +59,13 @@ def open_folder(folder: Path) -> Suite:
     cloud = read_addresses(folder)
     if cloud is not None:
         return reach(Suite(Settings(Stage.LOCAL, policy=Policy(), cloud=cloud)))
-    missing = [name for name in (*(f"{name}.db" for name in _NAMES), "keys.json") if not (folder / name).is_file()]
-    if missing:
+    missing_files = [
+        name for name in (*(f"{name}.db" for name in _NAMES), "keys.json") if not (folder / name).is_file()
+    ]
+    if missing_files:
+        verb = "is" if len(missing_files) == 1 else "are"
         raise LocalError(
-            f"Not a keyturn data folder: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
+            f"Not a keyturn data folder: {', '.join(missing_files)} {verb} missing.",
             "Use --data with the folder that `keyturn up` prints.",
         )
     return reach(Suite(Settings(Stage.LOCAL, folder, policy=Policy())))

@@ -52,7 +52,7 @@ class DemoResults:
 
     steps: list[tuple[str, float]] = field(default_factory=list)
     rotations: list[Mapping[str, Any]] = field(default_factory=list)
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refusals: Mapping[str, str] = field(default_factory=dict)
     """Forged requests, and the reason of each refusal."""
     proofs: list[Mapping[str, Any]] = field(default_factory=list)
     """The proofs that were issued: `user`, and the factors `amr`."""
@@ -167,7 +167,7 @@ class Scenario:
         if self.request is None:
             raise DemoError("There is no request to forge yet.", REPORT)
         reasons = send_forged_requests(self.request, self.people["bob"], self.people["carol"])
-        self.results.refused = dict(reasons)
+        self.results.refusals = dict(reasons)
         if not all(reasons.values()):
             raise DemoError("A request without a valid proof was accepted.", REPORT)
 
