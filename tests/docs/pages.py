@@ -14,6 +14,15 @@ PAGES = (
 _FENCE = re.compile(r"^ *```.*?^ *```$", flags=re.DOTALL | re.MULTILINE)
 
 
+FOREIGN = {"node_modules", "__pycache__", "keyturn.egg-info"}
+"""Folders that tools write into the tree."""
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a path is a file of the project, and not of a package that a test installed."""
+    return path.is_file() and FOREIGN.isdisjoint(path.relative_to(ROOT).parts)
+
+
 def read(page: str) -> str:
     """Return the text of a page in docs/."""
     return (ROOT / "docs" / page).read_text("utf-8")

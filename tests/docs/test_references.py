@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, anchors, read, without_code
+from tests.docs.pages import PAGES, ROOT, anchors, is_ours, read, without_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ def files() -> Iterator[Path]:
     """Yield every text file of the project."""
     yield from (path for path in ROOT.iterdir() if path.is_file() and (path.suffix in TEXTS or path.name == "Makefile"))
     for folder in FOLDERS:
-        yield from (path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix in TEXTS)
+        yield from (path for path in (ROOT / folder).rglob("*") if is_ours(path) and path.suffix in TEXTS)
 
 
 def found(pattern: str) -> dict[str, set[str]]:

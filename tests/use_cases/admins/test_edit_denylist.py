@@ -12,7 +12,7 @@ from keyturn.entry.http.views import plain
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records import paths
 from keyturn.records.denylist import ALLOWED_WHILE_STOPPED, Denylists
-from keyturn.use_cases.admins.edit_denylist import MOST_DENIED
+from keyturn.use_cases.admins.edit_denylist import MOST_CHANGED_AT_ONCE, MOST_DENIED
 
 from tests.use_cases.faults import Died, Wire
 from tests.world import CLIENT, EACH_STORE, GROUP
@@ -134,6 +134,16 @@ def test_the_lists_are_bounded_and_can_be_made_shorter(world: World) -> None:
     denied(world, add={"users": [f"u{number}" for number in range(MOST_DENIED)]})
     assert outcome(world.operator("/denied", {"add": {"users": ["one-more"]}})) == (422, "too_many_denied")
     assert len(denied(world, add={"users": ["one-more"]}, remove={"users": ["u0"]})["users"]) == MOST_DENIED
+
+
+def test_a_change_larger_than_a_commit_is_written_in_parts_with_an_audit_entry_for_each_item(world: World) -> None:
+    """1000 items at once needed 1002 writes, more than Firestore takes: the answer was 500 and nothing was denied."""
+    users = [f"u{number}" for number in range(MOST_CHANGED_AT_ONCE + 1)]
+    lists = denied(world, add={"users": users, "clients": ["acme"]})
+    assert (lists["users"], lists["npubs"], lists["clients"]) == (sorted(users), [], ["acme"])
+    assert denied(world, remove={"users": users})["users"] == []
+    entries = [data for path, (_, data) in world.documents().items() if path.startswith("audit_heads/_system/audit/")]
+    assert len(entries) >= 2 * len(users) + 1
 
 
 # --- two databases ----------------------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Databases, Document, Write
 
 MOST_DENIED = 1000
+MOST_CHANGED_AT_ONCE = 200
+"""Items in one commit: each has an audit entry, and a commit has a limit (docs/protocol.md §3)."""
 """Users, npubs and clients together. Every command reads the whole document."""
 _ID_NAMES = {"users": "user", "npubs": "npub", "clients": "client_id"}
 """Each list, and the name of one item's id in an audit entry."""
@@ -72,7 +74,13 @@ class EditDenylists:
         id or key, and `PolicyViolation` if the lists would grow beyond MOST_DENIED.
         """
         additions, removals = _validated(add), _validated(remove)
+        _edited(self.denylists(), additions, removals)  # refuse a list that is too long before any part is written
+        changed = Denylists()
+        for part_added, part_removed in _parts(additions, removals):
+            changed = self._change(part_added, part_removed, reason)
+        return changed
 
+    def _change(self, additions: Denylists, removals: Denylists, reason: str) -> Denylists:
         def decide(before: Denylists | None, _now: datetime) -> tuple[Denylists | None, list[Transition]]:
             after = _edited(before or Denylists(), additions, removals)
             return (after if _length(after) else None), [*_transitions(before or Denylists(), after, reason)]
@@ -141,6 +149,27 @@ def _edited(before: Denylists, add: Denylists, remove: Denylists) -> Denylists:
     if _length(after) > MOST_DENIED and _length(after) > _length(before):
         raise PolicyViolation("too_many_denied", f"The denylists may have at most {MOST_DENIED} items together.")
     return after
+
+
+def _parts(additions: Denylists, removals: Denylists) -> Iterator[tuple[Denylists, Denylists]]:
+    """Yield the change in parts that fit into one commit, which has an audit entry for each item.
+
+    Removals come first, so that the lists are never longer in between than they are before and after.
+    """
+    if _length(additions) + _length(removals) <= MOST_CHANGED_AT_ONCE:
+        yield additions, removals
+        return
+    for part in _slices(removals):
+        yield Denylists(), part
+    for part in _slices(additions):
+        yield part, Denylists()
+
+
+def _slices(lists: Denylists) -> Iterator[Denylists]:
+    items = [(at, item) for at, names in enumerate(_lists(lists)) for item in names]
+    for start in range(0, len(items), MOST_CHANGED_AT_ONCE):
+        part = items[start : start + MOST_CHANGED_AT_ONCE]
+        yield Denylists(*(tuple(item for at, item in part if at == number) for number in range(3)))
 
 
 def _lists(lists: Denylists) -> tuple[tuple[str, ...], ...]:
