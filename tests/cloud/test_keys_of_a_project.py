@@ -76,7 +76,7 @@ def test_a_version_that_a_live_secret_names_is_not_disabled(
     (ours,) = (key for key in listed().values() if key["version"] == first)
     assert (ours["clients"], ours["current"]) == (1, False)
     refused = run("disable", first)
-    assert (refused.exit_code, "rotate those clients" in refused.output) == (1, True)
+    assert (refused.exit_code, "Rotate those clients" in refused.output) == (1, True)
     assert first in {key["version"] for key in listed().values()}
 
 

@@ -290,6 +290,14 @@ def test_use_that_stopped_has_ended() -> None:
     assert forecast({}, NOW - 5 * HOUR, NOW).in_time(NOW + HOUR)
 
 
+@pytest.mark.parametrize(("earlier", "later"), [(100_001, 100_000), (10**18 + 1, 10**18), (2, 1)])
+def test_a_forecast_with_almost_no_decline_has_no_end(earlier: int, later: int) -> None:
+    """100 001 uses and then 100 000 raised OverflowError: the answer was 500, and alerts stopped silently."""
+    estimate = forecast({HERE - 4: earlier, HERE - 2: later}, NOW - 5 * HOUR, NOW)
+    assert estimate.known
+    assert (estimate.ends_at is None) is (later > 1)
+
+
 @given(st.dictionaries(st.integers(HERE - 100, HERE), st.integers(1, 10**9)), st.integers(0, 200), st.integers(0, 60))
 def test_a_forecast_never_lies_before_now(counts: dict[int, int], ago: int, minutes: int) -> None:
     now = NOW + timedelta(minutes=minutes)

@@ -36,6 +36,8 @@ UNCOUNTED_TIME: Final = timedelta(days=1)
 """How long after its last report a process that did not shut down cleanly may have accepted secrets uncounted."""
 _FEWEST_HOURS: Final = 3
 _FEWEST_TREND_HOURS: Final = 4
+_LONGEST_FORECAST = timedelta(days=3650)
+"""A later end is none: no grace lasts that long, and a date cannot hold every value of the formula."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -217,9 +219,12 @@ def forecast(uses: Mapping[int, int], since: datetime, now: datetime) -> Forecas
         return Forecast(known=True, ends_at=now)
     if later >= earlier:
         return Forecast(known=True)
-    # later · (later / earlier)^halves = 1
-    halves = math.log(later) / math.log(earlier / later)
-    return Forecast(known=True, ends_at=now + halves * half * HOUR)
+    # later · (later / earlier)^halves = 1. With almost no decline the end is beyond every date, or the logarithms are
+    # equal: then the use does not end.
+    decline = math.log(earlier) - math.log(later)
+    if decline * _LONGEST_FORECAST <= math.log(later) * (half * HOUR):
+        return Forecast(known=True)
+    return Forecast(known=True, ends_at=now + math.log(later) / decline * half * HOUR)
 
 
 def _count_between(uses: Mapping[int, int], first: int, end: int) -> int:

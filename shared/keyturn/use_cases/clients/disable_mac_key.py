@@ -56,7 +56,7 @@ class DisableMacKey:
 
     def _require_unused(self, name: str) -> None:
         if clients_by_key(self.store)[name]:
-            raise Conflict("key_in_use", "Live or pending secrets depend on this key version.")
+            raise Conflict("key_in_use", "Secrets in use depend on this key version. Rotate those clients first.")
 
 
 def clients_by_key(store: Store) -> Mapping[str, int]:
