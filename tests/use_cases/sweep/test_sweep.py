@@ -23,16 +23,16 @@ from keyturn.use_cases.sweep.sweep import PAGE
 from tests.world import CLIENT, EACH_STORE, GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from keyturn.ports.store import Document, Query
 
     from tests.world import World
 
 
-def clients(world: World, number: int) -> list[str]:
+def clients(world: World, number: int, start: int = 0) -> list[str]:
     """Add clients of one shard whose first rotation was asked for and never delivered."""
-    every = (f"client-{index:04d}" for index in count())
+    every = (f"client-{index:04d}" for index in count(start))
     names = list(islice((name for name in every if due_shard(name) == 7), number))
     for name in names:
         world.add_client(name)
@@ -193,6 +193,30 @@ def test_a_bus_that_is_down_delays_no_due_client(world: World) -> None:
 
     assert (swept["settled"], swept["republished"], swept["failed"]) == (2, 0, 1)
     assert [world.document(f"oauth2_clients/{name}")["active_rotation"] for name in (first, second)] == [None, None]
+
+
+def test_a_bus_that_is_down_is_asked_once_after_all_due_clients_are_settled(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.found("alice", "bob")
+    expired = clients(world, 3)
+    world.clock.advance(minutes=29)
+    clients(world, 5, start=9000)
+    world.clock.advance(minutes=1)
+    settled_at_publish = []
+
+    def hang(_topic: str, _message: Mapping[str, str]) -> None:
+        settled_at_publish.append([world.document(f"oauth2_clients/{name}")["active_rotation"] for name in expired])
+        world.clock.advance(seconds=8)  # the timeout of one publish
+        raise BusUnavailable("down")
+
+    monkeypatch.setattr(world.bus, "publish", hang)
+
+    swept = world.sweep()
+
+    assert (swept["settled"], swept["republished"], swept["failed"]) == (3, 0, 5)
+    assert settled_at_publish == [[None] * 3]
+    assert [record.getMessage() for record in caplog.records] == ["a client could not be settled: BusUnavailable"]
 
 
 def test_rates_are_forgotten_after_hours_and_answers_after_a_day(world: World) -> None:

@@ -8,6 +8,8 @@ Rules (docs/protocol.md §4):
    each shard, then one read and one commit for each due client.
 3. Maintenance runs once an hour: groups are maintained, and a store without a TTL policy deletes expired documents.
 4. A client that cannot be settled delays no other client. It is logged as an error, which raises an alert.
+5. All due clients are settled before anything is published, and the first failure ends the publishing. A bus that
+   does not answer costs one attempt, however many rotations wait. The next sweep publishes them.
 """
 
 from __future__ import annotations
@@ -28,9 +30,10 @@ from keyturn.use_cases.client_repository import ReadPlan
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from keyturn.domain.model import Rotation
     from keyturn.ports.bus import Bus
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Document, Snapshot
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_UNSETTLED = "a client could not be settled: %s"
+"""Only the class of the error: its text may contain a stored value. The words are an alert's filter."""
 PAGE = 100
 MAINTENANCE_EVERY = timedelta(hours=1)
 LATE_AFTER = timedelta(minutes=10)
@@ -51,7 +56,7 @@ LATE_AFTER = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """How many clients one sweep settled, published again, or failed to settle."""
+    """How many clients one sweep settled, published again, or failed to settle or publish."""
 
     settled: int
     republished: int
@@ -76,31 +81,33 @@ class Sweep:
         """Sweep once. Raise `StoreUnavailable` if the store cannot be reached."""
         snapshot = self.clients.store.get([paths.HOUSEKEEPING])
         due = [document for shard in range(DUE_SHARDS) for document in self._due(shard, snapshot.read_time)]
-        results = [self._settle_client(document) for document in due]
+        waiting: list[Rotation] = []
+        results = [self._settle_client(document, waiting) for document in due]
+        republished = self._publish(waiting)
         self._maintain(snapshot)
         if self.publish_outbox is not None:
             self.publish_outbox()
-        return SweepResult(results.count("settled"), results.count("republished"), results.count("failed"))
+        failed = results.count("failed") + len(waiting) - republished
+        return SweepResult(results.count("settled"), republished, failed)
 
     def _due(self, shard: int, now: datetime) -> Iterator[Document]:
         query = Query(paths.CLIENTS, order_by="next_due_at", equal=(("due_shard", shard),), at_most=now, limit=PAGE)
         return scan(self.clients.store, query)
 
-    def _settle_client(self, document: Document) -> str:
+    def _settle_client(self, document: Document, waiting: list[Rotation]) -> str:
         # The first attempt uses the document from the query, which saves a read. After a lost race it is outdated.
         documents = [document]
         try:
             return until_won(
-                lambda: self._settle(document.id, documents.pop() if documents else None), self.environment
+                lambda: self._settle(document.id, documents.pop() if documents else None, waiting), self.environment
             )
         except StoreUnavailable:
             raise  # no client can be settled now
         except Exception as error:  # noqa: BLE001 - rule 4
-            # Only the class of the error: its text may contain a stored value. The words are an alert's filter.
-            _log.error("a client could not be settled: %s", type(error).__name__)
+            _log.error(_UNSETTLED, type(error).__name__)
             return "failed"
 
-    def _settle(self, client_id: str, document: Document | None) -> str:
+    def _settle(self, client_id: str, document: Document | None, waiting: list[Rotation]) -> str:
         try:
             reading = self.clients.read(client_id, ReadPlan(document=document))
         except NotFound:
@@ -115,9 +122,19 @@ class Sweep:
         rotation = reading.state.rotation
         if rotation is None or rotation.phase is not Phase.REQUESTED:
             return "early"
-        # The event of the rotation's request was lost or has failed. Publishing it twice does no harm.
-        self.bus.publish(DISTRIBUTION_TOPIC, {"client_id": client_id, "rotation_id": rotation.rotation_id})
-        return "republished"
+        waiting.append(rotation)
+        return "waiting"
+
+    def _publish(self, waiting: Sequence[Rotation]) -> int:
+        """Publish rotations again whose event was lost or has failed. Return how many the bus has confirmed."""
+        for count, rotation in enumerate(waiting):
+            message = {"client_id": rotation.client_id, "rotation_id": rotation.rotation_id}
+            try:
+                self.bus.publish(DISTRIBUTION_TOPIC, message)  # publishing it twice does no harm
+            except Exception as error:  # noqa: BLE001 - rule 5
+                _log.error(_UNSETTLED, type(error).__name__)
+                return count
+        return len(waiting)
 
     def _maintain(self, snapshot: Snapshot) -> None:
         document, now = snapshot[paths.HOUSEKEEPING], snapshot.read_time
