@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_UNSETTLED = "a client could not be settled: %s"
-"""Only the class of the error: its text may contain a stored value. The words are an alert's filter."""
 PAGE = 100
 MAINTENANCE_EVERY = timedelta(hours=1)
 LATE_AFTER = timedelta(minutes=10)
@@ -104,7 +102,7 @@ class Sweep:
         except StoreUnavailable:
             raise  # no client can be settled now
         except Exception as error:  # noqa: BLE001 - rule 4
-            _log.error(_UNSETTLED, type(error).__name__)
+            _log_unsettled(error)
             return "failed"
 
     def _settle(self, client_id: str, document: Document | None, waiting: list[Rotation]) -> str:
@@ -132,7 +130,7 @@ class Sweep:
             try:
                 self.bus.publish(DISTRIBUTION_TOPIC, message)  # publishing it twice does no harm
             except Exception as error:  # noqa: BLE001 - rule 5
-                _log.error(_UNSETTLED, type(error).__name__)
+                _log_unsettled(error)
                 return count
         return len(waiting)
 
@@ -150,6 +148,11 @@ class Sweep:
             self.clients.store.commit([put(document, {"due_at": now + MAINTENANCE_EVERY})])
         except LostRace:
             return  # a concurrent sweep did it
+
+
+def _log_unsettled(error: Exception) -> None:
+    # Only the class of the error: its text may contain a stored value. The words are an alert's filter.
+    _log.error("a client could not be settled: %s", type(error).__name__)
 
 
 def _log_if_late(reading: ClientReading) -> None:
