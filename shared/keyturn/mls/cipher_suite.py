@@ -35,6 +35,7 @@ def mac(key: bytes, data: bytes) -> bytes:
 
 def check_mac(key: bytes, data: bytes, tag: bytes, clause: str) -> None:
     """Compare in constant time. Raises InvalidTag when `tag` is not the MAC."""
+    # In constant time: a tag is a secret until it is sent.
     if not hmac.compare_digest(mac(key, data), tag):
         raise InvalidTag("a tag does not verify", clause)
 

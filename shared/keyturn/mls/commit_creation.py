@@ -62,6 +62,7 @@ def create_commit(
     """
     entries = [*draft.pending, *(Pending(b"", state.own_index, proposal) for proposal in draft.inline)]
     applied = apply(state.tree, state.context, entries, state.own_index, LifetimeCheck(lifetimes, now))
+    # A missing key is an error before anything is generated.
     psk_secret = state.psks(external).secret(applied.psks)
     if not draft.path and (applied.needs_path or draft.new_seed):
         raise InvalidCommit("the commit needs a path", "RFC 9420 §12.4")
@@ -70,11 +71,14 @@ def create_commit(
         _renew(state, applied, next_seed, random) if draft.path else (NO_PATH_SECRETS, {}, None)
     )
     check_unique(applied.tree)
+    # Pending proposals go by reference: their senders signed them, and receivers have them (§12.4).
     references = (Reference(entry.reference) for entry in draft.pending)
     body = CommitContent((*references, *draft.inline), path)
+    # Signed with the old epoch's context and key, even if this commit changes the signature key (§12.4.1).
     signed = sign(state, body, draft.authenticated_data, public=draft.public)
     pairs = {**state.key_pairs, **fresh_pairs}
     change = EpochTransition(applied.tree, applied.extensions, pairs, secrets.commit_secret, psk_secret)
+    # The confirmation tag covers the signed content, so the new epoch is derived before the message is framed.
     entered, joiner, tag = conclude(replace(state, seed=next_seed), change, signed, now)
     _, message = protect(state, replace(signed, confirmation_tag=tag), random, draft.padding)
     return Made(entered, message, _welcome(entered, applied, secrets, joiner, random))
@@ -92,6 +96,7 @@ def _renew(
     draws = draw(random, HASH_BYTES), KeyPair.generate(random)
     fresh = renew_path(applied.tree, state.own_index, make_leaf, draws)
     context = provisional_context(state, applied.tree, applied.extensions).encode()
+    # New members get their secrets by the Welcome. Sealing to their leaves as well would only add bytes (§7.6).
     newcomers = {index for index, _ in applied.added}
     path = seal_path(applied.tree, state.own_index, fresh, newcomers, context, random)
     return fresh.path, fresh.key_pairs, path
@@ -107,6 +112,7 @@ def _welcome(entered: State, applied: Applied, path: PathSecrets, joiner: Joiner
     leaves = entered.tree.leaf_count
     newcomers = []
     for index, package in applied.added:
+        # A new member gets the one path secret from which all those above it follow (§12.4.3.1).
         shared = tree_math.common_ancestor(index, entered.own_index, leaves)
         secrets = GroupSecrets(joiner.joiner_secret, path.secrets.get(shared), applied.psks)
         newcomers.append((package, secrets))

@@ -31,18 +31,22 @@ def process_commit(
     external: pre-shared keys by id. InvalidCommit or another MlsError when it does not hold (RFC 9420 §12.4.2).
     """
     committer = authenticated.content.sender.index
+    # References are looked up first: a commit over an unknown proposal can't be followed (RFC 9420 §12.4).
     entries = resolve(commit.proposals, state.pending, committer)
     applied = apply(state.tree, state.context, entries, committer, check_lifetime)
     if commit.path is not None:
         _merge(state, applied, committer, commit.path)
     elif applied.needs_path:
         raise InvalidCommit("the commit needs a path", "RFC 9420 §12.4")
+    # The tree after the whole commit has to be valid, not each step on the way (§12.2).
     check_unique(applied.tree)
+    # A removed member can't open the path, so it stops here and has no new epoch to confirm (§12.4.2).
     event = _event(state, applied, committer)
     if event.self_removed:
         return state.removed(), event
     path = _open(state, applied, committer, commit.path)
     pairs = path.key_pairs()
+    # The committer could seal a secret that doesn't belong to the public keys it published (§7.5).
     check_keys(applied.tree, pairs)
     own_pairs = {**state.key_pairs, **applied.own_pairs, **pairs}
     psk_secret = state.psks(external).secret(applied.psks)
@@ -50,6 +54,7 @@ def process_commit(
     renewed = replace(state, seed=applied.own_seed or state.seed)
     entered, _, _tag = conclude(renewed, change, authenticated, now)
     secrets, confirmed = entered.secrets, entered.context.confirmed_transcript_hash
+    # Last, because it proves that both sides derived the same epoch. Until here nothing was kept.
     check_mac(secrets.confirmation_key, confirmed, authenticated.confirmation_tag, "RFC 9420 §12.4.2")
     return entered, event
 
@@ -58,6 +63,7 @@ def _merge(state: State, applied: Applied, committer: int, path: UpdatePath) -> 
     path.leaf.validate(COMMIT)
     path.leaf.fit(applied.extensions)
     path.leaf.verify(state.context.group_id, committer)
+    # Reused keys would let the holder of an old private key read the new epoch (§12.4.2, §16.7).
     fresh = {path.leaf.encryption_key, *(node.encryption_key for node in path.nodes)}
     if not fresh.isdisjoint(node.encryption_key for node in applied.tree.nodes if node is not None):
         raise InvalidCommit("a key of the path is in the tree already", "RFC 9420 §12.4.2")

@@ -112,6 +112,7 @@ class Reader:
         first = self.uint8()
         more = (1 << (first >> 6)) - 1
         length = int.from_bytes(bytes([first & SIX_BITS]) + self.fixed(more), "big")
+        # Two encodings of one length would give one structure two hashes (RFC 9420 §2.1.2).
         if more > 3 or len(vector_header(length)) != more + 1:  # noqa: PLR2004 - the prefix 0b11 is reserved
             raise MalformedMessage("a vector's length is not encoded minimally", "RFC 9420 §2.1.2")
         return length
@@ -134,6 +135,7 @@ class Reader:
     def optional(self, read: "Callable[[Reader], T]") -> T | None:
         """Read `optional<T>` (RFC 9420 §2.1.1)."""
         present = self.uint8()
+        # Any other octet must be refused, not read as true (§2.1.1).
         if present > 1:
             raise MalformedMessage("an optional value is neither present nor absent", "RFC 9420 §2.1.1")
         return read(self) if present else None

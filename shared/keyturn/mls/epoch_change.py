@@ -34,6 +34,7 @@ class EpochTransition:
 
 def provisional_context(state: State, tree: RatchetTree, extensions: Extensions) -> GroupContext:
     """Context of the coming epoch with the old transcript hash (RFC 9420 §12.4.1)."""
+    # Epoch numbers never wrap: messages of two epochs with one number could be confused (§8.1).
     if state.context.epoch == LAST_EPOCH:
         raise InvalidCommit("the group is in its last epoch", "RFC 9420 §8.1")
     context = replace(state.context, epoch=state.context.epoch + 1, extensions=extensions)
@@ -62,6 +63,7 @@ def conclude(
         own_index=state.own_index,
         seed=state.seed,
         key_pairs=fitting(change.tree, change.key_pairs),
+        # Every message key of the epoch follows from the encryption secret, so only the secret tree keeps it (§9.2).
         secrets=secrets.without_encryption(),
         interim_hash=interim_hash(confirmed, tag),
         secret_tree=SecretTree.plant(secrets.encryption, change.tree.leaf_count).grow(state.own_index),

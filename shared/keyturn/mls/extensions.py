@@ -39,6 +39,7 @@ Extensions = tuple[Extension, ...]
 def read_extensions(reader: Reader) -> Extensions:
     """Read `Extension extensions<V>`. A type that appears twice is malformed (RFC 9420 §13.4)."""
     extensions = reader.vector_of(Extension.read)
+    # A second value could be read by one member and the first by another (§13.4).
     if len({extension.kind for extension in extensions}) != len(extensions):
         raise MalformedMessage("an extension appears twice", "RFC 9420 §13.4")
     return extensions

@@ -110,6 +110,7 @@ def check_public(public: bytes) -> None:
     A point of low order gives zero with every private key (RFC 7748 §6.1): once such a key is in a tree, no member
     can make a path any more.
     """
+    # The result doesn't matter. The library refuses an exchange that gives zero.
     _exchange(ANY_PRIVATE, public)
 
 

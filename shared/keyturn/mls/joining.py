@@ -66,9 +66,11 @@ def join_group(
     secrets = welcome.open(own)
     joiner = Joiner(secrets.joiner_secret, PskSource(external, {}).secret(secrets.psks))
     info = decode(GroupInfo.read, joiner.open_group_info(welcome.group_info))
+    # Before the tree is read: a group that we can't take part in is not worth validating (§13.4).
     check_own_support(info.context.extensions)
     tree = _tree(info, ratchet_tree, LifetimeCheck(lifetimes))
     context, confirmed = info.context, info.context.confirmed_transcript_hash
+    # By the whole leaf and not by the identity, which several leaves may share.
     own_index = _own_index(tree, own)
     pairs = {2 * own_index: own.encryption, **_path_pairs(tree, info, own_index, secrets)}
     epoch = joiner.epoch(context.encode())
@@ -85,6 +87,7 @@ def _tree(info: GroupInfo, separate_tree: bytes | None, check_lifetime: Lifetime
     signer = tree.leaf(info.signer)
     if signer is None:
         raise InvalidWelcome("the welcome's signer is no member", CLAUSE)
+    # The signer is a leaf of the very tree that comes with the message, so the tree is checked afterwards (§12.4.3).
     info.verify(signer.signature_key)
     validate_tree(tree, info.context.tree_hash, info.context.group_id, info.context.extensions, check_lifetime)
     return tree
@@ -102,11 +105,13 @@ def _path_pairs(tree: RatchetTree, info: GroupInfo, own_index: int, secrets: Gro
     """Key pairs from the path secret: of the lowest common ancestor with the signer, and of the nodes above."""
     if secrets.path_secret is None:
         return {}
+    # A Welcome by ourselves would hand us a path secret for our own path, which only another member may know.
     if info.signer == own_index:
         raise InvalidWelcome("the welcome is signed by its recipient", CLAUSE)
     lowest = tree_math.common_ancestor(own_index, info.signer, tree.leaf_count)
     nodes = [node for node, _ in tree.filtered_path(info.signer)]
     above = nodes[nodes.index(lowest) :]
     pairs = PathSecrets.ascend(secrets.path_secret, above).key_pairs()
+    # The private keys have to be those of the tree (§12.4.3.1), or the next commit would lock us out.
     check_keys(tree, pairs)
     return pairs

@@ -116,8 +116,10 @@ class KeyPackage:
         """
         self.leaf.validate(KEY_PACKAGE)
         _ = self._verified
+        # A key to which nothing can be sealed would block every later commit.
         for key in (self.init_key, self.leaf.encryption_key):
             check_public(key)
+        # The init key is deleted after joining, the leaf key lives on: they must not be the same (§10.1).
         if self.init_key == self.leaf.encryption_key:
             raise InvalidKeyPackage("init key and encryption key are the same", CLAUSE)
         if find(self.extensions, LAST_RESORT):

@@ -109,6 +109,7 @@ class Joiner:
     @classmethod
     def advance(cls, init_secret: bytes, commit_secret: bytes, context: bytes, psk_secret: bytes = ZERO) -> Self:
         """Derive from the previous epoch's init secret. `context` is the encoded new GroupContext (RFC 9420 §8)."""
+        # Both secrets enter: the old epoch's members and the commit's recipients, so a removed member lacks one (§8).
         mixed = extract(init_secret, commit_secret)
         return cls(expand_with_label(mixed, "joiner", context, HASH_BYTES), psk_secret)
 

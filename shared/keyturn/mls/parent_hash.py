@@ -20,6 +20,7 @@ def set_path(tree: RatchetTree, leaf: int, keys: list[bytes]) -> bytes:
     that is above it. The parent hash is empty when the path is.
     """
     pairs = tree.filtered_path(leaf)
+    # Stale nodes above must not be hashed: the path may be shorter than the old one (§7.5).
     tree.blank_path(leaf)
     above = b""
     for (node, sibling), key in reversed(list(zip(pairs, keys, strict=True))):

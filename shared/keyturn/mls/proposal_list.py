@@ -89,6 +89,7 @@ def _validate_update(tree: RatchetTree, context: GroupContext, sender: int, prop
 
 
 def _validate_psk(psk: PskId) -> None:
+    # A short nonce could repeat, and with it the derived secret (§12.1.4).
     if len(psk.nonce) != HASH_BYTES:
         raise InvalidProposal("a pre-shared key's nonce has the wrong length", "RFC 9420 §12.1.4")
     if psk.kind == RESUMPTION and psk.usage != APPLICATION:
@@ -123,6 +124,7 @@ def validate_list(entries: Sequence[Pending], committer: int) -> None:
     """Check the rules between the proposals of a commit (RFC 9420 §12.2). Raises InvalidProposal when one is broken."""
     updated = [sender for sender, _ in _only(entries, Update)]
     removed = [proposal.removed for _, proposal in _only(entries, Remove)]
+    # A committer renews itself by the path. By a proposal it would undo its own path (§12.2).
     if committer in updated + removed:
         raise InvalidProposal("a committer updates or removes itself by a proposal", LIST_CLAUSE)
     _distinct(updated + removed)
@@ -143,6 +145,7 @@ def apply(
     extensions = next((new.extensions for _, new in _only(entries, GroupContextExtensions)), context.extensions)
     for entry in entries:
         validate(tree, context, entry, check_lifetime)
+    # Updates, then removes, then adds (§12.3): an added member may take the place of a removed one.
     changed, updates = tree.copy(), _only(entries, Update)
     for sender, update in updates:
         changed.update(sender, update.leaf)
@@ -159,6 +162,7 @@ def apply(
         removed=removed,
         updated=tuple((sender, update.leaf) for sender, update in updates),
         psks=tuple(proposal.psk for _, proposal in _only(entries, PreSharedKey)),
+        # An empty commit has no other purpose than the path (§12.4).
         needs_path=not entries or any(isinstance(entry.proposal, NEED_PATH) for entry in entries),
         own_pairs={2 * entry.sender: entry.own_pair for entry in entries if entry.own_pair is not None},
         own_seed=next((entry.own_seed for entry in entries if entry.own_seed is not None), None),

@@ -66,6 +66,7 @@ def open_public(state: State, message: PublicMessage) -> Opened:
     _require_group(state, content.group_id)
     if content.epoch != state.context.epoch:
         raise _wrong_epoch(state, content.epoch)
+    # External senders and joiners are not supported, so nothing of theirs is even verified (§12.1.8).
     if content.sender.kind != MEMBER:
         raise UnsupportedFeature("only members may send here", "RFC 9420 §6")
     context = state.context.encode()
@@ -76,6 +77,7 @@ def open_public(state: State, message: PublicMessage) -> Opened:
 
 
 def _sender(own_index: int, member: Member | None, index: int) -> Member:
+    # Our own message comes back from the delivery service. Its key is used up, and its content is known.
     if index == own_index:
         raise OwnMessage("the message is our own", "RFC 9420 §12.4")
     if member is None:
@@ -90,6 +92,7 @@ def open_private(state: State, message: PrivateMessage) -> Opened:
         tree, authenticated, sender = _open_in(state, state.secrets.sender_data, state.own_index, message)
         return replace(state, secret_tree=tree), authenticated, sender
     past_epoch = next((epoch for epoch in state.past if epoch.context.epoch == message.epoch), None)
+    # Only application data may be late. A handshake of a past epoch can't change the current one (§12.4.2).
     if past_epoch is None or message.content_type != APPLICATION:
         raise _wrong_epoch(state, message.epoch)
     tree, authenticated, sender = _open_in(past_epoch, past_epoch.sender_data, state.own_index, message)
@@ -106,5 +109,6 @@ def _open_in(
     sender = _sender(own_index, epoch.members.get(data.leaf_index), data.leaf_index)
     tree, key = epoch.secret_tree.take(data.leaf_index, ratchet_kind(message.content_type), data.generation)
     authenticated = message.open(data, key)
+    # Members share the message keys, so only the signature shows which of them wrote it (§6.1).
     authenticated.verify(epoch.context.encode(), sender.signature_key)
     return tree, authenticated, sender

@@ -76,6 +76,7 @@ class RatchetTree:
     def read(cls, reader: Reader) -> Self:
         """Read `optional<Node> ratchet_tree<V>` (RFC 9420 §12.4.3.3) and extend it to a complete tree."""
         nodes = list(reader.vector_of(lambda inner: inner.optional(_read_node)))
+        # A sender must not include blank nodes at the end, so that a tree has one encoding (§12.4.3.3).
         if not nodes or nodes[-1] is None:
             raise InvalidTree("the last node of the ratchet tree is blank", "RFC 9420 §12.4.3.3")
         if any(node is not None and isinstance(node, ParentNode) != bool(at % 2) for at, node in enumerate(nodes)):
@@ -206,6 +207,7 @@ class RatchetTree:
         """Blank a leaf and the nodes above it, and truncate the tree (RFC 9420 §12.1.3, §7.7)."""
         self.put(2 * index, None)
         self.blank_path(index)
+        # The right half goes while it is empty, so that removed members don't leave the tree large (§7.7).
         while self.leaf_count > 1 and not self._inhabited(tree_math.right(tree_math.root(self.leaf_count))):
             half = len(self.nodes) // 2
             self.nodes, self._hashes = self.nodes[:half], self._hashes[:half]

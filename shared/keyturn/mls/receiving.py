@@ -60,8 +60,10 @@ def _keep_proposal(
     state: State, authenticated: AuthenticatedContent, proposal: Proposal, sender: Member, check_lifetime: LifetimeCheck
 ) -> tuple[State, ProposalReceived]:
     reference = authenticated.reference()
+    # Public proposals can be delivered twice, and each counts once.
     if any(entry.reference == reference for entry in state.pending):
         raise ReplayedMessage("the proposal is pending already", "RFC 9420 §12.1")
+    # A member could otherwise fill every other member's saved state.
     if len(state.pending) == MOST_PENDING:
         raise InvalidProposal("too many proposals are pending", "RFC 9420 §12.1")
     entry = Pending(reference, sender.leaf_index, proposal)

@@ -72,10 +72,12 @@ class Ratchet:
         """
         if generation < self.generation:
             return self._take_skipped(generation)
+        # Each generation costs a derivation. Without a bound, one message could cost four billion (§15.3).
         if generation - self.generation > MOST_FORWARD:
             raise GenerationTooFar("the generation is too far ahead", CLAUSE)
         ratchet, key = self.next()
         while key.generation < generation:
+            # Kept for messages out of order, and few of them: each is a key that forward secrecy wants deleted (§9.2).
             skipped = (*ratchet.skipped, key)[-MOST_SKIPPED:]
             ratchet, key = replace(ratchet, skipped=skipped).next()
         return ratchet, key
@@ -121,6 +123,7 @@ class SecretTree:
 
     def grow(self, leaf: int) -> "SecretTree":
         """Derive the ratchets of a leaf, and forget the secrets above it (RFC 9420 §9.2)."""
+        # Grown already. The secrets above it are gone, and must be (§9.2).
         if (leaf, APPLICATION) in self.ratchets:
             return self
         nodes = dict(self.nodes)

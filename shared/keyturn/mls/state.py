@@ -70,6 +70,7 @@ class State:
 
     def retire(self, ended: int) -> PastEpoch:
         """Turn this epoch into a past one that ended at `ended` (seconds since the Unix epoch)."""
+        # Our own ratchets go: nothing is sent in a past epoch, and a copy must not open what was sent (§9.2).
         tree = self.secret_tree.without(self.own_index)
         return PastEpoch(
             self.context, ended, self.secrets.sender_data, self.secrets.resumption_psk, tree, EpochRoster(self.members)
@@ -77,6 +78,7 @@ class State:
 
     def removed(self) -> "State":
         """Delete every key after our removal (RFC 9420 §12.4.2). Public state stays readable."""
+        # Nothing that a removed member keeps may open what the others send from now on.
         empty = SecretTree(self.tree.leaf_count, {}, {})
         forgotten = replace(self, seed=b"", key_pairs={}, secrets=NO_SECRETS, secret_tree=empty)
         return replace(forgotten, pending=(), past=(), active=False)

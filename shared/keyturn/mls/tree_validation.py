@@ -19,6 +19,7 @@ def validate_tree(
 
     Only the total length of lifetimes is checked: a key package may have expired since its owner joined (§7.3).
     """
+    # First, because everything else is about a tree that the group's members agreed on.
     if tree.root_hash != tree_hash:
         raise InvalidTree("the ratchet tree does not hash to the tree hash", CLAUSE)
     for index, leaf in tree.leaves():

@@ -108,6 +108,7 @@ def renew_path(
     nodes = [node for node, _ in tree.filtered_path(index)]
     path = PathSecrets.ascend(first, nodes)
     pairs = path.key_pairs()
+    # The leaf is signed over the parent hash, so the nodes above it get their keys first (§7.9).
     leaf = make_leaf(leaf_pair.public, set_path(tree, index, [pairs[node].public for node in nodes]))
     tree.put(2 * index, leaf)
     return FreshPath(path, {2 * index: leaf_pair, **pairs}, leaf)
@@ -157,6 +158,7 @@ def open_path(
     pairs = tree.filtered_path(committer)
     place = next(at for at, (_, aside) in enumerate(pairs) if tree_math.contains(aside, own))
     for (_, aside), node in zip(pairs, path.nodes, strict=True):
+        # Checked for every node, not only for ours: a missing ciphertext would lock another member out.
         if len(node.sealed) != len(_recipients(tree, aside, newcomers)):
             raise InvalidCommit("a path secret is not sealed to exactly the resolution", CLAUSE)
     recipients = _recipients(tree, pairs[place][1], newcomers)

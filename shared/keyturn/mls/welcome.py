@@ -110,6 +110,7 @@ class Welcome:
 
     def open(self, own: KeyPackageSecrets) -> GroupSecrets:
         """Open the secrets for our key package. Raises NotForUs when there are none."""
+        # By the hash of the whole key package: two packages of one client have different keys (§12.4.3.1).
         sealed = next((sealed for reference, sealed in self.secrets if reference == own.reference), None)
         if sealed is None:
             raise NotForUs("the welcome has no secret for this key package", "RFC 9420 §12.4.3.1")

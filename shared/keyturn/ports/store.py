@@ -253,6 +253,7 @@ def value_bytes(value: Value) -> int:
         return len(value)
     if isinstance(value, Mapping):
         return sum(value_bytes(name) + value_bytes(item) for name, item in value.items())
+    # After `bool`, which is an `int` in Python and has one byte.
     if isinstance(value, int | datetime):
         return _NUMBER_BYTES
     return sum(map(value_bytes, value))
