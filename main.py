@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,5 +33,7 @@ def __getattr__(name: str) -> Callable[[flask.Request], flask.Response]:
     if name not in FUNCTIONS:
         raise AttributeError(name)
     module = importlib.import_module(f"functions.{name}.main")
+    if name == "client_token":  # the only function that signs tokens
+        importlib.import_module("keyturn.entry.handlers.client_token").open_sign_key(os.environ)
     function: Callable[[flask.Request], flask.Response] = getattr(module, name)
     return function

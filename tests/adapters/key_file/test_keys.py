@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyturn.adapters.key_file.file import KeyFile
 from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
 from keyturn.private_files import draft_of
@@ -139,6 +140,35 @@ def test_symbolic_link_is_refused(keys: LocalKeys, path: Path) -> None:
     path.symlink_to(path.with_name("real.json"))
     with pytest.raises(KeyUnavailable, match="symbolic link"):
         LocalKeys.open_or_create(path, os.urandom)
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o600, 0o640])
+def test_mounted_file_may_be_a_link_that_the_platform_swaps(keys: LocalKeys, path: Path, mode: int) -> None:
+    """As a Kubernetes volume: `keys.json` links to `..data/keys.json`, and `..data` to the folder of one state."""
+    mount = path.parent.with_name("mount")
+    for name in ("first", "second"):
+        (mount / name).mkdir(parents=True)
+        (mount / name / path.name).write_bytes(path.read_bytes())
+        (mount / name / path.name).chmod(mode)
+        keys.add_version("sign")
+    (mount / "..data").symlink_to("first")
+    (mount / path.name).symlink_to(f"..data/{path.name}")
+    mounted = LocalKeys(KeyFile(mount / path.name, mounted=True), os.urandom)
+    assert mounted.signer.current() == "local/sign/1"
+    (mount / "..next").symlink_to("second")
+    (mount / "..next").rename(mount / "..data")
+    assert mounted.signer.current() == "local/sign/2"
+    with pytest.raises(KeyUnavailable, match="mounted"):
+        mounted.add_version("sign")
+    assert (mount / path.name).is_symlink()
+
+
+@pytest.mark.parametrize("mode", [0o404, 0o444, 0o460, 0o602, 0o620, 0o644, 0o660])
+def test_mounted_file_that_others_read_or_its_group_writes_is_refused(keys: LocalKeys, path: Path, mode: int) -> None:
+    assert keys.mac.current()
+    path.chmod(mode)
+    with pytest.raises(KeyUnavailable, match=f"has mode {mode:04o}"):
+        KeyFile(path, mounted=True).read()
 
 
 def test_dangling_link_is_not_filled(path: Path) -> None:

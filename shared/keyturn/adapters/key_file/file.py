@@ -4,10 +4,14 @@
 2. A change writes a new file, syncs it and renames it over the old one. A reader sees the old keys or the new ones.
 3. Changes are serialised by a lock on the folder. Each starts from the file's content at that moment.
 4. A damaged, missing or newer file is refused. No error contains anything of its content, not even as its context.
+5. A mounted file belongs to the platform, which replaces it: it may be a symbolic link (Kubernetes swaps `..data`),
+   belong to root, and be readable by its group (0440, 0640). It is never changed here. Others may not read it, and
+   its group may not write it.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -31,6 +35,8 @@ PURPOSES = ("mac", "seal", "sign")
 SECRET_BYTES = 32
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 LARGEST_FILE_BYTES = 1 << 20
+_MOUNTED_REFUSED = 0o037
+"""Modes that rule 5 refuses: any right of others, and write or execute for the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +50,31 @@ class LocalKey:
 
 
 class KeyFile:
-    """The keys in the file at `path`, oldest first. Read again whenever the file has changed. Threads may share it."""
+    """The keys in the file at `path`, oldest first. Read again whenever the file has changed. Threads may share it.
 
-    def __init__(self, path: Path) -> None:
+    `mounted` applies rule 5 instead of rule 1.
+    """
+
+    def __init__(self, path: Path, *, mounted: bool = False) -> None:
         self.path = path
+        self.mounted = mounted
         self._lock = Lock()
         self._fingerprint: tuple[int, ...] = ()
         self._keys: tuple[LocalKey, ...] = ()
 
     def read(self) -> Sequence[LocalKey]:
-        """Return all key versions. `KeyUnavailable` if rule 1 or 4 refuses the file."""
+        """Return all key versions. `KeyUnavailable` with the cause if rule 1, 4 or 5 refuses the file."""
         with self._lock:
-            if not self._fingerprint or _current_fingerprint(self.path) != self._fingerprint:
-                self._fingerprint, self._keys = _read(self.path)
+            if not self._fingerprint or _current_fingerprint(self.path, self.mounted) != self._fingerprint:
+                self._fingerprint, self._keys = _read(self.path, self.mounted)
             return self._keys
 
     def change(self, edit: Callable[[Sequence[LocalKey]], Sequence[LocalKey]]) -> None:
         """Replace the file's keys by the result of `edit`. If `edit` raises, nothing changes."""
+        if self.mounted:
+            raise KeyUnavailable("a mounted key file is changed where it is mounted from")
         with _locked_folder(self.path.parent):
-            _, keys = _read(self.path)
+            _, keys = _read(self.path, mounted=False)
             _write(self.path, edit(keys))
 
     def create(self, keys: Callable[[], Sequence[LocalKey]]) -> None:
@@ -74,9 +86,9 @@ class KeyFile:
                 _write(self.path, keys())
 
 
-def _current_fingerprint(path: Path) -> tuple[int, ...]:
+def _current_fingerprint(path: Path, mounted: bool) -> tuple[int, ...]:  # noqa: FBT001 - rule 5
     try:
-        return _fingerprint(os.lstat(path))
+        return _fingerprint(path.stat(follow_symlinks=mounted))
     except OSError:
         return ()
 
@@ -100,8 +112,8 @@ def _locked_folder(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _read(path: Path) -> tuple[tuple[int, ...], tuple[LocalKey, ...]]:
-    fingerprint, content = _content(path)
+def _read(path: Path, mounted: bool) -> tuple[tuple[int, ...], tuple[LocalKey, ...]]:  # noqa: FBT001 - rule 5
+    fingerprint, content = _content(path, mounted)
     data = _json_object(content)
     if data is None or data.get("format") != FORMAT:
         raise KeyUnavailable("the key file is damaged, or is not a keyturn key file")
@@ -114,17 +126,27 @@ def _read(path: Path) -> tuple[tuple[int, ...], tuple[LocalKey, ...]]:
     return fingerprint, keys
 
 
-def _content(path: Path) -> tuple[tuple[int, ...], bytes]:
+def _content(path: Path, mounted: bool) -> tuple[tuple[int, ...], bytes]:  # noqa: FBT001 - rule 5
+    links = 0 if mounted else os.O_NOFOLLOW
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | links | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise KeyUnavailable("the key file is missing, is a symbolic link, or can't be opened") from error
+        why = _CAUSES.get(error.errno or 0, "can't be opened")
+        raise KeyUnavailable(f"the key file {why}") from error
     try:
         status = os.fstat(descriptor)
-        _check_private(status)
+        (_check_mounted if mounted else _check_private)(status)
         return _fingerprint(status), os.read(descriptor, LARGEST_FILE_BYTES)
     finally:
         os.close(descriptor)
+
+
+_CAUSES = {
+    errno.ENOENT: "is missing",
+    errno.ENOTDIR: "is missing",
+    errno.ELOOP: "is a symbolic link, or a loop of them",
+    errno.EACCES: "can't be read by this process's user",
+}
 
 
 def _check_private(status: os.stat_result) -> None:
@@ -132,6 +154,15 @@ def _check_private(status: os.stat_result) -> None:
         raise KeyUnavailable("the key file is not a regular file of this user")
     if is_open_to_others(status):
         raise KeyUnavailable("the key file may be read by other users, its mode must be 0600")
+
+
+def _check_mounted(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in {0, os.geteuid()}:
+        raise KeyUnavailable("the key file is not a regular file of this user or root")
+    if stat.S_IMODE(status.st_mode) & _MOUNTED_REFUSED:
+        raise KeyUnavailable(
+            f"the key file has mode {stat.S_IMODE(status.st_mode):04o}, it must be 0400, 0440, 0600 or 0640"
+        )
 
 
 def _json_object(content: bytes) -> dict[str, Any] | None:

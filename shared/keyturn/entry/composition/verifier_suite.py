@@ -113,7 +113,7 @@ class VerifierSuite:
         from keyturn.adapters.key_file.file import KeyFile
         from keyturn.adapters.key_file.keys import LocalKeys
 
-        return LocalKeys(KeyFile(path), self.base.environment.random).signer
+        return LocalKeys(KeyFile(path, mounted=True), self.base.environment.random).signer
 
     @functools.cached_property
     def token_checker(self) -> TokenChecker:

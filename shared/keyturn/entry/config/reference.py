@@ -98,7 +98,9 @@ DEPLOYMENT: Final = Section(
             "KEYTURN_SIGN_KEY_FILE",
             "sign_key_file",
             "path of a key file",
-            "A key file that signs access tokens instead of Cloud KMS. [verifier.md](verifier.md) has the trade-off.",
+            "A key file that signs access tokens instead of Cloud KMS. It belongs to the function's user or to root,"
+            " has mode 0400, 0440, 0600 or 0640, and may be a symbolic link into a mounted secret."
+            " [verifier.md](verifier.md) has the trade-off.",
         ),
         Setting(
             "KEYTURN_TRIAL_PROJECT",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.entry.composition.suite import current
@@ -15,6 +17,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import flask
+
+
+_log = logging.getLogger("keyturn")
+_SIGN_KEY_FILE = "KEYTURN_SIGN_KEY_FILE"
+
+
+def open_sign_key(environment: Mapping[str, str]) -> None:
+    """Read the key file that signs tokens, if the settings name one, and log why it is refused. Called at the start.
+
+    A refusal does not end the process: it still checks credentials, and no integrator that presents a secret may be
+    locked out by a key that only tokens need. Tokens are answered with 503 until the file is right.
+    """
+    if not environment.get(_SIGN_KEY_FILE):
+        return
+    from keyturn.adapters.key_file.file import KeyFile
+    from keyturn.ports.keys import KeyUnavailable
+
+    try:
+        KeyFile(Path(environment[_SIGN_KEY_FILE]), mounted=True).read()
+    except KeyUnavailable as error:  # its text has the cause and nothing of the file (key_file/file.py, rule 4)
+        _log.error("%s: %s", _SIGN_KEY_FILE, error)
 
 
 def issue_token(request: flask.Request) -> flask.Response:
