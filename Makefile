@@ -27,8 +27,8 @@ format: .venv/.dev  ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev  ## measure all ratios in one run and write build/bench.json
-	@$(BIN)/python -m bench
+bench: .venv/.dev  ## measure all ratios in one run and write build/bench.json; ROWS="a b" measures these rows only
+	@$(BIN)/python -m bench $(ROWS)
 
 coverage: .venv/.dev  ## require 95 % branch coverage of the MLS library
 	@$(BIN)/coverage run --source shared/keyturn/mls -m pytest -q tests/mls -p no:cacheprovider --ignore tests/mls/test_machine.py

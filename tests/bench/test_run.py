@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+from bench.choice import UnknownRowError, choose
 from bench.rows import Measured, NotRunError, Row
 from bench.run import main
 from bench.table import ROWS
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).parents[2]
 PROMISED = {
     "group_batch_commits": 1.2,
     "mls_encrypt_time_200_vs_3": 1.2,
@@ -129,3 +131,22 @@ def test_each_row_has_an_empty_folder_that_goes(tmp_path: Path) -> None:
     main([Row("one", 1.0, measure), Row("two", 1.0, measure)], tmp_path / "bench.json", Console(file=io.StringIO()))
     assert len(set(given)) == 2
     assert not any(folder.exists() for folder in given)
+
+
+def test_named_rows_run_in_the_order_of_the_table_and_no_name_runs_all() -> None:
+    names = [item.name for item in ROWS]
+    assert [item.name for item in choose(ROWS, [])] == names
+    assert [item.name for item in choose(ROWS, [names[3], names[1], names[3]])] == [names[1], names[3]]
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("verify_hot_vs_hmca", "verify_hot_vs_hmac"), ("sweep", "sweep_")])
+def test_an_unknown_name_is_refused_with_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(UnknownRowError, match=f"no row {name}. The nearest name is {nearest}"):
+        choose(ROWS, [name])
+
+
+def test_the_program_refuses_an_unknown_name_and_measures_nothing() -> None:
+    asked = [sys.executable, "-m", "bench", "mls_bytes"]
+    answer = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - this package
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("There is no row mls_bytes. The nearest name is mls_bytes_200_vs_pyrage")
