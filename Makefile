@@ -7,6 +7,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml
 
+# The first lines of requirements.txt: where a reader finds which function needs what.
+define PINS_HEAD
+# What the functions need on Google Cloud, pinned by `make lock`: the extras `server` and `gcp` in pyproject.toml.
+# A comment beside each direct requirement there names the functions that need it. All other pins are theirs.
+endef
+export PINS_HEAD
+
 .PHONY: demo test lint format bench coverage soak mutants package wheel docs lock clean
 
 demo: .venv/.local  ## run a whole rotation on this machine, from an empty folder to a retired secret
@@ -57,6 +64,7 @@ docs: .venv/.dev  ## write docs/settings.md from the code
 
 lock: .venv/.dev  ## resolve the pinned versions again
 	$(COMPILE) --extra server --extra gcp --output-file requirements.txt
+	@{ printf "%s\n" "$$PINS_HEAD"; cat requirements.txt; } > requirements.new && mv requirements.new requirements.txt
 	$(COMPILE) --extra cli --extra server --output-file requirements/local.txt
 	$(COMPILE) --all-extras --group dev --output-file requirements/dev.txt
 

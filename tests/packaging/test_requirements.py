@@ -59,6 +59,30 @@ def test_the_functions_import_all_that_they_require_and_require_all_that_they_im
     assert required | BROUGHT_ALONG | OPTIONAL == found
 
 
+def test_the_pins_of_the_functions_say_where_to_read_which_function_needs_what() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    head = makefile.partition("define PINS_HEAD\n")[2].partition("endef\n")[0]
+    assert "pyproject.toml" in head
+    assert (ROOT / "requirements.txt").read_text(encoding="utf-8").startswith(head)
+
+
+@pytest.mark.parametrize("extra", ["server", "gcp"])
+def test_a_comment_beside_each_requirement_names_functions_that_exist(extra: str) -> None:
+    lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    start = lines.index(f"{extra} = [") + 1
+    listed = lines[start : lines.index("]", start)]
+    comment, missing = "", []
+    for line in listed:
+        code, _, remark = line.partition("#")
+        comment += remark
+        if code.strip():
+            missing += [] if comment.strip() else [code.strip()]
+            named = re.findall(r"\b[a-z]+_[a-z_]+\b", comment)
+            missing += [name for name in named if not (ROOT / "functions" / name / "main.py").is_file()]
+            comment = ""
+    assert missing == []
+
+
 def test_one_machine_installs_no_google_package() -> None:
     local = pinned("requirements/local.txt")
     assert {"cryptography", "coincurve", "functions-framework", "typer"} <= local
