@@ -78,10 +78,10 @@ def up(
 ) -> None:
     """Run the whole suite on this machine until Ctrl-C, with each function at its own path.
 
-    With --emulators it uses the emulators named by `FIRESTORE_EMULATOR_HOST` and `PUBSUB_EMULATOR_HOST`, or starts its
-    own, and emulates Cloud KMS. A Firestore emulator that runs already must have been started with
-    `--functions_emulator 127.0.0.1:PORT` of this suite. Only the keys are stored in the data folder, all other data is
-    in the emulators' memory.
+    With --emulators it uses Google's emulators, and emulates Cloud KMS.
+    `FIRESTORE_EMULATOR_HOST` and `PUBSUB_EMULATOR_HOST` name running emulators. Others are started.
+    A running Firestore emulator needs the option `--functions_emulator 127.0.0.1:PORT` of this suite.
+    The data folder then holds only the keys. All other data is in the emulators' memory.
     """
     from keyturn.local.machine import run_suite  # noqa: PLC0415 - the other commands need no server
 
@@ -120,7 +120,7 @@ def _emulated(data: Path | None, policy: Policy) -> Backend:
         from keyturn.local.emulator_backend import EmulatorBackend  # noqa: PLC0415 - needs Google's clients
     except ModuleNotFoundError:
         raise LocalError(
-            "Google's client libraries are not installed.", "In a checkout, `make test` installs them."
+            "Google's client libraries are not installed.", "Install them: pip install 'keyturn[cli,server,gcp]'."
         ) from None
     return EmulatorBackend(data or default_data() / "emulators", policy, dict(os.environ), _authoriser())
 

@@ -1,0 +1,20 @@
+"""The commands of one machine where an extra is not installed."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from keyturn.domain.policy import Policy
+from keyturn.local.commands import _emulated
+from keyturn.local.errors import LocalError
+
+
+def test_emulators_without_googles_libraries_name_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("keyturn.local.emulator", "keyturn.local.kms"))]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("google", "google.api_core", "google.cloud", "google.protobuf", "grpc", "google_crc32c"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(LocalError) as refused:
+        _emulated(None, Policy())
+    assert "keyturn[cli,server,gcp]" in refused.value.hint
