@@ -50,11 +50,6 @@ class PolicyField:
         """Whether a client can have its own value."""
         return self.bounds is not None or self.unit is Unit.SWITCH
 
-    @property
-    def per_deployment(self) -> bool:
-        """Whether `KEYTURN_POLICY_<NAME>` sets it for all clients of a deployment."""
-        return self.unit is not Unit.SWITCH
-
 
 def _seconds(meaning: str, bounds: tuple[int, int] | None = None) -> Mapping[str, object]:
     return {"unit": Unit.SECONDS, "bounds": bounds, "meaning": meaning}

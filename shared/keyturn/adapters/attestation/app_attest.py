@@ -45,6 +45,7 @@ class AuthenticatorData:
 def read_authenticator_data(data: bytes) -> AuthenticatorData:
     """Split authenticator data into its parts. `AttestationRefused` if the lengths don't fit."""
     require(len(data) >= _ASSERTED_BYTES, "malformed_evidence")
+    # WebAuthn §6.1: 32 hash, 1 flags, 4 counter. Attested data follow: 16 AAGUID, 2 length of the id, the id.
     length = int.from_bytes(data[53:55], "big")
     require(len(data) == _ASSERTED_BYTES or len(data) >= 55 + length, "malformed_evidence")
     return AuthenticatorData(data[:32], int.from_bytes(data[33:37], "big"), data[37:53], data[55 : 55 + length])
@@ -86,7 +87,9 @@ class AppAttestation:
 
     def _require_new_key(self, data: AuthenticatorData, key_id: bytes, claimed: bytes) -> None:
         self._require_app(data)
+        # The id stands in three places. All must agree, or an attested key could be registered under another id.
         require(hmac.compare_digest(data.key_id, key_id) and hmac.compare_digest(claimed, key_id), "wrong_key_id")
+        # Apple attests development builds in an environment of their own. They must not count in production.
         require(data.aaguid == self.aaguid, "wrong_environment")
         require(data.counter == 0, "counter_not_zero")
 

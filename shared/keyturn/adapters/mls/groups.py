@@ -87,7 +87,7 @@ class MlsSession:
                 now=self._now,
                 add=add,
                 remove=remove,
-                include_pending=False,
+                include_pending=False,  # a member's proposal must never ride in on the service's commit
                 path=not add,
                 lifetimes=_LIFETIMES,
             )
@@ -117,6 +117,7 @@ class MlsSession:
 
     def sealed(self) -> Data:
         """Return the group's document with the next generation."""
+        # Encryption changes the keys without a new epoch, so the epoch alone would not tell two states apart.
         generation = self._generation + 1
         group_id = self._group.group_id.decode("utf-8")
         state = self._group.expire(self._now).to_bytes()
