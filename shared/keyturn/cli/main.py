@@ -27,7 +27,11 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 class RootCommand(TyperGroup):
-    """The root command: it prints errors instead of tracebacks."""
+    """The root command: it prints errors instead of tracebacks, and help in paragraphs."""
+
+    def __init__(self, *args: Any, **extra: Any) -> None:  # noqa: ANN401 - the framework's own signature
+        super().__init__(*args, **extra)
+        _join_help_lines(self)
 
     def make_context(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - the framework's own signature
         """Read the global options."""
@@ -39,6 +43,14 @@ class RootCommand(TyperGroup):
         """Run the command."""
         with _reported_errors(ctx):
             return super().invoke(ctx)
+
+
+def _join_help_lines(command: Any) -> None:  # noqa: ANN401 - the framework's own object
+    """Make one line of each paragraph of help, for the command and all commands below it."""
+    # The framework keeps the line breaks of a docstring, so a narrower terminal would break its lines twice.
+    command.help = "\n\n".join(" ".join(text.split()) for text in (command.help or "").split("\n\n"))
+    for below in getattr(command, "commands", {}).values():
+        _join_help_lines(below)
 
 
 @contextmanager
