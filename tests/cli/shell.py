@@ -38,6 +38,7 @@ class Shell:
     server: Service
     clock: Clock
     typed: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
     on_sleep: Callable[[], object] = lambda: None
 
     def sleep(self, _seconds: float) -> None:
@@ -45,6 +46,11 @@ class Shell:
 
     def ports(self, *, terminal: bool) -> Ports:
         answers = iter(self.typed)
+
+        def ask(prompt: str) -> str:
+            self.questions.append(prompt)
+            return next(answers)
+
         return Ports(
             transport=self.server,
             now=self.clock,
@@ -52,7 +58,7 @@ class Shell:
             sleep=self.sleep,
             environment={"XDG_STATE_HOME": str(self.folder / "state"), "XDG_DATA_HOME": str(self.folder / "data")},
             is_terminal=lambda: terminal,
-            ask_secret=lambda _prompt: next(answers),
+            ask_secret=ask,
             passphrase_cost=CHEAP,
         )
 

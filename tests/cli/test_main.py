@@ -142,7 +142,31 @@ def test_a_second_device_does_not_take_the_firsts_home(enrolled: Shell) -> None:
 
 
 def test_no_device_is_told_with_a_hint(keyturn: Shell) -> None:
-    assert_error(keyturn("inbox"), code=1, error="no keyturn device", hint="create one")
+    assert_error(keyturn("inbox"), code=1, error="no keyturn device", hint="keyturn device init")
+
+
+def test_no_passphrase_is_asked_for_where_there_is_no_device(keyturn: Shell) -> None:
+    keyturn.typed = ["never asked for"]
+    result = keyturn("inbox", terminal=True)
+    assert_error(result, code=1, error="no keyturn device", hint="keyturn device init")
+    assert keyturn.questions == []
+
+
+def test_no_passphrase_is_asked_for_where_a_new_device_has_no_room(enrolled: Shell) -> None:
+    enrolled.typed = ["never asked for"]
+    result = enrolled("device", "init", "--name", "other", terminal=True)
+    assert_error(result, code=1, error="already", hint="empty")
+    assert enrolled.questions == []
+
+
+def test_an_acknowledged_secret_that_is_not_current_yet_says_so(enrolled: Shell, server: Service) -> None:
+    server.set_policy("acme", minimum_not_before_seconds=600)
+    enrolled.issue()
+    asked = enrolled.json("rotate", "acme", "--reason", "routine", "--yes")
+    result = enrolled("ack", asked["rotation_id"])
+    assert result.exit_code == 0, result.stderr
+    assert "not current yet" in result.stdout
+    assert f"keyturn rotation show {asked['rotation_id']}" in result.stdout
 
 
 def test_without_an_operator_token_there_is_a_hint(keyturn: Shell) -> None:

@@ -4,8 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from keyturn.cli import output
 from keyturn.cli.passphrase import FILE_VARIABLE, read_passphrase
+from keyturn.cli.session import Ports, Session
 from keyturn.device.home.errors import ExposedPassphraseError, PassphraseError
+from keyturn.device.home.home import Home
+
+from tests.world import CHEAP
 
 
 def private_file(folder: Path, content: bytes, mode: int = 0o600) -> Path:
@@ -88,3 +93,19 @@ def test_a_pipe_will_do() -> None:
         assert read_passphrase(Path(f"/dev/fd/{reading}"), {}, no_prompt) == "through a pipe"
     finally:
         os.close(reading)
+
+
+def test_the_spinner_pauses_while_the_passphrase_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Home.create(tmp_path / "home", "laptop", "secret words", cost=CHEAP)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # stderr counts as a terminal, so the spinner runs
+    seen: list[bool] = []
+
+    def ask(_prompt: str) -> str:
+        seen.extend(spinner._live.is_started for spinner in output._spinners)
+        return "secret words"
+
+    ports = Ports(environment={"XDG_STATE_HOME": str(tmp_path)}, is_terminal=lambda: True, ask_secret=ask)
+    session = Session(url="http://127.0.0.1:1", home=tmp_path / "home", passphrase_file=None, ports=ports)
+    with output.waiting("Reading the client"):
+        session.open_home()
+    assert seen == [False]

@@ -112,6 +112,7 @@ class Session:
         """Open the home. Raises `HomeError`."""
         from keyturn.device.home.home import Home  # noqa: PLC0415 - as above
 
+        Home.check_present(self.home)  # before the prompt: no passphrase helps where there is no device
         passphrase = self._passphrase(self._ask)
         return Home.open(self.home, passphrase, self.ports.random, counter_folder=self._counter_folder())
 
@@ -120,6 +121,7 @@ class Session:
         from keyturn.device.attestation.software_key import software_key  # noqa: PLC0415 - as above
         from keyturn.device.home.home import Home  # noqa: PLC0415 - as above
 
+        Home.check_vacant(self.home)  # before the prompt, as above
         passphrase = self._passphrase(self._ask_twice)
         ports = self.ports
         home = Home.create(
@@ -139,7 +141,8 @@ class Session:
         # Standard input may carry the secret or the code of a command: a passphrase is never read from it.
         if not self.ports.is_terminal():
             raise PassphraseError
-        return self.ports.ask_secret("Passphrase of this device: ")
+        with paused_spinners():
+            return self.ports.ask_secret("Passphrase of this device: ")
 
     def _ask_pin(self) -> str:
         with paused_spinners():

@@ -122,7 +122,6 @@ def _report(client: dict[str, object], *, as_json: bool) -> None:
     facts = [(name.replace("_", " "), client.get(name)) for name in names]
     terms_facts = token_facts(answers.mapping(client, "tokens"))
     print_facts([*facts, ("groups", ", ".join(answers.texts(client, "groups"))), *_policy_facts(client), *terms_facts])
-    map(_version_row, answers.mappings(client, "versions"))
     rows = map(_version_row, answers.mappings(client, "versions"))
     print_table(("VERSION", "STATE", "FROM", "UNTIL", "BY"), rows, empty="The client has no live version.")
     if client.get("stopped") is True:

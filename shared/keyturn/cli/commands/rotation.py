@@ -101,6 +101,10 @@ def ack(context: typer.Context, rotation_id: RotationId, *, json: Json = False) 
     count = f"{answers.integer(answer, 'acks')} of {answers.integer(answer, 'quorum')}"
     names = ("rotation_id", "client_id", "version_id", "phase", "outcome")
     print_facts([*((name.replace("_", " "), answer.get(name)) for name in names), ("acknowledged by", count)])
+    if answer.get("outcome") is None:
+        # A secret that is handed over too early would be refused, and the integrator locked out.
+        command = f"keyturn rotation show {rotation_id}"
+        print_note(f"The new secret is not current yet. `{command}` prints its progress and its earliest time.")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NEW_CODE = "Ask for a new code: `keyturn device invite`."
+_CHECK_URL = "Check --url: it must be the server's base URL. `keyturn up` prints it."
 _BY_REASON = {
     "absent": "`keyturn inbox` brings this device back with new keys.",
     "already_acknowledged": "Nothing left to do: `keyturn rotation show` prints the progress.",
@@ -39,13 +40,15 @@ _BY_REASON = {
     "stale_epoch": "The group changes fast: try again in a moment.",
     "stale_event": "Set this machine's clock: a command is valid for two minutes only.",
     "stopped": "Only cancel, revoke and suspend are accepted until an operator runs `keyturn start`.",
+    "unknown_door": _CHECK_URL,
+    "unknown_path": _CHECK_URL,
     "wrong_time": "Set this machine's clock: a proof is valid for a minute or two only.",
 }
 _BY_ERROR = {
     "conflict": "Look at `keyturn client show`: the state has changed meanwhile.",
     "internal_error": "The failure is the server's: look at its log, then try again.",
     "invalid_request": "Check the ids and values of the command; `--help` explains them.",
-    "not_found": "Check the id: you have access to nothing with that id.",
+    "not_found": "Check the id. It does not exist, or you have no access to it.",
     "policy_violation": "The client's policy decides: `keyturn client show` prints it.",
     "unauthorized_request": "Check that this device is still in a group that may administer the client.",
     "unavailable": "Try again in a moment.",

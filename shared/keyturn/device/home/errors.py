@@ -38,7 +38,7 @@ class NotAHomeError(HomeError):
 
     code = "not_a_home"
     sentence = "There is no keyturn device in this folder."
-    hint = "Name the folder of an existing device, or create one first."
+    hint = "Run `keyturn device init` to create one, or name the folder of an existing device with --home."
 
 
 class AlreadyExistsError(HomeError):
@@ -46,7 +46,7 @@ class AlreadyExistsError(HomeError):
 
     code = "already_exists"
     sentence = "This folder already holds a device or other files."
-    hint = "Choose a folder that is empty or does not exist yet."
+    hint = "Choose a folder that is empty or does not exist yet, with --home."
 
 
 class TooOpenError(HomeError):
@@ -126,4 +126,4 @@ class WrongPassphraseError(PassphraseError):
 
     code = "wrong_passphrase"
     sentence = "The passphrase does not open this device."
-    hint = "Try again; a lost passphrase can't be recovered: enrol a new device instead."
+    hint = "Try again. A lost passphrase can't be recovered: enrol a new device instead."

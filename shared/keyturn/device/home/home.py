@@ -129,16 +129,23 @@ class Home:
 
         `counter_folder` is where the rollback counter is kept. Without it `rolled_back` is always false.
         """
-        with _hidden_paths():
-            _check_folder(path)
-            data = _read_private(path / _HEADER)
-        if data is None:
-            raise NotAHomeError
-        header = parse_header(data)
+        header = parse_header(_read_header(path))
         home = cls(path, header, header.data_key(passphrase), random, counter_folder)
         home._read_rollback_counter()
         home._read()
         return home
+
+    @staticmethod
+    def check_present(path: Path) -> None:
+        """Raise what `open` would raise before it needs the passphrase, for example `NotAHomeError`."""
+        _read_header(path)
+
+    @staticmethod
+    def check_vacant(path: Path) -> None:
+        """Raise `AlreadyExistsError` if `create` would. A folder that does not exist is vacant."""
+        with _hidden_paths():
+            if path.is_dir():
+                _check_vacant(path)
 
     @property
     def name(self) -> str:
@@ -268,6 +275,15 @@ def _check_folder(folder: Path) -> None:
         raise NotAHomeError
     if is_open_to_others(folder.stat()):
         raise TooOpenError
+
+
+def _read_header(folder: Path) -> bytes:
+    with _hidden_paths():
+        _check_folder(folder)
+        data = _read_private(folder / _HEADER)
+    if data is None:
+        raise NotAHomeError
+    return data
 
 
 def _read_private(path: Path) -> bytes | None:
