@@ -23,8 +23,14 @@ def test_the_deployment_and_one_machine_have_the_same_functions() -> None:
 
 @pytest.mark.parametrize("name", main.FUNCTIONS)
 def test_a_function_has_the_same_routes_deployed_and_on_one_machine(name: str) -> None:
-    served = open_gateway("token").functions.mounts  # type: ignore[attr-defined]  # werkzeug's dispatcher
-    assert import_module(f"functions.{name}.main").ROUTES is served[f"/{name}"]
+    assert import_module(f"functions.{name}.main").ROUTES is open_gateway("token").functions[name]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_routes_have_their_functions_name_and_no_path_that_begins_with_it(name: str) -> None:
+    assert FUNCTIONS[name].root_path == f"/{name}"
+    first = {path.split("/")[1] for _, path in FUNCTIONS[name].handlers}
+    assert not [segment for segment in first if segment == name or segment.startswith("<")]
 
 
 @pytest.mark.parametrize("name", main.FUNCTIONS)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parents[2] / "functions" / "admin_proof" / "main.py"
 URL = "https://keyturn.example"
+ELSEWHERE = "https://other.example/admin_proof/proof"
 
 
 class AdminProof:
@@ -68,11 +69,16 @@ class AdminProof:
 
     def prove(self, body: Mapping[str, object], user: str = "alice", url: str = URL) -> TestResponse:
         sent = json.dumps(body).encode()
-        return self.post("/proof", sent, {"Authorization": self.signed(sent, user, url=f"{url}/proof")})
+        return self.post("/proof", sent, {"Authorization": self.signed(sent, user, url=f"{url}/admin_proof/proof")})
 
     def signed(self, sent: bytes, user: str = "alice", **changes: Any) -> str:  # noqa: ANN401 - what is signed
         """Return the header with which a user's key signs a request; `changes` apply to the signed event."""
-        honest: dict[str, Any] = {"url": f"{URL}/proof", "method": "POST", "body": sent, "now": self.people.now}
+        honest: dict[str, Any] = {
+            "url": f"{URL}/admin_proof/proof",
+            "method": "POST",
+            "body": sent,
+            "now": self.people.now,
+        }
         return sign_authorization(self.people.people[user].private_key, **{**honest, **changes}, random=os.urandom)
 
 
@@ -95,8 +101,8 @@ POSSESSION: dict[str, tuple[Callable[[AdminProof, bytes], str], tuple[int, str]]
     "a bearer token": (lambda endpoint, sent: "Bearer " + endpoint.signed(sent)[6:], (400, "malformed_authorization")),
     "of a minute ago": (lambda endpoint, sent: endpoint.signed(sent, now=at(endpoint, -61)), (401, "wrong_time")),
     "of a minute ahead": (lambda endpoint, sent: endpoint.signed(sent, now=at(endpoint, 61)), (401, "wrong_time")),
-    "for another address": (lambda d, sent: d.signed(sent, url="https://other.example/proof"), (401, "wrong_url")),
-    "for another path": (lambda d, sent: d.signed(sent, url=f"{URL}/challenge"), (401, "wrong_url")),
+    "for another address": (lambda d, sent: d.signed(sent, url=ELSEWHERE), (401, "wrong_url")),
+    "for another path": (lambda d, sent: d.signed(sent, url=f"{URL}/admin_proof/challenge"), (401, "wrong_url")),
     "for another method": (lambda d, sent: d.signed(sent, method="GET"), (401, "wrong_method")),
     "for another body": (lambda d, sent: d.signed(sent + b" "), (401, "wrong_payload")),
     "for no body": (lambda d, sent: d.signed(sent, body=None), (401, "wrong_payload")),

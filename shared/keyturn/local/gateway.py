@@ -10,8 +10,6 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
-
 from keyturn.domain.errors import NotFound, Unauthenticated
 from keyturn.entry.functions import FUNCTIONS
 from keyturn.entry.http.responses import problem_answer
@@ -27,9 +25,9 @@ _WELL_KNOWN = "/.well-known/"
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A WSGI application. Guarded functions require `token` as a bearer token."""
+    """A WSGI application. Guarded functions require `token` as a bearer token. Paths keep the function's name."""
 
-    functions: WSGIApplication
+    functions: Mapping[str, WSGIApplication]
     token: str = field(repr=False)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -40,7 +38,7 @@ class Gateway:
             answer = problem_answer(Unauthenticated("operator_token", "This function requires the operator's token."))
             answer.headers["WWW-Authenticate"] = "Bearer"
             return answer(environ, start_response)
-        return self.functions(environ, start_response)
+        return self.functions.get(function, _unknown_function)(environ, start_response)
 
     def _is_authorized(self, environ: WSGIEnvironment) -> bool:
         presented = environ.get("HTTP_AUTHORIZATION", "").encode("utf-8", "replace")
@@ -58,8 +56,7 @@ def open_gateway(token: str, functions: Mapping[str, WSGIApplication] = FUNCTION
     """Return the gateway to all functions. Their suite is composed from the environment on first use."""
     # Werkzeug logs each request's path, and a path names users and clients.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    mounts = {f"/{name}": application for name, application in functions.items()}
-    return Gateway(DispatcherMiddleware(_unknown_function, mounts), token)
+    return Gateway(functions, token)
 
 
 def _unknown_function(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -18,7 +18,7 @@ import functions_framework
 from keyturn.entry.http.requests import body_of
 from keyturn.entry.http.routing import Routes
 
-ROUTES = Routes({
+ROUTES = Routes("function", {
     ("POST", "/"): lambda request: {"length": len(body_of(request))},
     ("POST", "/unread"): lambda request: {"length": 0},
 })

@@ -47,7 +47,7 @@ def jwks(_request: flask.Request) -> Mapping[str, Any]:
     return current().proofs.issuer.jwks()
 
 
-ROUTES: Final = Routes({
+ROUTES: Final = Routes("admin_proof", {
     ("POST", "/challenge"): challenge,
     ("POST", "/proof"): prove,
     ("GET", "/.well-known/jwks.json"): jwks,

@@ -85,7 +85,7 @@ def jwks(_request: flask.Request) -> Mapping[str, Any]:
     return current().verification.tokens.jwks()
 
 
-ROUTES: Final = Routes({
+ROUTES: Final = Routes("client_token", {
     ("POST", "/token"): issue_token,
     ("POST", "/check"): check,
     ("POST", "/canary/challenge"): canary_challenge,

@@ -21,4 +21,4 @@ def distribute(event: CloudEvent) -> Mapping[str, object]:
     return {"sent": current().distribution.distribute(client_id, rotation_id)}
 
 
-ROUTES: Final = Routes({("POST", "/"): distribute})
+ROUTES: Final = Routes("distribute", {("POST", "/"): distribute})

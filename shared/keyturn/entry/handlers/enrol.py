@@ -62,7 +62,7 @@ def approve(request: flask.Request) -> Mapping[str, Any]:
     return current().enrolment.approvals(fields_of(request).fields("event").values)
 
 
-ROUTES: Final = Routes({
+ROUTES: Final = Routes("enrol", {
     ("POST", "/"): join,
     ("POST", "/registration"): register,
     ("POST", "/registration/confirm"): confirm,

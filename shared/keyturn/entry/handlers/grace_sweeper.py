@@ -19,4 +19,4 @@ def sweep(_request: flask.Request) -> Mapping[str, Any]:
     return asdict(current().distribution.sweep())
 
 
-ROUTES: Final = Routes({("POST", "/"): sweep})
+ROUTES: Final = Routes("grace_sweeper", {("POST", "/"): sweep})

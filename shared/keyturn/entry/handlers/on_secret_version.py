@@ -18,4 +18,4 @@ def publish(event: CloudEvent) -> Mapping[str, object]:
     return {"published": current().distribution.publish(*event.document("oauth2_clients", "secrets"))}
 
 
-ROUTES: Final = Routes({("POST", "/"): publish})
+ROUTES: Final = Routes("on_secret_version", {("POST", "/"): publish})

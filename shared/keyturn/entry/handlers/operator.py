@@ -17,7 +17,7 @@ from keyturn.entry.handlers import (
 )
 from keyturn.entry.http.routing import Routes
 
-ROUTES: Final = Routes({
+ROUTES: Final = Routes("operator", {
     ("POST", "/clients"): operator_clients.add_client,
     ("GET", "/clients"): operator_clients.list_clients,
     ("GET", "/clients/<client_id>"): operator_clients.show_client,

@@ -20,4 +20,4 @@ def execute(request: flask.Request) -> Mapping[str, Any]:
     return current().commands.accept(body_of(request))
 
 
-ROUTES: Final = Routes({("POST", "/"): execute})
+ROUTES: Final = Routes("rotate_request", {("POST", "/"): execute})

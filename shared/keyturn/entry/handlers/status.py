@@ -58,7 +58,7 @@ def show_welcome(request: flask.Request, key: str) -> Mapping[str, Any]:
     return {"event": views.event_view(current().status.welcome(signer_of(request), key))}
 
 
-ROUTES: Final = Routes({
+ROUTES: Final = Routes("status", {
     ("GET", "/openapi.json"): describe,
     ("GET", "/rotations/<key>"): show_rotation,
     ("GET", "/clients/<key>"): show_client,

@@ -1,6 +1,9 @@
 """Routes of a function: which handler answers which method and path.
 
 No handler maps its own errors: whatever it raises becomes a problem here, in one place.
+
+A function gets a path in one of two forms. At an address of its own (`cloudfunctions.net`) the front end removes the
+function's name: `/clients/acme`. A Hosting rewrite, a load balancer and `keyturn up` keep it: `/status/clients/acme`.
 """
 
 from __future__ import annotations
@@ -26,10 +29,11 @@ Handler: TypeAlias = "Callable[..., Mapping[str, Any] | flask.Response]"
 
 
 class Routes:
-    """The routes of one function, by method and path (`/rotations/<rotation_id>`). Also a WSGI application."""
+    """The routes of the function `name`, by method and path (`/rotations/<rotation_id>`). Also a WSGI application."""
 
-    def __init__(self, handlers: Mapping[tuple[str, str], Handler]) -> None:
+    def __init__(self, name: str, handlers: Mapping[tuple[str, str], Handler]) -> None:
         self.handlers = handlers
+        self.root_path = f"/{name}"
         # A path without parameters needs no matching: most requests of most functions.
         self._fixed = {route: handler for route, handler in handlers.items() if "<" not in route[1]}
         self._map = Map([Rule(path, methods=[method], endpoint=(method, path)) for method, path in handlers])
@@ -49,7 +53,7 @@ class Routes:
 
     def _answer(self, request: flask.Request) -> flask.Response:
         try:
-            path = request.path or "/"  # an empty one is the function's own address without its slash
+            path = self._enter(request)
             handler = self._fixed.get((request.method, path))
             answer = handler(request) if handler else self._match(request, path)
         except HTTPException as error:
@@ -59,6 +63,18 @@ class Routes:
         except Exception as error:  # noqa: BLE001 - the last resort: mapped, logged without its text, never echoed
             answer = problem_answer(error)
         return finished(answer if isinstance(answer, flask.Response) else json_answer(answer))
+
+    def _enter(self, request: flask.Request) -> str:
+        """Give a request the same paths in both forms, and return the one within the function.
+
+        Signatures bind `root_path` and `path` (NIP-98), so the signed URL does not depend on the form.
+        """
+        root, path = self.root_path, request.path
+        if path == root or path.startswith(f"{root}/"):
+            path = path[len(root) :]  # once only: in a path with the name twice, the second one is a path of ours
+        # An empty path is the function's own address without its slash.
+        request.root_path, request.path = root, "/" + path.lstrip("/")
+        return request.path
 
     def _match(self, request: flask.Request, path: str) -> Mapping[str, Any] | flask.Response:
         if "\n" in path:  # functions-framework routes no such path: the answer is the same without it
