@@ -129,6 +129,7 @@ _ANSWER = DocumentShape(
         *("client_id", "rotation_id", "version_id", "not_before", "grace_until", "quorum", "acks", "phase", "outcome"),
         *("action", "status", "current_version", "previous_version", "awaits_second_person"),
         *("effective_within_seconds", "group_id", "epoch", "index", "refused"),
+        *("added", "devices", "canceled", "received"),  # acts of the operator (`use_cases.optimistic.Act`)
     )
 )
 _DEVICE = DocumentShape({"npub": None, "key": DocumentShape(_plain("kind", "device_id", "public_key", "counter"))})

@@ -1,22 +1,45 @@
-"""Optimistic retry: read, decide, commit; after a lost race, again from the start, with a random pause."""
+"""Optimistic retry: read, decide, commit; after a lost race, again from the start, with a random pause.
+
+`LostRace` also means that the outcome of a commit is unknown (ports/store.py). A retry then finds the call's own work.
+`until_won_once` recognises it by a document that only this call creates, so that it is neither repeated nor refused.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from keyturn.domain.errors import Unavailable
-from keyturn.ports.store import LostRace
+from keyturn.ports.store import Create, LostRace
+from keyturn.records import paths
+from keyturn.use_cases.signed_events import ANSWERS_LAST, stored_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from keyturn.ports.effects import Environment
+    from keyturn.ports.store import Data, Store
 
 _T = TypeVar("_T")
 
 ATTEMPTS = 12
 FIRST_PAUSE_SECONDS = 0.004
 LONGEST_PAUSE_SECONDS = 0.5
+_ID_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What one call does in one commit. Its id is drawn once, before the first attempt."""
+
+    path: str
+
+    def mark(self, answer: Data, now: datetime) -> Create:
+        """Return the write that stores the act's answer, for the commit of the act itself."""
+        # Each attempt creates the same document. So the store applies at most one of them, even if an earlier attempt
+        # takes effect only after a later one has read.
+        return Create(self.path, {"answer": answer, "expires_at": now + ANSWERS_LAST})
 
 
 def until_won(attempt: Callable[[], _T], environment: Environment) -> _T:
@@ -27,6 +50,24 @@ def until_won(attempt: Callable[[], _T], environment: Environment) -> _T:
         except LostRace:
             environment.sleep(_pause(turn, environment))
     raise Unavailable("contended", "Too many changes at once. Try again.")
+
+
+def until_won_once(attempt: Callable[[Act], Data], store: Store, environment: Environment) -> Data:
+    """Return the answer of `attempt`, as `until_won` does, or the answer that an earlier attempt of this call stored.
+
+    The commit of `attempt` in `store` includes `Act.mark` with the same answer.
+    """
+    act = Act(paths.event(environment.random(_ID_BYTES).hex()))
+    has_lost = False
+
+    def turn() -> Data:
+        nonlocal has_lost
+        # Before the first attempt there is nothing to find, so the usual case costs no read.
+        answer = stored_answer(store.get([act.path])[act.path]) if has_lost else None
+        has_lost = True
+        return attempt(act) if answer is None else answer
+
+    return until_won(turn, environment)
 
 
 def _pause(turn: int, environment: Environment) -> float:

@@ -20,9 +20,9 @@ from keyturn.ports.store import Check, Create
 from keyturn.records import paths
 from keyturn.records.admin import AdminStatus, admin_path
 from keyturn.records.admin_directory import approvals_needed, read_admin, read_directory, removal_version
-from keyturn.records.codec import to_data
+from keyturn.records.codec import from_data, to_data
 from keyturn.records.invite import Invite, InvitePurpose
-from keyturn.use_cases.audit_log import HEAD, system_writes
+from keyturn.use_cases.audit_log import HEAD, announcement_path, announcement_writes
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
@@ -71,7 +71,11 @@ class CreateInvite:
         }
 
     def _create(self, code: str, user: str, group_id: str, purpose: InvitePurpose, subject: str) -> Invite:
-        snapshot = self.databases.auth.get([paths.ADMINS, admin_path(user)])
+        path = paths.invite(invite_id(code))
+        snapshot = self.databases.auth.get([paths.ADMINS, admin_path(user), path])
+        # Only this call knows the code. If its invite exists, an attempt with an unknown outcome created it.
+        if (stored := snapshot[path].data) is not None:
+            return from_data(Invite, stored)
         admin, directory = read_admin(snapshot[admin_path(user)]), read_directory(snapshot[paths.ADMINS])
         subject = _subject(admin, user, subject)
         if self.attested:
@@ -82,18 +86,21 @@ class CreateInvite:
         removal = removal_version(snapshot[admin_path(user)])
         invite = Invite(user, group_id, subject, purpose, needed, now, now + INVITE_LIFETIME, removal=removal)
         # The number of admins may change until the invite is used. It is counted again then (missing_approvals).
-        self.databases.auth.commit([Create(paths.invite(invite_id(code)), to_data(invite))])
+        self.databases.auth.commit([Create(path, to_data(invite))])
         return invite
 
     def _write_audit(self, invite: str, user: str, group_id: str, purpose: InvitePurpose) -> datetime:
         roster = paths.roster(group_id)
-        snapshot = self.databases.control.get([HEAD, roster])
+        announced = announcement_path("invite", (invite,))
+        snapshot = self.databases.control.get([HEAD, roster, announced])
         if not snapshot[roster].exists:
             raise NotFound("unknown_group", "There is no such group.")
+        if snapshot[announced].exists:  # an earlier attempt of this call wrote the entry
+            return snapshot.read_time
         ids = {"group_id": group_id, "user": user, "invite": invite}
         transition = Transition("invite", OPERATOR, ids, reason=purpose.value)
         check = Check(roster, snapshot[roster].version)
-        writes = system_writes(snapshot, [transition], snapshot.read_time, self.banner)
+        writes = announcement_writes(snapshot, announced, transition, self.banner)
         self.databases.control.commit([*writes, check])
         return snapshot.read_time
 

@@ -19,15 +19,16 @@ from keyturn.records.salt import salt_writes
 from keyturn.use_cases.audit_log import HEAD, system_writes
 from keyturn.use_cases.groups.maintenance import MAINTENANCE_INTERVAL
 from keyturn.use_cases.groups.message_log import GroupLog
-from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.optimistic import until_won_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from keyturn.ports.effects import Environment
     from keyturn.ports.groups import Groups
-    from keyturn.ports.store import Databases, Document, Write
+    from keyturn.ports.store import Data, Databases, Document, Write
     from keyturn.use_cases.client_repository import Clients
+    from keyturn.use_cases.optimistic import Act
 
 PAGE = 100
 
@@ -51,16 +52,17 @@ class Administration:
     ) -> None:
         """Add a client without a secret; its first rotation issues one. Raises `NotFound` for an unknown group."""
         arguments = (identifier(client_id), kind, tuple(groups), policy, tokens.checked())
-        until_won(lambda: self._add_client(*arguments), self.environment)
+        until_won_once(lambda act: self._add_client(act, *arguments), self.databases.control, self.environment)
 
     def _add_client(
         self,
+        act: Act,
         client_id: str,
         kind: ClientKind,
         groups: tuple[str, ...],
         policy: Mapping[str, int | bool],
         tokens: TokenTerms,
-    ) -> None:
+    ) -> Data:
         path = paths.client(client_id)
         rosters = [paths.roster(identifier(group)) for group in groups]
         snapshot = self.databases.control.get([path, paths.SALT, *rosters])
@@ -76,8 +78,9 @@ class Administration:
             Create(paths.client_of_group(group, client_id), {"client_id": client_id}) for group in groups
         ]
         writes += [write for group in groups for write in _note_groups(snapshot[paths.roster(group)], groups)]
-        writes += salt_writes(snapshot, self.environment)
+        writes += [*salt_writes(snapshot, self.environment), act.mark({}, snapshot.read_time)]
         self.clients.create(snapshot, Decision(ClientState(client), (transition,)), also=writes)
+        return {}
 
     def list_clients(self, after: str | None) -> tuple[Sequence[Client], str | None]:
         """Return one page of clients by id, and the id after which the next page begins (None after the last page).
@@ -90,9 +93,10 @@ class Administration:
 
     def create_group(self, group_id: str) -> None:
         """Create a group with the service as its only member."""
-        until_won(lambda: self._create_group(identifier(group_id)), self.environment)
+        name = identifier(group_id)
+        until_won_once(lambda act: self._create_group(act, name), self.databases.control, self.environment)
 
-    def _create_group(self, group_id: str) -> None:
+    def _create_group(self, act: Act, group_id: str) -> Data:
         snapshot = self.databases.control.get([HEAD, paths.group(group_id), paths.roster(group_id)])
         if snapshot[paths.group(group_id)].exists:
             raise Conflict("group_exists", "A group with that id already exists.")
@@ -105,8 +109,10 @@ class Administration:
                 Create(paths.roster(group_id), to_data(Roster(group_id))),
                 Create(paths.maintenance(group_id), {"group_id": group_id, "due_at": now + MAINTENANCE_INTERVAL}),
                 *system_writes(snapshot, [transition], now, self.clients.banner),
+                act.mark({}, now),
             ]
         )
+        return {}
 
 
 def _note_groups(document: Document, groups: Sequence[str]) -> Iterator[Write]:

@@ -19,15 +19,16 @@ from keyturn.domain.request_fields import Fields
 from keyturn.ports.store import Create, Query
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
-from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.optimistic import until_won_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from keyturn.ports.effects import Environment
-    from keyturn.ports.store import Snapshot
+    from keyturn.ports.store import Data, Snapshot
     from keyturn.use_cases.client_repository import Clients
+    from keyturn.use_cases.optimistic import Act
 
 MOST_ROWS = 200
 """The largest number of rows in one request."""
@@ -82,21 +83,23 @@ class ImportClients:
         return ImportResult(new_ids, existing_ids, refusals)
 
     def _import(self, row: ImportRow) -> bool:
-        return until_won(lambda: self._attempt(row), self.environment)
+        """Import one row. Return whether it added a client."""
+        return bool(until_won_once(lambda act: self._attempt(act, row), self.clients.store, self.environment)["added"])
 
-    def _attempt(self, row: ImportRow) -> bool:
+    def _attempt(self, act: Act, row: ImportRow) -> Data:
         path = paths.client(row.client_id)
         rosters = [paths.roster(group) for group in row.groups]
         snapshot = self.clients.store.get([path, *rosters])
         if (data := snapshot[path].data) is not None:
             self._require_same(row, from_data(Client, data))
-            return False
+            return {"added": False}
         if not all(snapshot[roster].exists for roster in rosters):
             raise NotFound("unknown_group", "There is no such group.")
-        self._create(row, snapshot)
-        return True
+        answer: Data = {"added": True}
+        self._create(row, snapshot, act.mark(answer, snapshot.read_time))
+        return answer
 
-    def _create(self, row: ImportRow, snapshot: Snapshot) -> None:
+    def _create(self, row: ImportRow, snapshot: Snapshot, mark: Create) -> None:
         version = self._version(row, snapshot.read_time)
         client = Client(row.client_id, row.kind, row.groups, snapshot.read_time, current_version=version.version_id)
         state = ClientState(client, {version.version_id: version})
@@ -106,7 +109,7 @@ class ImportClients:
             Create(paths.client_of_group(name, row.client_id), {"client_id": row.client_id}) for name in row.groups
         ]
         stored_version = Create(paths.version(row.client_id, version.version_id), to_data(version))
-        self.clients.create(snapshot, Decision(state, (transition,)), also=[stored_version, *memberships])
+        self.clients.create(snapshot, Decision(state, (transition,)), also=[stored_version, *memberships, mark])
 
     def _version(self, row: ImportRow, now: datetime) -> Version:
         return Version(

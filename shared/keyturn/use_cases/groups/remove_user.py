@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from keyturn.domain import lifecycle
 from keyturn.domain.audit_chain import OPERATOR
@@ -24,16 +24,18 @@ from keyturn.ports.store import Query, scan
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.use_cases.groups.membership import open_membership
-from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.optimistic import until_won_once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from keyturn.domain.model import ClientState, Recipient
     from keyturn.ports.effects import Environment
     from keyturn.ports.groups import Groups
+    from keyturn.ports.store import Data
     from keyturn.records.roster import RosterMember
     from keyturn.use_cases.client_repository import ClientReading, Clients
+    from keyturn.use_cases.optimistic import Act
 
 PAGE = 100
 
@@ -92,35 +94,45 @@ class RemoveUser:
     def _remove(self, groups: Sequence[str], departure: Departure) -> RemovalResult:
         devices: dict[str, None] = {}
         for group_id in groups:
-            npubs = until_won(functools.partial(self._remove_leaves, group_id, departure), self.environment)
-            devices.update(dict.fromkeys(npubs))
+            result = self._once(functools.partial(self._remove_leaves, group_id, departure))
+            devices.update(dict.fromkeys(cast("Sequence[str]", result["devices"])))
         canceled_rotations: list[str] = []
         exposed_clients: list[str] = []
         for client_id in dict.fromkeys(client_id for group_id in groups for client_id in self._clients(group_id)):
-            cancel = functools.partial(self._cancel_rotation, client_id, departure, canceled_rotations)
-            if self._received_live_secret(until_won(cancel, self.environment), departure):
+            result = self._once(functools.partial(self._cancel_rotation, client_id, departure))
+            canceled_rotations.extend(cast("Sequence[str]", result["canceled"]))
+            if result["received"]:
                 exposed_clients.append(client_id)
         return RemovalResult(list(devices), canceled_rotations, exposed_clients)
 
-    def _remove_leaves(self, group_id: str, departure: Departure) -> list[str]:
+    def _once(self, attempt: Callable[[Act], Data]) -> Data:
+        return until_won_once(attempt, self.clients.store, self.environment)
+
+    def _remove_leaves(self, group_id: str, departure: Departure, act: Act) -> Data:
         membership = open_membership(self.clients.store, self.groups, group_id)
         # A suspended user's absent devices stay absent: they may rejoin once the user is resumed.
         absent = membership.roster.absent if departure.for_good else ()
         leaving = [member for member in (*membership.roster.members, *absent) if departure.concerns(member)]
         for member in leaving:
             membership.remove_device(member, departure.action, OPERATOR, for_good=departure.for_good)
+        answer: Data = {"devices": [member.npub for member in leaving]}
         if leaving:
+            membership.extra_writes.append(act.mark(answer, membership.log.now))
             membership.commit(self.clients.store, self.clients.banner)
-        return [member.npub for member in leaving]
+        return answer
 
     def _clients(self, group_id: str) -> Iterator[str]:
         query = Query(paths.clients_of_group(group_id), order_by="client_id", limit=PAGE)
         return (document.text("client_id") for document in scan(self.clients.store, query))
 
-    def _cancel_rotation(self, client_id: str, departure: Departure, canceled_rotations: list[str]) -> ClientReading:
-        """Cancel the client's active rotation if the user received it. Return the reading from before that."""
+    def _cancel_rotation(self, client_id: str, departure: Departure, act: Act) -> Data:
+        """Cancel the client's active rotation if the user received it.
+
+        Return the ids of the rotations that were canceled, and whether the user received a live secret.
+        """
         reading = self.clients.read(client_id)
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
+        answer: Data = {"canceled": [], "received": self._received_live_secret(reading, departure)}
         if state.rotation and _is_recipient(state.rotation, departure):
             # The operator acts for all the client's groups, since the removed user may have been the last admin.
             command = Cancel(
@@ -130,9 +142,10 @@ class RemoveUser:
                 reason=departure.because,
                 rotation_id=state.rotation.rotation_id,
             )
-            self.clients.commit(reading, lifecycle.decide(reading.state, command, reading.policy, reading.now))
-            canceled_rotations.append(state.rotation.rotation_id)
-        return reading
+            answer = {**answer, "canceled": [state.rotation.rotation_id]}
+            decision = lifecycle.decide(reading.state, command, reading.policy, reading.now)
+            self.clients.commit(reading, decision, also=[act.mark(answer, reading.now)])
+        return answer
 
     def _received_live_secret(self, reading: ClientReading, departure: Departure) -> bool:
         state = lifecycle.settle(reading.state, reading.policy, reading.now).state
