@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from keyturn.adapters.sqlite.outbox import OutboxEvent
     from keyturn.adapters.sqlite.store import SqliteStore
-    from keyturn.ports.store import Write
+    from keyturn.ports.store import Snapshot, Write
 
 IDLE_SECONDS = 0.005
 
@@ -38,14 +38,15 @@ class CountingStore:
     def __init__(self, store: SqliteStore, counts_file: Path) -> None:
         self.get = store.get
         self.query = store.query
+        self.longest_commit = store.longest_commit
         self._store = store
         self._counts_file = os.open(counts_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
         """Commit, as the store does."""
         if any(isinstance(write, Replace) and write.path.startswith(f"{paths.GROUPS}/") for write in writes):
             os.write(self._counts_file, b".")
-        return self._store.commit(writes)
+        return self._store.commit(writes, basis=basis)
 
 
 def main(folder: Path, counts_file: Path) -> None:

@@ -11,7 +11,7 @@ import hmac
 import os
 import time
 import tracemalloc
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,12 @@ class MadeUp:
         """Find nothing: none of them changes."""
         return [][: query.limit]
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    @property
+    def longest_commit(self) -> timedelta:
+        """Nothing is committed."""
+        return timedelta(0)
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:  # noqa: ARG002 - nothing is written
         """Refuse: a verifier writes nothing."""
         raise ValueError(f"{len(writes)} writes")
 

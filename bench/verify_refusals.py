@@ -63,7 +63,12 @@ class Filled:
         """Find nothing: none of them changes."""
         return [][: query.limit]
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    @property
+    def longest_commit(self) -> timedelta:
+        """Nothing is committed."""
+        return timedelta(0)
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:  # noqa: ARG002 - nothing is written
         """Refuse: a verifier writes nothing."""
         raise ValueError(f"{len(writes)} writes")
 

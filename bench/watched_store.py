@@ -50,9 +50,9 @@ class WatchedStore(SqliteStore):
         self._note("query")
         return snapshot
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
         """Apply all writes."""
-        receipt = super().commit(writes)
+        receipt = super().commit(writes, basis=basis)
         self._note("commit", writes)
         return receipt
 

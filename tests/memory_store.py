@@ -7,7 +7,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from keyturn.adapters.document_values import (
+    EMBEDDED_LONGEST_COMMIT,
     EPOCH,
+    check_age,
     collection_of,
     cursor,
     distinct_paths,
@@ -24,7 +26,7 @@ from keyturn.ports.store import Amend, Check, Create, Delete, Document, LostRace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from keyturn.ports.indexes import Index
     from keyturn.ports.store import Query, Write
@@ -51,7 +53,11 @@ class MemoryStore:
             found = {path: self._at(path) for path in wanted}
             return Snapshot(MappingProxyType(found), self._tick())
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    @property
+    def longest_commit(self) -> timedelta:
+        return EMBEDDED_LONGEST_COMMIT
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
         """Apply all writes, or none and raise `LostRace`; the commit time."""
         distinct_paths(writes)
         ready = [freeze_write(write) for write in writes]
@@ -59,6 +65,7 @@ class MemoryStore:
             if not all(_holds(write, self._at(write.path)) for write in ready):
                 raise LostRace("a document changed since it was read")
             now = self._tick()
+            check_age(basis, now)
             for write in ready:
                 self._apply(freeze_write(write, now) if getattr(write, "stamped", None) else write)
             return now

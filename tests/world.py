@@ -107,9 +107,13 @@ class WatchedStore:
         self.calls.append("query")
         return self.inner.query(query)
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    @property
+    def longest_commit(self) -> timedelta:
+        return self.inner.longest_commit
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
         self.calls.append("commit")
-        at = self.inner.commit(writes)
+        at = self.inner.commit(writes, basis=basis)
         written = [write.path for write in writes if not isinstance(write, Check)]
         woken = [(item.function, path) for path in written for item in TRIGGERS if matches(item.pattern, path)]
         self._queue.extend(delivery(door, "document", path, {}, at) for door, path in woken)

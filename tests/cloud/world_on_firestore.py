@@ -53,8 +53,12 @@ class ShiftedStore:
         snapshot = self._store.get(paths)
         return replace(snapshot, read_time=snapshot.read_time + self._clock.shift)
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
-        return self._store.commit(writes) + self._clock.shift
+    @property
+    def longest_commit(self) -> timedelta:
+        return self._store.longest_commit
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
+        return self._store.commit(writes, basis=basis) + self._clock.shift
 
     def query(self, query: Query) -> Sequence[Document]:
         return self._store.query(query)

@@ -365,6 +365,29 @@ def test_clock_corrected_by_more_than_a_minute_is_followed(clocked: Store, clock
     assert clocked.commit([Create(B, {})]) == START
 
 
+def test_commit_on_a_fresh_basis_is_applied(store: Store) -> None:
+    assert store.longest_commit > timedelta(0)
+    snapshot = store.get([A])
+    store.commit([put(snapshot[A], {"n": 1})], basis=snapshot)
+    assert read(store, A).data == {"n": 1}
+
+
+def test_commit_later_than_the_longest_time_after_its_basis_is_lost(clocked: Store, clock: SetClock) -> None:
+    snapshot = clocked.get([A])
+    clock.now += clocked.longest_commit + timedelta(microseconds=1)
+    with pytest.raises(LostRace):
+        clocked.commit([put(snapshot[A], {"n": 1})], basis=snapshot)
+    assert not read(clocked, A).exists
+    clocked.commit([put(snapshot[A], {"n": 2})])  # without a basis, a commit is never too late
+    assert read(clocked, A).data == {"n": 2}
+
+
+def test_commit_just_within_the_longest_time_after_its_basis_is_applied(clocked: Store, clock: SetClock) -> None:
+    snapshot = clocked.get([A])
+    clock.now += clocked.longest_commit
+    assert clocked.commit([put(snapshot[A], {"n": 1})], basis=snapshot) == clock.now
+
+
 def test_racing_threads_lose_no_update(store: Store) -> None:
     create(store, a={"n": 0})
     start = Barrier(4)

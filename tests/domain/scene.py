@@ -28,8 +28,9 @@ TICK = timedelta(microseconds=1)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 LEAD = 10 * MINUTE
 GRACE = 7 * DAY
-MARGIN = 9 * SECOND
-"""Staleness bound + 4 s: that close to the end of grace, a rollback is refused (docs/protocol.md §4)."""
+LONGEST_COMMIT = 2 * SECOND
+MARGIN = 5 * SECOND + 4 * SECOND + LONGEST_COMMIT
+"""Staleness bound + 4 s + the store's longest commit: that close to the end of grace, a rollback is refused."""
 
 
 def person(user: str, device: str = "") -> Person:
@@ -56,11 +57,12 @@ class Scene:
     policy: Policy = field(default_factory=Policy)
     state: ClientState = field(default_factory=new_client)
     now: datetime = START
+    longest_commit: timedelta = LONGEST_COMMIT
     history: list[Transition] = field(default_factory=list)
     accepted: list[Command] = field(default_factory=list)
 
     def act(self, command: Command) -> Decision:
-        decision = decide(self.state, command, self.policy, self.now)
+        decision = decide(self.state, command, self.policy, self.now, self.longest_commit)
         self.state = decision.state
         self.history.extend(decision.transitions)
         self.accepted.append(command)
@@ -168,7 +170,7 @@ class Scene:
         revoke = self.leak_report(number, **given)
         evidence = {name: getattr(revoke, name) for name in ("actor", "groups", "people")}
         emergency = commands.Emergency(**{**self._asked(successor, "ada"), **evidence})
-        decision = decide_all(self.state, [revoke, emergency], self.policy, self.now)
+        decision = decide_all(self.state, [revoke, emergency], self.policy, self.now, self.longest_commit)
         self.state = decision.state
         self.history.extend(decision.transitions)
         return decision

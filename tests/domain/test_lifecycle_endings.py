@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from keyturn.domain.errors import Conflict
 from keyturn.domain.invariants import breaches
 from keyturn.domain.model import ClientStatus, Outcome, RetiredBecause, VersionState
 
 from tests.domain.scene import DAY, GRACE, HOUR, MARGIN, TICK, Scene, staged, version_id
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 TWO = ("ada", "bo")
 
@@ -152,12 +157,25 @@ def test_revoking_current_with_an_heir() -> None:
     assert scene.rotation(3).outcome is Outcome.CANCELED
 
 
-def test_revoking_current_a_tick_before_the_heir_ends() -> None:
+def test_revoking_current_a_tick_before_the_margin_of_the_heir() -> None:
     scene = staged("grace")
-    scene.wait(GRACE - TICK).revoke(2)
+    scene.wait(GRACE - MARGIN - TICK).revoke(2)
     scene.wait(DAY)
     assert scene.settle().transitions == ()
     assert _pointers(scene) == (version_id(1), None)
+
+
+@pytest.mark.parametrize("before_end", [MARGIN, TICK])
+def test_an_heir_that_is_about_to_end_is_no_heir(before_end: timedelta) -> None:
+    scene = staged("grace", people=("ada",))
+    scene.wait(GRACE - before_end)
+    with pytest.raises(Conflict) as refusal:
+        scene.revoke(2)
+    assert refusal.value.reason == "grace_nearly_over"
+    scene.revoke(2, force=True)
+    assert _pointers(scene) == (None, None)
+    assert scene.version(1).retired_because is RetiredBecause.SUPERSEDED
+    assert scene.state.client.status is ClientStatus.SUSPENDED
 
 
 def test_revoking_current_of_a_suspended_client_keeps_it_suspended() -> None:

@@ -65,8 +65,10 @@ def test_every_ack_counts_because_the_operator_is_not_in_the_group() -> None:
 def test_no_second_person_is_awaited_where_a_forced_revocation_would_be() -> None:
     scene = staged("current")
     forced = commands.RevokeVersion(**scene.by("ada"), version_id=version_id(1), force=True)
-    assert decide(scene.state, forced, scene.policy, scene.now).awaits_second_person
-    assert not decide(scene.state, scene.leak_report(1), scene.policy, scene.now).awaits_second_person
+    assert decide(scene.state, forced, scene.policy, scene.now, scene.longest_commit).awaits_second_person
+    assert not decide(
+        scene.state, scene.leak_report(1), scene.policy, scene.now, scene.longest_commit
+    ).awaits_second_person
 
 
 @pytest.mark.parametrize("key", [None, "", "receipt-key-2"])
@@ -90,8 +92,8 @@ def test_several_commands_are_all_or_nothing() -> None:
     scene = staged("current")
     wanted = [scene.leak_report(1), scene.leak_report(1)]
     with pytest.raises(Refusal):
-        decide_all(scene.state, wanted, scene.policy, scene.now)
-    assert decide_all(scene.state, [], scene.policy, scene.now).state is scene.state
+        decide_all(scene.state, wanted, scene.policy, scene.now, scene.longest_commit)
+    assert decide_all(scene.state, [], scene.policy, scene.now, scene.longest_commit).state is scene.state
 
 
 @given(st.sampled_from(sorted(STAGES)), st.integers(1, 3), st.integers(0, 40))

@@ -102,6 +102,7 @@ def test_wrong_type(name: str, value: object) -> None:
     assert caught.value.reason == "policy_type"
 
 
-def test_rollback_margin_is_staleness_and_four_seconds() -> None:
-    assert Policy().rollback_margin() == timedelta(seconds=9)
-    assert Policy(max_stale_seconds=20).rollback_margin() == timedelta(seconds=24)
+def test_rollback_margin_is_staleness_and_four_seconds_and_the_longest_commit() -> None:
+    assert Policy().rollback_margin(timedelta(0)) == timedelta(seconds=9)
+    assert Policy().rollback_margin(timedelta(seconds=40)) == timedelta(seconds=49)
+    assert Policy(max_stale_seconds=20).rollback_margin(timedelta(seconds=2)) == timedelta(seconds=26)

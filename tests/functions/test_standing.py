@@ -184,10 +184,10 @@ class _Between:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a store has
         return getattr(self._inner, name)
 
-    def commit(self, writes: Any) -> Any:  # noqa: ANN401 - as a store's
+    def commit(self, writes: Any, **given: Any) -> Any:  # noqa: ANN401 - as a store's
         while self._happens:
             self._happens.pop()()
-        return self._inner.commit(writes)
+        return self._inner.commit(writes, **given)
 
 
 @pytest.mark.parametrize("how", ["suspend", "remove"])

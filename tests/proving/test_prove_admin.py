@@ -99,10 +99,10 @@ def test_a_lost_race_looks_at_everything_again(stage: Stage) -> None:
         def __getattr__(self, name: str) -> object:
             return getattr(inner, name)
 
-        def commit(self, writes: list[object]) -> object:
+        def commit(self, writes: list[object], **given: object) -> object:
             if races:
                 raise races.pop()
-            return inner.commit(writes)  # type: ignore[arg-type]  # passed through
+            return inner.commit(writes, **given)  # type: ignore[arg-type]  # passed through
 
     answer = replace(prover, databases=replace(stage.databases, auth=Contended()))(asked)  # type: ignore[arg-type]  # a store but for one call
     assert claims_of(str(answer["jwt_proof"]))["sub"] == "alice"

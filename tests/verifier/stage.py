@@ -87,7 +87,11 @@ class Reachable:
         self._reach("query")
         return self.store.query(query)
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    @property
+    def longest_commit(self) -> timedelta:
+        return self.store.longest_commit
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:  # noqa: ARG002 - nothing is written
         raise AssertionError(f"a verifier writes nothing, and here {len(writes)}")
 
     def _reach(self, name: str) -> None:

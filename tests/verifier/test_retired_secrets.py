@@ -156,11 +156,11 @@ def test_a_lost_race_for_the_count_is_run_again(world: World, monkeypatch: pytes
     first, version_id, _second = turned(world)
     commit, lost = world.usage.commit, [1, 2]
 
-    def racing(writes: Any) -> Any:  # noqa: ANN401 - the store's own signature
+    def racing(writes: Any, **given: Any) -> Any:  # noqa: ANN401 - the store's own signature
         if lost:
             lost.pop()
             raise LostRace
-        return commit(writes)
+        return commit(writes, **given)
 
     world.check(first)
     monkeypatch.setattr(world.usage, "commit", racing)

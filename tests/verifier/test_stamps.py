@@ -22,11 +22,11 @@ def test_whatever_changes_a_client_is_stamped(world: World, monkeypatch: pytest.
     stamps: list[object] = []
     commit = world.control.inner.commit
 
-    def noted(writes: Sequence[Write]) -> datetime:
+    def noted(writes: Sequence[Write], **given: Any) -> datetime:  # noqa: ANN401 - as a store's
         clients = [write for write in writes if write.path.startswith("oauth2_clients/") and write.path.count("/") == 1]
         changed = [write for write in clients if not isinstance(write, Check)]
         stamps.extend(getattr(write, "stamped", None) for write in changed)
-        return commit(writes)
+        return commit(writes, **given)
 
     monkeypatch.setattr(world.control.inner, "commit", noted)
     world.add_client("another-integration")

@@ -73,10 +73,14 @@ class Troubled:
     def query(self, query: Query) -> Sequence[Document]:
         return self.inner.query(query)
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    @property
+    def longest_commit(self) -> timedelta:
+        return self.inner.longest_commit
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
         if self.before:
             raise self.before.pop(0)
-        at = self.inner.commit(writes)
+        at = self.inner.commit(writes, basis=basis)
         self.commits += 1
         if self.after:
             raise self.after.pop(0)

@@ -22,6 +22,7 @@ from keyturn.ports.store import (
     CommitTooLarge,
     Create,
     Delete,
+    LostRace,
     Replace,
     StoreError,
     write_bytes,
@@ -29,12 +30,14 @@ from keyturn.ports.store import (
 
 if TYPE_CHECKING:
     from keyturn.ports.indexes import Index
-    from keyturn.ports.store import Data, Document, Query, Value, Write
+    from keyturn.ports.store import Data, Document, Query, Snapshot, Value, Write
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY_OFFSET = 62_135_596_800_000_000
 """Microseconds from year 1 to 1970. Added to a time, it makes the index key a non-negative number of 18 digits."""
 HELD_BACK = timedelta(seconds=60)
+EMBEDDED_LONGEST_COMMIT = timedelta(seconds=2)
+"""`longest_commit` of a store that compares the commit time with the basis inside of the commit."""
 _INTEGERS = range(-(2**63), 2**63)
 _BOUNDS: tuple[tuple[int | str, int | str], ...] = ((_INTEGERS[0], ""), ("b", "b~"), ("t", "t~"), ("u", "v"))
 
@@ -50,6 +53,12 @@ def steady_time(now: datetime, last: datetime) -> datetime:
     A larger correction is followed. Otherwise a store that once saw a wrong year would stand still until that year.
     """
     return last if now < last <= now + HELD_BACK else now
+
+
+def check_age(basis: Snapshot | None, now: datetime) -> None:
+    """Raise `LostRace` if a commit at `now` is too late for its basis (rule 9 of the port)."""
+    if basis is not None and now - basis.read_time > EMBEDDED_LONGEST_COMMIT:
+        raise LostRace("the commit comes too late after its read")
 
 
 def micros(time: datetime) -> int:

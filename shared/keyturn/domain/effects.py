@@ -277,16 +277,42 @@ def revoke_version(case: Case[RevokeVersion]) -> Sequence[Step]:
     if case.command.version_id == client.previous_version:
         return [replace(_retire_previous(case.state, RetiredBecause.REVOKED), action="revoke")]
     # Neither current nor in grace: then it is pending (guard `live_or_pending`).
-    return _cancel_active(case)
+    return _revoke_pending(case)
+
+
+def _dropped(case: Case[RevokeVersion]) -> frozenset[str]:
+    """Return the versions that a forced revocation drops, since keeping them could let a retired one verify again.
+
+    Without `force` none is dropped, and the command is refused (`lifecycle`, rule 6).
+    """
+    return case.nearly_retired if case.command.force else frozenset()
+
+
+def _revoke_pending(case: Case[RevokeVersion]) -> Sequence[Step]:
+    """Cancel the rotation. Of the live versions, those that its promotion was about to retire are dropped as well."""
+    steps, state = _cancel_first(case)
+    current, previous, dropped = state.current, state.previous, _dropped(case)
+    if current and current.version_id in dropped:
+        versions = [version.retire(RetiredBecause.SUPERSEDED) for version in state.live]
+        after = state.with_versions(*versions).with_client(
+            current_version=None, previous_version=None, status=ClientStatus.SUSPENDED
+        )
+        return [*steps, Step("revoke", after, current.rotation_id, current.version_id)]
+    if previous and previous.version_id in dropped:
+        steps.append(_retire_previous(state, RetiredBecause.SUPERSEDED))
+    return steps
 
 
 def _revoke_current(case: Case[RevokeVersion]) -> Sequence[Step]:
     """Retire the current version. A version in grace becomes current again, else the client is suspended."""
     steps, state = _cancel_first(case)
-    current, successor = state.current, state.previous
+    current, previous = state.current, state.previous
     if current is None:
         raise Broken("no version is current")
-    versions = [current.retire(RetiredBecause.REVOKED), *([successor.make_current()] if successor else [])]
+    versions = [current.retire(RetiredBecause.REVOKED)]
+    successor = None if previous and previous.version_id in _dropped(case) else previous
+    if previous:
+        versions.append(previous.make_current() if successor else previous.retire(RetiredBecause.SUPERSEDED))
     after = state.with_versions(*versions).with_client(
         current_version=successor.version_id if successor else None,
         previous_version=None,

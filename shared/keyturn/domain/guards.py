@@ -45,13 +45,15 @@ C_co = TypeVar("C_co", covariant=True)
 class Case(Generic[C_co]):
     """What a guard judges and an effect works on: a settled state, a command, the client's policy and the store's now.
 
-    `now` is the read time of the snapshot that the decision rests on, never the clock of a process.
+    `now` is the read time of the snapshot that the decision rests on, never the clock of a process. `nearly_retired`
+    are the live versions that time alone retires before every verifier is sure to know of this decision.
     """
 
     state: ClientState
     command: C_co
     policy: Policy
     now: datetime
+    nearly_retired: frozenset[str] = frozenset()
 
 
 AnyCase: TypeAlias = Case[object]
@@ -303,13 +305,14 @@ def recent_of(moments: Sequence[datetime], now: datetime) -> tuple[datetime, ...
 def time_to_go_back(case: AnyCase) -> None:
     """Require a version in grace, with enough time left for every verifier to learn of the change.
 
-    A verifier may answer from its cache for the staleness bound. A rollback later than that could leave an instant at
-    which one verifier no longer accepts the old version and does not yet know that it is current again (invariant 2).
+    The decision takes effect late by up to the store's longest commit, and a verifier may then answer from its cache
+    for the staleness bound. A later rollback could leave an instant at which a verifier has retired the old version and
+    does not yet know that it is current again (invariants 2 and 3).
     """
     previous = case.state.previous
     if previous is None or previous.not_after is None:
         raise Conflict("nothing_in_grace", "No version is in grace.")
-    if case.now >= previous.not_after - case.policy.rollback_margin():
+    if previous.version_id in case.nearly_retired:
         raise Conflict("grace_nearly_over", "The grace period is about to end.")
 
 

@@ -26,6 +26,10 @@ Rules:
    each as of its own instant, so settling once and late equals settling often (a test holds this).
 4. A row of TABLE describes a command: its guards in order, its effect, and whether a second admin must approve it.
 5. Every step becomes exactly one audit entry.
+6. A decision may take effect late, while verifiers settle the state without it. So no command may keep a version that
+   time alone retires within the margin (`Policy.rollback_margin`): it would verify again after a verifier refused it.
+   Commands that can undo what time brings are `timely`: their commit is lost if it comes later than the margin allows.
+   All others are safe however late they take effect (a test enumerates both).
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ from keyturn.domain import commands, effects, guards
 from keyturn.domain.audit_chain import Transition
 from keyturn.domain.commands import AdminCommand
 from keyturn.domain.effects import Step
+from keyturn.domain.errors import Conflict
 from keyturn.domain.guards import Case
 from keyturn.domain.model import ClientStatus, CommandApproval, Phase
 
@@ -64,6 +69,8 @@ class Row(Generic[C]):
     guards: tuple[Callable[[Case[C]], None], ...]
     effect: Callable[[Case[C]], Sequence[Step]]
     second_person: Callable[[C], bool] = lambda _command: False
+    timely: bool = False
+    """Whether the command can undo what time brings, so that it must not take effect late (rule 6)."""
 
 
 def _always(_command: object) -> bool:
@@ -89,6 +96,7 @@ _ROWS: tuple[Row[Any], ...] = (
         commands.Emergency,
         (*_REQUEST_GUARDS, guards.not_revoked, guards.within_rates),
         effects.open_rotation,
+        timely=True,
     ),
     Row(commands.Distribute, (guards.rotation_open, guards.undistributed), effects.store_distribution),
     Row(
@@ -102,16 +110,18 @@ _ROWS: tuple[Row[Any], ...] = (
         (guards.rotation_open, guards.distributed, guards.more_canaries),
         effects.count_canaries,
     ),
-    Row(commands.Cancel, (guards.authorised, guards.rotation_open), effects.cancel),
+    Row(commands.Cancel, (guards.authorised, guards.rotation_open), effects.cancel, timely=True),
     Row(
         commands.Rollback,
         (guards.authorised, guards.active, guards.no_active_rotation, guards.not_rolled_back, guards.time_to_go_back),
         effects.roll_back,
+        timely=True,
     ),
     Row(
         commands.Restore,
         (guards.authorised, guards.active, guards.no_active_rotation, guards.rolled_back, guards.time_to_go_back),
         effects.restore,
+        timely=True,
     ),
     Row(commands.Retire, (guards.authorised, guards.not_revoked, guards.in_grace), effects.retire_early, _always),
     Row(
@@ -124,14 +134,16 @@ _ROWS: tuple[Row[Any], ...] = (
         (guards.authorised, guards.not_revoked, guards.live_or_pending),
         effects.revoke_version,
         lambda command: command.force,
+        timely=True,
     ),
     Row(
         commands.RevokeLeaked,
         (guards.authorised, guards.not_revoked, guards.live_or_pending, guards.reported_with_secret),
         effects.revoke_version,
+        timely=True,
     ),
     Row(commands.RevokeClient, (guards.authorised, guards.not_revoked), effects.revoke_client, _always),
-    Row(commands.Suspend, (guards.authorised, guards.active), effects.suspend),
+    Row(commands.Suspend, (guards.authorised, guards.active), effects.suspend, timely=True),
     Row(commands.Resume, (guards.authorised, guards.suspended), effects.resume),
 )  # fmt: skip
 
@@ -148,11 +160,15 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The state after a command, its transitions in order, and whether it still needs a second admin's approval."""
+    """The state after a command, its transitions in order, and whether it still needs a second admin's approval.
+
+    A `timely` one must be committed on the basis of its snapshot (keyturn/ports/store.py, rule 9).
+    """
 
     state: ClientState
     transitions: tuple[Transition, ...]
     awaits_second_person: bool = False
+    timely: bool = False
 
 
 def due(state: ClientState, policy: Policy) -> Due | None:
@@ -210,12 +226,17 @@ def settle(state: ClientState, policy: Policy, now: datetime) -> Decision:
     return Decision(state, tuple(transitions))
 
 
-def decide(state: ClientState, command: Command, policy: Policy, now: datetime) -> Decision:
-    """Return the decision on `command` at `now` (the store's read time), or raise its `Refusal`."""
+def decide(state: ClientState, command: Command, policy: Policy, now: datetime, longest_commit: timedelta) -> Decision:
+    """Return the decision on `command` at `now` (the store's read time), or raise its `Refusal`.
+
+    It may take effect later than `now`, by up to `longest_commit` (a property of the store).
+    """
     # First of all, everything that was due earlier: the command comes after it, however late that is written.
     before = settle(state, policy, now)
+    margin_end = now + policy.rollback_margin(longest_commit)
+    ahead = settle(before.state, policy, margin_end).state
     row = TABLE[type(command)]
-    case = Case(before.state, command, policy, now)
+    case = Case(before.state, command, policy, now, _live(before.state) - _live(ahead))
     for guard in row.guards:
         guard(case)
     if isinstance(command, AdminCommand) and row.second_person(command):
@@ -225,21 +246,43 @@ def decide(state: ClientState, command: Command, policy: Policy, now: datetime) 
         approvals = _other_approvals(case.state, command, now)
         case = replace(case, state=case.state.with_client(approvals=approvals))
     decision = _apply(row, case, before.transitions)
+    _require_no_revival(case, ahead, settle(decision.state, policy, margin_end).state)
     after = settle(decision.state, policy, now)
-    return Decision(after.state, (*decision.transitions, *after.transitions))
+    return Decision(after.state, (*decision.transitions, *after.transitions), timely=row.timely)
 
 
-def decide_all(state: ClientState, sequence: Sequence[Command], policy: Policy, now: datetime) -> Decision:
+def decide_all(
+    state: ClientState, sequence: Sequence[Command], policy: Policy, now: datetime, longest_commit: timedelta
+) -> Decision:
     """Return one decision on several commands, each decided on the state after the one before.
 
     If one is refused, its `Refusal` is raised and there is no decision.
     """
     decision = Decision(state, ())
     for command in sequence:
-        latest = decide(decision.state, command, policy, now)
+        latest = decide(decision.state, command, policy, now, longest_commit)
         awaits = decision.awaits_second_person or latest.awaits_second_person
-        decision = Decision(latest.state, (*decision.transitions, *latest.transitions), awaits)
+        transitions = (*decision.transitions, *latest.transitions)
+        decision = Decision(latest.state, transitions, awaits, decision.timely or latest.timely)
     return decision
+
+
+def _require_no_revival(case: Case[Command], ahead: ClientState, after: ClientState) -> None:
+    """Refuse a command that would keep a version which time alone retires within the margin (rule 6).
+
+    `ahead` is what verifiers make of the state without the command at the end of the margin, `after` with it.
+    """
+    # A command that suspends an active client is never refused: nothing verifies after it.
+    suspends = (case.state.client.status, after.client.status) == (ClientStatus.ACTIVE, ClientStatus.SUSPENDED)
+    if suspends or not _live(after) & case.nearly_retired:
+        return
+    if ahead.client.current_version != case.state.client.current_version:
+        raise Conflict("promotion_imminent", "The rotation is about to be promoted. Try again after that.")
+    raise Conflict("grace_nearly_over", "The grace period is about to end.")
+
+
+def _live(state: ClientState) -> frozenset[str]:
+    return frozenset(version.version_id for version in state.live)
 
 
 def _apply(row: Row[Any], case: Case[Command], earlier: Sequence[Transition]) -> Decision:

@@ -192,9 +192,12 @@ class Policy:
             _check_override(name, value)
         return replace(self, **overrides)  # type: ignore[arg-type]  # names and types are checked above
 
-    def rollback_margin(self) -> timedelta:
-        """Return how long before the end of grace a rollback may no longer reach every verifier in time."""
-        return timedelta(seconds=self.max_stale_seconds) + 2 * WINDOW_TOLERANCE
+    def rollback_margin(self, longest_commit: timedelta) -> timedelta:
+        """Return how long before the end of grace a rollback may no longer reach every verifier in time.
+
+        `longest_commit` is the longest time from read to commit of the store. It is no policy: nothing can override it.
+        """
+        return timedelta(seconds=self.max_stale_seconds) + 2 * WINDOW_TOLERANCE + longest_commit
 
 
 def policy_fields() -> tuple[PolicyField, ...]:

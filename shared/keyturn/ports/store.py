@@ -14,13 +14,15 @@ Every implementation keeps these rules, and one contract test holds them (tests/
    of Firestore, which its emulator does not enforce. A larger one is refused whole, with `CommitTooLarge`.
 8. A stamp is a time that the store itself takes while it carries out the commit: not before the commit arrived, and
    not after the commit time that it returns.
+9. A commit with a `basis` takes effect at most `longest_commit` after that snapshot's read time, or never: the store
+   refuses an older basis with `LostRace`. So a decision can keep its distance from the edges of time that it rests on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
@@ -154,6 +156,8 @@ class Snapshot:
 
     documents: Mapping[str, Document]
     read_time: datetime
+    asked_at: float | None = field(default=None, compare=False)
+    """When the read was sent, in seconds of a clock of this process. Only the store that set it uses it (rule 9)."""
 
     def __getitem__(self, path: str) -> Document:
         """Return the document at `path`. Raises `KeyError` if it was not read."""
@@ -273,10 +277,15 @@ class Store(Protocol):
         """Read several documents at one instant."""
         ...
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    @property
+    def longest_commit(self) -> timedelta:
+        """The longest time from the read time of a commit's `basis` until the commit takes effect (rule 9)."""
+        ...
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
         """Apply all writes and return the commit time (aware UTC), or none and raise `LostRace` or `CommitTooLarge`.
 
-        No two writes have the same path.
+        No two writes have the same path. `basis` is what a decision rests on that must not come late (rule 9).
         """
         ...
 

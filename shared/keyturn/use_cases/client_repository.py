@@ -18,10 +18,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from keyturn.domain import audit_chain as audit
+from keyturn.domain import lifecycle
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import NotFound
 from keyturn.domain.model import Client, ClientState, Rotation, Version, VersionState
-from keyturn.ports.store import Amend, Check, Create, LostRace, Snapshot, put
+from keyturn.ports.store import Amend, Check, Create, LostRace, put
 from keyturn.records import paths
 from keyturn.records.client_document import CHANGED_AT, client_data, embedded_state, live_state
 from keyturn.records.codec import from_data
@@ -31,11 +32,12 @@ from keyturn.use_cases.audit_log import entry_writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
+    from keyturn.domain.commands import Command
     from keyturn.domain.lifecycle import Decision
     from keyturn.domain.policy import Policy
-    from keyturn.ports.store import Data, Document, Store, Write
+    from keyturn.ports.store import Data, Document, Snapshot, Store, Write
 
 
 RETIRED_KEPT = 5
@@ -84,6 +86,18 @@ class ClientReading:
     state: ClientState
     policy: Policy
     rosters: Mapping[str, Roster]
+    longest_commit: timedelta
+    """How long after `now` a decision on this reading may take effect: a property of the store."""
+
+    def decide(self, *commands: Command) -> Decision:
+        """Return one decision on these commands, in their order. Raises the `Refusal` of the first one refused."""
+        return lifecycle.decide_all(self.state, commands, self.policy, self.now, self.longest_commit)
+
+    @property
+    def ahead(self) -> ClientState:
+        """What time alone makes of the state until every verifier is sure to know of a decision on this reading."""
+        margin_end = self.now + self.policy.rollback_margin(self.longest_commit)
+        return lifecycle.settle(self.state, self.policy, margin_end).state
 
     @property
     def now(self) -> datetime:
@@ -169,11 +183,9 @@ class Clients:
         if not needed.keys() <= snapshot.documents.keys():
             return None
         # An expected group that is not the client's must not decide whether the commit goes through.
-        needed_snapshot = Snapshot({name: snapshot[name] for name in needed}, snapshot.read_time)
-        policy = self.policy.overridden(state.client.policy)
-        return ClientReading(
-            needed_snapshot, _with_read_rotations(state, needed_snapshot), policy, read_rosters(needed_snapshot, groups)
-        )
+        needed_snapshot = replace(snapshot, documents={name: snapshot[name] for name in needed})
+        state = _with_read_rotations(state, needed_snapshot)
+        return self._as_reading(needed_snapshot, state, read_rosters(needed_snapshot, groups))
 
     def _read_on(self, first: Mapping[str, Document], plan: ReadPlan) -> list[ClientReading]:
         """Return the readings of those clients that exist, from the second of two reads."""
@@ -195,13 +207,16 @@ class Clients:
             {version.version_id: version for version in versions},
             {rotation.rotation_id: rotation for rotation in rotations},
         )
-        rosters = read_rosters(snapshot, client.admin_groups)
-        return ClientReading(snapshot, state, self.policy.overridden(client.policy), rosters)
+        return self._as_reading(snapshot, state, read_rosters(snapshot, client.admin_groups))
+
+    def _as_reading(self, snapshot: Snapshot, state: ClientState, rosters: Mapping[str, Roster]) -> ClientReading:
+        policy = self.policy.overridden(state.client.policy)
+        return ClientReading(snapshot, state, policy, rosters, self.store.longest_commit)
 
     def commit(self, reading: ClientReading, decision: Decision, also: Sequence[Write] = ()) -> None:
         """Write a decision's changes, its audit entries and `also`, all or nothing.
 
-        Raises `LostRace` if a document that was read has changed.
+        Raises `LostRace` if a document that was read has changed, or if the decision would take effect too late.
         """
         self.commit_together([(reading, decision)], also)
 
@@ -210,12 +225,13 @@ class Clients:
         changes = [write for reading, decision in decisions for write in self._writes(reading, decision)]
         changes.extend(also)
         # All readings are parts of one snapshot, so each of its documents is checked once.
-        self.store.commit([*changes, *_checks(decisions[0][0].snapshot, changes)])
+        snapshot = decisions[0][0].snapshot
+        timely = any(decision.timely for _, decision in decisions)
+        self.store.commit([*changes, *_checks(snapshot, changes)], basis=snapshot if timely else None)
 
     def create(self, snapshot: Snapshot, decision: Decision, also: Sequence[Write] = ()) -> None:
         """Write a new client with its first audit entries. Raises `LostRace` if anything in the snapshot changed."""
-        policy = self.policy.overridden(decision.state.client.policy)
-        self.commit(ClientReading(snapshot, decision.state, policy, {}), decision, also)
+        self.commit(self._as_reading(snapshot, decision.state, {}), decision, also)
 
     def _writes(self, reading: ClientReading, decision: Decision) -> list[Write]:
         client = reading.state.client

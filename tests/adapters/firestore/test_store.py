@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -82,6 +83,37 @@ def test_each_method_is_one_call(counted: FirestoreStore, counter: Counter) -> N
     counted.commit([put(snapshot[A], {"client_id": "a"}), Check(B, None)])
     assert len(counted.query(Query("oauth2_clients", "client_id"))) == 1
     assert counter.calls == ["BatchGetDocuments", "Commit", "RunQuery"]
+
+
+def test_commit_on_an_old_read_is_lost_and_not_sent(firestore_host: str, project: str, counter: Counter) -> None:
+    channel, now = FirestoreChannel(emulator_host=firestore_host, interceptors=[counter]), [100.0]
+    store = FirestoreStore(channel, project=project, database="control", elapsed=lambda: now[0])
+    snapshot = store.get([A])
+    now[0] += 10.001  # the process was frozen
+    with pytest.raises(LostRace):
+        store.commit([put(snapshot[A], {"n": 1})], basis=snapshot)
+    assert counter.calls == ["BatchGetDocuments"]
+    store.commit([put(snapshot[A], {"n": 1})])  # without a basis, a commit is never too late
+    snapshot = store.get([A])
+    now[0] += 10
+    store.commit([put(snapshot[A], {"n": 2})], basis=snapshot)
+    assert counter.calls == ["BatchGetDocuments", "Commit"] * 2
+    channel.close()
+
+
+def test_the_age_of_a_read_counts_from_before_it_was_sent(firestore_host: str, project: str) -> None:
+    channel, ticks = FirestoreChannel(emulator_host=firestore_host), iter([100.0, 111.0])
+    store = FirestoreStore(channel, project=project, database="control", elapsed=lambda: next(ticks))
+    snapshot = store.get([A])  # the answer takes 11 s to arrive
+    with pytest.raises(LostRace):
+        store.commit([put(snapshot[A], {"n": 1})], basis=snapshot)
+    channel.close()
+
+
+def test_basis_of_another_store_is_too_old(firestore_store: FirestoreStore) -> None:
+    snapshot = replace(firestore_store.get([A]), asked_at=None)
+    with pytest.raises(LostRace):
+        firestore_store.commit([put(snapshot[A], {"n": 1})], basis=snapshot)
 
 
 def test_commit_above_the_limit_is_refused_before_it_is_sent(counted: FirestoreStore, counter: Counter) -> None:

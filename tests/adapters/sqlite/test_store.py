@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -96,6 +97,36 @@ def test_processes_that_make_the_file_at_once_share_it(path: Path) -> None:
     found = SqliteStore(path).get([f"oauth2_clients/{name}" for name in "abcd"])
     assert all(document.exists for document in found.documents.values())
     assert not [file.name for file in path.parent.iterdir() if file.name.startswith(".")]
+
+
+FROZEN = """
+import pathlib, sys, time
+from keyturn.adapters.sqlite.store import SqliteStore
+from keyturn.ports.store import LostRace, put
+store = SqliteStore(pathlib.Path(sys.argv[1]))
+snapshot = store.get([sys.argv[2]])
+print("read", flush=True)
+time.sleep(0.3)  # in which the process is stopped
+try:
+    store.commit([put(snapshot[sys.argv[2]], {"n": 1})], basis=snapshot)
+    print("committed")
+except LostRace:
+    print("lost")
+"""
+
+
+@pytest.mark.parametrize(("frozen_seconds", "outcome"), [(2.2, "lost"), (0.0, "committed")])
+def test_a_process_that_is_frozen_between_read_and_commit(path: Path, frozen_seconds: float, outcome: str) -> None:
+    command = [sys.executable, "-c", FROZEN, str(path), CLIENT]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+        assert process.stdout is not None
+        assert process.stdout.readline() == "read\n"
+        if frozen_seconds:
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(frozen_seconds)
+            process.send_signal(signal.SIGCONT)
+        assert process.stdout.read() == f"{outcome}\n"
+    assert SqliteStore(path).get([CLIENT])[CLIENT].exists is (outcome == "committed")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

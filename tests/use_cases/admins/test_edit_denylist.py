@@ -19,7 +19,7 @@ from tests.world import CLIENT, EACH_STORE, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from keyturn.ports.store import Document, Query, Snapshot, Write
     from keyturn.proofs.nostr import Event
@@ -161,7 +161,11 @@ class Dies:
     def query(self, query: Query) -> Sequence[Document]:
         return self._inner.query(query)
 
-    def commit(self, writes: Sequence[Write]) -> datetime:  # noqa: ARG002 - nothing is written
+    @property
+    def longest_commit(self) -> timedelta:
+        return self._inner.longest_commit
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:  # noqa: ARG002 - nothing is written
         raise StoreUnavailable("died")
 
 
@@ -218,10 +222,10 @@ class Interleaved(Dies):
         super().__init__(inner)
         self._acts = [act]
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
         if self._acts:
             self._acts.pop()()
-        return self._inner.commit(writes)
+        return self._inner.commit(writes, basis=basis)
 
 
 def test_two_acts_that_interleave_leave_both_databases_the_same(world: World) -> None:

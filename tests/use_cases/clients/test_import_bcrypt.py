@@ -131,11 +131,11 @@ def test_an_outage_ends_the_page_and_the_next_one_goes_on(world: World, monkeypa
     world.found("alice")
     commit, left = world.control.commit, [1]
 
-    def dying(writes: Any) -> Any:  # noqa: ANN401 - the store's own signature
+    def dying(writes: Any, **given: Any) -> Any:  # noqa: ANN401 - the store's own signature
         if not left:
             raise StoreUnavailable
         left.pop()
-        return commit(writes)
+        return commit(writes, **given)
 
     monkeypatch.setattr(world.control, "commit", dying)
     rows = [row(client_id=f"old-{number}") for number in range(3)]

@@ -168,10 +168,10 @@ def test_of_two_who_sight_it_at_once_one_asks_for_the_successor(
     mine, theirs = (asked(version, secret, founded) for _ in range(2))
     commit, answers = founded.control.commit, []
 
-    def overtaken(writes: Any) -> Any:  # noqa: ANN401 - the store's own signature
+    def overtaken(writes: Any, **given: Any) -> Any:  # noqa: ANN401 - the store's own signature
         monkeypatch.setattr(founded.control, "commit", commit)
         answers.append(founded.operator("/leak/revoke", theirs).status_code)
-        return commit(writes)
+        return commit(writes, **given)
 
     monkeypatch.setattr(founded.control, "commit", overtaken)
     answer = founded.operator("/leak/revoke", mine)
@@ -186,11 +186,11 @@ def test_a_door_that_dies_before_its_commit_did_nothing_and_after_it_everything(
     request = asked(the_version_of(founded, secret, ""), secret, founded)
     commit = founded.control.commit
 
-    def before(_writes: object) -> None:
+    def before(_writes: object, **_given: object) -> None:
         raise StoreUnavailable
 
-    def after(writes: Any) -> None:  # noqa: ANN401 - the store's own signature
-        commit(writes)
+    def after(writes: Any, **given: Any) -> None:  # noqa: ANN401 - the store's own signature
+        commit(writes, **given)
         raise StoreUnavailable
 
     monkeypatch.setattr(founded.control, "commit", before)

@@ -16,7 +16,7 @@ from tests.world import EACH_STORE, GROUP, QUICK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from keyturn.ports.store import Document, Query, Snapshot, Store, Write
     from keyturn.proofs.nostr import Event
@@ -190,11 +190,15 @@ class ReadTogether:
     def query(self, query: Query) -> Sequence[Document]:
         return self._inner.query(query)
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    @property
+    def longest_commit(self) -> timedelta:
+        return self._inner.longest_commit
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
         if not getattr(self._mine, "waited", False):
             self._mine.waited = True
             self._barrier.wait()
-        return self._inner.commit(writes)
+        return self._inner.commit(writes, basis=basis)
 
 
 def in_shard(world: World, shard: int, client: int) -> Event:

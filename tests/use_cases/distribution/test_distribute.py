@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from keyturn.adapters import document_values
@@ -192,7 +192,7 @@ def test_who_never_wins_a_race_says_unavailable(world: World) -> None:
         def __getattr__(self, name: str) -> object:
             return getattr(world.control, name)
 
-        def commit(self, _writes: object) -> None:
+        def commit(self, _writes: object, **_given: object) -> None:
             raise LostRace
 
     clients = Clients(cast("World", Contended()), world.policy)  # type: ignore[arg-type]  # a store that always loses
@@ -332,11 +332,11 @@ def test_a_commit_that_is_too_large_halves_the_batch(world: World, monkeypatch: 
     sizes: list[int] = []
     commit = WatchedStore.commit
 
-    def limited(store: WatchedStore, writes: Sequence[Write]) -> datetime:
+    def limited(store: WatchedStore, writes: Sequence[Write], **given: Any) -> datetime:  # noqa: ANN401 - as a store's
         sizes.append(len(writes))
         if len(writes) > 40:
             raise CommitTooLarge("a commit has at most so many bytes")
-        return commit(store, writes)
+        return commit(store, writes, **given)
 
     monkeypatch.setattr(WatchedStore, "commit", limited)
     last = list(rotations)[-1]
@@ -354,7 +354,7 @@ def test_a_single_delivery_beyond_the_limits_is_damage_and_not_tried_for_ever(
     world.found("alice", "bob", groups=GROUPS)
     rotation_id = asked_for(world, "client-1")
 
-    def refuse(_store: WatchedStore, _writes: Sequence[Write]) -> datetime:
+    def refuse(_store: WatchedStore, _writes: Sequence[Write], **_given: object) -> datetime:
         raise CommitTooLarge("a commit has at most so many bytes")
 
     monkeypatch.setattr(WatchedStore, "commit", refuse)

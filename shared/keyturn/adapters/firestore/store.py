@@ -5,6 +5,8 @@
 2. If the outcome of a commit is unknown, it counts as a lost race. The command then reads again and recognises its own
    effect.
 3. No vendor module is imported and no connection opened before the first call.
+4. A commit with a basis is sent at most `READ_AGE` after its read was sent, by a clock of this process that goes on
+   while the machine sleeps. A commit that was sent takes effect within `SENT_COMMIT`, or never.
 
 The emulator does not enforce everything, so tests on it do not prove: composite indexes, TTL, the limits of a commit,
 and that writes without a change (`Check`) fire no trigger.
@@ -12,16 +14,18 @@ and that writes without a change (`Check`) fire no trigger.
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from keyturn.adapters.document_values import distinct_paths, document_path, find_index, freeze_write
 from keyturn.ports.indexes import INDEXES
-from keyturn.ports.store import Snapshot
+from keyturn.ports.store import LostRace, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from keyturn.adapters.firestore.rpc import FirestoreRpc, Interceptor
@@ -29,8 +33,17 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Document, Query, Write
 
 DEADLINE_SECONDS = 10.0
+READ_AGE = timedelta(seconds=10)
+SENT_COMMIT = timedelta(seconds=30)
+"""Longer than the deadline: the server may still apply a commit whose caller has stopped waiting."""
 _ANY = "service/identity"
 """Read if only the time is needed: BatchGet without documents returns no read time."""
+
+
+def elapsed_seconds() -> float:
+    """Return the seconds of a clock that only goes forward, and where there is one also while the machine sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 class FirestoreChannel:
@@ -78,9 +91,16 @@ class FirestoreStore:
     """Implements `keyturn.ports.store.Store` over one database of a project. Stores may share a channel."""
 
     def __init__(
-        self, channel: FirestoreChannel, *, project: str, database: str, indexes: Sequence[Index] = INDEXES
+        self,
+        channel: FirestoreChannel,
+        *,
+        project: str,
+        database: str,
+        indexes: Sequence[Index] = INDEXES,
+        elapsed: Callable[[], float] = elapsed_seconds,
     ) -> None:
         self._channel = channel
+        self._elapsed = elapsed
         self._root = f"projects/{project}/databases/{database}/documents"
         self._indexes = tuple(indexes)
 
@@ -89,13 +109,21 @@ class FirestoreStore:
         from keyturn.adapters.firestore import requests  # noqa: PLC0415 - rule 3
 
         unique_paths = dict.fromkeys(document_path(path) for path in paths)
+        asked_at = self._elapsed()  # before the read time, so that the age of the read is never underestimated
         responses = self._channel.rpc.batch_get(requests.batch_get(self._root, unique_paths or [_ANY]))
         by_path = requests.documents_by_path(self._root, responses)
         return Snapshot(
-            MappingProxyType({path: by_path[path] for path in unique_paths}), requests.last_read_time(responses)
+            MappingProxyType({path: by_path[path] for path in unique_paths}),
+            requests.last_read_time(responses),
+            asked_at,
         )
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    @property
+    def longest_commit(self) -> timedelta:
+        """The longest time from the read of a basis until its commit takes effect."""
+        return READ_AGE + SENT_COMMIT
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
         """Apply all writes and return the commit time, or apply none and raise `LostRace` or `CommitTooLarge`."""
         from keyturn.adapters.firestore import requests  # noqa: PLC0415 - rule 3
 
@@ -103,7 +131,16 @@ class FirestoreStore:
         if not writes:
             return self.get(()).read_time  # the response to an empty commit has no time
         request = requests.commit(self._root, [freeze_write(write) for write in writes])
-        return requests.commit_time(self._channel.rpc.commit(request))
+        rpc = self._channel.rpc
+        self._check_age(basis)  # last of all, because opening a connection takes time as well
+        return requests.commit_time(rpc.commit(request))
+
+    def _check_age(self, basis: Snapshot | None) -> None:
+        if basis is None:
+            return
+        # A snapshot without this mark is not of this store: its age is unknown.
+        if basis.asked_at is None or self._elapsed() - basis.asked_at > READ_AGE.total_seconds():
+            raise LostRace("the commit comes too late after its read")
 
     def query(self, query: Query) -> Sequence[Document]:
         """Read one page of a declared index. StoreError("undeclared index") if no index covers the query."""

@@ -5,6 +5,7 @@
 2. Versions come from one counter in the file, which only rises.
 3. A commit that overwrites or deletes a document outside `PLAIN_ROOTS` truncates the log, so that no byte of the file
    still holds an old MLS state (RFC 9420 §9.2: forward secrecy depends on deletion).
+4. The age of a basis is checked inside of the transaction, with the commit time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from keyturn.adapters.document_values import (
+    EMBEDDED_LONGEST_COMMIT,
+    check_age,
     collection_of,
     distinct_paths,
     document_path,
@@ -48,7 +51,7 @@ from keyturn.ports.store import (
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from pathlib import Path
 
     from keyturn.ports.indexes import Index
@@ -97,13 +100,19 @@ class SqliteStore:
         documents = {path: Document(path, None, None) for path in paths} | {row[0]: self._document(row) for row in rows}
         return Snapshot(MappingProxyType(documents), self._steady(now, from_micros(last)))
 
-    def commit(self, writes: Sequence[Write]) -> datetime:
+    @property
+    def longest_commit(self) -> timedelta:
+        """The longest time from the read of a basis to its commit."""
+        return EMBEDDED_LONGEST_COMMIT
+
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
         """Apply all writes and return the commit time, or apply none and raise `LostRace`."""
         paths = distinct_paths(writes)
         texts = _texts(writes, None)
         with self.file.writing() as connection:
             _check_preconditions(connection, writes, paths)
             now, version = self._advance(connection, len(texts))
+            check_age(basis, now)
             texts |= _texts([write for write in writes if getattr(write, "stamped", None)], now)
             texts |= {path: self._merge(connection, path, data) for path, data in _amendments(writes)}
             for write in writes:

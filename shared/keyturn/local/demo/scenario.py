@@ -35,8 +35,6 @@ CLIENT = "acme-billing"
 GROUP = "ops"
 ADMINS = ("alice", "bob", "carol")
 QUORUM = 2
-# Long enough for promotion, rollback and restore on a slow machine, short enough to watch.
-GRACE_SECONDS = 13
 TIMEOUT_SECONDS = 20.0
 POLL_SECONDS = 0.05
 REPORT = "This is a bug, please report it."
@@ -105,7 +103,7 @@ class Scenario:
                 approved_by = self.people[approver] if approver else None
                 self.people[user] = self.stage.enrol(user, GROUP, approved_by, partial(self._wait_for_code, user))
                 self.devices[user] = self.people[user].device
-            policy = {"quorum": QUORUM, "grace_seconds": GRACE_SECONDS}
+            policy = {"quorum": QUORUM, "grace_seconds": self.stage.grace_seconds}
             self.stage.operate("POST", "/clients", {"client_id": CLIENT, "groups": [GROUP], "policy": policy})
 
     def _issue(self) -> str:
@@ -182,7 +180,8 @@ class Scenario:
 
     def _grace_ends(self, first: str, second: str, timeline: Timeline) -> None:
         with self._step("grace ends: the old secret is refused, the new one keeps working"):
-            self._wait_until(lambda: self._state(first) == "refused", "the old version to be refused")
+            retired, grace_seconds = (lambda: self._state(first) == "refused"), self.stage.grace_seconds
+            self._wait_until(retired, "the old version to be refused", grace_seconds)
             timeline.mark("grace ended")
             self._expect(second, "current")
             time.sleep(0.5)  # long enough to be seen in the timeline
@@ -269,8 +268,8 @@ class Scenario:
         with self._step(f"{user} waits for the authenticator's next code"):
             time.sleep(seconds)
 
-    def _wait_until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
+    def _wait_until(self, condition: Callable[[], object], what: str, expected_seconds: float = 0) -> None:
+        deadline = time.monotonic() + expected_seconds + TIMEOUT_SECONDS
         while not condition():
             if time.monotonic() > deadline:
                 raise DemoError(f"Timed out waiting for {what}.", "See up.log in the folder of --keep DIR.")

@@ -43,6 +43,15 @@ class DemoSuite:
         """The suite's data folder."""
         return self.folder / "data"
 
+    @property
+    def grace_seconds(self) -> int:
+        """The grace of the demo's rotations.
+
+        Its store's part of the rollback margin (docs/protocol.md §4) is 2 s, or 40 s on the emulators. The rest is long
+        enough for promotion, rollback and restore on a slow machine, and short enough to watch.
+        """
+        return 15 if read_addresses(self.data) is None else 53
+
     def operate(self, method: str, path: str, fields: dict[str, object]) -> dict[str, object]:
         """Call an operator's endpoint."""
         token = read_token(self.url, _environment(self.folder))

@@ -42,7 +42,6 @@ from keyturn.use_cases.signed_events import answer_write, stored_answer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from keyturn.domain.commands import Command
     from keyturn.domain.lifecycle import Decision
     from keyturn.domain.model import ClientState
     from keyturn.ports.effects import Environment
@@ -135,16 +134,15 @@ class Leak:
 
     def _decide(self, report: LeakReport, key: str | None, reading: ClientReading) -> tuple[Decision, str]:
         """Return the decision, and the reason why no successor is requested ("" if one is, or none is needed)."""
-        state, policy, now = reading.state, reading.policy, reading.now
         revoke = self._command(report, key, reading)
         # Its successor is the current version already.
-        if report.version_id == lifecycle.settle(state, policy, now).state.client.previous_version:
-            return lifecycle.decide(state, revoke, policy, now), ""
+        state = lifecycle.settle(reading.state, reading.policy, reading.now).state
+        if report.version_id == state.client.previous_version:
+            return reading.decide(revoke), ""
         try:
-            both: list[Command] = [revoke, self._emergency(report, revoke, reading)]
-            return lifecycle.decide_all(state, both, policy, now), ""
+            return reading.decide(revoke, self._emergency(report, revoke, reading)), ""
         except (PolicyViolation, RateLimited) as refusal:  # only the emergency request can be refused with these
-            return lifecycle.decide(state, revoke, policy, now), refusal.reason
+            return reading.decide(revoke), refusal.reason
 
     def _command(self, report: LeakReport, key: str | None, reading: ClientReading) -> RevokeLeaked:
         return RevokeLeaked(

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from keyturn.domain import lifecycle
 from keyturn.domain.encodings import ulid
 from keyturn.domain.errors import Conflict, Forbidden
 from keyturn.domain.model import Person, Rotation
@@ -174,7 +173,7 @@ class AcceptEvent:
         # A repeated request is answered only now, because its new event needs a proof of its own.
         if repeated := execution.repeated_rotation(actor):
             return rotation_answer(repeated)
-        decision = lifecycle.decide(reading.state, self._command(execution, actor), reading.policy, reading.now)
+        decision = reading.decide(self._command(execution, actor))
         answer = command_answer(intent, decision, reading.policy)
         writes = [*execution.writes(answer), *extra_writes(answer, reading.now), *proof_writes]
         self.clients.commit(execution.commit_basis(), decision, also=writes)

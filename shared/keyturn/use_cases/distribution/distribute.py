@@ -144,7 +144,7 @@ class DistributeSecrets:
             recipients=tuple(_recipients(item.reading, logs)),
             message_id=message_id,
         )
-        return lifecycle.decide(item.reading.state, command, item.reading.policy, item.reading.now)
+        return item.reading.decide(command)
 
     def _generate(self, item: SecretDelivery) -> str:
         randomness = self.environment.random(SECRET_BYTES)

@@ -1,7 +1,7 @@
 """Remove a user from one group, or from all of them.
 
     1. The user's leaves are removed. From here on these devices get no notice, and their acknowledgements do not count.
-    2. Each active rotation that they received is canceled.
+    2. Each active rotation that they received is canceled, unless its promotion is too near (docs/protocol.md §4).
     3. The clients with live secrets that they received are reported: those secrets should be rotated.
 
 Each step can be repeated. A removal that is interrupted and run again ends in the same state.
@@ -10,7 +10,7 @@ Each step can be repeated. A removal that is interrupted and run again ends in t
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from keyturn.domain import lifecycle
@@ -18,7 +18,7 @@ from keyturn.domain.audit_chain import OPERATOR
 from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.commands import Cancel
 from keyturn.domain.encodings import identifier
-from keyturn.domain.errors import NotFound
+from keyturn.domain.errors import Conflict, NotFound
 from keyturn.domain.model import Person, Rotation
 from keyturn.ports.store import Query, scan
 from keyturn.records import paths
@@ -142,8 +142,15 @@ class RemoveUser:
                 reason=departure.because,
                 rotation_id=state.rotation.rotation_id,
             )
+            try:
+                decision = reading.decide(command)
+            except Conflict as refusal:
+                if refusal.reason != "promotion_imminent":
+                    raise
+                # The promotion cannot be stopped any more. So the secret counts as live, and the client is reported.
+                promoted = replace(reading, state=reading.ahead)
+                return {**answer, "received": self._received_live_secret(promoted, departure)}
             answer = {**answer, "canceled": [state.rotation.rotation_id]}
-            decision = lifecycle.decide(reading.state, command, reading.policy, reading.now)
             self.clients.commit(reading, decision, also=[act.mark(answer, reading.now)])
         return answer
 

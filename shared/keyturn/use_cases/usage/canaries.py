@@ -141,7 +141,7 @@ class CarryOverCanaries:
         if count <= rotation.canaries:
             return False
         command = CountCanaries(rotation_id=rotation.rotation_id, count=count)
-        self.clients.commit(reading, lifecycle.decide(reading.state, command, reading.policy, reading.now))
+        self.clients.commit(reading, reading.decide(command))
         return True
 
 

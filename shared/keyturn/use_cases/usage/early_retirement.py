@@ -127,7 +127,7 @@ class WatchTransitions:
             needed=silence.needed,
             reason=f"silent for {_hours(silence.silent_for)} h; {_hours(silence.needed)} h were needed",
         )
-        self.clients.commit(reading, lifecycle.decide(reading.state, command, reading.policy, reading.now))
+        self.clients.commit(reading, reading.decide(command))
 
 
 def _hours(span: timedelta | None) -> int:
