@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from keyturn.ports.store import Store, Write
+    from keyturn.ports.store import Snapshot, Store, Write
     from werkzeug.test import TestResponse
 
     from tests.memory_store import MemoryStore
@@ -49,11 +49,11 @@ class Faulty:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the store has
         return getattr(self.inner, name)
 
-    def commit(self, writes: Sequence[Write]) -> object:
+    def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> object:
         number, self.faults.count = self.faults.count, self.faults.count + 1
         if number == self.faults.at and not self.faults.applied:
             raise LostRace("not applied")
-        at = self.inner.commit(writes)
+        at = self.inner.commit(writes, basis=basis)
         if number == self.faults.at:
             raise LostRace("applied")
         return at
