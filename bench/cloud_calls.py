@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,11 +30,14 @@ class Noted:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever stands behind
         call = getattr(self._inner, name)
+        if not callable(call):
+            return call
 
-        def noted(*arguments: Any) -> object:  # noqa: ANN401 - passed on
+        def noted(*arguments: Any, **named: Any) -> object:  # noqa: ANN401 - passed on
             arguments_copy = tuple(tuple(item) if hasattr(item, "__next__") else item for item in arguments)
-            answer: object = call(*arguments_copy)
-            self._calls.append(CloudCall(name, time.perf_counter(), arguments_copy, lambda: call(*arguments_copy)))
+            repeat = partial(call, *arguments_copy, **named)
+            answer: object = repeat()
+            self._calls.append(CloudCall(name, time.perf_counter(), arguments_copy, repeat))
             return answer
 
         return noted

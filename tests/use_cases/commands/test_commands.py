@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tests.use_cases.commands.clients_and_answers import act, answer_of, reason_of, state_of, states
 from tests.world import CLIENT, EACH_STORE, GROUP
 
 if TYPE_CHECKING:
@@ -18,53 +19,6 @@ if TYPE_CHECKING:
     from tests.world import World
 
 HOUR_MS = 3_600_000
-
-
-def answer_of(world: World, event: Event) -> dict[str, Any]:
-    answer = world.send(event)
-    assert answer.status_code == 200, answer.text
-    return cast("dict[str, Any]", answer.json)
-
-
-def reason_of(world: World, event: Event) -> tuple[int, str]:
-    answer = world.send(event)
-    return answer.status_code, str(cast("dict[str, Any]", answer.json)["reason"])
-
-
-def act(world: World, user: str, action: str, **params: object) -> dict[str, Any]:
-    return answer_of(world, world.admins[user].action(action, params))
-
-
-@pytest.fixture
-def issued(world: World) -> World:
-    """Have a client with one version, current for an hour, and three people behind it."""
-    world.found("alice", "bob", "carol")
-    world.first = world.issue("alice", "bob")  # type: ignore[attr-defined]  # handed to the test
-    world.clock.advance(hours=1)
-    return world
-
-
-@pytest.fixture
-def rotated(issued: World) -> World:
-    """Have a second version current and the first in grace."""
-    issued.second = issued.issue("alice", "carol")  # type: ignore[attr-defined]  # handed to the test
-    issued.clock.advance(minutes=1)
-    return issued
-
-
-def secrets(world: World) -> tuple[str, str]:
-    return cast("Any", world).first, cast("Any", world).second
-
-
-def state_of(world: World, secret: str) -> str | None:
-    verdict = world.check(secret)
-    return str(verdict["state"]) if verdict["accepted"] else None
-
-
-def states(world: World) -> tuple[str | None, str | None]:
-    """Return in which state the first and the second secret are accepted, None where they are not."""
-    first, second = secrets(world)
-    return state_of(world, first), state_of(world, second)
 
 
 # --- the whole way ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.use_cases.commands.test_commands import answer_of, issued, reason_of, rotated, states
+from tests.use_cases.commands.clients_and_answers import answer_of, reason_of, states
 from tests.world import CLIENT, EACH_STORE, GROUP
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Snapshot, Store, Write
 
     from tests.world import World
-
-__all__ = ["issued", "rotated"]
 
 MARGIN = timedelta(seconds=5 + 4 + 2)
 

@@ -271,10 +271,10 @@ def test_what_has_expired_goes_once_an_hour_and_what_has_not_stays(world: World)
 
 def test_more_than_a_page_that_expired_goes_at_once(world: World) -> None:
     world.found("alice")
-    writes = [Create(f"events/{number:04d}", {"expires_at": world.clock.now}) for number in range(EXPIRED_PAGE + 3)]
+    writes = [Create(f"events/page-{number:04d}", {"expires_at": world.clock.now}) for number in range(EXPIRED_PAGE + 3)]
     world.control.inner.commit(writes)
     assert DeleteExpired(world.suite.databases)(world.clock.now) >= len(writes)
-    assert not [path for path in world.documents() if path.startswith("events/0")]
+    assert not [path for path in world.documents() if path.startswith("events/page-")]
 
 
 def test_a_document_that_lives_again_stays_and_holds_up_no_other(world: World) -> None:
