@@ -271,7 +271,8 @@ def test_what_has_expired_goes_once_an_hour_and_what_has_not_stays(world: World)
 
 def test_more_than_a_page_that_expired_goes_at_once(world: World) -> None:
     world.found("alice")
-    writes = [Create(f"events/page-{number:04d}", {"expires_at": world.clock.now}) for number in range(EXPIRED_PAGE + 3)]
+    now, count = world.clock.now, EXPIRED_PAGE + 3
+    writes = [Create(f"events/page-{number:04d}", {"expires_at": now}) for number in range(count)]
     world.control.inner.commit(writes)
     assert DeleteExpired(world.suite.databases)(world.clock.now) >= len(writes)
     assert not [path for path in world.documents() if path.startswith("events/page-")]
