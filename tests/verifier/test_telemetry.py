@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -36,7 +37,7 @@ from keyturn.verifier.verdict import Reason, Verdict
 from tests.memory_store import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from keyturn.ports.store import Document, Query, Snapshot, Write
 
@@ -94,8 +95,8 @@ class Scene:
         self.clock = Clock()
         self.store = Troubled(self.clock)
 
-    def process(self) -> Telemetry:
-        environment = Environment(os.urandom, lambda _seconds: None)
+    def process(self, sleep: Callable[[float], None] = lambda _seconds: None) -> Telemetry:
+        environment = Environment(os.urandom, sleep)
         process = Telemetry(self.store, environment, self.clock.seconds, lambda _run: None)
         process.start()
         return process
@@ -169,7 +170,8 @@ def test_no_secret_is_kept(scene: Scene) -> None:
 
 
 def test_processes_at_once_lose_nothing(scene: Scene) -> None:
-    processes = [scene.process() for _ in range(8)]
+    # With real pauses: they are what lets eight writers of one document get through.
+    processes = [scene.process(time.sleep) for _ in range(8)]
 
     def work(process: Telemetry) -> None:
         for _ in range(50):
