@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
+import socket
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,8 @@ from keyturn.local.errors import LocalError
 from keyturn.local.options import Data, default_data
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from keyturn.entry.config.settings import Cloud
     from keyturn.local.machine import Backend
 
@@ -87,14 +89,35 @@ def up(
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     policy = _policy(min_not_before, min_interval, quick=quick)
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+    wait_for_stop = catch_stop_signals()
     every = (sweep_every or timedelta(seconds=1 if quick else 60)).total_seconds()
     backend = _emulated(data, policy) if emulators else _folder(data, policy, every)
     with run_suite(backend, port, every) as suite:
         _print_start(suite.settings, suite.freeze.freeze_reason(), json=json)
-        stopped.wait()
+        wait_for_stop()
+
+
+def catch_stop_signals() -> Callable[[], None]:
+    """Catch Ctrl-C and SIGTERM from now on. Returns the call that waits for the first of them.
+
+    Each signal writes its number to a socket at once (`signal.set_wakeup_fd`), and the call reads it there. Waiting for
+    an `Event` that a handler sets can hang: a handler runs between two steps of the main thread, and one that arrives
+    just before the thread starts to wait would run only after the wait, which does not end.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    receiver, sender = socket.socketpair()
+    sender.settimeout(0)  # a handler must never block
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(sender.fileno())
+
+    def wait() -> None:
+        with receiver, sender:
+            while receiver.recv(1)[0] not in numbers:
+                pass
+            signal.set_wakeup_fd(-1)
+
+    return wait
 
 
 def _folder(data: Path | None, policy: Policy, sweep_every_seconds: float) -> Backend:
