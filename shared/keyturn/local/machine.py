@@ -29,7 +29,7 @@ from keyturn.local.errors import LocalError
 from keyturn.local.gateway import open_gateway
 from keyturn.local.server import Server
 from keyturn.ports.keys import KeyUnavailable
-from keyturn.ports.store import StoreUnavailable
+from keyturn.ports.store import StoreFull, StoreUnavailable
 from keyturn.private_files import replace_private
 
 if TYPE_CHECKING:
@@ -138,6 +138,11 @@ def open_suite(settings: Settings, what: str) -> Suite:
             suite.verification.token_signer.current()
     except SettingsError as error:
         raise LocalError(str(error), "Change that setting.") from None
+    except StoreFull as error:
+        raise LocalError(
+            f"{what} cannot be used: {error}.",
+            "Nothing was changed, and nothing is damaged. Free some space on that disk and start again.",
+        ) from None
     except (StoreUnavailable, KeyUnavailable) as error:
         raise LocalError(
             f"{what} cannot be used: {error}.",

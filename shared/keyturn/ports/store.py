@@ -64,6 +64,10 @@ class StoreUnavailable(StoreError):  # noqa: N818 - named after HTTP's own word 
     """The store does not answer, or its files are damaged or of a newer version."""
 
 
+class StoreFull(StoreUnavailable):
+    """The disk that holds the store is full. Nothing was written, and reading still works."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document as it was read; `version` and `data` are None if there is none.

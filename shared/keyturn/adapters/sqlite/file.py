@@ -3,11 +3,13 @@
 1. Every write is one immediate transaction, synced before it counts as done. No read transaction outlives a call.
 2. Overwritten and deleted content is zeroed in the file (`secure_delete`). It is never spilled to disk or written to a
    temporary file, and a truncating checkpoint removes it from the write-ahead log.
-3. SQLite's errors leave as `StoreUnavailable`, or as `LostRace` if the outcome of a commit is unknown.
+3. SQLite's errors leave as `StoreUnavailable`, or as `LostRace` if the outcome of a commit is unknown. A full disk
+   is `StoreFull`: SQLite could not write the commit to its log, so the transaction is rolled back and has no effect.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from keyturn.adapters.sqlite.schema import BUSY_SECONDS, check_file, connect, create_file, unusable
-from keyturn.ports.store import LostRace
+from keyturn.ports.store import LostRace, StoreFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,7 +59,8 @@ class SqliteFile:
                 create_file(path)
             check_file(path)
         self._create_indexes(indexes)
-        self.checkpoint()
+        with suppress(StoreFull):  # reading still works, and `needs_checkpoint` stays set
+            self.checkpoint()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -74,7 +77,7 @@ class SqliteFile:
         """Provide a connection in one immediate transaction. An exception rolls it back.
 
         A transaction that is not `durable` survives a crash of the process, but a crash of the machine may undo it.
-        `LostRace` if the commit itself fails, because its outcome is then unknown.
+        `LostRace` if the commit itself fails, because its outcome is then unknown. `StoreFull` if the disk is full.
         """
         with _available(self.path), self._connection() as connection:
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -162,17 +165,28 @@ def _available(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        if _is_full(error):
+            raise StoreFull(f"the disk of {path.name} is full") from error
         raise unusable(path, "is locked, or is not a keyturn store") from error
     except sqlite3.DatabaseError as error:
         raise unusable(path, "is damaged, or is not a keyturn store") from error
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StoreFull(f"the disk of {path.name} is full") from error
         raise unusable(path, "can't be opened") from error
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    # SHMSIZE: there was no space for the shared memory file, which the first connection creates.
+    return getattr(error, "sqlite_errorcode", 0) in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 
 def _commit(connection: sqlite3.Connection) -> None:
     try:
         connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
+        if _is_full(error):
+            raise
         raise LostRace("the outcome of the commit is unknown") from error
 
 

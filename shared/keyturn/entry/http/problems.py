@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from keyturn.domain.errors import Refusal, Unauthenticated, Unavailable
 from keyturn.ports.bus import BusUnavailable
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
-from keyturn.ports.store import StoreUnavailable
+from keyturn.ports.store import StoreFull, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,10 +32,18 @@ def problem(error: Exception) -> tuple[dict[str, object], int, Mapping[str, str]
     """Return body, status and headers of the response to an error."""
     if isinstance(error, UNAVAILABLE):
         _report(error, secrets.token_hex(8))
-        error = Unavailable("part_unavailable", "A backend that this request needs is unavailable.")
+        error = _unavailable(error)
     if not isinstance(error, Refusal):
         return _unknown(error)
     return _body(error.status, error.error, error.reason, error.sentence), error.status, _headers(error)
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    # A local bus is part of the store: its error has the store's as its cause.
+    if isinstance(error, StoreFull) or isinstance(error.__cause__, StoreFull):
+        _log.error("the disk is full: nothing can be written until there is space again")
+        return Unavailable("disk_full", "The disk of the service is full, so it cannot write.")
+    return Unavailable("part_unavailable", "A backend that this request needs is unavailable.")
 
 
 def _headers(error: Refusal) -> Mapping[str, str]:
