@@ -382,6 +382,16 @@ def test_a_client_that_was_written_before_it_told_its_last_rotation_is_healthy(i
     assert examine(ill).breaches == ()
 
 
+def test_an_entry_with_token_terms_as_its_facts_is_forgiven(ill: Patient) -> None:
+    def add_entry(entries: list[dict[str, Any]]) -> None:
+        terms = {**entries[-1], "action": "set_token_terms", "before": {}, "after": {"scopes": ["read"]}}
+        entries.append({**terms, "ids": {"client_id": "acme"}, "actor": audit.OPERATOR})
+
+    _rechain(ill, add_entry)
+    ill.set(CLIENT, revision=ill.client["revision"] + 1)
+    assert not examine(ill).breaches
+
+
 def test_breach_says_where_it_is(ill: Patient) -> None:
     ill.set(ill.current, secret_hash="AAAA")
     (found,) = (item for item in examine(ill).breaches if item.sentence == "a live version's hash is malformed")

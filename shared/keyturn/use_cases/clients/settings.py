@@ -82,8 +82,12 @@ class SetTokenTerms:
         terms = change(client.tokens).checked()
         if terms == client.tokens:
             return
-        ids = {"client_id": client.client_id}
-        transition = Transition("set_token_terms", OPERATOR, ids, _audited_terms(client.tokens), _audited_terms(terms))
+        # An entry's facts are the client's state (docs/protocol.md §9), which terms are no part of. So the reason
+        # says what changed, as it does for a policy.
+        facts = audited_facts(present.state)
+        transition = Transition(
+            "set_token_terms", OPERATOR, {"client_id": client.client_id}, facts, facts, _changes(client.tokens, terms)
+        )
         state = present.state.with_client(tokens=terms)
         self.clients.commit(reading, Decision(state, (*present.transitions, transition)))
 
@@ -96,7 +100,13 @@ def _settle(reading: ClientReading) -> Decision:
     return present
 
 
-def _audited_terms(terms: TokenTerms) -> Mapping[str, object]:
-    """Return terms as in an audit entry: without those that are the deployment's default."""
-    values = {"audience": terms.audience, "scopes": list(terms.scopes), "introspects": list(terms.introspects)}
-    return {name: value for name, value in values.items() if value}
+def _changes(before: TokenTerms, after: TokenTerms) -> str:
+    """Return the changed terms in words, each with its new value and the one before."""
+    values = {
+        "audience": (before.audience, after.audience),
+        "scopes": (" ".join(before.scopes), " ".join(after.scopes)),
+        "introspects": (" ".join(before.introspects), " ".join(after.introspects)),
+    }
+    return ", ".join(
+        f"{name}={new or 'default'} (before: {old or 'default'})" for name, (old, new) in values.items() if new != old
+    )
