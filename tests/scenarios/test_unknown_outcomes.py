@@ -266,8 +266,6 @@ DIFFERENT = {
     ("grace_sweeper", "POST", "/", "3 not applied"): "expired documents wait for the next turn",
     ("grace_sweeper", "POST", "/", "5 not applied"): "maintenance waits for the next turn",
     ("grace_sweeper", "POST", "/", "6 not applied"): "maintenance waits for the next turn",
-    ("enrol", "POST", "/registration", "1 applied"): "401 challenge_refused: the challenge does not name the call yet",
-    ("admin_proof", "POST", "/proof", "1 applied"): "401 challenge_refused: the challenge does not name the call yet",
 }
 """Faults that change the outcome, each with its reason."""
 
@@ -286,3 +284,41 @@ def test_the_answer_and_what_is_stored_are_as_without_the_fault(route: tuple[str
         world.found(*(() if row.attested else ("alice", "bob")))
         found = {name for name, faulty, honest in outcomes(world, row.prepare(world)) if faulty != honest}
     assert found == {name for *about, name in DIFFERENT if tuple(about) == route}
+
+
+@pytest.mark.parametrize("name", ["register", "prove"])
+def test_a_challenge_is_used_up_for_every_other_request_after_an_unknown_outcome(name: str, tmp_path: Path) -> None:
+    with running(tmp_path, attested=True) as world:
+        world.found()
+        request = {"register": register, "prove": prove}[name](world)
+        faults = Faults(world)
+        world.serve()
+        faults.at, faults.applied = 0, True
+        assert request().status_code == 200
+        again = request()
+    assert (again.status_code, again.json and again.json["reason"]) == (401, "challenge_refused")
+
+
+def test_a_code_is_used_up_after_an_unknown_outcome(tmp_path: Path) -> None:
+    with running(tmp_path, attested=True) as world:
+        world.found()
+        alice = admitted(world, "alice")
+        faults = Faults(world)
+        world.serve()
+        faults.at, faults.applied = 0, True
+        code = alice.fresh_code()
+        assert alice.prove("A" * 43, totp=code).status_code == 200
+        again = alice.prove("A" * 43, totp=code)
+    assert (again.status_code, again.json and again.json["reason"]) == (401, "proof_refused")
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_wrong_code_is_counted_once_whatever_the_outcome(tmp_path: Path, *, applied: bool) -> None:
+    with running(tmp_path, attested=True) as world:
+        world.found()
+        alice = admitted(world, "alice")
+        faults = Faults(world)
+        world.serve()
+        faults.at, faults.applied = 0, applied
+        assert alice.prove("A" * 43, totp="000000").status_code == 401
+        assert world.auth.get(["admins/alice"])["admins/alice"].integer("failures") == 1

@@ -146,6 +146,8 @@ _INVITE = DocumentShape({
     "approvals": DocumentShape(_plain("user", "at")),
     "registration": DocumentShape({**_plain("totp_sealed", "confirmed_at"), "device": _DEVICE}),
 }, _plain("removal"))  # fmt: skip
+# `act` is optional: a challenge that was used under an older release lacks it.
+_CHALLENGE = DocumentShape(_plain("user", "expires_at"), _plain("act"))
 _REFUSAL = DocumentShape(_plain("at", "door", "user", "npub", "client_id", "group", "missing"))
 _REFUSALS = DocumentShape({"entries": _REFUSAL, "expires_at": None})
 
@@ -190,7 +192,7 @@ KINDS = (
     DocumentKind(
         "admin_standing/{user}", "suspensions", DocumentShape(_plain("user", "status", "at")), standalone=True
     ),
-    DocumentKind("challenges/{nonce}", "used challenges", DocumentShape(_plain("user", "expires_at")), standalone=True),
+    DocumentKind("challenges/{nonce}", "used challenges", _CHALLENGE, standalone=True),
     DocumentKind("refusals/{day_shard}", "refusals", _REFUSALS, standalone=True),
     DocumentKind("service/salt", "salts", DocumentShape(_plain("salt")), standalone=True),
     DocumentKind("honeytokens/{version}", "uses of retired secrets", shape_of(RetiredUse), standalone=True),

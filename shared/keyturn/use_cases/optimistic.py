@@ -2,12 +2,13 @@
 
 `LostRace` also means that the outcome of a commit is unknown (ports/store.py). A retry then finds the call's own work.
 `until_won_once` recognises it by a document that only this call creates, so that it is neither repeated nor refused.
+`Attempts` does so where an act creates a document that others may create as well, and the answer must not be stored.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from keyturn.domain.errors import Unavailable
 from keyturn.ports.store import Create, LostRace
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.ports.effects import Environment
-    from keyturn.ports.store import Data, Store
+    from keyturn.ports.store import Data, Document, Store
 
 _T = TypeVar("_T")
 
@@ -40,6 +41,27 @@ class Act:
         # Each attempt creates the same document. So the store applies at most one of them, even if an earlier attempt
         # takes effect only after a later one has read.
         return Create(self.path, {"answer": answer, "expires_at": now + ANSWERS_LAST})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts(Generic[_T]):
+    """The attempts of one call, each with its result and an id. A document's field `act` names the applied one.
+
+    Results are kept in memory only, so another call that finds the id learns nothing from it.
+    """
+
+    environment: Environment
+    _results: dict[str, _T] = field(default_factory=dict, init=False, repr=False)
+
+    def add(self, result: _T) -> str:
+        """Keep the result of an attempt, and return the id to store in its commit."""
+        attempt_id = self.environment.random(_ID_BYTES).hex()
+        self._results[attempt_id] = result
+        return attempt_id
+
+    def applied(self, document: Document) -> _T | None:
+        """Return the result of the attempt that wrote this document, or None if no attempt of this call did."""
+        return self._results.get(str(document.data.get("act"))) if document.data is not None else None
 
 
 def until_won(attempt: Callable[[], _T], environment: Environment) -> _T:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import base64url_decode, length_prefixed
 from keyturn.domain.errors import InvalidRequest, Unauthenticated
-from keyturn.proofs.stateless_challenge import dated_nonce, issue_challenge
+from keyturn.ports.store import Create
+from keyturn.proofs.stateless_challenge import CHALLENGE_LIFETIME, dated_nonce, issue_challenge
+from keyturn.records.admin import challenge_path
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,6 +55,12 @@ class ChallengeIssuer:
     def _input(self, dated: str) -> bytes:
         # Two fields more than a version's canonical input, and another first one: no MAC can stand for the other.
         return length_prefixed("keyturn/challenge/v1", self.service, dated, "", "")
+
+
+def use_challenge(nonce: str, user: str, act: str, now: datetime) -> Create:
+    """Return the write that uses a challenge up, for the commit of what it authorised. `act` is the attempt's id."""
+    # Kept twice as long as a challenge is valid, since two databases' clocks may differ.
+    return Create(challenge_path(nonce), {"user": user, "act": act, "expires_at": now + CHALLENGE_LIFETIME * 2})
 
 
 def challenge_refused() -> Unauthenticated:

@@ -9,7 +9,9 @@ Rules:
    guesses at the same time only one commit succeeds.
 4. Only the database `auth` is read. Whether the key is a member of the group is checked where the proof is used, in the
    command's own snapshot (docs/adr/0010).
-5. Every refusal is sent at a full multiple of REFUSAL_SECONDS after the request arrived, whatever was missing.
+5. The stored challenge names the attempt that used it up. So after a commit with an unknown outcome the call
+   recognises its own work. Every other request with this challenge or code is refused.
+6. Every refusal is sent at a full multiple of REFUSAL_SECONDS after the request arrived, whatever was missing.
 """
 
 from __future__ import annotations
@@ -20,16 +22,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 from keyturn.domain.errors import RateLimited, Refusal
 from keyturn.domain.proofs_policy import Missing, ProofRefused
-from keyturn.ports.store import Create, put
-from keyturn.proofs.stateless_challenge import CHALLENGE_LIFETIME
+from keyturn.ports.store import put
 from keyturn.proofs.totp import matching_step
 from keyturn.records import paths
 from keyturn.records.admin import UNKNOWN_USER, admin_path, challenge_path, unseal_seed
 from keyturn.records.admin_directory import read_admin
 from keyturn.records.codec import to_data
 from keyturn.records.denylist import BLOCK_PATHS, is_denied, require_running
-from keyturn.use_cases.admin_proof.challenge import challenge_refused
-from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.admin_proof.challenge import challenge_refused, use_challenge
+from keyturn.use_cases.optimistic import Attempts, until_won
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +49,20 @@ REFUSAL_SECONDS = 0.5
 """Longer than the slowest refusal usually takes. A slower one is delayed to the next multiple."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """What one attempt decided and committed: whose factors it checked, and whether the TOTP code was right."""
+
+    user: str
+    method: str
+    nonce: str
+    now: datetime
+    has_valid_code: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProveAdmin:
-    """The use case behind `admin_proof`. `elapsed` is a monotonic clock in seconds, used only for rule 5."""
+    """The use case behind `admin_proof`. `elapsed` is a monotonic clock in seconds, used only for rule 6."""
 
     databases: Databases
     challenges: ChallengeIssuer
@@ -67,12 +79,20 @@ class ProveAdmin:
         """Return a proof for the requested act. Raise `ProofRefused`, `RateLimited`, or another `Refusal`."""
         start = self.elapsed()
         try:
-            return until_won(lambda: self._attempt(request), self.environment)
+            return self._prove(request)
         except Refusal:
             self.environment.sleep(_until_multiple(self.elapsed() - start))
             raise
 
-    def _attempt(self, request: ProofRequest) -> Data:
+    def _prove(self, request: ProofRequest) -> Data:
+        attempts: Attempts[_Judgement] = Attempts(self.environment)
+        judgement = until_won(lambda: self._judge(request, attempts), self.environment)
+        if not judgement.has_valid_code:
+            self._refuse(request, judgement.user, (Missing.PRESENCE,), judgement.now)
+        amr = (judgement.method, "pop", "totp")
+        return self.issuer.issue(request.act, judgement.user, judgement.nonce, amr, judgement.now)
+
+    def _judge(self, request: ProofRequest, attempts: Attempts[_Judgement]) -> _Judgement:
         key = paths.npub(request.act.npub)
         snapshot = self.databases.auth.get([key])
         user = snapshot[key].text("user") if snapshot[key].exists else None
@@ -80,6 +100,8 @@ class ProveAdmin:
         # An unknown key reads as many documents as a known one (UNKNOWN_USER).
         record = admin_path(user or UNKNOWN_USER)
         auth = self.databases.auth.get([record, challenge_path(nonce), *BLOCK_PATHS])
+        if (applied := attempts.applied(auth[challenge_path(nonce)])) is not None:
+            return applied  # rule 5
         require_running(auth, request.action)
         if auth[challenge_path(nonce)].exists:
             raise challenge_refused()
@@ -88,7 +110,10 @@ class ProveAdmin:
         result = self._apply_denylists(request, result, user, auth)
         if result.missing_factors or result.admin is None:
             self._refuse(request, user, result.missing_factors, auth.read_time)
-        return self._check_presence(request, result.admin, result.method, nonce, auth)
+        judgement, after = self._check_presence(request.totp, result.admin, result.method, nonce, auth.read_time)
+        use = use_challenge(nonce, judgement.user, attempts.add(judgement), judgement.now)
+        self.databases.auth.commit([put(auth[record], to_data(after)), use])
+        return judgement
 
     def _apply_denylists(
         self, request: ProofRequest, result: FactorResult, user: str | None, auth: Snapshot
@@ -97,18 +122,14 @@ class ProveAdmin:
             return result
         return replace(result, missing_factors=(*result.missing_factors, Missing.POLICY))
 
-    def _check_presence(self, request: ProofRequest, admin: Admin, method: str, nonce: str, auth: Snapshot) -> Data:
-        now = auth.read_time
+    def _check_presence(
+        self, totp: str, admin: Admin, method: str, nonce: str, now: datetime
+    ) -> tuple[_Judgement, Admin]:
+        """Return what the code shows, and the admin's record after it."""
         require_unlocked(admin, now)
-        step = matching_step(unseal_seed(self.sealer, admin), request.totp, now, admin.last_step)
+        step = matching_step(unseal_seed(self.sealer, admin), totp, now, admin.last_step)
         after = admin.with_wrong_code(now) if step is None else admin.with_valid_code(step)
-        # Kept twice as long as a challenge is valid, since two databases' clocks may differ.
-        challenge: Data = {"user": admin.user, "expires_at": now + CHALLENGE_LIFETIME * 2}
-        path = admin_path(admin.user)
-        self.databases.auth.commit([put(auth[path], to_data(after)), Create(challenge_path(nonce), challenge)])
-        if step is None:
-            self._refuse(request, admin.user, (Missing.PRESENCE,), now)
-        return self.issuer.issue(request.act, admin.user, nonce, (method, "pop", "totp"), now)
+        return _Judgement(admin.user, method, nonce, now, has_valid_code=step is not None), after
 
     def _refuse(
         self, request: ProofRequest, user: str | None, missing_factors: tuple[Missing, ...], now: datetime

@@ -10,6 +10,8 @@ Rules (docs/protocol.md §7):
    several arrive at the same time.
 4. The admin's record, the key's document and the directory are one commit in the database `auth`. The audit entry in
    `control` comes first: an entry without its effect is harmless. The opposite is not.
+5. The stored challenge names the attempt that used it up. So after a commit with an unknown outcome the call finds its
+   own answer, which has the seed and is kept in memory only. Every other request with this challenge is refused.
 """
 
 from __future__ import annotations
@@ -22,18 +24,17 @@ from keyturn.domain.proofs_policy import Missing, ProofRefused
 from keyturn.ports.attestation import AttestationRefused
 from keyturn.ports.authorisation import Act
 from keyturn.ports.identity import IdentityRefused
-from keyturn.ports.store import Create, delete, put
-from keyturn.proofs.stateless_challenge import CHALLENGE_LIFETIME
+from keyturn.ports.store import delete, put
 from keyturn.proofs.statement import RegistrationStatement
 from keyturn.proofs.totp import SEED_BYTES, matching_step, provisioning_uri
 from keyturn.records import paths
 from keyturn.records.admin import Admin, AdminDevice, AdminStatus, challenge_path, seal_seed, unseal_seed
 from keyturn.records.invite import InvitePurpose, Registration, bad_invite
-from keyturn.use_cases.admin_proof.challenge import challenge_refused
+from keyturn.use_cases.admin_proof.challenge import challenge_refused, use_challenge
 from keyturn.use_cases.admin_proof.prove import require_unlocked
 from keyturn.use_cases.audit_log import HEAD, announcement_path, announcement_writes
 from keyturn.use_cases.enrolment.invite_context import not_registered
-from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.optimistic import Attempts, until_won
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +82,8 @@ class RegisterDevice:
 
     def __call__(self, request: RegistrationRequest) -> Data:
         """Return the invited user, the purpose, and the otpauth URI of a new TOTP, if one was created."""
-        return until_won(lambda: self._register(request), self.environment)
+        attempts: Attempts[Data] = Attempts(self.environment)
+        return until_won(lambda: self._register(request, attempts), self.environment)
 
     def confirm(self, code: str, npub: str, totp: str) -> Data:
         """Complete a registration with a TOTP code. Return the user and the user's status."""
@@ -89,18 +91,21 @@ class RegisterDevice:
 
     # --- registration ------------------------------------------------------------------------------------------------
 
-    def _register(self, request: RegistrationRequest) -> Data:
+    def _register(self, request: RegistrationRequest, attempts: Attempts[Data]) -> Data:
         context = self.read_context(request.code, request.npub)
         context.require_open()
         nonce = self.challenges.nonce(request.challenge, context.now)
-        if self.databases.auth.get([challenge_path(nonce)])[challenge_path(nonce)].exists:
+        used = self.databases.auth.get([challenge_path(nonce)])[challenge_path(nonce)]
+        if (answer := attempts.applied(used)) is not None:
+            return answer  # rule 5
+        if used.exists:
             raise challenge_refused()
         # Both factors are checked before any of them is judged (rule 1).
         key = self._attested_key(request, context)
         missing_factors = self._missing(request, context, key)
         if missing_factors or key is None:
             self._refuse(context, missing_factors)
-        return self._store(context, AdminDevice(request.npub, key), nonce)
+        return self._store(context, AdminDevice(request.npub, key), nonce, attempts)
 
     def _missing(
         self, request: RegistrationRequest, context: InviteContext, key: DeviceKey | None
@@ -138,7 +143,7 @@ class RegisterDevice:
             return None
         return replace(device.key, counter=counter)
 
-    def _store(self, context: InviteContext, device: AdminDevice, nonce: str) -> Data:
+    def _store(self, context: InviteContext, device: AdminDevice, nonce: str, attempts: Attempts[Data]) -> Data:
         user, purpose = context.invite.user, context.invite.purpose
         seed = None if purpose is InvitePurpose.DEVICE else self.environment.random(SEED_BYTES)
         sealed = None if seed is None else seal_seed(self.sealer, user, seed)
@@ -147,11 +152,11 @@ class RegisterDevice:
         counter_writes: list[Write] = []
         if purpose is InvitePurpose.TOTP and context.admin:
             counter_writes = context.admin_writes(context.admin.with_device(device))
-        challenge: Data = {"user": user, "expires_at": context.now + CHALLENGE_LIFETIME * 2}
-        challenge_write = Create(challenge_path(nonce), challenge)
-        self.databases.auth.commit([context.invite_write(invite), *counter_writes, challenge_write])
         uri = None if seed is None else provisioning_uri(seed, user, ISSUER)
-        return {"user": user, "purpose": purpose.value, "totp": uri}
+        answer: Data = {"user": user, "purpose": purpose.value, "totp": uri}
+        use = use_challenge(nonce, user, attempts.add(answer), context.now)
+        self.databases.auth.commit([context.invite_write(invite), *counter_writes, use])
+        return answer
 
     # --- confirmation ------------------------------------------------------------------------------------------------
 
