@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.errors import RateLimited
 from keyturn.domain.policy import Policy
+from keyturn.ports.effects import monotonic
 from keyturn.ports.store import Document, Snapshot
 from keyturn.records import paths
 from keyturn.verifier.failure_limits import FailureLimits
-from keyturn.verifier.verifier import Caching, Verifier, monotonic
+from keyturn.verifier.verifier import Caching, Verifier
 
 from bench.rows import Measured, NotRunError
 from bench.verify import SECRET, MadeUp, made_up_client

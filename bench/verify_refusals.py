@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from keyturn.domain.encodings import base64url_encode, new_secret
 from keyturn.domain.model import Client, ClientKind, ClientState, ClientStatus, Version, VersionState
 from keyturn.domain.policy import Policy
-from keyturn.ports.effects import Environment
+from keyturn.ports.effects import Environment, monotonic
 from keyturn.ports.store import Document, Snapshot
 from keyturn.proofs.receipts import receipt_key
 from keyturn.records import paths
 from keyturn.records.client_document import client_data
 from keyturn.verifier.retired_secrets import RetiredSecretDetector
 from keyturn.verifier.telemetry import Telemetry
-from keyturn.verifier.verifier import Caching, Verifier, monotonic
+from keyturn.verifier.verifier import Caching, Verifier
 
 from bench.alike import largest_t
 from bench.rows import Measured

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import keyturn.verifier as facade
 import pytest
 from keyturn.domain.model import ClientStatus
+from keyturn.ports.effects import monotonic
 from keyturn.proofs.receipts import receipt_key
 from keyturn.verifier import matching
 from keyturn.verifier.failure_limits import FailureLimits
-from keyturn.verifier.verifier import Caching, Verifier, monotonic
+from keyturn.verifier.verifier import Caching, Verifier
 
 from tests.verifier.stage import CountedMac, Reachable, Stage
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI
 from keyturn.domain.model import ClientKind
+from keyturn.ports.effects import monotonic
 from keyturn.ports.store import StoreUnavailable
 from keyturn.verifier.failure_limits import FailureLimits
 from keyturn.verifier.middleware.asgi import VERDICT as ASGI_VERDICT
@@ -19,7 +20,7 @@ from keyturn.verifier.middleware.fastapi import Authenticated
 from keyturn.verifier.middleware.wsgi import VERDICT, WsgiGuard
 from keyturn.verifier.tokens import TokenChecker, TokenIssuer
 from keyturn.verifier.verdict import Verdict
-from keyturn.verifier.verifier import Caching, Verifier, monotonic
+from keyturn.verifier.verifier import Caching, Verifier
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response

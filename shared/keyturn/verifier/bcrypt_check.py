@@ -16,19 +16,21 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from keyturn.domain.bcrypt_import import BCRYPT_BYTES, is_imported, presentable
 from keyturn.domain.encodings import length_prefixed
+from keyturn.ports.effects import wait
 from keyturn.ports.keys import KeyUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from keyturn.domain.model import Version
+    from keyturn.ports.effects import Random, Wait
 
 SLOTS: Final = max(1, (os.cpu_count() or 2) // 2)
 PLACES: Final = 32
@@ -61,12 +63,17 @@ class BcryptChecker:
         monotonic: Callable[[], float],
         check: Callable[[bytes, bytes], bool] = check_by_bcrypt,
         slots: int = SLOTS,
+        *,
+        random: Random = os.urandom,
+        wait: Wait = wait,
+        pool: Executor | None = None,
     ) -> None:
         self._monotonic = monotonic
         self._check = check
         # The pool starts its threads with the first hash.
-        self._pool = ThreadPoolExecutor(slots, "keyturn-imported", initializer=_lower_priority)
-        self._key = os.urandom(_KEY_BYTES)
+        self._pool = pool or ThreadPoolExecutor(slots, "keyturn-imported", initializer=_lower_priority)
+        self._wait = wait
+        self._key = random(_KEY_BYTES)
         self._lock = threading.Lock()
         self._places_taken = 0
         self._running: dict[bytes, Future[bool]] = {}
@@ -107,16 +114,18 @@ class BcryptChecker:
 
     def _await(self, digest: bytes, future: Future[bool]) -> bool:
         try:
-            return future.result(WAIT_SECONDS)
+            self._wait(future, WAIT_SECONDS)
+            return future.result()
         except CancelledError:
             raise ImportedBusy("the hash did not start in time") from None
         except TimeoutError:
             if self._withdraw(digest, future):
                 raise ImportedBusy("the hash did not start in time") from None
         try:
-            return future.result(WORK_SECONDS)
+            self._wait(future, WORK_SECONDS)
         except TimeoutError:  # the hash goes on, and a match is remembered for the next request
             raise ImportedBusy("the machine is too busy") from None
+        return future.result()
 
     def _withdraw(self, digest: bytes, future: Future[bool]) -> bool:
         """Cancel a hash that has not started, for all requests that wait for it. A later request submits it again."""

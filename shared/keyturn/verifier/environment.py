@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import SettingsError, from_environment
+from keyturn.ports.effects import monotonic
 from keyturn.verifier.failure_limits import FailureLimits
-from keyturn.verifier.verifier import Verifier, monotonic
+from keyturn.verifier.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

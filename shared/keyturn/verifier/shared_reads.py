@@ -10,16 +10,21 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from keyturn.ports.effects import wait
+from keyturn.ports.store import StoreUnavailable
 from keyturn.records import paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from keyturn.ports.effects import Wait
     from keyturn.ports.store import Data, Store
 
 MOST_SHARED = 1024
 """How many reads are remembered at once. Beyond that the oldest is forgotten, and its client is read again."""
+WAIT_SECONDS = 15.0
+"""How long a request waits for a read that another one carries out: longer than the deadline of any store."""
 _NEVER = float("-inf")
 
 
@@ -37,10 +42,11 @@ class Read:
 class SharedReads:
     """Reads clients from one store. With `share_seconds` 0 every request reads. Any number of threads may use it."""
 
-    def __init__(self, store: Store, monotonic: Callable[[], float], share_seconds: float) -> None:
+    def __init__(self, store: Store, monotonic: Callable[[], float], share_seconds: float, wait: Wait = wait) -> None:
         self._store = store
         self._monotonic = monotonic
         self._share_seconds = share_seconds
+        self._wait = wait
         self._lock = Lock()
         self._shared: dict[str, tuple[float, Future[Read]]] = {}
 
@@ -54,6 +60,10 @@ class SharedReads:
         future, began = self._join_or_begin(client_id)
         if began is not None:
             self._fulfil(client_id, future, began)
+        try:
+            self._wait(future, WAIT_SECONDS)
+        except TimeoutError:  # the request that reads hangs: the others must not hang with it
+            raise StoreUnavailable("the store does not respond") from None
         return future.result()
 
     def forget(self) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -23,6 +22,7 @@ from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import InvalidRequest
 from keyturn.domain.model import ClientStatus, Version, VersionState
+from keyturn.ports.effects import Environment, monotonic
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records.client_document import live_state
 from keyturn.verifier.bcrypt_check import BcryptChecker
@@ -58,15 +58,6 @@ _log = logging.getLogger("keyturn")
 
 SHARE_SECONDS: Final = 1.0
 """With caching, the age of the read that a refusal may rest on; it bounds how often a client can be read."""
-
-
-def monotonic() -> float:
-    """Return seconds of a clock that never goes back and, where the system has one, counts suspended time too."""
-    # On Linux CLOCK_MONOTONIC stands still during suspend: kept verdicts would look fresh afterwards.
-    return time.clock_gettime(_CLOCK) if _CLOCK is not None else time.monotonic()
-
-
-_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +107,18 @@ class Verifier:
         failure_limits: FailureLimits | None = None,
         observers: Sequence[Observer] = (),
         callers: CallerTags | None = None,
+        environment: Environment | None = None,
+        bcrypt: BcryptChecker | None = None,
     ) -> None:
+        system = environment or Environment()
         self.callers = callers
         self._mac_key = mac_key
         self._policy = policy
         self._failure_limits = failure_limits
         self._observers = tuple(observers)
-        self._monotonic = caching.monotonic if caching else monotonic
-        self._bcrypt = BcryptChecker(self._monotonic)
-        self._reads = SharedReads(store, self._monotonic, SHARE_SECONDS if caching else 0.0)
+        self._monotonic = caching.monotonic if caching else system.monotonic
+        self._bcrypt = bcrypt or BcryptChecker(self._monotonic, random=system.random, wait=system.wait)
+        self._reads = SharedReads(store, self._monotonic, SHARE_SECONDS if caching else 0.0, system.wait)
         self._cache: VerdictCache | None = None
         if caching:
             # Polling twice per bound lets one poll come late before freshness lapses.

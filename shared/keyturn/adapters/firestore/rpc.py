@@ -17,8 +17,6 @@ and recognise its own writes.
 from __future__ import annotations
 
 import math
-import time
-from secrets import SystemRandom
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
@@ -28,12 +26,14 @@ from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 from google.cloud.firestore_v1.types import firestore
 
+from keyturn.ports.effects import uniform
 from keyturn.ports.store import LostRace, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from keyturn.adapters.firestore.values import Message
+    from keyturn.ports.effects import Environment
 
 ADDRESS = "firestore.googleapis.com"
 READ_ATTEMPTS = 4
@@ -71,7 +71,10 @@ class Stream(Protocol):
 class FirestoreRpc:
     """Firestore's RPCs over one channel. Any number of threads may share it."""
 
-    def __init__(self, emulator_host: str | None, interceptors: Sequence[Interceptor], seconds: float) -> None:
+    def __init__(
+        self, emulator_host: str | None, interceptors: Sequence[Interceptor], seconds: float, environment: Environment
+    ) -> None:
+        self._environment = environment
         channel = _emulator(emulator_host) if emulator_host else _cloud()
         self._channel = grpc.intercept_channel(channel, *interceptors)
         self._client = FirestoreClient(transport=FirestoreGrpcTransport(channel=self._channel))
@@ -128,19 +131,25 @@ class FirestoreRpc:
 
     def _read(self, call: Callable[[float], Iterable[Any]]) -> list[Message]:
         """Return the responses of a call without side effects, which is retried after transient failures."""
-        end = time.monotonic() + self._seconds
-        for pause in _pauses():
+        end = self._environment.monotonic() + self._seconds
+        for pause in self._pauses():
             try:
-                return [type(response).pb(response) for response in call(end - time.monotonic())]
+                return [type(response).pb(response) for response in call(end - self._environment.monotonic())]
             except GoogleAPICallError as error:
                 if error.grpc_status_code not in _UNKNOWN:
                     _refuse(error)
             except GoogleAuthError:
                 raise StoreUnavailable("there are no credentials for the store") from None
-            if time.monotonic() + pause >= end:
+            if self._environment.monotonic() + pause >= end:
                 break
-            time.sleep(pause)
+            self._environment.sleep(pause)
         raise StoreUnavailable("the store does not respond")
+
+    def _pauses(self) -> Iterator[float]:
+        """Yield the jittered seconds to wait after each attempt. Infinity after the last one ends the loop."""
+        for turn in range(READ_ATTEMPTS - 1):
+            yield uniform(self._environment.random, _FIRST_PAUSE_SECONDS * 2.0**turn)
+        yield math.inf
 
 
 def _stream_errors(act: Callable[[], _T]) -> _T:
@@ -152,13 +161,6 @@ def _stream_errors(act: Callable[[], _T]) -> _T:
         _refuse(error)
     except GoogleAuthError:
         raise StoreUnavailable("there are no credentials for the store") from None
-
-
-def _pauses() -> Iterator[float]:
-    """Yield the jittered seconds to wait after each attempt. Infinity after the last one ends the loop."""
-    for turn in range(READ_ATTEMPTS - 1):
-        yield SystemRandom().uniform(0, _FIRST_PAUSE_SECONDS * 2.0**turn)
-    yield math.inf
 
 
 def _emulator(host: str) -> grpc.Channel:

@@ -14,13 +14,13 @@ and that writes without a change (`Check`) fire no trigger.
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from keyturn.adapters.document_values import distinct_paths, document_path, find_index, freeze_write
+from keyturn.ports.effects import Environment, monotonic
 from keyturn.ports.indexes import INDEXES
 from keyturn.ports.store import LostRace, Snapshot
 
@@ -40,12 +40,6 @@ _ANY = "service/identity"
 """Read if only the time is needed: BatchGet without documents returns no read time."""
 
 
-def elapsed_seconds() -> float:
-    """Return the seconds of a clock that only goes forward, and where there is one also while the machine sleeps."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
-
-
 class FirestoreChannel:
     """One connection to Firestore for all databases, opened on first use. Any number of threads may share it.
 
@@ -59,10 +53,12 @@ class FirestoreChannel:
         emulator_host: str | None = None,
         interceptors: Sequence[Interceptor] = (),
         deadline_seconds: float = DEADLINE_SECONDS,
+        environment: Environment | None = None,
     ) -> None:
         self._emulator_host = emulator_host
         self._interceptors = tuple(interceptors)
         self._deadline_seconds = deadline_seconds
+        self._environment = environment or Environment()
         self._lock = Lock()
         self._rpc: FirestoreRpc | None = None
 
@@ -84,7 +80,7 @@ class FirestoreChannel:
     def _open(self) -> FirestoreRpc:
         from keyturn.adapters.firestore.rpc import FirestoreRpc  # noqa: PLC0415 - rule 3
 
-        return FirestoreRpc(self._emulator_host, self._interceptors, self._deadline_seconds)
+        return FirestoreRpc(self._emulator_host, self._interceptors, self._deadline_seconds, self._environment)
 
 
 class FirestoreStore:
@@ -97,7 +93,7 @@ class FirestoreStore:
         project: str,
         database: str,
         indexes: Sequence[Index] = INDEXES,
-        elapsed: Callable[[], float] = elapsed_seconds,
+        elapsed: Callable[[], float] = monotonic,
     ) -> None:
         self._channel = channel
         self._elapsed = elapsed

@@ -18,16 +18,19 @@ No vendor module is imported before the first call, so that `keys.py` can name t
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
-from secrets import SystemRandom
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
+from keyturn.ports.effects import uniform
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from keyturn.ports.effects import Random
 
 _T = TypeVar("_T")
 # Names of gRPC status codes, so that this module does not import grpc.
@@ -53,6 +56,7 @@ class KmsRetryPolicy:
     open_seconds: float = 5.0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    random: Random = field(default=os.urandom, repr=False)
 
 
 class CircuitBreaker:
@@ -146,7 +150,7 @@ class RetryingCalls:
 
     def _pause(self, longest: float, deadline: float) -> None:
         # Full jitter: callers that failed together must not retry together. Never sleep past the deadline.
-        seconds = SystemRandom().uniform(0, longest)
+        seconds = uniform(self._policy.random, longest)
         self._policy.sleep(min(seconds, max(0.0, deadline - self._policy.clock())))
 
 

@@ -11,10 +11,10 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from keyturn.adapters.document_values import (
     EMBEDDED_LONGEST_COMMIT,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
+    from keyturn.ports.effects import Random
     from keyturn.ports.indexes import Index
     from keyturn.ports.store import Data, Query, Write
     from keyturn.ports.triggers import Trigger
@@ -83,10 +84,12 @@ class SqliteStore:
         triggers: Sequence[Trigger] = (),
         indexes: Sequence[Index] = INDEXES,
         clock: Callable[[], datetime] = utc_now,
+        random: Random = os.urandom,
     ) -> None:
         self._indexes = tuple(indexes)
         self._triggers = tuple(triggers)
         self._clock = clock
+        self._random = random
         self._last = from_micros(0)
         self.file = SqliteFile(path, dict(create_index(index) for index in self._indexes))
 
@@ -99,6 +102,9 @@ class SqliteStore:
             rows = connection.execute(_READ, (json.dumps(paths),)).fetchall()
         documents = {path: Document(path, None, None) for path in paths} | {row[0]: self._document(row) for row in rows}
         return Snapshot(MappingProxyType(documents), self._steady(now, from_micros(last)))
+
+    def _new_id(self) -> str:
+        return self._random(16).hex()
 
     @property
     def longest_commit(self) -> timedelta:
@@ -136,7 +142,7 @@ class SqliteStore:
             now, _ = self._advance(connection, 0)
             for function, topic, attributes in messages:
                 text = json.dumps(dict(attributes))
-                connection.execute(_OUTBOX, _row(function, "topic", topic, text, now))
+                connection.execute(_OUTBOX, _row(self._new_id(), function, "topic", topic, text, now))
         self.file.wake.set()
 
     def checkpoint(self) -> bool:
@@ -177,7 +183,7 @@ class SqliteStore:
         written = [write.path for write in writes if not isinstance(write, Check)]
         pairs = [(t.function, path) for path in written for t in self._triggers if matches(t.pattern, path)]
         for function, path in pairs:
-            connection.execute(_OUTBOX, _row(function, "document", path, "{}", now))
+            connection.execute(_OUTBOX, _row(self._new_id(), function, "document", path, "{}", now))
         return len(pairs)
 
     def _truncate_log(self, writes: Sequence[Write]) -> None:
@@ -224,5 +230,7 @@ def _apply(connection: sqlite3.Connection, write: Write, version: int, texts: Ma
     return int(path in texts)
 
 
-def _row(function: str, kind: str, subject: str, attributes: str, now: datetime) -> tuple[str | int, ...]:
-    return (uuid4().hex, function, kind, subject, attributes, micros(now), micros(now))
+def _row(
+    event_id: str, function: str, kind: str, subject: str, attributes: str, now: datetime
+) -> tuple[str | int, ...]:
+    return (event_id, function, kind, subject, attributes, micros(now), micros(now))

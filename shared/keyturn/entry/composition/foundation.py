@@ -6,8 +6,6 @@ Everything is built on first use and kept. Nothing opens a file or a connection 
 from __future__ import annotations
 
 import functools
-import os
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -81,8 +79,8 @@ class Foundation:
 
     @functools.cached_property
     def environment(self) -> Environment:
-        """Randomness and waiting."""
-        return self.overrides.environment or Environment(os.urandom, time.sleep)
+        """Randomness, waiting and elapsed time."""
+        return self.overrides.environment or Environment()
 
     @functools.cached_property
     def backends(self) -> FolderBackends | CloudBackends:

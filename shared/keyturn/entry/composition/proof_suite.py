@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -112,7 +111,7 @@ class ProofSuite:
         from keyturn.adapters.authorisation.jwks import TrustedKeys, https_fetch
 
         settings = self.settings
-        keys = TrustedKeys(https_fetch(settings.app_check_jwks), time.monotonic)
+        keys = TrustedKeys(https_fetch(settings.app_check_jwks), self.base.environment.monotonic)
         apps = frozenset(settings.app_check_apps)
         return AppCheckAttestation(keys, settings.app_check_project, apps, settings.app_check_issuer)
 
@@ -141,7 +140,7 @@ class ProofSuite:
         """
         from keyturn.verifier.failure_limits import FailureLimits
 
-        return FailureLimits(time.monotonic)
+        return FailureLimits(self.base.environment.monotonic)
 
     @functools.cached_property
     def challenges(self) -> ChallengeIssuer:
@@ -165,7 +164,7 @@ class ProofSuite:
             issuer=self.issuer,
             refusals=Refusals(base.databases.usage, "admin_proof"),
             environment=base.environment,
-            elapsed=time.monotonic,  # every refusal takes equally long, measured by a clock that cannot be set
+            elapsed=base.environment.monotonic,  # every refusal takes equally long, by a clock that cannot be set
             denied=base.settings.denied,
         )
 
@@ -187,9 +186,11 @@ class ProofSuite:
         from keyturn.adapters.authorisation.jwks import TrustedKeys, https_fetch
 
         if self.settings.proof_jwks:
-            return TrustedKeys(https_fetch(self.settings.proof_jwks), time.monotonic)
+            return TrustedKeys(https_fetch(self.settings.proof_jwks), self.base.environment.monotonic)
         # On one machine the issuer is in this process: its keys are read from it, always fresh.
-        return TrustedKeys(partial(_jwks_of, self.issuer), time.monotonic, fresh_seconds=0, pause_seconds=0)
+        return TrustedKeys(
+            partial(_jwks_of, self.issuer), self.base.environment.monotonic, fresh_seconds=0, pause_seconds=0
+        )
 
 
 def _jwks_of(issuer: ProofIssuer) -> bytes:

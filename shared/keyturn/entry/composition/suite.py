@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import functools
 import os
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -23,6 +25,8 @@ from keyturn.entry.composition.foundation import Foundation
 from keyturn.entry.config.settings import from_environment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from keyturn.entry.composition.command_suite import CommandSuite
     from keyturn.entry.composition.distribution_suite import DistributionSuite
     from keyturn.entry.composition.enrolment_suite import EnrolmentSuite
@@ -109,11 +113,12 @@ class Suite(Foundation):
 
 _lock = Lock()
 _process: dict[str, Suite] = {}
+_serving: ContextVar[Suite | None] = ContextVar("suite", default=None)
 
 
 def current() -> Suite:
-    """Return the suite of this process: the one passed to `use`, else one built from the environment's settings."""
-    suite = _process.get("suite")
+    """Return the suite of `serving`, else the one passed to `use`, else one built from the environment's settings."""
+    suite = _serving.get() or _process.get("suite")
     if suite is None:
         with _lock:  # requests that arrive together share one suite, and so one set of budgets and counters
             suite = _process.get("suite") or _process.setdefault("suite", Suite(from_environment(os.environ)))
@@ -126,3 +131,13 @@ def use(suite: Suite | None) -> None:
         _process.clear()
         if suite is not None:
             _process["suite"] = suite
+
+
+@contextmanager
+def serving(suite: Suite) -> Iterator[None]:
+    """Serve by `suite` what this thread or task calls while the context lasts: a process may hold several suites."""
+    token = _serving.set(suite)
+    try:
+        yield
+    finally:
+        _serving.reset(token)

@@ -14,7 +14,7 @@ from keyturn.verifier.failure_limits import FailureLimits
 from keyturn.verifier.retired_secrets import RetiredSecretDetector
 from keyturn.verifier.telemetry import Telemetry, in_thread
 from keyturn.verifier.tokens import TokenChecker, TokenIssuer
-from keyturn.verifier.verifier import Caching, Verifier, monotonic
+from keyturn.verifier.verifier import Caching, Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,9 +38,10 @@ class VerifierSuite:
             base.keys.mac,
             base.settings.policy,
             caching=self.caching,
-            failure_limits=FailureLimits(monotonic),
+            failure_limits=FailureLimits(base.environment.monotonic),
             # Observers see every verdict, and cannot change one: a failing observer must not reject a valid secret.
             observers=(self.telemetry, self.retired_secrets),
+            environment=base.environment,
         )
 
     @functools.cached_property
@@ -53,19 +54,24 @@ class VerifierSuite:
         many = base.settings.cloud is not None and base.settings.stage is not Stage.LOCAL
         if not many or not base.settings.policy.max_stale_seconds:
             return None
-        return Caching(feed=base.backends.feed if base.settings.listen else None)
+        feed = base.backends.feed if base.settings.listen else None
+        return Caching(base.environment.monotonic, base.environment.random, feed=feed)
 
     @functools.cached_property
     def retired_secrets(self) -> RetiredSecretDetector:
         """Raises an alarm when a request presents a retired secret."""
-        databases = self.base.databases
-        return RetiredSecretDetector(databases.control, databases.usage, monotonic, self._background)
+        databases, environment = self.base.databases, self.base.environment
+        return RetiredSecretDetector(
+            databases.control, databases.usage, environment.monotonic, self._background, environment.sleep
+        )
 
     @functools.cached_property
     def telemetry(self) -> Telemetry:
         """Counts accepted credentials in the database `usage`, and writes the last counts when the process ends."""
         base, resolve_tag = self.base, self.callers.resolve
-        telemetry = Telemetry(base.databases.usage, base.environment, monotonic, self._background, resolve_tag)
+        telemetry = Telemetry(
+            base.databases.usage, base.environment, base.environment.monotonic, self._background, resolve_tag
+        )
         # A process that ends in an orderly way writes its last counts. A killed one loses those since its last flush.
         atexit.register(telemetry.close)
         return telemetry
@@ -77,7 +83,7 @@ class VerifierSuite:
     @functools.cached_property
     def salt(self) -> Salt:
         """The salt of callers' tags and canaries' nonces."""
-        return Salt(self.base.databases.control, monotonic)
+        return Salt(self.base.databases.control, self.base.environment.monotonic)
 
     @functools.cached_property
     def callers(self) -> CallerTags:
@@ -93,7 +99,7 @@ class VerifierSuite:
     @functools.cached_property
     def canary_limits(self) -> FailureLimits:
         """How often one source may ask for a canary's nonce, or answer: a whole fleet may start at once."""
-        return FailureLimits(monotonic, burst=500, per_second=5.0)
+        return FailureLimits(self.base.environment.monotonic, burst=500, per_second=5.0)
 
     @functools.cached_property
     def tokens(self) -> TokenIssuer:
