@@ -36,7 +36,7 @@ SECRET = "b" * 43
 VERSION, ROTATION = "01" + "A" * 24, "01" + "B" * 24
 SECONDS = 600
 BCRYPT_COST = 10
-FOLDER = "KEYTURN_BENCH_FOLDER"
+FOLDER = "BENCH_FOLDER"
 """The variable that says where the embedded store and the key file are."""
 _ROOT = Path(__file__).parent.parent
 

@@ -665,11 +665,12 @@ def test_the_program_starts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert "Usage: keyturn" in capsys.readouterr().out
 
 
-def test_what_is_missing_in_local_commands_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_name: str) -> None:
-        raise ModuleNotFoundError(name="werkzeug")
+@pytest.mark.parametrize("module", ["werkzeug", "local", "keyturn.domain"])
+def test_what_is_missing_in_local_commands_is_not_hidden(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    def import_nothing(_name: str) -> None:
+        raise ModuleNotFoundError(name=module)
 
-    monkeypatch.setattr("keyturn.cli.main.import_module", broken)
+    monkeypatch.setattr("keyturn.cli.main.import_module", import_nothing)
     with pytest.raises(ModuleNotFoundError):
         register_local(typer.Typer())
 
@@ -684,7 +685,8 @@ def test_local_commands_are_added_where_they_are(monkeypatch: pytest.MonkeyPatch
 
 def test_a_device_works_without_local_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     root = typer.Typer()
-    monkeypatch.setitem(sys.modules, "keyturn.local.commands", None)
+    monkeypatch.delitem(sys.modules, "keyturn.local.commands", raising=False)
+    monkeypatch.setitem(sys.modules, "keyturn.local", None)
     register_local(root)
     assert root.registered_commands == []
 

@@ -11,6 +11,7 @@ from keyturn.domain.policy import Policy
 from keyturn.entry.config.proof_settings import ProofSettings, proofs_from_environment
 from keyturn.entry.config.reference import CLOUD, COMMAND_LINE, DEPLOYMENT, PROOFS, SECTIONS, Setting, settings_page
 from keyturn.entry.config.settings import Cloud, Settings, Stage, from_environment
+from keyturn.entry.config.variables import NAMES, POLICIES, PREFIX
 
 from tests.docs.pages import PAGES, ROOT, read
 
@@ -25,6 +26,7 @@ NOT_SET_BY_A_VARIABLE = {
 ANOTHER_VALUE = {
     "KEYTURN_STAGE": "trial",
     "KEYTURN_AUTHORISER": "unsafe_no_attestation",
+    "KEYTURN_BASE_URL": "https://keys.example/keyturn",
     "KEYTURN_RELAYS": "wss://relay.example",
     "KEYTURN_LISTEN": "0",
     "KEYTURN_IDENTITY": "firebase",
@@ -38,7 +40,6 @@ WHOLE_PROOFS = {
     "KEYTURN_WEBAUTHN_ORIGINS": "https://example.com",
     "KEYTURN_WEBAUTHN_ROOTS": "roots",
 }
-OF_TESTS = {"KEYTURN_BENCH_FOLDER", "KEYTURN_POLICY_UNHEARD_OF"}
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -91,7 +92,14 @@ def test_every_variable_that_the_project_names_is_on_the_page() -> None:
     named = {name for text in texts for name in re.findall(r"\bKEYTURN_[A-Z_]*[A-Z]\b", text)}
     policies = {f"KEYTURN_POLICY_{name.upper()}" for name in Policy.__dataclass_fields__}
     described = {setting.variable for section in SECTIONS for setting in section.settings}
-    assert named - policies - described - OF_TESTS - {"KEYTURN_POLICY"} == set()
+    assert named - policies - described - {"KEYTURN_POLICY"} == set()
+
+
+def test_the_page_has_all_variables_that_are_accepted() -> None:
+    described = {setting.variable for section in SECTIONS for setting in section.settings}
+    policies = {f"{PREFIX}{name}" for name in POLICIES}
+    own = {name for name in described if name.startswith(PREFIX)}
+    assert {f"{PREFIX}{name}" for name in NAMES} == own | policies
 
 
 def test_the_command_lines_variables_are_read_there() -> None:

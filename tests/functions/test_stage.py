@@ -111,7 +111,7 @@ def test_functions_with_refused_settings_answer_an_opaque_problem(
     )
     assert "some-secret" not in answer.text + caplog.text
     assert str(tmp_path) not in answer.text + caplog.text
-    assert "SettingsError" in caplog.text
+    assert "stage production refuses: local store and key file (KEYTURN_DATA)" in caplog.text
     assert not list(tmp_path.iterdir())
 
 

@@ -143,7 +143,7 @@ def register_local(root: typer.Typer) -> None:
     try:
         commands = import_module(_LOCAL_COMMANDS)
     except ModuleNotFoundError as missing:
-        if missing.name not in {"local", _LOCAL_COMMANDS}:
+        if missing.name not in {_LOCAL_COMMANDS.rpartition(".")[0], _LOCAL_COMMANDS}:
             raise
         return
     commands.register(root)

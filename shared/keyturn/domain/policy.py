@@ -42,25 +42,22 @@ class PolicyField:
     default: int | bool
     unit: Unit
     bounds: tuple[int, int] | None
-    """Lowest and highest value that a client can set, inclusive. None for a switch and for a deployment's field."""
+    """Lowest and highest value, inclusive. None for a switch."""
     meaning: str
-
-    @property
-    def per_client(self) -> bool:
-        """Whether a client can have its own value."""
-        return self.bounds is not None or self.unit is Unit.SWITCH
+    per_client: bool
+    """Whether a client can have its own value. Every number can be set for a deployment."""
 
 
-def _seconds(meaning: str, bounds: tuple[int, int] | None = None) -> Mapping[str, object]:
-    return {"unit": Unit.SECONDS, "bounds": bounds, "meaning": meaning}
+def _seconds(meaning: str, bounds: tuple[int, int], *, per_client: bool = True) -> Mapping[str, object]:
+    return {"unit": Unit.SECONDS, "bounds": bounds, "meaning": meaning, "per_client": per_client}
 
 
-def _count(meaning: str, bounds: tuple[int, int] | None = None) -> Mapping[str, object]:
-    return {"unit": Unit.COUNT, "bounds": bounds, "meaning": meaning}
+def _count(meaning: str, bounds: tuple[int, int], *, per_client: bool = True) -> Mapping[str, object]:
+    return {"unit": Unit.COUNT, "bounds": bounds, "meaning": meaning, "per_client": per_client}
 
 
 def _switch(meaning: str) -> Mapping[str, object]:
-    return {"unit": Unit.SWITCH, "bounds": None, "meaning": meaning}
+    return {"unit": Unit.SWITCH, "bounds": None, "meaning": meaning, "per_client": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +119,28 @@ class Policy:
     )
     distribute_deadline_seconds: int = field(
         default=30 * MINUTE,
-        metadata=_seconds("How long after its request a rotation expires if its secret was not distributed."),
+        metadata=_seconds(
+            "How long after its request a rotation expires if its secret was not distributed.",
+            bounds=(MINUTE, 7 * DAY),
+            per_client=False,
+        ),
     )
     promote_deadline_seconds: int = field(
         default=DAY,
         metadata=_seconds(
             "How long an acknowledged rotation waits for its canaries, or for a suspended client to be resumed, before"
-            " it expires."
+            " it expires.",
+            bounds=(MINUTE, 30 * DAY),
+            per_client=False,
         ),
     )
     republish_seconds: int = field(
         default=MINUTE,
-        metadata=_seconds("How long after its request a rotation is published again if it was not distributed."),
+        metadata=_seconds(
+            "How long after its request a rotation is published again if it was not distributed.",
+            bounds=(1, HOUR),
+            per_client=False,
+        ),
     )
     requests_per_hour_per_client: int = field(
         default=20,
@@ -172,7 +179,11 @@ class Policy:
     )
     invite_quorum: int = field(
         default=1,
-        metadata=_count("How many other active admins must approve an invite, or all of them if there are fewer."),
+        metadata=_count(
+            "How many other active admins must approve an invite, or all of them if there are fewer.",
+            bounds=(1, 50),
+            per_client=False,
+        ),
     )
     access_token_seconds: int = field(
         default=10 * MINUTE,
@@ -182,7 +193,9 @@ class Policy:
         default=5,
         metadata=_seconds(
             "The staleness bound: how long after a change a verifier may still answer from its cache."
-            " With 0 it reads the store for every check."
+            " With 0 it reads the store for every check.",
+            bounds=(0, MINUTE),
+            per_client=False,
         ),
     )
 
@@ -208,7 +221,14 @@ def policy_fields() -> tuple[PolicyField, ...]:
     )
 
 
-BOUNDS: Mapping[str, tuple[int, int]] = {item.name: item.bounds for item in policy_fields() if item.bounds is not None}
+DEPLOYMENT_BOUNDS: Mapping[str, tuple[int, int]] = {
+    item.name: item.bounds for item in policy_fields() if item.bounds is not None
+}
+"""The numbers that a deployment may set, which are all, with their inclusive bounds."""
+
+BOUNDS: Mapping[str, tuple[int, int]] = {
+    item.name: item.bounds for item in policy_fields() if item.bounds is not None and item.per_client
+}
 """The numbers that a client may set, with their inclusive bounds."""
 
 SWITCHES = frozenset(item.name for item in policy_fields() if item.unit is Unit.SWITCH)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+CLOCK_TOLERANCE_SECONDS: Final = 10
+"""How much the clocks of provider and service may differ when the times of an ID token are checked."""
 
 
 class IdentityRefused(Exception):  # noqa: N818 - a refusal is no failure of ours

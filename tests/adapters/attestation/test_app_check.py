@@ -34,7 +34,7 @@ TOKENS: dict[str, tuple[object, str]] = {
     "for a project as text": (token(aud=f"projects/{PROJECT}"), "wrong_audience"),
     "of another app": (token(sub="1:1234567890:web:fedcba"), "wrong_app"),
     "of no app": (token(sub=""), "wrong_app"),
-    "that expired": (token(exp=int(NOW.timestamp())), "wrong_time"),
+    "that expired": (token(exp=int(NOW.timestamp()) - 10), "wrong_time"),
     "from the future": (token(iat=int(NOW.timestamp()) + 60), "wrong_time"),
     "without an end": (token(exp=None), "wrong_time"),
 }

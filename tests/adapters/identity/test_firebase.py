@@ -107,6 +107,15 @@ def test_a_token_of_the_project_says_who(identity: FirebaseIdentity) -> None:
     assert identity.subject(token(), NOW) == "uid-alice"
 
 
+def test_clocks_may_differ_by_ten_seconds(identity: FirebaseIdentity) -> None:
+    seconds = int(datetime.now(UTC).timestamp())
+    for accepted in (token(iat=seconds + 7, auth_time=seconds + 7), token(exp=seconds - 5)):
+        assert identity.subject(accepted, NOW) == "uid-alice"
+    for refused in (token(iat=seconds + 40, auth_time=seconds + 40), token(exp=seconds - 11)):
+        with pytest.raises(IdentityRefused):
+            identity.subject(refused, NOW)
+
+
 @pytest.mark.parametrize(
     "presented",
     [

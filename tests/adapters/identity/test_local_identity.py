@@ -27,8 +27,15 @@ def test_the_authority_is_believed_while_its_token_lasts(identity: LocalIdentity
     token = identity.issue("alice", NOW)
     assert identity.subject(token, NOW) == "alice"
     assert identity.subject(token, NOW + LIFETIME - timedelta(seconds=1)) == "alice"
-    with pytest.raises(IdentityRefused):
-        identity.subject(token, NOW + LIFETIME)
+
+
+def test_clocks_may_differ_by_ten_seconds(identity: LocalIdentity) -> None:
+    token = identity.issue("alice", NOW)
+    for accepted in (NOW - timedelta(seconds=10), NOW + LIFETIME + timedelta(seconds=9)):
+        assert identity.subject(token, accepted) == "alice"
+    for refused in (NOW - timedelta(seconds=11), NOW + LIFETIME + timedelta(seconds=10)):
+        with pytest.raises(IdentityRefused):
+            identity.subject(token, refused)
 
 
 def test_another_authority_of_the_same_name_is_not(identity: LocalIdentity, tmp_path: Path) -> None:

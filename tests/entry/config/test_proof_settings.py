@@ -54,9 +54,12 @@ def test_production_refuses_the_unsafe_by_name(environment: dict[str, str], name
         ({**FIREBASE, "KEYTURN_ATTESTATIONS": "app_check"}, "KEYTURN_APP_CHECK_PROJECT, KEYTURN_APP_CHECK_APPS"),
         ({**FIREBASE, "KEYTURN_ATTESTATIONS": "app_attest"}, "KEYTURN_APP_ATTEST_ROOT, KEYTURN_APP_ATTEST_APPS"),
         ({**FIREBASE, "KEYTURN_ATTESTATIONS": "webauthn"}, "KEYTURN_WEBAUTHN_RP_ID"),
-        ({**FIREBASE, "KEYTURN_ATTESTATIONS": "wishful_thinking"}, "something unknown"),
-        ({**FIREBASE, **APPLE, "KEYTURN_APP_ATTEST_ENVIRONMENT": "test"}, "something unknown"),
-        ({"KEYTURN_IDENTITY": "hearsay"}, "something unknown"),
+        ({**FIREBASE, "KEYTURN_ATTESTATIONS": "wishful_thinking"}, "KEYTURN_ATTESTATIONS must be a list of app_check"),
+        (
+            {**FIREBASE, **APPLE, "KEYTURN_APP_ATTEST_ENVIRONMENT": "test"},
+            "KEYTURN_APP_ATTEST_ENVIRONMENT must be one of production",
+        ),
+        ({"KEYTURN_IDENTITY": "hearsay"}, "KEYTURN_IDENTITY must be one of firebase"),
     ],
 )
 def test_a_missing_or_unknown_setting_is_named(environment: dict[str, str], named: str) -> None:

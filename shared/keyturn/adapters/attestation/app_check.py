@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.adapters.attestation.evidence import require, text
 from keyturn.ports.attestation import AttestationRefused, DeviceKey
+from keyturn.ports.identity import CLOCK_TOLERANCE_SECONDS
 from keyturn.proofs.errors import ProofError
 from keyturn.proofs.jws import RS256, read_unverified, verified_claims
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 NAME = "app_check"
 JWKS_ADDRESS = "https://firebaseappcheck.googleapis.com/v1/jwks"
 ISSUER = "https://firebaseappcheck.googleapis.com/"
-SKEW_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +73,5 @@ def _require_current(claims: Mapping[str, object], now: datetime) -> None:
     # `type` and not `isinstance`: True is an int too.
     if type(issued_at) is not int or type(expires_at) is not int:
         raise AttestationRefused("wrong_time")
-    require(issued_at - SKEW_SECONDS <= now.timestamp() < expires_at, "wrong_time")
+    seconds = now.timestamp()
+    require(issued_at - CLOCK_TOLERANCE_SECONDS <= seconds < expires_at + CLOCK_TOLERANCE_SECONDS, "wrong_time")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keyturn.domain.errors import Unavailable
-from keyturn.ports.identity import IdentityRefused
+from keyturn.ports.identity import CLOCK_TOLERANCE_SECONDS, IdentityRefused
 from keyturn.proofs.errors import ProofError
 from keyturn.proofs.jws import RS256, read_unverified
 
@@ -50,7 +50,9 @@ class FirebaseIdentity:
         from firebase_admin.exceptions import FirebaseError  # type: ignore[import-untyped]  # noqa: PLC0415 - the same
 
         try:
-            claims = auth.verify_id_token(token, app=self.app, check_revoked=True)
+            claims = auth.verify_id_token(
+                token, app=self.app, check_revoked=True, clock_skew_seconds=CLOCK_TOLERANCE_SECONDS
+            )
         except (auth.InvalidIdTokenError, auth.UserDisabledError, auth.UserNotFoundError, ValueError) as error:
             raise IdentityRefused(_REASONS.get(type(error).__name__, "bad_token")) from None
         except FirebaseError:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import identifier
-from keyturn.ports.identity import IdentityRefused
+from keyturn.ports.identity import CLOCK_TOLERANCE_SECONDS, IdentityRefused
 from keyturn.proofs.errors import ProofError
 from keyturn.proofs.jws import ES256, compact, es256_jwk, read_unverified, verified_claims
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 NAME = "local_identity"
 LIFETIME = timedelta(hours=1)
-SKEW_SECONDS = 5
 _TYPE = "local-id+jwt"
 
 
@@ -59,7 +58,7 @@ class LocalIdentity:
             raise IdentityRefused("wrong_issuer_or_audience")
         if type(issued_at) is not int or type(expires_at) is not int:
             raise IdentityRefused("wrong_time")
-        if not issued_at - SKEW_SECONDS <= now.timestamp() < expires_at:
+        if not issued_at - CLOCK_TOLERANCE_SECONDS <= now.timestamp() < expires_at + CLOCK_TOLERANCE_SECONDS:
             raise IdentityRefused("wrong_time")
         if not isinstance(subject, str):
             raise IdentityRefused("no_subject")

@@ -32,8 +32,9 @@ _BY_REASON = {
     "not_registered": "Another device of the same user needs its own invite: `device invite --purpose device`.",
     "own_invite": "Ask another admin: you can't approve your own invite.",
     "policy_out_of_bounds": "A client's --grace is at most 30d, its --quorum from 1 to 50.",
-    "proof_refused": "Use the code that your app shows now, and only once. If that fails, run `keyturn login` and try"
-    " again. Suspended and denied users get this answer too, and an operator sees the cause.",
+    "proof_refused": "Use the code that your app shows now, and only once. If codes keep failing, set the phone's clock"
+    " to automatic time. If that does not help, run `keyturn login` and try again."
+    " Suspended and denied users get this answer too, and an operator sees the cause.",
     "quorum_unreachable": "Enrol more people with `keyturn device invite`, or lower the client's quorum.",
     "rotation_active": "Wait for it, or end it with `keyturn rotation cancel`.",
     "rotation_not_open": "`keyturn rotation show` prints how it ended.",
@@ -42,6 +43,8 @@ _BY_REASON = {
     "stopped": "Only cancel, revoke and suspend are accepted until an operator runs `keyturn start`.",
     "unknown_door": _CHECK_URL,
     "unknown_path": _CHECK_URL,
+    "wrong_url": "Give --url as the service's own base URL, exactly: signatures contain it. `keyturn up` prints it; in"
+    " the cloud it is KEYTURN_BASE_URL.",
     "wrong_time": "Set this machine's clock: a proof is valid for a minute or two only.",
 }
 _BY_ERROR = {

@@ -15,15 +15,16 @@ KEYTURN_PROOF_JWKS          address of admin_proof's keys, not needed on one mac
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyturn.adapters.attestation import app_attest, app_check, dev_attest, security_key
 from keyturn.adapters.identity import firebase, local_identity
-from keyturn.entry.config.settings import PREFIX, SettingsError, Stage
+from keyturn.entry.config.settings import Stage
+from keyturn.entry.config.variables import PREFIX, SettingsError, Variables, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 LOCAL_IDENTITY = local_identity.NAME
 UNSAFE = (dev_attest.NAME, local_identity.NAME)
@@ -43,6 +44,7 @@ AMR = {
     dev_attest.NAME: "dev_attest",
 }
 """The value in a proof's `amr` (RFC 8176) for each kind of device."""
+IDENTITIES = (firebase.NAME, local_identity.NAME)
 ENVIRONMENTS = {"production": app_attest.PRODUCTION, "development": app_attest.DEVELOPMENT}
 
 
@@ -74,8 +76,12 @@ class ProofSettings:
     def checked(self, stage: Stage) -> ProofSettings:
         """Return these settings if they are complete, and safe for the stage. `SettingsError` names the others."""
         kinds = (self.identity, *self.attestations)
-        if not set(kinds) <= NEEDS.keys() or self.app_attest_environment not in ENVIRONMENTS:
-            raise SettingsError("KEYTURN_IDENTITY, _ATTESTATIONS or _APP_ATTEST_ENVIRONMENT names something unknown")
+        if self.identity not in IDENTITIES:
+            raise refusal("IDENTITY", f"must be one of {', '.join(IDENTITIES)}")
+        if not AMR.keys() >= set(self.attestations):
+            raise refusal("ATTESTATIONS", f"must be a list of {', '.join(AMR)}")
+        if self.app_attest_environment not in ENVIRONMENTS:
+            raise refusal("APP_ATTEST_ENVIRONMENT", f"must be one of {', '.join(ENVIRONMENTS)}")
         absent_settings = [
             f"{PREFIX}{name.upper()}" for kind in kinds for name in NEEDS[kind] if not getattr(self, name)
         ]
@@ -97,14 +103,12 @@ def required_path(path: Path | None) -> Path:
 
 def proofs_from_environment(environment: Mapping[str, str], stage: Stage) -> ProofSettings:
     """Return the settings of the environment. `SettingsError` for a missing or unsafe one."""
-    variables = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}
+    variables = Variables.of(environment)
     if stage is Stage.LOCAL:
-        variables = {**_ONE_MACHINE, **variables}
-    texts = {name: variables[name.upper()] for name in _TEXTS if name.upper() in variables}
-    lists = {name: tuple(variables.get(name.upper(), "").split()) for name in _LISTS}
-    root, roots = (
-        Path(variables[name]) if name in variables else None for name in ("APP_ATTEST_ROOT", "WEBAUTHN_ROOTS")
-    )
+        variables = Variables({**_ONE_MACHINE, **variables.values})
+    texts = {name: variables.text(name.upper()) for name in _TEXTS if name.upper() in variables}
+    lists = {name: variables.words(name.upper()) for name in _LISTS}
+    root, roots = variables.path("APP_ATTEST_ROOT"), variables.path("WEBAUTHN_ROOTS")
     # Firebase's SDK trusts unsigned ID tokens as soon as its emulator's variable is set, so every such variable counts.
     emulated = any(name.endswith("_EMULATOR_HOST") for name in environment)
     settings = ProofSettings(**texts, **lists, app_attest_root=root, webauthn_roots=roots, emulated=emulated)  # type: ignore[arg-type]  # each name has its own type

@@ -281,8 +281,8 @@ _POLICY_HEAD: Final = f"""\
 ## Policies
 
 A deployment sets a default by `{PREFIX}POLICY_<NAME>`, for example `{PREFIX}POLICY_GRACE_SECONDS=86400`. A client
-overrides it by `keyturn client policy CLIENT --set NAME=VALUE`, inside bounds that are inclusive. Some policies can be
-set by the deployment only. Switches (on or off) can be set for a client only.
+overrides it by `keyturn client policy CLIENT --set NAME=VALUE`. Bounds are inclusive and hold for both. Some policies
+can be set by the deployment only. Switches (on or off) can be set for a client only.
 """
 
 
@@ -309,7 +309,7 @@ def _default(section: Section, setting: Setting) -> str:
 
 
 def _policies() -> str:
-    head = _table("policy", "default", "unit", "bounds for a client", "meaning")
+    head = _table("policy", "default", "unit", "bounds", "meaning")
     rows = [
         _row(f"`{item.name}`", _value(item.default, item), item.unit.value, _bounds(item), item.meaning)
         for item in policy_fields()
@@ -318,9 +318,8 @@ def _policies() -> str:
 
 
 def _bounds(item: PolicyField) -> str:
-    if item.bounds is None:
-        return "" if item.per_client else "set by the deployment"
-    return " to ".join(_value(bound, item) for bound in item.bounds)
+    bounds = " to ".join(_value(bound, item) for bound in item.bounds or ())
+    return bounds if item.per_client else f"{bounds}, for a deployment only"
 
 
 def _value(value: int | bool, item: PolicyField) -> str:  # noqa: FBT001 - a policy value is one or the other

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from keyturn.domain.policy import SWITCHES, Policy
+from keyturn.domain.policy import DEPLOYMENT_BOUNDS, Policy
+from keyturn.entry.config.variables import POLICIES, PREFIX, SettingsError, Variables, check_names, refusal
 from keyturn.ports.authorisation import ATTESTED_ADMIN, UNSAFE_NO_ATTESTATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-PREFIX = "KEYTURN_"
+__all__ = ["PREFIX", "Cloud", "Settings", "SettingsError", "Stage", "from_environment", "to_environment"]
+
+_AUDIENCE = re.compile(r"[!-~]{1,256}")
+_AUTHORISERS = (ATTESTED_ADMIN, UNSAFE_NO_ATTESTATION)
 
 
 class Stage(StrEnum):
@@ -24,10 +29,6 @@ class Stage(StrEnum):
     LOCAL = "local"
     TRIAL = "trial"
     PRODUCTION = "production"
-
-
-class SettingsError(Exception):
-    """A setting is malformed, or unsafe for the stage. The text names settings, never their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,8 @@ class Settings:
 
     def checked(self) -> Settings:
         """Return these settings if they are safe for their stage. `SettingsError` names all that are not."""
-        if self.authoriser not in {UNSAFE_NO_ATTESTATION, ATTESTED_ADMIN}:
-            raise SettingsError(f"{PREFIX}AUTHORISER names no authoriser")
+        if self.authoriser not in _AUTHORISERS:
+            raise refusal("AUTHORISER", f"must be one of {', '.join(_AUTHORISERS)}")
         unsafe = list(self.suspicious) if self.stage is Stage.PRODUCTION else []
         if self.stage is not Stage.LOCAL and not self.attested:
             unsafe.append(f"authoriser {self.authoriser}")
@@ -119,58 +120,72 @@ _DEBUG = ("FLASK_DEBUG", "FLASK_ENV", "PYTHONDEVMODE", "GRPC_VERBOSITY")
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Return the settings of the KEYTURN_* variables. `SettingsError` for a malformed or unsafe one."""
-    variables = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}
+    """Return the settings of the KEYTURN_ variables. `SettingsError` for an unknown, malformed or unsafe one."""
+    check_names(environment)
+    variables = Variables.of(environment)
     defaults = Settings()
+    return Settings(
+        # Fail closed: a deployment that names no stage gets the strictest one.
+        stage=Stage(variables.choice("STAGE", Stage.PRODUCTION.value, [stage.value for stage in Stage])),
+        data=variables.path("DATA"),
+        base_url=_base_url(variables.text("BASE_URL", defaults.base_url).rstrip("/")),
+        audience=variables.matching(
+            "AUDIENCE", defaults.audience, _AUDIENCE, "1 to 256 printable ASCII characters without spaces"
+        ),
+        sign_key_file=variables.path("SIGN_KEY_FILE"),
+        authoriser=variables.choice("AUTHORISER", defaults.authoriser, _AUTHORISERS),
+        policy=_policy(variables),
+        denied=frozenset(variables.words("DENIED")),
+        cloud=_cloud(variables, environment),
+        relays=_relays(variables),
+        trial_project=variables.text("TRIAL_PROJECT"),
+        listen=variables.number("LISTEN", 1, (0, 1)) == 1,
+        # Any emulator counts, also one that this version does not know: it could receive secrets in plaintext.
+        suspicious=tuple(sorted(name for name in environment if name.endswith("_EMULATOR_HOST") or name in _DEBUG)),
+    ).checked()
+
+
+def _base_url(url: str) -> str:
+    # Signatures (NIP-98) and the issuer of tokens are compared with this address as text.
+    if not _is_address(url, {"http", "https"}):
+        raise refusal("BASE_URL", "must be an http:// or https:// address without credentials, query or fragment")
+    return url
+
+
+def _is_address(url: str, schemes: set[str]) -> bool:
     try:
-        return Settings(
-            # Fail closed: a deployment that names no stage gets the strictest one.
-            stage=Stage(variables.get("STAGE", Stage.PRODUCTION.value)),
-            data=Path(variables["DATA"]) if "DATA" in variables else None,
-            base_url=variables.get("BASE_URL", defaults.base_url).rstrip("/"),
-            audience=variables.get("AUDIENCE", defaults.audience),
-            sign_key_file=Path(variables["SIGN_KEY_FILE"]) if "SIGN_KEY_FILE" in variables else None,
-            authoriser=variables.get("AUTHORISER", defaults.authoriser),
-            policy=_policy(variables),
-            denied=frozenset(variables.get("DENIED", "").split()),
-            cloud=_cloud(variables, environment),
-            relays=_relays(variables),
-            trial_project=variables.get("TRIAL_PROJECT", ""),
-            listen=bool(int(variables.get("LISTEN", "1"))),
-            # Any emulator counts, also one that this version does not know: it could receive secrets in plaintext.
-            suspicious=tuple(sorted(name for name in environment if name.endswith("_EMULATOR_HOST") or name in _DEBUG)),
-        ).checked()
+        parts = urlsplit(url)
+        _ = parts.port  # raises for a malformed one
     except ValueError:
-        # Not chained: the text of a ValueError quotes the value, which may be a secret in the wrong variable.
-        raise SettingsError("a KEYTURN_ variable is malformed") from None
+        return False
+    is_plain = not ({"?", "#", "\\"} & set(url)) and url.isprintable() and " " not in url
+    return parts.scheme in schemes and bool(parts.hostname) and "@" not in parts.netloc and is_plain
 
 
-def _cloud(variables: Mapping[str, str], environment: Mapping[str, str]) -> Cloud | None:
+def _cloud(variables: Variables, environment: Mapping[str, str]) -> Cloud | None:
     if "PROJECT" not in variables:
         return None
     # Each function is given only the names that it uses: with an empty name, a request to the cloud fails.
-    resources = {field: variables.get(name, "") for name, field in _CLOUD.items()}
+    resources = {field: variables.text(name) for name, field in _CLOUD.items()}
     emulators = {field: environment[name] for name, field in _EMULATORS.items() if environment.get(name)}
     return Cloud(**resources, **emulators)
 
 
-def _relays(variables: Mapping[str, str]) -> tuple[str, ...]:
-    urls = tuple(variables.get("RELAYS", "").split())
-    parts = [urlsplit(url) for url in urls]
-    if not all(part.scheme in {"ws", "wss"} and part.hostname and "@" not in part.netloc for part in parts):
-        raise SettingsError(f"{PREFIX}RELAYS is not a list of ws:// or wss:// addresses without credentials")
+def _relays(variables: Variables) -> tuple[str, ...]:
+    urls = variables.words("RELAYS")
+    if not all(_is_address(url, {"ws", "wss"}) for url in urls):
+        raise refusal("RELAYS", "must be a list of ws:// or wss:// addresses without credentials")
     if urls and importlib.util.find_spec("nostr_sdk") is None:
-        raise SettingsError(f"{PREFIX}RELAYS needs nostr-sdk, which is not installed: install the extra `relay`")
+        raise refusal("RELAYS", "needs nostr-sdk, which is not installed: install the extra `relay`")
     return urls
 
 
-def _policy(variables: Mapping[str, str]) -> Policy:
-    # A switch is set for each client by a command, which the audit log records. The environment cannot set one.
-    names = {name: name.removeprefix("POLICY_").lower() for name in variables if name.startswith("POLICY_")}
-    if not set(names.values()) <= set(Policy.__dataclass_fields__) - SWITCHES:
-        raise SettingsError("a KEYTURN_POLICY_ variable names no policy")
-    values: dict[str, Any] = {policy: int(variables[name]) for name, policy in names.items()}
-    return replace(Policy(), **values)
+def _policy(variables: Variables) -> Policy:
+    values = {
+        policy: variables.number(name, getattr(Policy(), policy), DEPLOYMENT_BOUNDS[policy])
+        for name, policy in POLICIES.items()
+    }
+    return replace(Policy(), **values)  # type: ignore[arg-type]  # a policy that is no switch is a number
 
 
 def to_environment(settings: Settings) -> dict[str, str]:

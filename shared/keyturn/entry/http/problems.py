@@ -1,7 +1,7 @@
 """Errors as HTTP: each class maps once to a status and a problem (RFC 9457). An unknown one is a 500 with only an id.
 
 The log entry of an unknown error holds its class and where it was raised, and never its message: a message may hold a
-secret.
+secret. Refused settings are the exception: their messages are made without values.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from keyturn.domain.errors import Refusal, Unauthenticated, Unavailable
+from keyturn.entry.config.variables import SettingsError
 from keyturn.ports.bus import BusUnavailable
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
 from keyturn.ports.store import StoreFull, StoreUnavailable
@@ -56,6 +57,9 @@ def _unknown(error: Exception) -> tuple[dict[str, object], int, Mapping[str, str
     # The id connects a caller's report with the log entry, and reveals nothing.
     correlation_id = secrets.token_hex(8)
     _report(error, correlation_id)
+    if isinstance(error, SettingsError):
+        # Its text names settings and rules, never values. Without it, the operator could only guess.
+        _log.error("%s the settings are refused: %s", correlation_id, error)
     sentence = f"An internal error occurred. Its log entry is {correlation_id}."
     return _body(500, "internal_error", "internal_error", sentence), 500, {}
 
