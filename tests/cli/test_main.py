@@ -17,6 +17,7 @@ from keyturn.device.core.errors import UnreachableError
 from keyturn.device.device import Device
 from keyturn.device.groups.membership import DeviceMembership
 from keyturn.device.home.home import Home
+from keyturn.domain.encodings import new_secret
 from keyturn.use_cases.clients import administration
 from typer.testing import CliRunner
 
@@ -649,6 +650,21 @@ def test_ctrl_c_at_a_prompt_leaves_the_line(keyturn: Shell, monkeypatch: pytest.
     monkeypatch.setattr(keyturn, "ports", lambda *, terminal: ports)  # noqa: ARG005 - the method's signature
     result = keyturn("check", "acme", terminal=True)
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (("--reason", ""), "1 to 512 characters"),
+        (("--reason", "x" * 513), "1 to 512 characters"),
+        (("--reason", f"now it is {new_secret(bytes(32))}"), "Leave the secret out"),
+        (("--reason", "routine", "--rotation-id", ""), "creates one if you give none"),
+    ],
+)
+def test_a_value_that_must_not_be_sent_is_refused_at_once(enrolled: Shell, options: tuple[str, ...], hint: str) -> None:
+    calls = len(enrolled.server.calls)
+    assert_error(enrolled("rotate", "acme", "--yes", *options), code=2, error="", hint=hint)
+    assert len(enrolled.server.calls) == calls
 
 
 def test_the_version_is_told() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
         (False, "no"),
         (0, "0"),
         ("a\x1b[2J\nb\u202e", "a\ufffd[2J\ufffdb\ufffd"),
+        ("\x7f\x9b\u2028", "\ufffd\ufffd\ufffd"),
+        ("a\u200cb", "a\u200cb"),
+        ("👩\u200d🔧", "👩\u200d🔧"),
     ],
 )
 def test_values_are_only_shown(value: object, text: str) -> None:
@@ -115,6 +119,15 @@ def test_a_table_that_fits_a_terminal_stays_one(terminal: Callable[[int], Callab
 def test_an_object_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"reason": "two\nlines", "name": "é"})
     assert capsys.readouterr().out == '{"reason": "two\\nlines", "name": "é"}\n'
+
+
+def test_an_object_has_no_character_that_controls_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "".join(map(chr, [*range(0xA1), 0x061C, 0x200B, 0x202E, 0x2028, 0x2066, 0xFEFF, 0xE0001])) + "a\u200cb"
+    print_json({"reason": text})
+    printed = capsys.readouterr().out
+    assert printed.isascii() is False
+    assert all(character.isprintable() or character in "\n\u200c" for character in printed)
+    assert json.loads(printed) == {"reason": text}
 
 
 def test_progress_is_not_for_pipes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ def no_prompt() -> str:
         (b" spaces stay \n", " spaces stay "),
         (b"a return stays\r", "a return stays\r"),
         ("pässwörd\n".encode(), "pässwörd"),
+        ("\ufeffpässwörd\r\n".encode(), "pässwörd"),
     ],
 )
 def test_one_line_end_is_taken_off(tmp_path: Path, content: bytes, passphrase: str) -> None:

@@ -63,7 +63,7 @@ def acker(world: World, policy: dict[str, bool]) -> Acker:
     assert alice.register(code).status_code == 200
     assert alice.confirm(code).status_code == 200
     device.join(code)
-    event = alice.action("rotation", {"rotation_reason": "", "grace_duration_ms": 0}, CLIENT)
+    event = alice.action("rotation", {"rotation_reason": "routine", "grace_duration_ms": 0}, CLIENT)
     answer = world.send(event)
     assert answer.status_code == 200, answer.text
     world.pump()

@@ -45,7 +45,7 @@ def audited(world: World, *actions: str) -> list[str]:
 
 def rotation(world: World, person: Person) -> str:
     """Have a rotation requested and its notice sent; its id."""
-    event = person.action("rotation", {"rotation_reason": "", "grace_duration_ms": 0}, CLIENT)
+    event = person.action("rotation", {"rotation_reason": "routine", "grace_duration_ms": 0}, CLIENT)
     answer = world.send(event)
     assert answer.status_code == 200, answer.text
     world.pump()

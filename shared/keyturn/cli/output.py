@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 _spinners: list[Status] = []
 """The spinners that run now. A question stops them."""
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Format characters that words of some languages, and many emoji, are written with."""
 _UNBOUNDED = 10_000
 """The width if the output is not a terminal: a program gets every line whole."""
 
 
 def print_json(fields: Mapping[str, object]) -> None:
     """Print the JSON object of a command, on one line."""
-    typer.echo(json.dumps(fields, ensure_ascii=False))
+    typer.echo(_escape(json.dumps(fields, ensure_ascii=False)))
 
 
 def print_facts(facts: Iterable[tuple[str, object]], *, err: bool = False) -> None:
@@ -150,7 +152,17 @@ def clean(value: object) -> str:
     """Return a value as text without control, format or line-ending characters."""
     text = "-" if value is None or value == "" else "yes" if value is True else "no" if value is False else str(value)
     # Format characters such as U+202E could make an id read like another one.
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return "".join(character if _is_shown(character) else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or character in _JOINERS
+
+
+def _escape(text: str) -> str:
+    """Return JSON in which no character controls a terminal. JSON itself escapes only those below U+0020."""
+    # They are within strings, because JSON's own white space in this text is the space.
+    return "".join(character if _is_shown(character) else json.dumps(character).strip('"') for character in text)
 
 
 def moment(milliseconds: object) -> str | None:

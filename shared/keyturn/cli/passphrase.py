@@ -37,7 +37,7 @@ def _from_file(path: Path) -> str:
         with path.open("rb") as file:
             # The open descriptor is checked, not the path: the file can't be swapped between check and read.
             _check_private(file.fileno())
-            content = file.read().decode("utf-8")
+            content = file.read().decode("utf-8-sig")  # some editors write a byte order mark
     except (OSError, UnicodeDecodeError):
         content = None  # raised outside of this block: the codec's error would carry the bytes
     if content is None:

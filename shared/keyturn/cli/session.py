@@ -21,6 +21,7 @@ from keyturn.device.core.errors import UsageError
 from keyturn.device.core.signed_events import utc_now
 from keyturn.device.home.errors import PassphraseError
 from keyturn.device.home.sealed_files import DEFAULT_COST, ScryptCost
+from keyturn.domain.free_text import checked_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 ClientId = Annotated[str, typer.Argument(metavar="CLIENT_ID", help="Id of the client.")]
 GroupId = Annotated[str, typer.Argument(metavar="GROUP", help="Id of the admin group.")]
 RotationId = Annotated[str, typer.Argument(metavar="ROTATION_ID", help="Id of the rotation.")]
-Reason = Annotated[str, typer.Option(help="The reason, kept in the audit log.", metavar="TEXT")]
+Reason = Annotated[str, typer.Option(parser=checked_reason, help="The reason, kept in the audit log.", metavar="TEXT")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Grace = Annotated[
     timedelta | None,

@@ -28,6 +28,8 @@ _SCANNABLE = re.compile(rf"{PATTERN}\Z")
 # Only whole words: a longer base64url text contains many 43-character parts that are no secrets.
 _CANDIDATE = re.compile(rf"(?<![A-Za-z0-9_-])(?:{PATTERN}|[A-Za-z0-9_-]{{43}})(?![A-Za-z0-9_-])")
 
+_ANYWHERE = re.compile(PATTERN)
+
 
 def scannable_secret(randomness: bytes, version_id: str) -> str:
     """Return the scannable secret of a version, of `randomness` (`bytes, 32` from the operating system's CSPRNG)."""
@@ -63,6 +65,11 @@ def checksum_holds(secret: str) -> bool:
 def secrets_in(text: str) -> list[str]:
     """Return all words of a text that have the form of a secret, in order."""
     return _CANDIDATE.findall(text)
+
+
+def contains_secret(text: str) -> bool:
+    """Return whether a text contains a word in the form of a secret, or the scannable form anywhere in a word."""
+    return bool(secrets_in(text)) or _ANYWHERE.search(text) is not None
 
 
 def _checksum(body: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keyturn.device.home import sealed_files
 from keyturn.device.home.errors import (
     AlreadyExistsError,
     BusyError,
@@ -26,7 +27,7 @@ from keyturn.device.home.errors import (
 )
 from keyturn.device.home.home import Home
 from keyturn.device.home.sealed_files import ScryptCost, create_header, parse_header
-from keyturn.domain.encodings import canonical_json
+from keyturn.domain.encodings import canonical_json, new_secret
 from keyturn.private_files import replace_private
 from keyturn.proofs.nostr import public_key
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 CHEAP = ScryptCost(n=2**4)
 PASSPHRASE = "correct horse battery staple"
+COMPOSED, DECOMPOSED = "p\u00e4ss", "pa\u0308ss"
 
 
 def home_at(path: Path) -> Home:
@@ -147,6 +149,27 @@ def test_an_empty_passphrase_is_refused(path: Path) -> None:
 def test_any_passphrase_opens_what_it_closed(path: Path, passphrase: str) -> None:
     Home.create(path, "laptop", passphrase, cost=CHEAP)
     assert Home.open(path, passphrase).name == "laptop"
+
+
+@pytest.mark.parametrize(("created", "opened"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)], ids=["nfc", "nfd"])
+def test_a_passphrase_opens_a_device_however_accents_are_typed(path: Path, created: str, opened: str) -> None:
+    Home.create(path, "laptop", created, cost=CHEAP)
+    assert Home.open(path, opened).name == "laptop"
+
+
+def test_a_home_of_an_earlier_release_opens_with_the_decomposed_form(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealed_files, "composed", lambda passphrase: passphrase)
+    Home.create(path, "laptop", DECOMPOSED, cost=CHEAP)
+    monkeypatch.undo()
+    for typed in (COMPOSED, DECOMPOSED):
+        assert Home.open(path, typed).name == "laptop"
+
+
+def test_a_device_is_not_named_after_a_secret(path: Path) -> None:
+    with pytest.raises(InvalidNameError):
+        Home.create(path, new_secret(bytes(32)), PASSPHRASE, cost=CHEAP)
 
 
 @pytest.mark.parametrize("passphrase", ["", PASSPHRASE + " ", PASSPHRASE[:-1], PASSPHRASE.upper()])

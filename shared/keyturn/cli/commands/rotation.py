@@ -68,7 +68,7 @@ def rotate(
     options = RotationOptions(
         client_id=client_id,
         # Chosen before the request, so that a repeated request is the same rotation.
-        rotation_id=rotation_identifier(rotation_id or device.new_id()),
+        rotation_id=rotation_identifier(device.new_id() if rotation_id is None else rotation_id),
         reason=reason,
         grace=grace,
         not_before=not_before,

@@ -90,10 +90,10 @@ class BusyError(HomeError):
 
 
 class InvalidNameError(HomeError):
-    """The name is empty, too long or not printable."""
+    """The name is empty, too long, not printable, or contains a secret."""
 
     code = "invalid_name"
-    sentence = "A device's name is 1 to 128 printable characters."
+    sentence = "A device's name is 1 to 128 printable characters, and no secret."
     hint = "Choose a short name that you will recognise, such as laptop."
 
 

@@ -44,6 +44,7 @@ from keyturn.device.home.sealed_files import (
     parse_header,
     seal_state,
 )
+from keyturn.domain.secret_format import contains_secret
 from keyturn.private_files import PRIVATE_FOLDER, draft_of, is_open_to_others, open_lock_file, replace_private
 from keyturn.proofs.nostr import PRIVATE_KEY_BYTES, public_key
 from keyturn.proofs.npub import encode_npub
@@ -298,7 +299,7 @@ def _read_private(path: Path) -> bytes | None:
 
 
 def _check_name(name: str) -> None:
-    if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
+    if not 0 < len(name) <= _MAX_NAME or not name.isprintable() or contains_secret(name):
         raise InvalidNameError
 
 

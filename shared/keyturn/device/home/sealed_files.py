@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,8 +61,13 @@ class ScryptCost:
 DEFAULT_COST = ScryptCost()
 
 
+def composed(passphrase: str) -> str:
+    """Return a passphrase in Unicode's composed form: keyboards differ in how they write an accent (RFC 8265 §4.2)."""
+    return unicodedata.normalize("NFC", passphrase)
+
+
 def key_from_passphrase(passphrase: str, salt: bytes, cost: ScryptCost) -> bytes:
-    """Return the key (`bytes, 32`) that seals the data key."""
+    """Return the key (`bytes, 32`) that seals the data key. `passphrase` is in one Unicode form."""
     kdf = Scrypt(salt=salt, length=KEY_BYTES, n=cost.n, r=cost.r, p=cost.p)
     # A terminal may pass bytes that are not UTF-8 as surrogates. They are part of the passphrase, and never an error:
     # an encoding error would carry the passphrase in its text.
@@ -111,12 +117,13 @@ class HomeHeader:
 
     def data_key(self, passphrase: str) -> bytes:
         """Return the data key (`bytes, 32`); `WrongPassphraseError` if the passphrase does not open it."""
-        wrapping_key = key_from_passphrase(passphrase, self.salt, self.cost)
         associated_data = canonical_json(_sealed_fields(self.name, self.public_key, self.cost, self.salt))
-        key = unseal(wrapping_key, self.wrapped_key, associated_data)
-        if key is None:
-            raise WrongPassphraseError
-        return key
+        # A home from before passphrases were composed may have the decomposed form of some keyboards.
+        for form in dict.fromkeys((composed(passphrase), passphrase, unicodedata.normalize("NFD", passphrase))):
+            wrapping_key = key_from_passphrase(form, self.salt, self.cost)
+            if (key := unseal(wrapping_key, self.wrapped_key, associated_data)) is not None:
+                return key
+        raise WrongPassphraseError
 
 
 def create_header(
@@ -130,7 +137,7 @@ def create_header(
 ) -> HomeHeader:
     """Return a header in which the passphrase opens `data_key` (`bytes, 32`)."""
     salt = random(_SALT_BYTES)
-    wrapping_key = key_from_passphrase(passphrase, salt, cost)
+    wrapping_key = key_from_passphrase(composed(passphrase), salt, cost)
     associated_data = canonical_json(_sealed_fields(name, public_key, cost, salt))
     return HomeHeader(name, public_key, cost, salt, seal(wrapping_key, data_key, associated_data, random))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.entry.config.settings import Stage
 from keyturn.use_cases.usage.canaries import ProveCanary
+from keyturn.verifier.bcrypt_check import BcryptChecker
 from keyturn.verifier.callers import CallerTags, Salt
 from keyturn.verifier.failure_limits import FailureLimits
 from keyturn.verifier.retired_secrets import RetiredSecretDetector
@@ -42,7 +43,14 @@ class VerifierSuite:
             # Observers see every verdict, and cannot change one: a failing observer must not reject a valid secret.
             observers=(self.telemetry, self.retired_secrets),
             environment=base.environment,
+            bcrypt=self.bcrypt,
         )
+
+    @functools.cached_property
+    def bcrypt(self) -> BcryptChecker:
+        """Checks imported credentials. All of a process share it, and with it the cap on concurrent hashes."""
+        environment = self.base.environment
+        return BcryptChecker(environment.monotonic, random=environment.random, wait=environment.wait)
 
     @functools.cached_property
     def caching(self) -> Caching | None:

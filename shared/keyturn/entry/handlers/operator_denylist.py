@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from keyturn.domain.free_text import checked_reason, optional_reason
 from keyturn.domain.request_fields import Fields
 from keyturn.entry.composition.suite import current
 from keyturn.entry.http.requests import fields_of
@@ -30,7 +31,7 @@ def change_denied(request: flask.Request) -> Mapping[str, Any]:
     """Add to the denylists and remove from them."""
     fields = fields_of(request)
     added, removed = _lists(fields, "add"), _lists(fields, "remove")
-    return _denied_view(current().operator.denylist.change(added, removed, fields.optional_text("reason")))
+    return _denied_view(current().operator.denylist.change(added, removed, optional_reason(fields)))
 
 
 def show_stop(_request: flask.Request) -> Mapping[str, Any]:
@@ -40,12 +41,12 @@ def show_stop(_request: flask.Request) -> Mapping[str, Any]:
 
 def stop(request: flask.Request) -> Mapping[str, Any]:
     """Stop the deployment. A second stop changes nothing."""
-    return _stop_view(current().operator.denylist.stop(fields_of(request).text("reason")))
+    return _stop_view(current().operator.denylist.stop(checked_reason(fields_of(request).text("reason"))))
 
 
 def start(request: flask.Request) -> Mapping[str, Any]:
     """Start a stopped deployment again."""
-    current().operator.denylist.start(fields_of(request).optional_text("reason"))
+    current().operator.denylist.start(optional_reason(fields_of(request)))
     return _stop_view(None)
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from keyturn.proofs.nostr import Event
     from keyturn.records.roster import Roster
     from keyturn.use_cases.client_repository import ClientReading, Clients
+    from keyturn.use_cases.commands.imported_secrets import ImportedSecrets
     from keyturn.use_cases.commands.intent import Intent
     from keyturn.use_cases.refusal_log import Refusals
 
@@ -147,6 +148,8 @@ class AcceptEvent:
     """Users, npubs and client ids that the settings deny."""
     refusals: Refusals | None = None
     """Where refusals of denied users are recorded."""
+    imported_secrets: ImportedSecrets | None = None
+    """Refuses imported secrets in reasons."""
 
     def __call__(self, body: bytes) -> Data:
         """Return the answer to a signed event (docs/http.md). Raises any `Refusal`."""
@@ -173,6 +176,8 @@ class AcceptEvent:
         # A repeated request is answered only now, because its new event needs a proof of its own.
         if repeated := execution.repeated_rotation(actor):
             return rotation_answer(repeated)
+        if self.imported_secrets is not None:
+            self.imported_secrets.check(event.id, intent.reason, reading.state.live)
         decision = reading.decide(self._command(execution, actor))
         answer = command_answer(intent, decision, reading.policy)
         writes = [*execution.writes(answer), *extra_writes(answer, reading.now), *proof_writes]

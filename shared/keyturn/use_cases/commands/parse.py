@@ -21,6 +21,7 @@ from keyturn.domain.encodings import (
     version_identifier,
 )
 from keyturn.domain.errors import InvalidRequest
+from keyturn.domain.free_text import checked_reason, optional_reason
 from keyturn.domain.request_fields import Fields
 from keyturn.proofs.request_digest import request_digest
 from keyturn.proofs.strict_json import load_object
@@ -54,7 +55,7 @@ def read_intent(event: Event) -> Intent:
 def _rotate_request(event: Event, content: Fields) -> Intent:
     rotation_id = rotation_identifier(content.text("rotation_id"))
     group = identifier(content.text("mls_group"))
-    reason = content.text("rotation_reason")
+    reason = checked_reason(content.text("rotation_reason"))
     client_id = identifier(content.text("client_id"))
     agree(event, {"client": client_id, "mls": group, "rotation": rotation_id, "reason": reason, "nip-kr": NIP_KR})
     return _intent("rotation", client_id, group, rotation_id, reason, content, content.optional_text("jwt_proof"))
@@ -72,7 +73,7 @@ def _service_request(event: Event, content: Fields) -> Intent:
     if action in ROTATIONS:
         # The params are the content of a 40901, which has these three names as well (docs/protocol.md §8).
         _require_same(params, {"client_id": client_id, "mls_group": group, "rotation_id": target})
-    reason = params.optional_text("rotation_reason") or params.optional_text("reason")
+    reason = optional_reason(params, "rotation_reason") or optional_reason(params)
     return _intent(action, client_id, group, target, reason, params, content.optional_text("jwt_proof"))
 
 
