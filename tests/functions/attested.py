@@ -162,7 +162,12 @@ class Person:
     ) -> Event:
         """Return a 40910 event with a proof of its own, or the one given."""
         target = target or ulid(self.world.clock.now, os.urandom(10))
-        about = {"client_id": client_id, "group": GROUP, "target": target, "reason": ""}
+        about = {
+            "client_id": client_id,
+            "group": GROUP,
+            "target": target,
+            "reason": str(params.get("rotation_reason", "")),
+        }
         digest = request_digest(action, **about, params=params)
         given = self.proof(digest, client_id=client_id, action=action) if proof is None else proof
         tags = [("service", action), ("action", target), ("mls", GROUP), *PROFILE]
