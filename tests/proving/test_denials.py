@@ -27,7 +27,7 @@ class Unreadable:
 
 
 def denying(stage: Stage, **lists: tuple[str, ...]) -> None:
-    stage.change(stage.databases.auth, paths.DENIED, to_data(Denylists(**lists)))
+    stage.change(stage.databases.auth, paths.DENIED, {**to_data(Denylists()), **lists})
 
 
 def stopping(stage: Stage) -> None:

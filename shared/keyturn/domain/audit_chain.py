@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import canonical_json, to_milliseconds
+from keyturn.domain.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class Head(Record):
     """The end of a chain: the last entry's sequence number (0: no entry yet) and hash (lower-case hex)."""
 
     seq: int = 0

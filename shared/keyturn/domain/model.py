@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from keyturn.domain.audit_chain import Head
 from keyturn.domain.errors import Broken
+from keyturn.domain.record import Record
 from keyturn.domain.token_terms import DEFAULT_TERMS, TokenTerms
 
 
@@ -70,7 +71,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Person(Record):
     """An acting admin, with the Nostr key that was used (`npub`: 64 lower-case hex characters)."""
 
     user: str
@@ -78,7 +79,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(Record):
     """A device that could open a notice: a leaf of a group at the notice's epoch."""
 
     user: str
@@ -88,7 +89,7 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(Record):
     """One person's proof of possessing the secret. `receipt` is a signature (Ed25519), or None where policy allows."""
 
     user: str
@@ -98,7 +99,7 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class Version(Record):
     """One secret of a client, by its hash. The secret itself is stored nowhere."""
 
     client_id: str
@@ -130,7 +131,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
+class Rotation(Record):
     """One run of the lifecycle, from its request to its outcome."""
 
     rotation_id: str
@@ -189,7 +190,7 @@ class Rotation:
 
 
 @dataclass(frozen=True, slots=True)
-class CommandApproval:
+class CommandApproval(Record):
     """One person's approval of a command that two people must want. `act` identifies the command exactly."""
 
     act: str
@@ -198,7 +199,7 @@ class CommandApproval:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class Client(Record):
     """An external integrator.
 
     Every command on a client writes its document, so of two commands at once only one commits. The other reads again.

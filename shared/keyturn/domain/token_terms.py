@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from keyturn.domain.errors import InvalidRequest
+from keyturn.domain.record import Record
 
 MOST_NAMES: Final = 32
 """How many scopes, and how many audiences to ask about, a client may have."""
@@ -15,7 +16,7 @@ _SCOPE = re.compile(r"[!#-\[\]-~]{1,64}\Z")  # RFC 6749 §3.3: scope-token
 
 
 @dataclass(frozen=True, slots=True)
-class TokenTerms:
+class TokenTerms(Record):
     """The terms of one client's tokens. `audience` None stands for the deployment's audience.
 
     A change takes effect for existing tokens as well: a token that exceeds its client's terms is no longer active.

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from keyturn.domain.record import Record
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -19,7 +21,7 @@ class AttestationRefused(Exception):  # noqa: N818 - a refusal is no failure of 
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceKey:
+class DeviceKey(Record):
     """A registered device: its kind, its id (base64url or an app id), its public key and its last counter.
 
     Each kind defines the format of `public_key`. `counter` is 0 for a kind without one.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import length_prefixed
 from keyturn.domain.lockout import delay_after
+from keyturn.domain.record import Record
 from keyturn.ports.attestation import DeviceKey  # noqa: TC001 - the document codec reads these annotations
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class AdminStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class AdminDevice:
+class AdminDevice(Record):
     """A device that was attested at enrolment, and the Nostr public key (`npub`) of its private key."""
 
     npub: str
@@ -41,7 +42,7 @@ class AdminDevice:
 
 
 @dataclass(frozen=True, slots=True)
-class Admin:
+class Admin(Record):
     """One admin.
 
     `subject` is the user's id at the identity provider. `last_step` is the time step of the last accepted TOTP code.

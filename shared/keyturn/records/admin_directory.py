@@ -12,6 +12,7 @@ from datetime import datetime  # noqa: TC003 - the document codec reads these an
 from typing import TYPE_CHECKING
 
 from keyturn.domain.errors import Conflict
+from keyturn.domain.record import Record
 from keyturn.ports.store import put
 from keyturn.records import paths
 from keyturn.records.admin import Admin, AdminStatus, admin_path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class AdminEntry:
+class AdminEntry(Record):
     """One admin's entry in the directory."""
 
     user: str
@@ -31,7 +32,7 @@ class AdminEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class AdminDirectory:
+class AdminDirectory(Record):
     """All admins of a deployment. `first` was registered at `first_at`, without approval by another admin."""
 
     first: str

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from keyturn.domain.errors import Forbidden, Unavailable
+from keyturn.domain.record import Record
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 
@@ -31,7 +32,7 @@ ALLOWED_WHILE_STOPPED = frozenset({"cancel", "revoke", "suspend"})
 
 
 @dataclass(frozen=True, slots=True)
-class Denylists:
+class Denylists(Record):
     """The stored denylists, each sorted."""
 
     users: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from keyturn.domain.errors import Conflict, Forbidden
+from keyturn.domain.record import OPTIONAL, Record
 from keyturn.records.admin import AdminDevice  # noqa: TC001 - the document codec reads these annotations
 from keyturn.records.admin_directory import approvals_needed
 from keyturn.records.codec import from_data
@@ -37,7 +38,7 @@ class InvitePurpose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class InviteApproval:
+class InviteApproval(Record):
     """One admin's approval."""
 
     user: str
@@ -45,7 +46,7 @@ class InviteApproval:
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(Record):
     """The device that an invite registered. `totp_sealed` is a new TOTP seed, None if the admin keeps the old one."""
 
     device: AdminDevice
@@ -54,7 +55,7 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
-class Invite:
+class Invite(Record):
     """One invite.
 
     `needed` is the number of approvals required at creation. `used_by` is the reference of the key package that used
@@ -72,7 +73,7 @@ class Invite:
     tries: int = 0
     approvals: tuple[InviteApproval, ...] = ()
     registration: Registration | None = None
-    removal: str | None = None
+    removal: str | None = field(default=None, metadata=OPTIONAL)
     """The removal (`removal_version`) from which this invite brings its user back.
 
     An invite from before the removal was approved without knowing of it, so it is void.

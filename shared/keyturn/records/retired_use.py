@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from keyturn.domain.record import Record
+
 RETIRED_USE_RETENTION: Final = timedelta(days=90)
 """The document is deleted so long after the last presentation."""
 
 
 @dataclass(frozen=True, slots=True)
-class RetiredUse:
+class RetiredUse(Record):
     """How often a retired version's secret was presented, and when first and last."""
 
     client_id: str

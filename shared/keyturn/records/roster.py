@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime  # noqa: TC003 - the document codec reads these annotations
 from typing import TYPE_CHECKING
 
+from keyturn.domain.record import OPTIONAL, Record
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class RosterMember:
+class RosterMember(Record):
     """A person's device in a group. `key_package_event` is the id of the signed event with which it joined."""
 
     user: str
@@ -29,14 +30,14 @@ class RosterMember:
 
 
 @dataclass(frozen=True, slots=True)
-class Roster:
+class Roster(Record):
     """The devices of one group. The service's own leaf is not listed."""
 
     group_id: str
     members: tuple[RosterMember, ...] = ()
     absent: tuple[RosterMember, ...] = ()
     """Devices without a leaf that may rejoin with a fresh key package, after a long silence or a restore."""
-    beside: tuple[str, ...] = ()
+    beside: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     """Other groups that administer a client together with this one. A command from here may depend on their rosters."""
 
     def member(self, npub: str) -> RosterMember | None:

@@ -10,12 +10,19 @@ import functools
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from keyturn.domain.audit_chain import Head
 from keyturn.domain.model import Client, Rotation, Version
 from keyturn.domain.policy import BOUNDS, SWITCHES
+from keyturn.records.admin import Admin
+from keyturn.records.admin_directory import AdminDirectory
+from keyturn.records.codec import UNREAD, optional_names
+from keyturn.records.denylist import Denylists
+from keyturn.records.invite import Invite
 from keyturn.records.retired_use import RetiredUse
+from keyturn.records.roster import Roster
 from keyturn.records.usage import Canaries, ClientFailures, VerifierLife, VersionUse
 
 if TYPE_CHECKING:
@@ -26,10 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DocumentShape:
-    """The required and optional fields of an object. A field maps to the shape of its object, or to None for none."""
+    """The required and optional fields of an object. A field maps to the shape of its value, or to None for none.
+
+    A text with a fixed set of values has the shape with these `words` and no fields.
+    """
 
     required: Mapping[str, DocumentShape | None] = field(default_factory=dict)
     optional: Mapping[str, DocumentShape | None] = field(default_factory=dict)
+    words: frozenset[str] = frozenset()
 
     def problems(self, data: Data) -> Iterator[str]:
         """Yield one sentence for each difference from this shape. Sentences quote no field name and no value."""
@@ -44,13 +55,15 @@ class DocumentShape:
 
 def _value_problems(shape: DocumentShape | None, value: Value) -> Iterator[str]:
     if isinstance(value, Mapping):
-        if shape is None:
+        if shape is None or shape.words:
             yield "has an object where its kind has none"
         else:
             yield from shape.problems(value)
     elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         for item in value:
             yield from _value_problems(shape, item)
+    elif isinstance(value, str) and shape is not None and shape.words and value not in shape.words:
+        yield "has a value that this release does not know"
 
 
 def _plain(*names: str) -> dict[str, DocumentShape | None]:
@@ -60,7 +73,9 @@ def _plain(*names: str) -> dict[str, DocumentShape | None]:
 @functools.cache
 def shape_of(kind: type) -> DocumentShape:
     """Return the shape of an entity's document, from the annotations of its dataclass. Nested entities are objects."""
-    return DocumentShape({name: _hinted(hint) for name, hint in get_type_hints(kind).items()})
+    shapes = {name: _hinted(hint) for name, hint in get_type_hints(kind).items() if name != UNREAD}
+    optional = {name: shapes.pop(name) for name in optional_names(kind)}
+    return DocumentShape(shapes, optional)
 
 
 def _hinted(hint: Any) -> DocumentShape | None:  # noqa: ANN401 - a dataclass's annotation
@@ -70,6 +85,8 @@ def _hinted(hint: Any) -> DocumentShape | None:  # noqa: ANN401 - a dataclass's 
         return _hinted(get_args(hint)[0])
     if get_origin(hint) is Mapping:
         return DocumentShape(optional=_plain(*BOUNDS, *SWITCHES))  # a client's policy: the only map of the model
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return DocumentShape(words=frozenset(hint))
     return shape_of(hint) if isinstance(hint, type) and is_dataclass(hint) else None
 
 
@@ -93,10 +110,8 @@ class DocumentKind:
         return all(part.startswith("{") or part == segment for part, segment in zip(pattern, segments, strict=True))
 
 
-_ROSTER_MEMBER = DocumentShape(_plain("user", "npub", "leaf", "key_package_event", "joined_at", "updated_at"))
 _VERSION = DocumentShape(shape_of(Version).required, _plain("expires_at"))
 _ROTATION = DocumentShape({**shape_of(Rotation).required, "waiting_for": None, "hint": None}, _plain("expires_at"))
-_ROSTER = DocumentShape({"group_id": None, "members": _ROSTER_MEMBER, "absent": _ROSTER_MEMBER}, _plain("beside"))
 _MESSAGE = DocumentShape(_plain("index", "kind", "event", "rotation_id", "at"), _plain("joined"))
 _POST = DocumentShape(_plain("source", "at", "due_at", "attempts", "accepted", "refused", "dead"))
 _LIVE = DocumentShape(
@@ -132,20 +147,6 @@ _ANSWER = DocumentShape(
         *("added", "devices", "canceled", "received"),  # acts of the operator (`use_cases.optimistic.Act`)
     )
 )
-_DEVICE = DocumentShape({"npub": None, "key": DocumentShape(_plain("kind", "device_id", "public_key", "counter"))})
-_ADMIN = DocumentShape({
-    **_plain("user", "subject", "status", "totp_sealed", "last_step", "failures", "locked_until"),
-    "devices": _DEVICE,
-})  # fmt: skip
-_DIRECTORY = DocumentShape(
-    {**_plain("first", "first_at"), "admins": DocumentShape(_plain("user", "subject", "status"))}
-)
-# `removal` is optional: an invite from before this field existed lacks it.
-_INVITE = DocumentShape({
-    **_plain("user", "group_id", "subject", "purpose", "needed", "created_at", "expires_at", "used_by", "tries"),
-    "approvals": DocumentShape(_plain("user", "at")),
-    "registration": DocumentShape({**_plain("totp_sealed", "confirmed_at"), "device": _DEVICE}),
-}, _plain("removal"))  # fmt: skip
 # `act` is optional: a challenge that was used under an older release lacks it.
 _CHALLENGE = DocumentShape(_plain("user", "expires_at"), _plain("act"))
 _REFUSAL = DocumentShape(_plain("at", "door", "user", "npub", "client_id", "group", "missing"))
@@ -161,7 +162,7 @@ KINDS = (
     DocumentKind(
         "mls_groups/{group}", "groups", DocumentShape(_plain("group_id", "epoch", "generation", "sealed", "next_index"))
     ),
-    DocumentKind("mls_groups/{group}/roster/members", "rosters", _ROSTER),
+    DocumentKind("mls_groups/{group}/roster/members", "rosters", shape_of(Roster)),
     DocumentKind("mls_groups/{group}/messages/{index}", "messages", _MESSAGE),
     DocumentKind(
         "mls_groups/{group}/clients/{client}", "group clients", DocumentShape(_plain("client_id")), standalone=True
@@ -175,7 +176,7 @@ KINDS = (
     DocumentKind("relay_outbox/{event}", "relay posts", _POST, standalone=True),
     DocumentKind("service/house", "housekeeping times", DocumentShape(_plain("due_at")), standalone=True),
     DocumentKind("service/frozen", "freeze markers", DocumentShape(_plain("since", "because")), standalone=True),
-    DocumentKind("service/denied", "denylists", DocumentShape(_plain("users", "npubs", "clients")), standalone=True),
+    DocumentKind("service/denied", "denylists", shape_of(Denylists), standalone=True),
     DocumentKind("service/stopped", "stop markers", DocumentShape(_plain("since", "reason")), standalone=True),
     DocumentKind("key_packages/{reference}", "key packages", DocumentShape(_plain("group_id", "npub", "event", "at"))),
     DocumentKind("welcomes/{reference}", "welcomes", DocumentShape(_plain("npub", "group_id", "event", "at"))),
@@ -185,10 +186,10 @@ KINDS = (
     ),
     DocumentKind("rates/{user_shard}", "rates", DocumentShape(_plain("recent", "expires_at"))),
     DocumentKind("service/identity", "service identities", DocumentShape(_plain("npub", "sealed"))),
-    DocumentKind("invites/{code}", "invites", _INVITE),
-    DocumentKind("admins/{user}", "admins", _ADMIN),
+    DocumentKind("invites/{code}", "invites", shape_of(Invite)),
+    DocumentKind("admins/{user}", "admins", shape_of(Admin)),
     DocumentKind("npubs/{npub}", "registered keys", DocumentShape(_plain("user")), standalone=True),
-    DocumentKind("service/admins", "admin registers", _DIRECTORY),
+    DocumentKind("service/admins", "admin registers", shape_of(AdminDirectory)),
     DocumentKind(
         "admin_standing/{user}", "suspensions", DocumentShape(_plain("user", "status", "at")), standalone=True
     ),

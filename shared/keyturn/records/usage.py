@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from keyturn.domain.record import Record
 from keyturn.domain.usage_silence import hour_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def canaries_path(rotation_id: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class CallerUse:
+class CallerUse(Record):
     """One caller's uses of a version. `caller` is a keyed hash (`verifier.callers`)."""
 
     caller: str
@@ -62,7 +63,7 @@ class CallerUse:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionUse:
+class VersionUse(Record):
     """One version's uses in one shard."""
 
     client_id: str
@@ -76,7 +77,7 @@ class VersionUse:
 
 
 @dataclass(frozen=True, slots=True)
-class ClientFailures:
+class ClientFailures(Record):
     """One client's refusals in one shard, while it had a version in grace."""
 
     client_id: str
@@ -87,7 +88,7 @@ class ClientFailures:
 
 
 @dataclass(frozen=True, slots=True)
-class VerifierLife:
+class VerifierLife(Record):
     """One verifier process's report about itself (`domain.usage_silence.VerifierReport`).
 
     `flush` numbers its writes, so that a repeated write is not added twice.
@@ -103,7 +104,7 @@ class VerifierLife:
 
 
 @dataclass(frozen=True, slots=True)
-class Canaries:
+class Canaries(Record):
     """The instances (keyed hashes of their ids) that proved that they hold a rotation's secret."""
 
     rotation_id: str

@@ -89,8 +89,12 @@ PLANTED: Mapping[str, tuple[Callable[[World], None], str]] = {
         "a document has a field that its kind does not have",
     ),
     "a record is none": (
-        lambda world: change(world, "admins/alice", status="everything"),
+        lambda world: change(world, "admins/alice", status=17),
         "an admin's record is malformed",
+    ),
+    "a record has a status of a newer release": (
+        lambda world: change(world, "admins/alice", status="everything"),
+        "a document has a value that this release does not know",
     ),
 }
 

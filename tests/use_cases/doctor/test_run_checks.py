@@ -232,7 +232,11 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
         lambda ill: ill.put(paths.rotation(OTHER_ID), ill.data(ill.last_rotation)),
         "a document's ids differ from its path",
     ),
-    "no entity": (lambda ill: ill.set(ill.current, state="resting"), "not hold the entity that its path names"),
+    "no entity": (lambda ill: ill.set(ill.current, state=17), "not hold the entity that its path names"),
+    "value of a newer release": (
+        lambda ill: ill.set(ill.current, state="resting"),
+        "a document has a value that this release does not know",
+    ),
     # invariant 6: no plaintext, and no field that could hold one
     "secret in a new field": (
         lambda ill: ill.set(ill.current, secret=ill.secret),

@@ -9,7 +9,7 @@ from keyturn.domain.request_fields import Fields
 from keyturn.entry.composition.suite import current
 from keyturn.entry.http.requests import fields_of
 from keyturn.entry.http.views import plain
-from keyturn.records.codec import to_data
+from keyturn.records.codec import known_data
 from keyturn.records.denylist import Denylists
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ def _denied_view(denied: Denylists) -> Mapping[str, Any]:
     # `everywhere` is false until both databases hold the change: an interrupted command is visible, and is repeated.
     suite = current()
     everywhere = suite.operator.denylist.databases_agree()
-    return {**to_data(denied), "settings": sorted(suite.settings.denied), "everywhere": everywhere}
+    return {**known_data(denied), "settings": sorted(suite.settings.denied), "everywhere": everywhere}
 
 
 def _stop_view(record: OperatorStop | None) -> Mapping[str, Any]:
-    fields = plain(to_data(record)) if record else {"since": None, "reason": None}
+    fields = plain(known_data(record)) if record else {"since": None, "reason": None}
     return {"stopped": record is not None, **fields, "everywhere": current().operator.denylist.databases_agree()}
 
 
 def _lists(fields: Fields, name: str) -> Denylists:
     lists = fields.fields(name) if name in fields.values else Fields({})
-    return Denylists(**{kind: lists.texts(kind) for kind in _LISTS})
+    return Denylists(*(lists.texts(kind) for kind in _LISTS))

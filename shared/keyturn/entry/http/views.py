@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from keyturn.domain.encodings import to_milliseconds
-from keyturn.records.codec import to_data
+from keyturn.records.codec import known_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 def rotation_view(rotation: Rotation) -> Mapping[str, Any]:
     """Return a rotation."""
-    fields = {name: value for name, value in to_data(rotation).items() if name not in _HIDDEN_ROTATION_FIELDS}
+    fields = {name: value for name, value in known_data(rotation).items() if name not in _HIDDEN_ROTATION_FIELDS}
     return {**plain(fields), "group": rotation.mls_group}
 
 
@@ -58,7 +58,7 @@ def client_view(view: ClientView) -> Mapping[str, Any]:
         "quorum": policy.quorum,
         "versions": [_version_view(version) for version in _live_versions(state)],
         "last_rotation": state.client.last_rotation,
-        "tokens": to_data(state.client.tokens),
+        "tokens": known_data(state.client.tokens),
         "now": to_milliseconds(view.reading.now),
         "stopped": view.stopped,
         "policy": {

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.domain.encodings import identifier, npub_identifier
 from keyturn.domain.errors import PolicyViolation
+from keyturn.domain.record import Record
 from keyturn.ports.store import LostRace, delete, put
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
@@ -41,7 +42,7 @@ _ID_NAMES = {"users": "user", "npubs": "npub", "clients": "client_id"}
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorStop:
+class OperatorStop(Record):
     """The operator's stop of the suite: since when, and why."""
 
     since: datetime

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.domain.record import Record
 from keyturn.ports.relay import PublishResult
 from keyturn.ports.store import Create, LostRace, Query, StoreError, delete, put
 from keyturn.records import paths
@@ -46,7 +47,7 @@ DEAD_POST_RETENTION = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
-class RelayPost:
+class RelayPost(Record):
     """An event that waits for relays.
 
     `source` is the path of the document that contains the event. `accepted` and `refused` list the relays (URLs) that
