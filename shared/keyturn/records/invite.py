@@ -78,6 +78,8 @@ class Invite(Record):
 
     An invite from before the removal was approved without knowing of it, so it is void.
     """
+    act: str | None = field(default=None, metadata=OPTIONAL)
+    """The id of the attempt that wrote the last wrong code."""
 
     @property
     def approvers(self) -> frozenset[str]:
@@ -88,9 +90,9 @@ class Invite(Record):
         """Return the invite with one more approval."""
         return replace(self, approvals=(*self.approvals, InviteApproval(user, at)))
 
-    def with_wrong_code(self) -> Invite:
-        """Return the invite after a wrong TOTP code."""
-        return replace(self, tries=self.tries + 1)
+    def with_wrong_code(self, act: str) -> Invite:
+        """Return the invite after a wrong TOTP code, which the attempt `act` counts."""
+        return replace(self, tries=self.tries + 1, act=act)
 
     def missing_approvals(self, directory: AdminDirectory | None, quorum: int) -> int:
         """Return how many approvals are still missing now. An approver that was suspended since no longer counts."""

@@ -12,12 +12,12 @@ from keyturn.records import paths
 
 if TYPE_CHECKING:
     from keyturn.ports.effects import Environment
-    from keyturn.ports.store import Snapshot, Write
+    from keyturn.ports.store import Snapshot
 
 SALT_BYTES: Final = 32
 
 
-def salt_writes(snapshot: Snapshot, environment: Environment) -> list[Write]:
+def salt_writes(snapshot: Snapshot, environment: Environment) -> list[Create]:
     """Return the write that creates the salt, or none if it exists. `snapshot` has its path."""
     if snapshot[paths.SALT].exists:
         return []

@@ -7,20 +7,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from keyturn.domain.errors import Unavailable
-from keyturn.ports.store import Create, LostRace
+from keyturn.ports.store import Create, Delete, LostRace, delete
 from keyturn.records import paths
 from keyturn.use_cases.signed_events import ANSWERS_LAST, stored_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from keyturn.ports.effects import Environment
-    from keyturn.ports.store import Data, Document, Store
+    from keyturn.ports.store import Data, Document, Replace, Store
 
 _T = TypeVar("_T")
 
@@ -63,6 +64,10 @@ class Attempts(Generic[_T]):
         """Return the result of the attempt that wrote this document, or None if no attempt of this call did."""
         return self._results.get(str(document.data.get("act"))) if document.data is not None else None
 
+    def find(self, store: Store, path: str) -> _T | None:
+        """Read a document, and return as `applied` does. Before the first attempt nothing is read."""
+        return self.applied(store.get([path])[path]) if self._results else None
+
 
 def until_won(attempt: Callable[[], _T], environment: Environment) -> _T:
     """Return the result of `attempt`, repeated after each `LostRace`. Raises `Unavailable` after ATTEMPTS of them."""
@@ -90,6 +95,60 @@ def until_won_once(attempt: Callable[[Act], Data], store: Store, environment: En
         return attempt(act) if answer is None else answer
 
     return until_won(turn, environment)
+
+
+def write_if_unchanged(store: Store, write: Create | Replace | Delete, environment: Environment) -> bool:
+    """Commit one write of a document that was read. Return whether the document is as written now.
+
+    False if another process changed it first, or if the outcome stays unknown. So nothing may rest on the write.
+    """
+    expected = None if isinstance(write, Create) else write.version
+    has_lost = False
+
+    def turn() -> bool:
+        nonlocal has_lost
+        if has_lost and (current := store.get([write.path])[write.path]).version != expected:
+            return _is_as_written(current, write)
+        has_lost = True
+        store.commit([write])
+        return True
+
+    try:
+        return until_won(turn, environment)
+    except Unavailable:
+        return False
+
+
+def delete_unchanged(store: Store, documents: Sequence[Document], environment: Environment) -> int:
+    """Delete documents that were read, at most a page. Return how many are gone: one that was changed since stays."""
+    remaining, gone = list(documents), len(documents)
+    has_lost = False
+
+    def turn() -> None:
+        nonlocal remaining, gone, has_lost
+        if has_lost:
+            current = store.get([document.path for document in remaining])
+            gone -= sum(current[item.path].exists and current[item.path].version != item.version for item in remaining)
+            remaining = [item for item in remaining if current[item.path].version == item.version]
+        has_lost = True
+        if remaining:
+            store.commit([delete(document) for document in remaining])
+
+    until_won(turn, environment)
+    return gone
+
+
+def _is_as_written(current: Document, write: Create | Replace | Delete) -> bool:
+    if isinstance(write, Delete):
+        return not current.exists
+    return _comparable(current.data) == _comparable(write.data)
+
+
+def _comparable(value: object) -> object:
+    # Stores return read-only copies: another type of list and of map.
+    if isinstance(value, Mapping):
+        return {name: _comparable(item) for name, item in value.items()}
+    return [_comparable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _pause(turn: int, environment: Environment) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import due_shard
 from keyturn.domain.errors import Broken
-from keyturn.ports.store import StoreError, mappings, put, typed
+from keyturn.ports.store import LostRace, StoreError, mappings, put, typed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +30,7 @@ MOST_ENTRIES = 100
 PAUSE = timedelta(seconds=10)
 """The shortest time between two entries of one key."""
 KEPT = timedelta(days=90)
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,15 @@ class Refusals:
             _log.warning("%s could not record a refusal", self.function)
 
     def _append(self, npub: str, entry: Data, now: datetime) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._try_to_append(npub, entry, now)
+            except LostRace:
+                continue  # if the outcome was unknown and the entry is there, it counts as recent
+        _log.warning("%s could not record a refusal", self.function)
+        return None
+
+    def _try_to_append(self, npub: str, entry: Data, now: datetime) -> None:
         path = refusals_path(npub, now)
         document = self.store.get([path])[path]
         entries: list[Data] = mappings(document.fields, "entries") if document.exists else []

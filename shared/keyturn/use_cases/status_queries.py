@@ -10,12 +10,12 @@ from keyturn.domain import lifecycle
 from keyturn.domain.encodings import base64url_decode, identifier, rotation_identifier
 from keyturn.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from keyturn.domain.model import Rotation
-from keyturn.ports.store import LostRace, Query, put
+from keyturn.ports.store import Query, put
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.records.roster import Roster
 from keyturn.use_cases.client_repository import CLIENT_ONLY, READ_ALL
-from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.optimistic import until_won, write_if_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,10 +123,8 @@ class ReadStatus:
         document, now = snapshot[path], snapshot.read_time
         if document.exists and document.time("seen_at") + ACTIVITY_RESOLUTION > now:
             return
-        try:
-            self.usage.commit([put(document, {"seen_at": now})])
-        except LostRace:
-            return  # another request of the same device has written it just now
+        # If another request of the same device wrote it just now, that one's time will do.
+        write_if_unchanged(self.usage, put(document, {"seen_at": now}), self.environment)
 
     def welcome(self, npub: str, reference: str) -> str:
         """Return the kind-444 event for a key package. Raises `NotFound` for every key but the one that it is for."""

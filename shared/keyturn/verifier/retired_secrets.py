@@ -171,19 +171,19 @@ class RetiredSecretDetector:
         _log.error("%s: version %s of client %s (%s)", PRESENTED, version.version_id, version.client_id, because)
 
     def _record(self, version: Version) -> None:
+        path, tried = retired_use_path(version.version_id), None
         for _ in range(_ATTEMPTS):
+            snapshot = self._usage.get([path])
+            data, now = snapshot[path].data, snapshot.read_time
+            stored = from_data(RetiredUse, data) if data else None
+            if tried is not None and stored == tried:
+                return  # the commit with an unknown outcome was applied
+            tried = stored.again(now) if stored else _first_use(version, now)
             try:
-                self._count(version)
+                self._usage.commit([put(snapshot[path], to_data(tried))])
             except LostRace:
                 continue
             return
-
-    def _count(self, version: Version) -> None:
-        path = retired_use_path(version.version_id)
-        snapshot = self._usage.get([path])
-        data, now = snapshot[path].data, snapshot.read_time
-        use = from_data(RetiredUse, data).again(now) if data else _first_use(version, now)
-        self._usage.commit([put(snapshot[path], to_data(use))])
 
 
 def _identifier_or_placeholder(client_id: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -16,6 +15,7 @@ from keyturn.use_cases.groups.relay_outbox import DEAD_POST_RETENTION, RETRY_PER
 
 from tests.adapters.relay_process import RelayProcess
 from tests.use_cases.faults import Died, Wire
+from tests.use_cases.groups.answering_relays import Answering
 from tests.world import CLIENT, EACH_STORE, GROUP
 
 if TYPE_CHECKING:
@@ -27,22 +27,6 @@ if TYPE_CHECKING:
     from tests.world import World
 
 NEAR, FAR = "wss://near.example", "wss://far.example"
-
-
-@dataclass
-class Answering:
-    """Relays in memory: what each says to all, and what arrived there."""
-
-    says: dict[str, PublishResult]
-    arrived: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def urls(self) -> Sequence[str]:
-        return tuple(self.says)
-
-    def publish(self, url: str, events: Sequence[str]) -> Sequence[PublishResult]:
-        self.arrived.setdefault(url, []).extend(events)
-        return [self.says[url]] * len(events)
 
 
 @pytest.fixture
@@ -171,21 +155,24 @@ def test_killed_at_any_call_nothing_is_lost(world: World) -> None:
     relayed(world, relays)
     world.found("alice")
     whole = Wire()
-    assert PublishOutbox(whole.port(world.control), whole.port(relays))() == 3
+    assert PublishOutbox(whole.port(world.control), whole.port(relays), world.suite.environment)() == 3
     for at, after in [(at, after) for at in range(len(whole.calls)) for after in (False, True)]:
         world.join(f"user-{at}-{after}")
         wire = Wire(at, after)
         with pytest.raises(Died):
-            PublishOutbox(wire.port(world.control), wire.port(relays))()
+            PublishOutbox(wire.port(world.control), wire.port(relays), world.suite.environment)()
         world.clock.advance(minutes=6)
-        PublishOutbox(world.control, relays)()
+        PublishOutbox(world.control, relays, world.suite.environment)()
         assert waiting(world) == {}
     assert set(relays.arrived[NEAR]) == said(world)
 
 
 def test_a_store_that_does_not_answer_fails_nothing(world: World) -> None:
     wire = Wire(0, error=StoreUnavailable)
-    assert PublishOutbox(wire.port(world.control), Answering({NEAR: PublishResult.ACCEPTED}))() == 0
+    assert (
+        PublishOutbox(wire.port(world.control), Answering({NEAR: PublishResult.ACCEPTED}), world.suite.environment)()
+        == 0
+    )
 
 
 def test_two_workers_publish_each_post_once(world: World) -> None:
@@ -198,7 +185,7 @@ def test_two_workers_publish_each_post_once(world: World) -> None:
             assert publish_log() == 0  # another worker, meanwhile: all is taken
             return super().publish(url, events)
 
-    assert PublishOutbox(world.control, Racing({NEAR: PublishResult.ACCEPTED}))() == 3
+    assert PublishOutbox(world.control, Racing({NEAR: PublishResult.ACCEPTED}), world.suite.environment)() == 3
     assert waiting(world) == {}
 
 

@@ -9,24 +9,13 @@ import pytest
 from keyturn.device.core.errors import ServerRefusedError
 from keyturn.ports.store import Create, Delete, Replace, StoreUnavailable
 
-from tests.world import CLIENT, EACH_STORE, gateway
+from tests.use_cases.usage.secret_uses import begun, moved, use
+from tests.world import CLIENT, EACH_STORE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.world import World
-
-GRACE_MS = 14 * 24 * 3_600_000
-
-
-def use(world: World, secret: str, address: str = "203.0.113.7", agent: str = "web/1.2", times: int = 1) -> None:
-    """Present a secret, as a caller does, and write down what was counted."""
-    headers = {"X-Client-Id": CLIENT, "X-API-Key": secret, "User-Agent": agent}
-    for _ in range(times):
-        gateway().open(
-            "/client_token/check", method="POST", headers=headers, environ_overrides={"REMOTE_ADDR": address}
-        )
-    world.suite.verification.telemetry.flush()
 
 
 def cutover(world: World, client_id: str = CLIENT) -> dict[str, Any]:
@@ -35,28 +24,9 @@ def cutover(world: World, client_id: str = CLIENT) -> dict[str, Any]:
     return dict(answer.json or {})
 
 
-def begun(world: World, **policy: int | bool) -> tuple[str, str]:
-    """Found a client that used its secret once a day for ten days, and bring it a second one; both secrets."""
-    world.found("alice", "bob", policy=policy)
-    world.sweep()
-    old = world.issue("alice", "bob", grace_milliseconds=GRACE_MS)
-    for _ in range(10):
-        use(world, old)
-        world.clock.advance(hours=24)
-    return old, world.issue("alice", "bob", grace_milliseconds=GRACE_MS)
-
-
 def live(world: World) -> tuple[str, str | None]:
     client = world.document(f"oauth2_clients/{CLIENT}")
     return client["current_version"], client["previous_version"]
-
-
-def moved(world: World, new: str, days: int) -> None:
-    """Let days pass, in which the new secret is used, and the telemetry of this process is alive."""
-    for _ in range(days):
-        world.clock.advance(hours=24)
-        use(world, new)
-        world.sweep()
 
 
 @EACH_STORE

@@ -40,7 +40,7 @@ class DistributionSuite:
     def publish_log(self) -> PublishOutbox | None:
         """Publishes the groups' logs to outside relays. None where the settings name none."""
         relays = self.base.relays
-        return PublishOutbox(self.base.databases.control, relays) if relays is not None else None
+        return PublishOutbox(self.base.databases.control, relays, self.base.environment) if relays is not None else None
 
     @functools.cached_property
     def sweep(self) -> Sweep:
@@ -71,4 +71,4 @@ class DistributionSuite:
         by_itself = self.base.overrides.store_expires_documents
         if by_itself is None:
             by_itself = self.base.settings.cloud is not None
-        return None if by_itself else DeleteExpired(self.base.databases)
+        return None if by_itself else DeleteExpired(self.base.databases, self.base.environment)

@@ -19,7 +19,7 @@ from keyturn.ports.groups import ForbiddenChange, GroupError, Received, StaleEpo
 from keyturn.proofs.nostr import canonical, open_event, parse_event
 from keyturn.proofs.strict_json import load_object
 from keyturn.records import paths
-from keyturn.use_cases.audit_log import system_writes
+from keyturn.use_cases.audit_log import announce_once
 from keyturn.use_cases.commands.token_bucket import Buckets
 from keyturn.use_cases.groups.membership import Membership, membership_paths
 from keyturn.use_cases.groups.message_log import ENVELOPE
@@ -82,7 +82,7 @@ class AcceptEnvelope:
             raise Conflict("stale_epoch", "The message is of a past epoch. Catch up and send it again.") from None
         except ForbiddenChange as change:
             # A sign of a compromised device, so it is audited although it changes nothing.
-            self._audit_forbidden(membership, change.npub)
+            self._audit_forbidden(membership, change.npub, message)
             raise Forbidden("forbidden_change", "Only the service changes the members of a group.") from None
         except GroupError:
             raise InvalidRequest("bad_message", "The MLS message is not acceptable.") from None
@@ -97,12 +97,14 @@ class AcceptEnvelope:
         membership.commit(self._store, self.accept_event.clients.banner)
         return answer
 
-    def _audit_forbidden(self, membership: Membership, npub: str) -> None:
+    def _audit_forbidden(self, membership: Membership, npub: str, message: bytes) -> None:
         member = membership.roster.member(npub)
         ids = {"group_id": membership.log.group_id, "npub": npub}
         transition = Transition("refuse_commit", member.user if member else npub, ids)
         banner = self.accept_event.clients.banner
-        self._store.commit(system_writes(membership.snapshot, [transition], membership.log.now, banner))
+        # Once for each message, however often it is sent.
+        about = (membership.log.group_id, hashlib.sha256(message).hexdigest())
+        announce_once(self._store, about, transition, banner)
 
 
 def _log_writes(membership: Membership, answer_document: Document, answer: Data, now: datetime) -> list[Write]:

@@ -73,20 +73,29 @@ class DistributeSecrets:
 
         Returns whether this call has distributed it: false if that was done before, or the rotation has ended.
         """
-        return until_won(lambda: self._attempt(client_id, rotation_id), self.environment)
+        hashes: set[str] = set()
+        is_sent = until_won(lambda: self._attempt(client_id, rotation_id, hashes), self.environment)
+        if is_sent and self.publish_log is not None:
+            self.publish_log()
+        return is_sent
 
-    def _attempt(self, client_id: str, rotation_id: str) -> bool:
-        own = _undistributed(self.clients.read(client_id, _PLAN))
+    def _attempt(self, client_id: str, rotation_id: str, hashes: set[str]) -> bool:
+        """Distribute once. `hashes` are those of the secrets that this call has generated."""
+        reading = self.clients.read(client_id, _PLAN)
+        own = _undistributed(reading)
         if own is None or own.rotation.rotation_id != rotation_id:
-            return False
+            # After a lost race: a commit with an unknown outcome was applied if one of this call's secrets is stored.
+            return any(version.secret_hash in hashes for version in reading.state.versions.values())
         batch = BatchLeader(self.clients.store, self.environment).lead(own.rotation)
         # A batch of one has been read already.
         deliveries = [own] if len(batch) == 1 else self._together(own, batch)
         if deliveries:
-            deliveries = list(self._send_what_fits(own, deliveries))
+            deliveries = list(self._send_what_fits(own, deliveries, hashes))
         return rotation_id in {item.rotation.rotation_id for item in deliveries}
 
-    def _send_what_fits(self, own: SecretDelivery, deliveries: Sequence[SecretDelivery]) -> Sequence[SecretDelivery]:
+    def _send_what_fits(
+        self, own: SecretDelivery, deliveries: Sequence[SecretDelivery], hashes: set[str]
+    ) -> Sequence[SecretDelivery]:
         """Send a batch, or as much of it as fits into one commit, this message's own rotation included.
 
         The rest waits for its own messages, which lead in turn. The number of writes is known before a secret is
@@ -99,7 +108,7 @@ class DistributeSecrets:
                 others = [item for item in deliveries if item.rotation.rotation_id != own.rotation.rotation_id]
                 deliveries = self._together(own, [_waiting(item) for item in (own, *others)][:size])
             try:
-                self._send(deliveries)
+                self._send(deliveries, hashes)
             except CommitTooLarge:
                 if len(deliveries) <= 1:
                     raise Broken("one delivery is larger than a commit may be") from None
@@ -117,7 +126,7 @@ class DistributeSecrets:
         deliveries = [item for reading in readings if (item := _undistributed(reading))]
         return [item for item in deliveries if group_key(item.rotation.groups) == group_key(own.rotation.groups)]
 
-    def _send(self, deliveries: Sequence[SecretDelivery]) -> None:
+    def _send(self, deliveries: Sequence[SecretDelivery], hashes: set[str]) -> None:
         snapshot = deliveries[0].reading.snapshot
         require_not_frozen(snapshot)
         require_running(snapshot)
@@ -127,14 +136,13 @@ class DistributeSecrets:
             # The commit secret of the notices' epoch has existed in this process's memory only. So no copy of the
             # store, from before or after, opens them (docs/protocol.md §12).
             log.append("commit", log.session.update())
-        decisions = [(item.reading, self._decide(item, logs)) for item in deliveries]
+        decisions = [(item.reading, self._decide(item, logs, hashes)) for item in deliveries]
         self.clients.commit_together(decisions, also=[write for log in logs for write in log.writes()])
-        if self.publish_log is not None:
-            self.publish_log()
 
-    def _decide(self, item: SecretDelivery, logs: Sequence[GroupLog]) -> Decision:
+    def _decide(self, item: SecretDelivery, logs: Sequence[GroupLog], hashes: set[str]) -> Decision:
         secret = self._generate(item)
         version = self._with_hash(item.pending, secret)
+        hashes.add(version.secret_hash or "")
         message_id = _append_notices(item, version, secret, logs)
         command = DistributeCommand(
             rotation_id=item.rotation.rotation_id,

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from keyturn.domain.audit_chain import Transition
+from keyturn.domain.encodings import invite_id
 from keyturn.domain.proofs_policy import Missing, ProofRefused
 from keyturn.ports.attestation import AttestationRefused
 from keyturn.ports.authorisation import Act
@@ -87,7 +88,8 @@ class RegisterDevice:
 
     def confirm(self, code: str, npub: str, totp: str) -> Data:
         """Complete a registration with a TOTP code. Return the user and the user's status."""
-        return until_won(lambda: self._confirm(code, npub, totp), self.environment)
+        attempts: Attempts[InviteContext] = Attempts(self.environment)
+        return until_won(lambda: self._confirm(code, npub, totp, attempts), self.environment)
 
     # --- registration ------------------------------------------------------------------------------------------------
 
@@ -160,7 +162,10 @@ class RegisterDevice:
 
     # --- confirmation ------------------------------------------------------------------------------------------------
 
-    def _confirm(self, code: str, npub: str, totp: str) -> Data:
+    def _confirm(self, code: str, npub: str, totp: str, attempts: Attempts[InviteContext]) -> Data:
+        # Before anything else: the last wrong code has closed the invite.
+        if (refused := attempts.find(self.databases.auth, paths.invite(invite_id(code)))) is not None:
+            self._refuse(refused, (Missing.PRESENCE,))
         context = self.read_context(code, npub)
         registration = context.invite.registration
         if registration is None or registration.device.npub != npub:
@@ -173,7 +178,8 @@ class RegisterDevice:
             raise not_registered()  # the device was revoked after it asserted itself
         step = self._matching_step(context, registration, totp)
         if step is None:
-            self.databases.auth.commit([context.invite_write(context.invite.with_wrong_code())])  # rule 3
+            invite = context.invite.with_wrong_code(attempts.add(context))
+            self.databases.auth.commit([context.invite_write(invite)])  # rule 3
             self._refuse(context, (Missing.PRESENCE,))
         admin = _registered_admin(context, registration).with_valid_code(step)
         self._write_audit(context, npub)  # rule 4: before its effect

@@ -23,7 +23,7 @@ from keyturn.records.codec import from_data, to_data
 from keyturn.records.roster import Roster
 from keyturn.use_cases.audit_log import HEAD, system_writes
 from keyturn.use_cases.groups.message_log import GroupLog
-from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.optimistic import delete_unchanged, until_won, until_won_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keyturn.ports.effects import Environment
     from keyturn.ports.groups import Groups
     from keyturn.ports.store import Data, Snapshot, Store, Write
+    from keyturn.use_cases.optimistic import Act
 
 PAGE = 100
 
@@ -68,23 +69,26 @@ class Freeze:
         groups = [document.text("group_id") for document in documents]
         for group_id in groups:
             self._delete_log(group_id)
-            until_won(functools.partial(self._recreate, group_id), self.environment)
+            until_won_once(functools.partial(self._recreate, group_id), self.store, self.environment)
         # Last: while the marker exists, a group with an old state sends nothing.
         until_won(self._end, self.environment)
         return groups
 
     def _delete_log(self, group_id: str) -> None:
         for page in pages(self.store, Query(paths.messages(group_id), order_by="index", limit=PAGE)):
-            self.store.commit([delete(document) for document in page])
+            delete_unchanged(self.store, page, self.environment)
 
-    def _recreate(self, group_id: str) -> None:
+    def _recreate(self, group_id: str, act: Act) -> Data:
         group, roster = paths.group(group_id), paths.roster(group_id)
         snapshot = self.store.get([HEAD, group, roster])
         before = from_data(Roster, snapshot[roster].fields)
         log = GroupLog.create(self.groups, snapshot[group], snapshot.read_time)
         after = replace(before, members=(), absent=(*before.absent, *before.members))
         audit = self._audit_writes(snapshot, "refound_group", "", group_id)
-        self.store.commit([*log.writes(), put(snapshot[roster], to_data(after)), *audit])
+        answer: Data = {"group_id": group_id}
+        mark = act.mark(answer, snapshot.read_time)
+        self.store.commit([*log.writes(), put(snapshot[roster], to_data(after)), *audit, mark])
+        return answer
 
     def _end(self) -> None:
         snapshot = self.store.get([HEAD, paths.FROZEN])

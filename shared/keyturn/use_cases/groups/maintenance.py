@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 from keyturn.domain.errors import Broken, Refusal
 from keyturn.domain.model import Rotation
 from keyturn.ports.groups import GroupError
-from keyturn.ports.store import LostRace, Query, delete, put, scan
+from keyturn.ports.store import Query, put, scan
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.use_cases.groups.membership import open_membership
 from keyturn.use_cases.groups.message_log import GONE
-from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.optimistic import delete_unchanged, until_won, write_if_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from keyturn.ports.effects import Environment
     from keyturn.ports.groups import Groups
-    from keyturn.ports.store import Databases, Document
+    from keyturn.ports.store import Data, Databases, Document
     from keyturn.records.roster import RosterMember
 
 _log = logging.getLogger(__name__)
@@ -69,10 +69,8 @@ class GroupMaintenance:
         return len(due)
 
     def _schedule_next(self, document: Document, group_id: str, now: datetime) -> None:
-        try:
-            self.databases.control.commit([put(document, {"group_id": group_id, "due_at": now + MAINTENANCE_INTERVAL})])
-        except LostRace:
-            return  # a concurrent sweep has maintained this group
+        due: Data = {"group_id": group_id, "due_at": now + MAINTENANCE_INTERVAL}
+        write_if_unchanged(self.databases.control, put(document, due), self.environment)
 
     # --- the log -----------------------------------------------------------------------------------------------------
 
@@ -86,10 +84,11 @@ class GroupMaintenance:
     def _tidy_entry(self, entry: Document, now: datetime, prefix: list[Document] | None) -> list[Document] | None:
         kind = entry.text("kind")
         if prefix and kind == "commit":
-            self.databases.control.commit([delete(item) for item in prefix])
+            delete_unchanged(self.databases.control, prefix, self.environment)
             prefix.clear()
         if kind == "notice" and self._has_expired(entry.text("rotation_id"), now):
-            self.databases.control.commit([put(entry, {**entry.fields, "kind": GONE, "event": ""})])
+            gone = put(entry, {**entry.fields, "kind": GONE, "event": ""})
+            write_if_unchanged(self.databases.control, gone, self.environment)
         if prefix is not None and kind != "notice" and entry.time("at") + COMMIT_RETENTION <= now:
             return [*prefix, entry]
         return None

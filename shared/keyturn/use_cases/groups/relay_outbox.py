@@ -25,15 +25,17 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.record import Record
 from keyturn.ports.relay import PublishResult
-from keyturn.ports.store import Create, LostRace, Query, StoreError, delete, put
+from keyturn.ports.store import Create, Query, StoreError, delete, put
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
+from keyturn.use_cases.optimistic import write_if_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from keyturn.ports.effects import Environment
     from keyturn.ports.relay import Relays
-    from keyturn.ports.store import Document, Snapshot, Store, Write
+    from keyturn.ports.store import Delete, Document, Replace, Snapshot, Store
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +108,7 @@ class PublishOutbox:
 
     store: Store
     relays: Relays
+    environment: Environment
 
     def __call__(self) -> int:
         """Publish at most PAGE posts that are due. Return how many were tried.
@@ -139,12 +142,8 @@ class PublishOutbox:
             if self._try_write(put(document, to_data(claimed_post))):
                 yield _Claim(path, post, event)
 
-    def _try_write(self, write: Write) -> bool:
-        try:
-            self.store.commit([write])
-        except LostRace:
-            return False
-        return True
+    def _try_write(self, write: Create | Replace | Delete) -> bool:
+        return write_if_unchanged(self.store, write, self.environment)
 
     # --- publish -----------------------------------------------------------------------------------------------------
 

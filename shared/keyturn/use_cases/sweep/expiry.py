@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keyturn.ports.store import LostRace, Query, delete, pages
+from keyturn.ports.store import Query, pages
 from keyturn.records import paths
 from keyturn.records.paths import ROTATIONS
+from keyturn.use_cases.optimistic import delete_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from keyturn.ports.effects import Environment
     from keyturn.ports.store import Databases, Document, Store
 
 EXPIRING = (
@@ -50,11 +50,14 @@ class DeleteExpired:
     """Deletes expired documents from all three databases."""
 
     databases: Databases
+    environment: Environment
 
     def __call__(self, now: datetime) -> int:
         """Delete everything that expired by `now`. Return the number of documents, versions not counted."""
         self._delete_versions(now)
-        return sum(_delete_expired(getattr(self.databases, name), collection, now) for name, collection in EXPIRING)
+        return sum(
+            self._delete_expired(getattr(self.databases, name), collection, now) for name, collection in EXPIRING
+        )
 
     def _delete_versions(self, now: datetime) -> None:
         # Before the rotations: if this dies in between, the next run still finds the rotations, and their versions.
@@ -64,26 +67,14 @@ class DeleteExpired:
             snapshot = control.get(
                 paths.version(str(item["client_id"]), str(item["new_version"])) for item in rotations
             )
-            _delete_all(control, [version for version in snapshot.documents.values() if _has_expired(version, now)])
+            expired = [version for version in snapshot.documents.values() if _has_expired(version, now)]
+            delete_unchanged(control, expired, self.environment)
 
-
-def _delete_expired(store: Store, collection: str, now: datetime) -> int:
-    query = Query(collection, order_by="expires_at", at_most=now, limit=PAGE)
-    return sum(_delete_all(store, page) for page in pages(store, query))
+    def _delete_expired(self, store: Store, collection: str, now: datetime) -> int:
+        query = Query(collection, order_by="expires_at", at_most=now, limit=PAGE)
+        return sum(delete_unchanged(store, page, self.environment) for page in pages(store, query))
 
 
 def _has_expired(document: Document, now: datetime) -> bool:
     expires_at = (document.data or {}).get("expires_at")  # None for a version that became live again
     return isinstance(expires_at, datetime) and expires_at <= now
-
-
-def _delete_all(store: Store, page: Sequence[Document]) -> int:
-    """Delete documents, and return how many."""
-    if not page:
-        return 0
-    try:
-        store.commit([delete(document) for document in page])
-    except LostRace:
-        # A concurrent sweep deleted one of them, or one changed. Delete them one by one, and leave that one.
-        return sum(_delete_all(store, [document]) for document in page) if len(page) > 1 else 0
-    return len(page)

@@ -27,7 +27,7 @@ from keyturn.ports.store import LostRace, Query, StoreUnavailable, put, scan
 from keyturn.ports.triggers import DISTRIBUTION_TOPIC
 from keyturn.records import paths
 from keyturn.use_cases.client_repository import ReadPlan
-from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.optimistic import until_won, write_if_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,6 +59,16 @@ class SweepResult:
     settled: int
     republished: int
     failed: int
+
+
+@dataclass(slots=True)
+class _Settlement:
+    """The state of settling one client, over all attempts."""
+
+    client_id: str
+    document: Document | None
+    """The client as the query returned it, which saves the first attempt a read. After a lost race it is outdated."""
+    is_settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,35 +103,40 @@ class Sweep:
         return scan(self.clients.store, query)
 
     def _settle_client(self, document: Document, waiting: list[Rotation]) -> str:
-        # The first attempt uses the document from the query, which saves a read. After a lost race it is outdated.
-        documents = [document]
+        settlement = _Settlement(document.id, document)
         try:
-            return until_won(
-                lambda: self._settle(document.id, documents.pop() if documents else None, waiting), self.environment
-            )
+            return until_won(lambda: self._settle(settlement, waiting), self.environment)
         except StoreUnavailable:
             raise  # no client can be settled now
         except Exception as error:  # noqa: BLE001 - rule 4
             _log_unsettled(error)
             return "failed"
 
-    def _settle(self, client_id: str, document: Document | None, waiting: list[Rotation]) -> str:
+    def _settle(self, settlement: _Settlement, waiting: list[Rotation]) -> str:
+        document, settlement.document = settlement.document, None
         try:
-            reading = self.clients.read(client_id, ReadPlan(document=document))
+            reading = self.clients.read(settlement.client_id, ReadPlan(document=document))
         except NotFound:
             return "gone"
+        try:
+            settlement.is_settled |= self._write_due(reading)
+        except LostRace:
+            settlement.is_settled = True  # if nothing is due any more, this commit was applied, or a concurrent one
+            raise
+        rotation = reading.state.rotation
+        if settlement.is_settled or rotation is None or rotation.phase is not Phase.REQUESTED:
+            return "settled" if settlement.is_settled else "early"
+        waiting.append(rotation)
+        return "waiting"
+
+    def _write_due(self, reading: ClientReading) -> bool:
+        """Write what is due for a client. Return whether anything was."""
         decision = lifecycle.settle(reading.state, reading.policy, reading.now)
         if decision.transitions:
             self.clients.commit(reading, decision)
             _log_if_late(reading)
-            return "settled"
-        if self.carry_over is not None and self.carry_over(reading):
-            return "settled"
-        rotation = reading.state.rotation
-        if rotation is None or rotation.phase is not Phase.REQUESTED:
-            return "early"
-        waiting.append(rotation)
-        return "waiting"
+            return True
+        return self.carry_over is not None and self.carry_over(reading)
 
     def _publish(self, waiting: Sequence[Rotation]) -> int:
         """Publish rotations again whose event was lost or has failed. Return how many the bus has confirmed."""
@@ -144,10 +159,7 @@ class Sweep:
         if self.watch_transitions is not None:
             self.watch_transitions(now)
         # Last: if this sweep dies before, the next one does the maintenance.
-        try:
-            self.clients.store.commit([put(document, {"due_at": now + MAINTENANCE_EVERY})])
-        except LostRace:
-            return  # a concurrent sweep did it
+        write_if_unchanged(self.clients.store, put(document, {"due_at": now + MAINTENANCE_EVERY}), self.environment)
 
 
 def _log_unsettled(error: Exception) -> None:

@@ -24,11 +24,11 @@ from keyturn.domain.encodings import DUE_SHARDS
 from keyturn.domain.errors import Refusal
 from keyturn.domain.model import ClientStatus
 from keyturn.domain.usage_silence import HOUR
-from keyturn.ports.store import LostRace, Query, StoreUnavailable, scan
+from keyturn.ports.store import Query, StoreUnavailable, scan
 from keyturn.records import paths
 from keyturn.records.client_document import live_state
 from keyturn.records.salt import salt_writes
-from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.optimistic import until_won, write_if_unchanged
 from keyturn.use_cases.usage.migration_progress import ReadUsage
 
 if TYPE_CHECKING:
@@ -74,12 +74,8 @@ class WatchTransitions:
         )
 
     def _create_salt(self, snapshot: Snapshot) -> None:
-        writes = salt_writes(snapshot, self.environment)
-        try:
-            if writes:
-                self.clients.store.commit(writes)
-        except LostRace:
-            return  # a concurrent sweep created it
+        for write in salt_writes(snapshot, self.environment):
+            write_if_unchanged(self.clients.store, write, self.environment)
 
     def _upcoming(self, shard: int) -> Iterator[Document]:
         """Return the clients with a due time. Those with a version in grace are among them."""
