@@ -23,6 +23,7 @@ from keyturn.cli.operator_token import read_token
 from keyturn.device.api.client import ApiClient
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.composition.foundation import Overrides
+from keyturn.entry.functions import FUNCTIONS
 from keyturn.local.emulator_backend import EmulatorBackend
 from keyturn.local.firestore_control import register_trigger
 from keyturn.local.machine import run_suite
@@ -44,13 +45,14 @@ from bench.rotation_stage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from keyturn.device.device import Device
     from keyturn.entry.composition.suite import Suite
-    from keyturn.entry.config.settings import Cloud
+    from keyturn.entry.config.settings import Cloud, Settings
+    from keyturn.local.machine import Worker
 
 EMPTY = "empty-door"
 QUIET_SECONDS = 0.15
@@ -80,13 +82,20 @@ class EmptyDoor:
 
 @dataclass(frozen=True)
 class BenchBackend(EmulatorBackend):
-    """Emulators, and an empty door in front of everything else."""
+    """Emulators, the functions in this process, which notes their calls, and an empty door in front of all else."""
 
     empty: EmptyDoor = field(default_factory=EmptyDoor)
 
-    def application(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
+    @contextmanager
+    def run_functions(self, settings: Settings) -> Iterator[Callable[[], Sequence[Worker]]]:
+        """Serve the functions in this process."""
+        del settings
+        self.functions.update(FUNCTIONS)
+        yield list
+
+    def application(self, token: str) -> WSGIApplication:
         """Return what answers: the empty door where it is asked for, else the suite."""
-        suite = super().application(gateway, token)
+        suite = super().application(token)
 
         def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             target_app = self.empty if EMPTY in environ["PATH_INFO"] else suite

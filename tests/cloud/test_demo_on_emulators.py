@@ -1,14 +1,17 @@
-"""`keyturn demo --emulators`: the same scenario to the same summary, and no plaintext in files or in Firestore."""
+"""`keyturn demo --emulators`: each function alone, in both forms of paths, to the same summary as without emulators."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.local.demo.scenario import Scenario
-from keyturn.local.demo.screen import summary
-from keyturn.local.demo.suite_process import start_suite
+from keyturn.local.options import PathForm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,40 +19,82 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.tier("java"), pytest.mark.xdist_group("machine_on_emulators")]
 
 
+@dataclass(frozen=True)
+class Demo:
+    """A demo that has ended: its folder, its exit status, and what it wrote."""
+
+    folder: Path
+    status: int
+    output: str
+    errors: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        summary: dict[str, Any] = json.loads(self.output)
+        return summary
+
+
+def run_demo(folder: Path, form: PathForm) -> Demo:
+    program = [sys.executable, "-c", "from keyturn.cli.main import main; main()"]
+    done = subprocess.run(  # noqa: S603 - our own program
+        [*program, "demo", "--emulators", "--path", form, "--json", "--keep", str(folder)],
+        env={**os.environ, "XDG_STATE_HOME": str(folder.with_suffix(".state"))},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    return Demo(folder, done.returncode, done.stdout, done.stderr)
+
+
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scenario]:
+def demos(tmp_path_factory: pytest.TempPathFactory) -> dict[PathForm, Demo]:
+    """Run the demo in both forms at the same time: most of it is waiting."""
     folder = tmp_path_factory.mktemp("demo")
-    with start_suite(folder, emulators=True) as stage:
-        scenario = Scenario(stage, lambda _name, _seconds: None)
-        scenario.run()
-    return folder, scenario
+    with ThreadPoolExecutor() as pool:
+        running = {form: pool.submit(run_demo, folder / form, form) for form in PathForm}
+        return {form: demo.result() for form, demo in running.items()}
 
 
-def test_it_comes_out_as_without_emulators(told: tuple[Path, Scenario]) -> None:
-    said = summary(told[1].results)
-    assert {rotation["outcome"] for rotation in said["rotations"]} == {"promoted"}
-    assert [{ack["user"] for ack in rotation["acks"]} for rotation in said["rotations"][:2]] == [
+@pytest.fixture(params=PathForm)
+def demo(request: pytest.FixtureRequest, demos: dict[PathForm, Demo]) -> Demo:
+    return demos[request.param]
+
+
+def test_it_ends_as_without_emulators(demo: Demo) -> None:
+    assert demo.status == 0, demo.errors + (demo.folder / "up.log").read_text("utf-8")
+    summary = demo.summary
+    assert {rotation["outcome"] for rotation in summary["rotations"]} == {"promoted"}
+    assert [{ack["user"] for ack in rotation["acks"]} for rotation in summary["rotations"][:2]] == [
         {"bob", "carol"},
         {"alice", "carol"},
     ]
-    assert said["plaintext_at_rest"] == {"found": 0, "control_found": True}
-    assert said["doctor"]["breaches"] == []
-    assert said["doctor"]["checked"]["clients"] == 1
-    assert said["doctor"]["outbox"] is None
-    assert said["steps"]
+    assert summary["plaintext_at_rest"] == {"found": 0, "control_found": True}
+    assert summary["moments_without_an_accepted_secret"] == 0
+    assert summary["doctor"]["breaches"] == []
+    assert summary["doctor"]["checked"]["clients"] == 1
+    assert summary["doctor"]["outbox"] is None
+    assert summary["steps"]
 
 
-def test_firestore_was_searched_too(told: tuple[Path, Scenario]) -> None:
-    folder, scenario = told
-    documents = json.loads((folder / "firestore-control.json").read_bytes().partition(b"\n")[0])
+def test_admins_proved_themselves_by_every_factor(demo: Demo) -> None:
+    proofs = demo.summary["proofs"]
+    assert {proof["user"] for proof in proofs} == {"alice", "bob", "carol"}
+    assert {tuple(sorted(proof["amr"])) for proof in proofs} == {("dev_attest", "pop", "totp")}
+    assert all(demo.summary["refused"].values())
+
+
+def test_firestore_was_searched_for_plaintext_too(demo: Demo) -> None:
+    documents = json.loads((demo.folder / "firestore-control.json").read_bytes().partition(b"\n")[0])
     assert "oauth2_clients/acme-billing" in documents
-    assert {path.name for path in folder.glob("firestore-*.json")} == {
+    assert {path.name for path in demo.folder.glob("firestore-*.json")} == {
         f"firestore-{name}.json" for name in ("control", "auth", "usage")
     }
-    assert [secret for secret in scenario.secrets.values() if secret in str(documents)] == []
 
 
-def test_nothing_of_it_runs_on_afterwards(told: tuple[Path, Scenario]) -> None:
-    assert not (told[0] / "data" / "emulators.json").exists()
+def test_nothing_of_it_runs_on_afterwards(demo: Demo) -> None:
+    assert not (demo.folder / "data" / "emulators.json").exists()
     kept = {"keys.json", "entrance.secret", "local_identity.json"}
-    assert {path.name for path in (told[0] / "data").iterdir()} == kept
+    assert {path.name for path in (demo.folder / "data").iterdir()} == kept
+    processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout  # noqa: S607 - POSIX
+    assert str(demo.folder) not in processes

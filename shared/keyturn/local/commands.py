@@ -16,11 +16,12 @@ import typer
 from keyturn.cli.durations import parse_duration
 from keyturn.cli.output import print_facts, print_json, print_note, print_warning
 from keyturn.cli.session import Json
+from keyturn.device.core.errors import UsageError
 from keyturn.domain.policy import Policy
 from keyturn.entry.config.settings import PREFIX, Settings, SettingsError, Stage
 from keyturn.local import keys_commands
 from keyturn.local.errors import LocalError
-from keyturn.local.options import Data, default_data
+from keyturn.local.options import Data, PathForm, default_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,18 @@ MinInterval = Annotated[
     timedelta | None,
     typer.Option(parser=parse_duration, metavar="10m", help="The shortest time between two rotations of a client."),
 ]
-Emulators = Annotated[bool, typer.Option("--emulators", help="Use Google's emulators instead of a data folder.")]
+Emulators = Annotated[
+    bool,
+    typer.Option("--emulators", help="Use Google's emulators, with each function in a process of its own."),
+]
+Paths = Annotated[
+    PathForm | None,
+    typer.Option(
+        "--path",
+        help="With --emulators: the paths that functions get. stripped, the default: without the function's name, as"
+        " Cloud Functions give them. kept: with it, as Hosting rewrites do.",
+    ),
+]
 
 _AUTHORISER = f"{PREFIX}AUTHORISER"
 
@@ -76,11 +88,12 @@ def up(
     min_interval: MinInterval = None,
     quick: Annotated[bool, typer.Option(help="Short times for trials: lead 10 s, grace 2 min, no interval.")] = False,
     emulators: Emulators = False,
+    path: Paths = None,
     json: Json = False,
 ) -> None:
     """Run the whole suite on this machine until Ctrl-C, with each function at its own path.
 
-    With --emulators it uses Google's emulators, and emulates Cloud KMS.
+    With --emulators it uses Google's emulators, and emulates Cloud KMS. Each function is a process of its own.
     `FIRESTORE_EMULATOR_HOST` and `PUBSUB_EMULATOR_HOST` name running emulators. Others are started.
     A running Firestore emulator needs the option `--functions_emulator 127.0.0.1:PORT` of this suite.
     The data folder then holds only the keys. All other data is in the emulators' memory.
@@ -88,10 +101,10 @@ def up(
     from keyturn.local.machine import run_suite  # noqa: PLC0415 - the other commands need no server
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    policy = _policy(min_not_before, min_interval, quick=quick)
+    policy, paths = _policy(min_not_before, min_interval, quick=quick), _path_form(path, emulators=emulators)
     wait_for_stop = catch_stop_signals()
     every = (sweep_every or timedelta(seconds=1 if quick else 60)).total_seconds()
-    backend = _emulated(data, policy) if emulators else _folder(data, policy, every)
+    backend = _emulated(data, policy, paths) if emulators else _folder(data, policy, every)
     with run_suite(backend, port, every) as suite:
         _print_start(suite.settings, suite.freeze.freeze_reason(), json=json)
         wait_for_stop()
@@ -138,14 +151,20 @@ def _authoriser() -> str:
         raise LocalError(f"{error}.", f"Unset {_AUTHORISER}.") from None
 
 
-def _emulated(data: Path | None, policy: Policy) -> Backend:
+def _path_form(path: PathForm | None, *, emulators: bool) -> PathForm:
+    if path is not None and not emulators:
+        raise UsageError("--path requires --emulators.", "Only there is each function a process of its own.")
+    return path or PathForm.STRIPPED
+
+
+def _emulated(data: Path | None, policy: Policy, paths: PathForm) -> Backend:
     try:
         from keyturn.local.emulator_backend import EmulatorBackend  # noqa: PLC0415 - needs Google's clients
     except ModuleNotFoundError:
         raise LocalError(
             "Google's client libraries are not installed.", "Install them: pip install 'keyturn[cli,server,gcp]'."
         ) from None
-    return EmulatorBackend(data or default_data() / "emulators", policy, dict(os.environ), _authoriser())
+    return EmulatorBackend(data or default_data() / "emulators", policy, dict(os.environ), _authoriser(), paths)
 
 
 def _policy(min_not_before: timedelta | None, min_interval: timedelta | None, *, quick: bool) -> Policy:
@@ -191,6 +210,7 @@ def _emulator_facts(cloud: Cloud) -> dict[str, str | None]:
 def demo(
     *,
     emulators: Emulators = False,
+    path: Paths = None,
     json: Json = False,
     keep: Annotated[Path | None, typer.Option(help="Keep the demo's files in this new folder.", metavar="DIR")] = None,
 ) -> None:
@@ -201,7 +221,8 @@ def demo(
     """
     from keyturn.local.demo.screen import run  # noqa: PLC0415 - the other commands need none of it
 
-    run(keep, as_json=json, emulators=emulators)
+    paths = _path_form(path, emulators=emulators)
+    run(keep, as_json=json, on_emulators=paths if emulators else None)
 
 
 def doctor(*, data: Data = None, json: Json = False) -> None:

@@ -1,6 +1,6 @@
 """Google's emulators on this machine: find them in the Google Cloud CLI, start them on a free loopback port, stop them.
 
-An emulator never outlives the process that started it. It ends when its standard input closes, even after `kill -9`.
+An emulator never outlives the process that started it (child_process.py).
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import shutil
 import socket
 import subprocess
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from keyturn.local.child_process import start_child, stop_child
 from keyturn.local.errors import LocalError
 
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ _FIRESTORE_JAR = "cloud-firestore-emulator/cloud-firestore-emulator.jar"
 _FIRESTORE_MAIN = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
 _PUBSUB_JAR = "pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar"
 _READY_SECONDS = 60.0
-_STOP_SECONDS = 10.0
 _ATTEMPTS = 3
-# The shell's background child waits for the end of standard input, which comes when the parent dies in any way, and
-# then kills the emulator, into which the shell itself turns by exec.
-_WRAPPER = 'exec 3<&0; self=$$; (read -r _ <&3; kill "$self") & exec 3<&-; exec "$@" </dev/null'
 _HINT = "Install a Java runtime and the Google Cloud CLI with its components: {}."
 
 
@@ -43,12 +39,7 @@ class Emulator:
 
     def stop(self) -> None:
         """Stop the emulator and wait until it has ended. Its data is lost."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_STOP_SECONDS)
-        self.process.kill()
-        self.process.wait()
+        stop_child(self.process)
 
     def __enter__(self) -> Self:
         return self
@@ -122,23 +113,12 @@ def _sdk_root(program: str) -> Path:
 def _start(name: str, command: Sequence[str], options: Sequence[str]) -> Emulator:
     for _ in range(_ATTEMPTS):  # another program may take the free port before the emulator does
         port = _free_port()
-        emulator = _launch([*command, f"--host={HOST}", f"--port={port}", *options], port)
+        process = start_child([*command, f"--host={HOST}", f"--port={port}", *options])
+        emulator = Emulator(f"{HOST}:{port}", process)
         if _ready(emulator, port):
             return emulator
         emulator.stop()
     raise LocalError(f"The {name} emulator does not start.", "Start it with `gcloud emulators` to see why.")
-
-
-def _launch(command: Sequence[str], port: int) -> Emulator:
-    wrapped = ["/bin/sh", "-c", _WRAPPER, "emulator", *command]
-    process = subprocess.Popen(  # noqa: S603 - the programs were found on PATH, the arguments are ours
-        wrapped,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    return Emulator(f"{HOST}:{port}", process)
 
 
 def _ready(emulator: Emulator, port: int) -> bool:

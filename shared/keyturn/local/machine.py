@@ -60,8 +60,8 @@ class OpenBackend:
 class Backend(Protocol):
     """Store, keys and message bus of a suite on this machine, and the way in which events reach its functions."""
 
-    def application(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
-        """Return the application to serve: the gateway, perhaps with webhooks in front. The gateway wants `token`."""
+    def application(self, token: str) -> WSGIApplication:
+        """Return the application to serve: the gateway, which wants `token`, perhaps with webhooks in front."""
         ...
 
     def open(self, url: str, token: str) -> AbstractContextManager[OpenBackend]:
@@ -76,10 +76,9 @@ class FolderBackend:
     settings_at: Callable[[str], Settings]
     sweep_every_seconds: float
 
-    def application(self, gateway: WSGIApplication, token: str) -> WSGIApplication:
-        """Return the gateway unchanged, because the delivery of this process sends the token."""
-        del token
-        return gateway
+    def application(self, token: str) -> WSGIApplication:
+        """Return the gateway to the functions, which all run in this process."""
+        return open_gateway(token)
 
     @contextmanager
     def open(self, url: str, token: str) -> Iterator[OpenBackend]:
@@ -97,7 +96,7 @@ class FolderBackend:
 def run_suite(backend: Backend, port: int, sweep_every_seconds: float) -> Iterator[Suite]:
     """Run the suite while the context lasts. Port 0 means any free port. `LocalError` if the suite cannot start."""
     token = secrets.token_urlsafe(32)
-    server = Server(port, backend.application(open_gateway(token), token))
+    server = Server(port, backend.application(token))
     try:
         with backend.open(server.url, token) as open_backend, _token_file(server.url, token):
             sweeper = partial(_sweep, server.url, token, sweep_every_seconds)

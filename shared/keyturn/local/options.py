@@ -1,10 +1,19 @@
 """Options that the commands of one machine share, and the default data folder."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class PathForm(StrEnum):
+    """What a front end does with the function's name in front of a path."""
+
+    STRIPPED = "stripped"
+    KEPT = "kept"
+
 
 Data = Annotated[Path | None, typer.Option(help="The data folder (default: ~/.local/share/keyturn).", metavar="DIR")]
 

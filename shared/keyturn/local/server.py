@@ -51,11 +51,11 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class Server:
-    """A bound socket. `application` answers requests after `start`."""
+    """A bound socket: a port to listen at, or a socket that listens already. Requests are answered after `start`."""
 
-    def __init__(self, port: int, application: WSGIApplication) -> None:
-        with closing(_listen(port)) as listener:
-            self._server = ThreadedWSGIServer(HOST, port, application, _QuietHandler, fd=listener.fileno())
+    def __init__(self, place: int | socket.socket, application: WSGIApplication) -> None:
+        with closing(place if isinstance(place, socket.socket) else _listen(place)) as listener:
+            self._server = ThreadedWSGIServer(HOST, 0, application, _QuietHandler, fd=listener.fileno())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from keyturn.local.demo.scenario import DemoResults
+    from keyturn.local.options import PathForm
 
 TOTAL_SECONDS = 20.0
 """The width of the timeline: a little longer than the scenario takes."""
@@ -67,13 +68,16 @@ def _line(name: str, seconds: float | None) -> Text:
     return Text.assemble(("  ✓ ", "green"), name, (f"  {seconds:.2f} s", "dim"))
 
 
-def run(keep: Path | None, *, as_json: bool, emulators: bool = False) -> None:
-    """Run the demo. `keep` is a new or empty folder for its files. `LocalError` if the demo fails."""
+def run(keep: Path | None, *, as_json: bool, on_emulators: PathForm | None = None) -> None:
+    """Run the demo, perhaps on Google's emulators with paths of that form. `LocalError` if it fails.
+
+    `keep` is a new or empty folder for its files.
+    """
     console = Console(stderr=as_json, highlight=False)
     if not as_json:
         console.print(Text("\nkeyturn demo: rotate an API credential without downtime\n", style="bold"))
         console.print(Text(INTRODUCTION, style="dim"), soft_wrap=True)
-    with _folder(keep) as folder, start_suite(Path(folder), emulators=emulators) as stage:
+    with _folder(keep) as folder, start_suite(Path(folder), on_emulators=on_emulators) as stage:
         screen = Screen(console)
         screen.scenario = Scenario(stage, screen.observe)
         with Live(screen, console=console, refresh_per_second=8) if _is_live(console, as_json) else nullcontext():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.local.demo.admins import DemoAdmin
+    from keyturn.local.options import PathForm
 
 LEAD_SECONDS = 3
 PASSPHRASE = "only for the demo's devices"  # noqa: S105 - the demo's devices protect nothing
@@ -90,13 +91,18 @@ class DemoSuite:
 
 
 @contextmanager
-def start_suite(folder: Path, *, emulators: bool = False) -> Iterator[DemoSuite]:
-    """Run the suite in `folder`, or on Google's emulators, while the context lasts. Its log is `folder`/up.log."""
+def start_suite(folder: Path, *, on_emulators: PathForm | None = None) -> Iterator[DemoSuite]:
+    """Run the suite in `folder` while the context lasts. Its log is `folder`/up.log.
+
+    `on_emulators` names the form of paths on Google's emulators.
+    """
     options = ["--port", "0", "--data", str(folder / "data"), "--sweep-every", "1s"]
     windows = ["--min-not-before", f"{LEAD_SECONDS}s", "--min-interval", "0s"]
     with (folder / "up.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(  # noqa: S603 - our own program and arguments
-            _command("up", *options, *windows, *(["--emulators"] if emulators else []), "--json"),
+            _command(
+                "up", *options, *windows, *(["--emulators", "--path", on_emulators] if on_emulators else []), "--json"
+            ),
             stdout=subprocess.PIPE,
             stderr=log,
             env=_environment(folder),
