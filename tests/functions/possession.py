@@ -97,7 +97,7 @@ def at(endpoint: AdminProof, seconds: int) -> Any:  # noqa: ANN401 - a time
 
 
 POSSESSION: dict[str, tuple[Callable[[AdminProof, bytes], str], tuple[int, str]]] = {
-    "no signature": (lambda _endpoint, _sent: "", (400, "malformed_authorization")),
+    "no signature": (lambda _endpoint, _sent: "", (401, "not_signed")),
     "a bearer token": (lambda endpoint, sent: "Bearer " + endpoint.signed(sent)[6:], (400, "malformed_authorization")),
     "of a minute ago": (lambda endpoint, sent: endpoint.signed(sent, now=at(endpoint, -61)), (401, "wrong_time")),
     "of a minute ahead": (lambda endpoint, sent: endpoint.signed(sent, now=at(endpoint, 61)), (401, "wrong_time")),

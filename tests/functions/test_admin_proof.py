@@ -52,7 +52,7 @@ def test_an_admin_with_all_evidence_gets_a_proof(endpoint: AdminProof) -> None:
 def test_possession_is_bound_to_this_very_request(endpoint: AdminProof) -> None:
     body = endpoint.body()
     assert endpoint.prove(body, url="https://other.example").status_code == 401
-    assert endpoint.post("/proof", json.dumps(body).encode()).status_code == 400
+    assert endpoint.post("/proof", json.dumps(body).encode()).status_code == 401
     signed_by_mallory = endpoint.prove(body, user="mallory")
     assert (signed_by_mallory.status_code, _reason(signed_by_mallory)) == (401, "proof_refused")
 

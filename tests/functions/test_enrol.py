@@ -145,7 +145,7 @@ def test_a_new_member_reads_later_messages(world: World) -> None:
 
 def test_only_the_operator_invites(world: World) -> None:
     body = json.dumps({"user": "mallory", "group_id": GROUP}).encode()
-    for headers in ({}, {"Authorization": TOKEN}, {"Authorization": f"bearer {TOKEN}"}, {"Authorization": "Bearer "}):
+    for headers in ({}, {"Authorization": TOKEN}, {"Authorization": f"Basic {TOKEN}"}, {"Authorization": "Bearer "}):
         assert world.call("POST", "/operator/invites", body, headers).status_code == 401
     assert world.call("POST", "//operator/invites", body).status_code in {401, 404}
     assert world.call("POST", "/operator/../operator/invites", body).status_code in {401, 404}

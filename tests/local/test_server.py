@@ -56,6 +56,17 @@ def test_zero_takes_a_free_port_and_a_stopped_server_gives_it_back() -> None:
         (b"verymalformed\r\n\r\n", 400),
         (b"GET / HTTP/9.9.9\r\n\r\n", 400),
         (b"GET / HTTP/3.0\r\n\r\n", 505),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-API-Key: aaa\r\n folded\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-API-Key: aaa\rX-Client-Id: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-API-Key: a\x00a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nno colon here\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
     ],
 )
 def test_what_no_door_can_see_is_a_problem_that_echoes_nothing(sent: bytes, status: int) -> None:
@@ -73,3 +84,21 @@ def test_what_no_door_can_see_is_a_problem_that_echoes_nothing(sent: bytes, stat
     assert b"Content-Type: application/problem+json" in head
     assert b"verymalformed" not in whole
     assert b"aaa" not in whole
+
+
+def test_white_space_around_a_field_value_is_no_part_of_it() -> None:
+    values: list[str] = []
+
+    def read_key(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        values.append(environ["HTTP_X_API_KEY"])
+        return nothing(environ, start_response)
+
+    server = Server(0, read_key)
+    server.start()
+    try:
+        with socket.create_connection((HOST, int(server.url.rpartition(":")[2])), timeout=5) as caller:
+            caller.sendall(b"GET / HTTP/1.1\r\nhost:x\r\nx-api-key: \t a\xc3\xa4 b\t \r\n\r\n")
+            assert caller.recv(100).startswith(b"HTTP/1.1 204")
+    finally:
+        server.stop()
+    assert values == [b"a\xc3\xa4 b".decode("latin-1")]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, quote_plus, urlencode
 
 import bcrypt
 import pytest
 
-from tests.verifier.token_requests import FORM, GRANT, claims_of, post
+from tests.verifier.token_requests import FORM, GRANT, claims_of, oauth_error, post
 from tests.world import CLIENT, GROUP, URL
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ BAD: dict[str, tuple[Any, Any, int, str]] = {
     "no secret": ({**GRANT, "client_id": CLIENT}, None, 401, "invalid_client"),
     "basic that is no base64": (GRANT, "not*base64*at*all", 401, "invalid_client"),
     "basic without a colon": (GRANT, base64.b64encode(b"no-colon-in-here").decode(), 401, "invalid_client"),
+    "basic with a control character": (GRANT, (f"{CLIENT}\n", SECRET), 401, "invalid_client"),
     "basic that is no UTF-8": (GRANT, base64.b64encode(b"\xff\xfe:\xff").decode(), 401, "invalid_client"),
     "both methods": ({**GRANT, "client_id": CLIENT, "client_secret": SECRET}, (CLIENT, SECRET), 400, "invalid_request"),
     "another grant": ({"grant_type": "password"}, (CLIENT, SECRET), 400, "unsupported_grant_type"),
@@ -116,8 +118,8 @@ def test_a_bad_token_request_gets_its_error_and_echoes_nothing(world: World, nam
 
     answer = post(world, form, basic)
 
-    assert (answer.status_code, answer.json) == (status, {"error": error})
-    assert (answer.headers.get("WWW-Authenticate") is not None) == (status == 401 and basic is not None)
+    assert oauth_error(answer) == (status, error)
+    assert (answer.headers.get("WWW-Authenticate") is not None) == (status == 401)
     assert answer.headers["Cache-Control"] == "no-store"
     assert world.dump() == before
 
@@ -125,20 +127,39 @@ def test_a_bad_token_request_gets_its_error_and_echoes_nothing(world: World, nam
 def test_a_body_of_another_kind_is_refused(world: World) -> None:
     secret = world.issue("alice", "bob")
     answer = post(world, b'{"grant_type": "client_credentials"}', (CLIENT, secret), "application/json")
-    assert (answer.status_code, answer.json) == (400, {"error": "invalid_request"})
+    assert oauth_error(answer) == (400, "invalid_request")
 
 
 def test_another_scheme_is_refused(world: World) -> None:
     headers = {"Content-Type": FORM, "Authorization": "Bearer something-or-other"}
     answer = world.call("POST", "/client_token/token", urlencode(GRANT).encode(), headers)
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Basic realm="keyturn"')
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Basic realm="keyturn", charset="UTF-8"')
+
+
+@pytest.mark.parametrize("scheme", ["Basic ", "basic   ", "\tBASIC "])
+def test_spaces_and_case_of_the_scheme_do_not_matter(world: World, scheme: str) -> None:
+    pair = base64.b64encode(f"{CLIENT}:{world.issue('alice', 'bob')}".encode()).decode()
+    headers = {"Content-Type": FORM, "Authorization": f"{scheme}{pair} "}
+    answer = world.call("POST", "/client_token/token", urlencode(GRANT).encode(), headers)
+    assert claims_of(world, answer)["client_id"] == CLIENT
+
+
+def test_a_client_with_an_old_secret_learns_when_it_ends(world: World) -> None:
+    first = world.issue("alice", "bob")
+    assert "Sunset" not in post(world, GRANT, (CLIENT, first)).headers
+    promoted_at = int(world.clock.now.timestamp())
+    world.clock.advance(hours=1)
+    world.issue("alice", "bob")
+    answer = post(world, GRANT, (CLIENT, first))
+    assert answer.headers["Deprecation"] == f"@{promoted_at + 3600}"
+    assert parsedate_to_datetime(answer.headers["Sunset"]).timestamp() * 1000 == world.check(first)["not_after"]
 
 
 def test_a_key_out_of_reach_is_temporary(world: World) -> None:
     secret = world.issue("alice", "bob")
     world.keys.disable(world.keys.mac.current())
     answer = post(world, GRANT, (CLIENT, secret))
-    assert (answer.status_code, answer.json) == (503, {"error": "temporarily_unavailable"})
+    assert oauth_error(answer) == (503, "temporarily_unavailable")
 
 
 def test_an_api_key_is_checked(world: World) -> None:
@@ -161,4 +182,4 @@ def test_an_imported_secret_of_any_characters_is_good_by_basic(
     for _ in range(2):  # the second time it is known
         assert claims_of(world, post(world, GRANT, ("old", sent)))["sub"] == "old"
     refused = post(world, GRANT, ("old", sent + "+"))
-    assert (refused.status_code, cast("Any", refused.json)) == (401, {"error": "invalid_client"})
+    assert oauth_error(refused) == (401, "invalid_client")

@@ -12,7 +12,7 @@ from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.config.settings import Settings, Stage, from_environment, to_environment
 
-from tests.verifier.token_requests import GRANT, claims_of, post
+from tests.verifier.token_requests import GRANT, claims_of, oauth_error, post
 from tests.world import CLIENT
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def test_a_file_that_settings_name_signs_the_tokens(world: World, secret: str, t
 
 def test_a_file_that_is_not_there_is_made_by_nobody(world: World, secret: str, tmp_path: Path) -> None:
     answer = post(world, GRANT, (CLIENT, secret))
-    assert (answer.status_code, answer.json) == (503, {"error": "temporarily_unavailable"})
+    assert oauth_error(answer) == (503, "temporarily_unavailable")
     assert not (tmp_path / "own").exists()
 
 

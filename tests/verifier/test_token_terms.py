@@ -9,7 +9,7 @@ from keyturn.verifier.tokens import TokenChecker
 from keyturn.verifier.verdict import Reason
 from keyturn.verifier.verifier import Caching, Verifier
 
-from tests.verifier.token_requests import GRANT, claims_of, post
+from tests.verifier.token_requests import GRANT, claims_of, oauth_error, post
 from tests.world import CLIENT, URL
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def test_a_token_may_be_asked_for_less(world: World, secret: str, asked: str) ->
 )
 def test_what_a_client_may_not_have_or_nobody_can_is_no_scope(world: World, secret: str, asked: str) -> None:
     answer = post(world, {**GRANT, "scope": asked}, (READER, secret))
-    assert (answer.status_code, answer.json) == (400, {"error": "invalid_scope"})
+    assert oauth_error(answer) == (400, "invalid_scope")
 
 
 def test_a_client_without_scopes_gets_none(world: World) -> None:
@@ -70,13 +70,13 @@ def test_a_client_without_scopes_gets_none(world: World) -> None:
     assert "scope" not in cast("Any", answer.json)
     assert "scope" not in claims_of(world, answer)
     refused = post(world, {**GRANT, "scope": "orders.read"}, (CLIENT, plain))
-    assert (refused.status_code, refused.json) == (400, {"error": "invalid_scope"})
+    assert oauth_error(refused) == (400, "invalid_scope")
 
 
 def test_a_resource_that_is_not_the_clients_gets_no_token(world: World, secret: str) -> None:
     assert claims_of(world, post(world, {**GRANT, "resource": ORDERS}, (READER, secret)))["aud"] == ORDERS
     answer = post(world, {**GRANT, "resource": "https://stock.example"}, (READER, secret))
-    assert (answer.status_code, answer.json) == (400, {"error": "invalid_target"})
+    assert oauth_error(answer) == (400, "invalid_target")
 
 
 def test_a_service_takes_tokens_for_itself_and_for_what_they_are(world: World, secret: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
@@ -38,3 +39,11 @@ def claims_of(world: World, answer: TestResponse) -> dict[str, Any]:
     token = jwt.decode(cast("Any", answer.json)["access_token"], keys, algorithms=["ES256"])
     assert token.header["typ"] == "at+jwt"
     return token.claims
+
+
+def oauth_error(answer: TestResponse) -> tuple[int, str]:
+    """Return status and code of an error, which has a sentence within the alphabet of RFC 6749 §5.2."""
+    said = cast("Any", answer.json)
+    assert set(said) == {"error", "error_description"}
+    assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", said["error_description"])
+    return answer.status_code, said["error"]

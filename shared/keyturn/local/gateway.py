@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from keyturn.domain.errors import NotFound, Unauthenticated
 from keyturn.entry.functions import FUNCTIONS
 from keyturn.entry.http.responses import problem_answer
+from keyturn.proofs.authorization_header import split_authorization
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,9 +44,10 @@ class Gateway:
         return self.functions.get(function, _unknown_function)(environ, start_response)
 
     def _is_authorized(self, environ: WSGIEnvironment) -> bool:
-        presented = environ.get("HTTP_AUTHORIZATION", "").encode("utf-8", "replace")
+        scheme, presented = split_authorization(environ.get("HTTP_AUTHORIZATION", ""))
         # Constant time: the duration must not reveal how much of a guessed token is right.
-        return hmac.compare_digest(presented, f"Bearer {self.token}".encode())
+        is_right = hmac.compare_digest(presented.encode("utf-8", "replace"), self.token.encode())
+        return is_right and scheme == "bearer"
 
 
 def _within_function(path: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from keyturn.local.errors import LocalError
+from keyturn.local.header_lines import BadHeader, HeaderLines, require_framing
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -23,6 +24,20 @@ _LAST_PORT = 65_535
 class _QuietHandler(WSGIRequestHandler):
     disable_nagle_algorithm = True
     timeout = 30  # seconds that a silent connection may hold a thread
+
+    def parse_request(self) -> bool:
+        """Read request line and headers. Return whether they are valid; if not, they are answered."""
+        lines, self.rfile = self.rfile, HeaderLines(self.rfile)  # type: ignore[assignment]  # the parser reads lines only
+        try:
+            if not super().parse_request():
+                return False
+            require_framing(self.headers, self.request_version)
+        except BadHeader:
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return False
+        finally:
+            self.rfile = lines
+        return True
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
         """Log nothing."""

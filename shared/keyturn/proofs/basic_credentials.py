@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
+
+from keyturn.proofs.authorization_header import split_authorization
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +28,15 @@ class BasicCredentials:
 
 def parse_basic(header: str) -> BasicCredentials | None:
     """Return the credentials in the value of an Authorization header, or None if it carries no well-formed ones."""
-    scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic":  # RFC 9110 §11.1: a scheme's case does not matter
+    scheme, encoded = split_authorization(header)
+    if scheme != "basic":
         return None
     try:
-        decoded = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+        decoded = base64.b64decode(encoded, validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
         return None
     client_id, colon, raw_secret = decoded.partition(":")
-    if not colon:
+    if not colon or _CONTROL.search(decoded):  # RFC 7617 §2: neither part contains control characters
         return None
     secret = unquote_plus(raw_secret)
     return BasicCredentials(unquote_plus(client_id), secret, raw_secret if raw_secret != secret else "")

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
+from keyturn.proofs.authorization_header import split_authorization
 from keyturn.proofs.errors import Malformed, Unproven
 from keyturn.proofs.nostr import Event, open_event, sign_event
 
@@ -76,14 +77,14 @@ def check_authorization(
 
 
 def _token(header: str) -> bytes:
-    scheme, _, token = header.partition(" ")
+    scheme, token = split_authorization(header)
     event = b""
     try:
         event = base64.b64decode(token, validate=True)
     except ValueError:
         event = b""
-    # RFC 9110 §11.1: the scheme is case-insensitive. Encoding again refuses every base64 that is not canonical.
-    if scheme.lower() != "nostr" or not event or base64.b64encode(event).decode("ascii") != token:
+    # Encoding again refuses every base64 that is not canonical.
+    if scheme != "nostr" or not event or base64.b64encode(event).decode("ascii") != token:
         raise Malformed("malformed_authorization", "The Authorization header contains no Nostr event.")
     return event
 

@@ -117,6 +117,36 @@ def test_every_answer_is_as_described(case: Any) -> None:  # noqa: ANN401 - sche
     case.call_and_validate(checks=CHECKS)
 
 
+SECURED = [
+    (path, method)
+    for path, item in document(URL)["paths"].items()
+    for method, described in item.items()
+    if described["security"]
+]
+CHALLENGE = re.compile(r'(Nostr|Bearer|Basic|Bearer realm="[^"]+"|Basic realm="[^"]+", charset="UTF-8")')
+
+
+@pytest.mark.parametrize(("path", "method"), SECURED)
+def test_a_request_without_credentials_is_challenged(world: World, path: str, method: str) -> None:
+    kind = "application/x-www-form-urlencoded" if path.endswith(("/token", "/introspect")) else "application/json"
+    form = b"grant_type=client_credentials&token=x"
+    for authorization in ({}, {"Authorization": "Nonsense"}, {"Authorization": "Digest a=b"}):
+        headers = {"Content-Type": kind, **authorization}
+        answer = world.call(method.upper(), re.sub(r"{\w+}", "a", path), form, headers)
+        if answer.status_code != 400 or not authorization:  # a malformed signature is an invalid request
+            assert answer.status_code == 401, answer.text
+            assert all(map(CHALLENGE.fullmatch, answer.headers.getlist("WWW-Authenticate")))
+            assert answer.headers.getlist("WWW-Authenticate")
+
+
+@pytest.mark.parametrize("path", document(URL)["paths"])
+def test_a_method_that_a_path_does_not_take_is_answered_with_those_that_it_takes(world: World, path: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    answer = world.call("DELETE", re.sub(r"{\w+}", "a", path), headers=headers)
+    taken = {method.upper() for method in document(URL)["paths"][path]}
+    assert (answer.status_code, set(answer.headers["Allow"].split(", ")) - {"HEAD"}) == (405, taken)
+
+
 def test_status_serves_the_document(world: World) -> None:
     assert world.call("GET", "/status/openapi.json").json == document(URL)
 

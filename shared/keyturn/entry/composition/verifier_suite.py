@@ -12,6 +12,7 @@ from keyturn.use_cases.usage.canaries import ProveCanary
 from keyturn.verifier.bcrypt_check import BcryptChecker
 from keyturn.verifier.callers import CallerTags, Salt
 from keyturn.verifier.failure_limits import FailureLimits
+from keyturn.verifier.middleware.credentials import Guard
 from keyturn.verifier.retired_secrets import RetiredSecretDetector
 from keyturn.verifier.telemetry import Telemetry, in_thread
 from keyturn.verifier.tokens import TokenChecker, TokenIssuer
@@ -42,9 +43,15 @@ class VerifierSuite:
             failure_limits=FailureLimits(base.environment.monotonic),
             # Observers see every verdict, and cannot change one: a failing observer must not reject a valid secret.
             observers=(self.telemetry, self.retired_secrets),
+            callers=self.callers,
             environment=base.environment,
             bcrypt=self.bcrypt,
         )
+
+    @functools.cached_property
+    def guard(self) -> Guard:
+        """Decides on credentials and tokens that services ask about over HTTP."""
+        return Guard(self.verifier, self.token_checker)
 
     @functools.cached_property
     def bcrypt(self) -> BcryptChecker:

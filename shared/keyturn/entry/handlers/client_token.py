@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.entry.composition.suite import current
-from keyturn.entry.http.oauth import caller_tag, introspection_answer, metadata, token_answer
-from keyturn.entry.http.requests import charge, fields_of, source
-from keyturn.entry.http.responses import json_answer
+from keyturn.entry.http.credential_check import gate_answer, verdict_answer
+from keyturn.entry.http.oauth import introspection_answer, metadata, token_answer
+from keyturn.entry.http.requests import charge, fields_of
 from keyturn.entry.http.routing import Routes
-from keyturn.entry.http.views import verdict_view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,11 +53,12 @@ def introspect(request: flask.Request) -> flask.Response:
 
 def check(request: flask.Request) -> flask.Response:
     """Return the verdict on a credential: 200 if it is accepted, else 401."""
-    client_id, secret = request.headers.get("X-Client-Id", ""), request.headers.get("X-API-Key", "")
-    origin = source(request)
-    verifier = current().verification.verifier
-    verdict = verifier.check(client_id, secret, source=origin, caller=caller_tag(request, origin))
-    return json_answer(verdict_view(verdict), 200 if verdict.accepted else 401)
+    return verdict_answer(request, current().verification.guard)
+
+
+def gate(request: flask.Request) -> flask.Response:
+    """Return the verdict on a credential in status and headers, for a proxy."""
+    return gate_answer(request, current().verification.guard)
 
 
 def canary_challenge(request: flask.Request) -> Mapping[str, Any]:
@@ -88,6 +88,7 @@ def jwks(_request: flask.Request) -> Mapping[str, Any]:
 ROUTES: Final = Routes("client_token", {
     ("POST", "/token"): issue_token,
     ("POST", "/check"): check,
+    ("GET", "/check"): gate,
     ("POST", "/canary/challenge"): canary_challenge,
     ("POST", "/canary"): canary_proof,
     ("POST", "/introspect"): introspect,

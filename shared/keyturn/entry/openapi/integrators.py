@@ -26,6 +26,11 @@ _REFUSED: Final = {
     "description": "not accepted, without a reason",
     "content": {"application/json": {"schema": fields({"accepted": {"const": False}, "reason": {"const": "refused"}})}},
 }
+_DENIED: Final = {
+    "description": "not accepted, or impossible now",
+    "content": {"application/json": {"schema": fields({"error": TEXT})}},
+}
+_KEY_HEADERS: Final = (header("X-Client-Id"), header("X-API-Key"))
 
 CLIENT_TOKEN: Final[Operations] = {
     ("POST", "/token"): operation(
@@ -42,6 +47,13 @@ CLIENT_TOKEN: Final[Operations] = {
         signed=CLIENT,
         errors=_OAUTH,
     ),
+    ("GET", "/check"): operation(
+        "Check a credential for a proxy, and answer in headers",
+        None,
+        parameters=_KEY_HEADERS,
+        signed=CLIENT,
+        errors={"4XX": _DENIED, "5XX": _DENIED},
+    ),
     ("POST", "/check"): operation(
         "Check a credential",
         fields(
@@ -54,7 +66,8 @@ CLIENT_TOKEN: Final[Operations] = {
                 "now": TIME,
             }
         ),
-        parameters=(header("X-Client-Id"), header("X-API-Key")),
+        parameters=_KEY_HEADERS,
+        signed=CLIENT,
         errors={"401": _REFUSED},
     ),
     ("POST", "/canary/challenge"): operation(

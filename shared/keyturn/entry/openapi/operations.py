@@ -25,13 +25,15 @@ OAUTH_ERROR: Final[Operation] = {
     "description": "refused, in the form of RFC 6749 §5.2",
     "content": {"application/json": {"schema": ref("OAuthError")}},
 }
+_HEADERS_OF_STATUS: Final = {"401": "WWW-Authenticate", "405": "Allow", "429": "Retry-After"}
+"""The header that a response of each status has (RFC 9110 §15.5.2 and §15.5.6, RFC 6585 §4)."""
 _FORM: Final = "application/x-www-form-urlencoded"
 _PATH_PARAMETER: Final = re.compile(r"<(\w+)>")
 
 
 def operation(
     summary: str,
-    answer: Schema,
+    answer: Schema | None,
     *,
     takes: Schema | None = None,
     form: Schema | None = None,
@@ -41,15 +43,14 @@ def operation(
 ) -> Operation:
     """Return a route's operation: it takes a JSON body or a `form`, and its security scheme is `signed`.
 
+    An operation without an `answer` answers 204.
     `errors` are its error responses by status where they are not problems (RFC 9457).
     """
     described: Operation = {
         "summary": summary,
         "responses": {
-            "200": {"description": "done", "content": {"application/json": {"schema": answer}}},
-            "4XX": PROBLEM,
-            "5XX": PROBLEM,
-            **(errors or {}),
+            **_success(answer),
+            **refusals({"4XX": PROBLEM, "5XX": PROBLEM, **(errors or {})}),
         },
         "security": [{signed: []}] if signed else [],
     }
@@ -59,14 +60,30 @@ def operation(
     return {**described, "requestBody": {"required": True, "content": content}} if content else described
 
 
+def _success(answer: Schema | None) -> Operation:
+    if answer is None:
+        return {"204": {"description": "done"}}
+    return {"200": {"description": "done", "content": {"application/json": {"schema": answer}}}}
+
+
+def refusals(errors: Mapping[str, Operation]) -> Operation:
+    """Return error responses by status, among them those that must have a header, with that header."""
+    required = {
+        status: {**errors.get(status, errors["4XX"]), "headers": {name: {"required": True, "schema": TEXT}}}
+        for status, name in _HEADERS_OF_STATUS.items()
+    }
+    # No OAuth2 client is addressed by a method that the endpoint does not have: that is always a problem.
+    return {**errors, **required, "405": {**required["405"], **PROBLEM, "headers": required["405"]["headers"]}}
+
+
 def query(name: str, schema: Schema, description: str) -> Operation:
     """Return an optional parameter of the query."""
     return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
 
 
 def header(name: str, schema: Schema = TEXT) -> Operation:
-    """Return a required header."""
-    return {"name": name, "in": "header", "required": True, "schema": schema}
+    """Return a header that a request may have."""
+    return {"name": name, "in": "header", "required": False, "schema": schema}
 
 
 def paths_of(function: str, operations: Operations) -> dict[str, dict[str, Operation]]:

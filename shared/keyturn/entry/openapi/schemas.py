@@ -89,7 +89,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "detail": named(TEXT, "a sentence for people, which repeats nothing of the request"),
         }
     ),
-    "OAuthError": fields({"error": TEXT}),
+    "OAuthError": fields({"error": TEXT, "error_description": TEXT}),
     "Event": named(
         fields(
             {

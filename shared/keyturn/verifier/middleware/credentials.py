@@ -19,7 +19,9 @@ from urllib.parse import parse_qsl
 from keyturn.domain.errors import RateLimited, Refusal
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
 from keyturn.ports.store import StoreError
+from keyturn.proofs.authorization_header import split_authorization
 from keyturn.proofs.basic_credentials import parse_basic
+from keyturn.verifier.middleware.challenges import REALM, basic_challenge, bearer_challenge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +62,7 @@ class Guard:
 
     verifier: Verifier
     tokens: TokenChecker | None = None
-    realm: str = "keyturn"
+    realm: str = REALM
     scopes: Sequence[str] = ()
     """The scopes that a request must have, from its token or from its client's terms. Without them it gets 403."""
 
@@ -79,6 +81,16 @@ class Guard:
             return self._unauthorized("invalid_token" if presented[0].bearer else "")
         return checked[0] if checked[1].issuperset(self.scopes) else self._insufficient_scope()
 
+    def check(self, headers: Mapping[str, str], *, source: str = "") -> Verdict:
+        """Return the verdict on the credential in a request's headers, whatever its scopes. Errors as `Verifier.check`.
+
+        Without a credential, or with more than one, it is the verdict on an empty one.
+        """
+        presented = read_credentials(headers)
+        one = presented[0] if len(presented) == 1 else PresentedCredential()
+        checked = self._check(one, source, headers.get("user-agent", ""))
+        return checked[0] if checked is not None else self.verifier.check("", "", source=source)
+
     def _check(self, presented: PresentedCredential, source: str, agent: str) -> tuple[Verdict, frozenset[str]] | None:
         """Return the verdict on a credential, and the scopes that it gives. None for a token that nothing checks."""
         if presented.bearer:
@@ -95,14 +107,14 @@ class Guard:
         return verdict, frozenset(verdict.terms.scopes)
 
     def _insufficient_scope(self) -> Denial:
-        challenge = f'Bearer realm="{self.realm}", error="insufficient_scope", scope="{" ".join(self.scopes)}"'
+        challenge = bearer_challenge(self.realm, "insufficient_scope", self.scopes)
         return Denial(403, "insufficient_scope", (("WWW-Authenticate", challenge),))
 
     def _unauthorized(self, error: str) -> Denial:
         """Return the refusal. `error` is the code for an invalid token (RFC 6750 §3.1)."""
-        challenges = [f'Basic realm="{self.realm}"']
+        challenges = [basic_challenge(self.realm)]
         if self.tokens is not None:
-            challenges.append(f'Bearer realm="{self.realm}"' + (f', error="{error}"' if error else ""))
+            challenges.append(bearer_challenge(self.realm, error))
         return Denial(401, "unauthorized_request", tuple(("WWW-Authenticate", value) for value in challenges))
 
 
@@ -110,11 +122,26 @@ def read_credentials(headers: Mapping[str, str], form: bytes = b"") -> list[Pres
     """Return every credential of a request. One that cannot be read counts as an empty one."""
     credentials = [_read_authorization(headers["authorization"])] if "authorization" in headers else []
     if "x-api-key" in headers:
-        credentials.append(PresentedCredential(headers.get("x-client-id", ""), headers["x-api-key"]))
+        credentials.append(_read_key(headers.get("x-client-id", ""), headers["x-api-key"]))
     fields = _read_fields(form)
     if "client_secret" in fields:
         credentials.append(PresentedCredential(fields.get("client_id", ""), fields["client_secret"]))
     return credentials
+
+
+def _read_key(client_id: str, key: str) -> PresentedCredential:
+    """Return an API key with its client. White space around a value is no part of it (RFC 9110 §5.5).
+
+    The bytes of a key that is not ASCII are UTF-8 as a rule, and some senders use ISO 8859-1, which is how servers
+    give them to us (PEP 3333). Both readings are tried.
+    """
+    client_id, key = client_id.strip(" \t"), key.strip(" \t")
+    if key.isascii():
+        return PresentedCredential(client_id, key)
+    try:
+        return PresentedCredential(client_id, key.encode("latin-1").decode("utf-8"), otherwise=key)
+    except ValueError:
+        return PresentedCredential(client_id, key)
 
 
 def may_hold_form(method: str, content_type: str, content_length: int) -> bool:
@@ -124,10 +151,10 @@ def may_hold_form(method: str, content_type: str, content_length: int) -> bool:
 
 
 def _read_authorization(header: str) -> PresentedCredential:
-    scheme, _, value = header.partition(" ")
-    if scheme.lower() == "bearer":
+    scheme, value = split_authorization(header)
+    if scheme == "bearer":
         # "-" is never a token: an empty bearer credential must be refused as a token, and not pass for none at all.
-        return PresentedCredential(bearer=value.strip() or "-")
+        return PresentedCredential(bearer=value or "-")
     basic = parse_basic(header)
     if basic is None:
         return PresentedCredential()
