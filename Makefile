@@ -14,7 +14,7 @@ define PINS_HEAD
 endef
 export PINS_HEAD
 
-.PHONY: demo test lint format bench coverage soak mutants package wheel docs lock clean
+.PHONY: demo test lint format bench coverage soak mutants simulate package wheel docs lock clean
 
 demo: .venv/.local  ## run a whole rotation on this machine, from an empty folder to a retired secret
 	@$(BIN)/keyturn demo
@@ -49,6 +49,10 @@ soak: .venv/.dev  ## run the long tests: MLS sequences, verifiers in several pro
 
 mutants: .venv/.dev  ## compute the mutation score of the MLS library's validating parts
 	$(BIN)/mutmut run && $(BIN)/mutmut results
+
+simulate: .venv/.dev  ## simulate the whole suite under faults: SEEDS=100 FIRST=0, or the story of one SEED=7
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100) --first $(or $(FIRST),0) \
+	$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 package:  ## write the archive that all functions are deployed from, and print its path; installs nothing
 	@test -n "$(PYTHON)" || { echo "keyturn requires Python 3.11 or later." >&2; exit 1; }

@@ -25,7 +25,7 @@ from keyturn.ports.indexes import INDEXES
 from keyturn.ports.store import Amend, Check, Create, Delete, Document, LostRace, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from keyturn.ports.indexes import Index
@@ -43,6 +43,7 @@ class MemoryStore:
         self._indexes = tuple(indexes)
         self._lock = Lock()
         self._documents: dict[str, Document] = {}
+        self._collections: dict[str, dict[str, Document]] = {}
         self._version = 0
         self._time = EPOCH
 
@@ -74,7 +75,7 @@ class MemoryStore:
         """Read one page of a declared index; StoreError("undeclared index") otherwise."""
         find_index(query, self._indexes)
         with self._lock:
-            documents = tuple(self._documents.values())
+            documents = tuple(self._collections.get(query.collection, {}).values())
         entries = sorted(_entries(query, documents), key=lambda entry: (sort_key(entry[0]), entry[1].path))
         if query.after is not None:
             key, path = cursor(query, query.after)
@@ -91,11 +92,23 @@ class MemoryStore:
     def _apply(self, write: Write) -> None:
         if isinstance(write, Delete):
             del self._documents[write.path]
+            del self._collections[collection_of(write.path)][write.path]
         elif not isinstance(write, Check):
             self._version += 1
             left = self._at(write.path).data or {} if isinstance(write, Amend) else {}
             data = MappingProxyType({**left, **write.data})
-            self._documents[write.path] = Document(write.path, data, str(self._version))
+            self._keep(Document(write.path, data, str(self._version)))
+
+    def _keep(self, document: Document) -> None:
+        self._documents[document.path] = document
+        self._collections.setdefault(collection_of(document.path), {})[document.path] = document
+
+    def restore(self, documents: Mapping[str, Document], version: int) -> None:
+        """Take the documents of another store, as a copy of its disk would have them."""
+        with self._lock:
+            self._documents, self._collections, self._version = {}, {}, version
+            for document in documents.values():
+                self._keep(document)
 
 
 def _holds(write: Write, found: Document) -> bool:
@@ -110,7 +123,7 @@ def _entries(query: Query, documents: Sequence[Document]) -> Iterator[tuple[int 
     for document in documents:
         data = document.data or {}
         key = index_key(data.get(query.order_by))
-        if key is None or collection_of(document.path) != query.collection:
+        if key is None:
             continue
         within = sort_key(low) <= sort_key(key) and (sort_key(key) <= sort_key(high))
         if within and all(index_key(data.get(name)) == value for name, value in equal.items()):

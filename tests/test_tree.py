@@ -22,6 +22,7 @@ CROSS_CUTTING = {
     "proving": "attacks on admin proofs, through all rooms",
     "rules": "firestore.rules",
     "scenarios": "random histories of several people and devices",
+    "simulation": "the whole suite under faults, in virtual time",
     "terraform": "terraform/",
     "vectors": "official test vectors: data, no tests",
 }

@@ -103,7 +103,7 @@ def _copy(store: MemoryStore | SqliteStore) -> dict[str, object] | list[list[tup
 
 def _set_back(store: MemoryStore | SqliteStore, copy: Any) -> None:  # noqa: ANN401 - what `_copy` returned
     if isinstance(store, MemoryStore):
-        store._documents = dict(copy)
+        store.restore(copy, store._version)
         return
     documents, (counter,) = copy
     with _connected(store) as connection:

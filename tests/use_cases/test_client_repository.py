@@ -132,7 +132,7 @@ def effect_of(world: World, event: Event, roster: Roster | None) -> tuple[dict[s
     world.control.calls.clear()
     accept.accept(event, roster=roster)
     after, calls = {path: item.data for path, item in store._documents.items()}, list(world.control.calls)
-    store._documents = before
+    store.restore(before, store._version)
     world.queue.clear()
     return after, calls
 
@@ -230,7 +230,7 @@ def test_an_operators_command_leaves_the_same_documents_either_way(
     before = dict(store._documents)
     left = []
     for _ in range(2):
-        store._documents = dict(before)
+        store.restore(before, store._version)
         path, fields = OPERATED[name]
         assert world.operator(f"/clients/{CLIENT}/{path}", fields).status_code == 200
         left.append({place: item.data for place, item in store._documents.items()})

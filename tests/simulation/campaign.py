@@ -1,0 +1,150 @@
+"""A campaign: many seeds on several processes, and what they show together."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.simulation.faults import Fault
+from tests.simulation.run import SITUATIONS_A_SEED, Result, new_template, run_seed
+from tests.simulation.situations import all_situations, reachable, reason_unreachable
+from tests.simulation.story import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from tests.simulation.oracle import Violation
+    from tests.simulation.run import Template
+    from tests.simulation.situations import Situation
+
+SURE_AFTER = 2
+"""How often a campaign must have aimed at a situation before a missing one is a failure: other faults may interfere."""
+
+
+@dataclass
+class Campaign:
+    """The sum of many runs."""
+
+    seeds: int = 0
+    seconds: float = 0.0
+    steps: int = 0
+    attempts: int = 0
+    aimed: Counter[Situation] = field(default_factory=Counter)
+    filled: set[Situation] = field(default_factory=set)
+    faults: Counter[Fault] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    violations: list[tuple[int, Violation]] = field(default_factory=list)
+    crashes: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, result: Result | Crash) -> None:
+        """Add one run."""
+        self.seeds += 1
+        if isinstance(result, Crash):
+            self.crashes.append((result.seed, result.text))
+            return
+        self.seconds += result.seconds
+        self.steps += result.steps
+        self.attempts += result.attempts
+        self.aimed.update(result.targets)
+        self.filled |= result.filled
+        self.faults += result.faults
+        self.counts.update(result.counts)
+        self.violations += [(result.seed, violation) for violation in result.violations]
+
+    @property
+    def empty(self) -> list[Situation]:
+        """The situations that were aimed at often enough, and were never met."""
+        return sorted(cell for cell, times in self.aimed.items() if times >= SURE_AFTER and cell not in self.filled)
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.violations or self.crashes or self.empty)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the report."""
+        generated = list(all_situations())
+        unreachable = [cell for cell in generated if reason_unreachable(cell)]
+        yield f"{self.seeds} seeds, {self.attempts} attempts, {self.steps} calls of ports"
+        yield f"{self.seconds / max(1, self.seeds):.2f} processor seconds a seed"
+        yield f"faults: {', '.join(f'{kind.value} {self.faults[kind]}' for kind in Fault if self.faults[kind])}"
+        yield f"observations: {', '.join(f'{name} {count}' for name, count in sorted(self.counts.items()))}"
+        yield (
+            f"situations: {len(self.filled)} of {len(self.aimed)} aimed at, {len(reachable())} reachable,"
+            f" {len(unreachable)} of {len(generated)} unreachable ({len(unreachable) / len(generated):.1%})"
+        )
+        for cell in self.empty[:20]:
+            yield f"empty: {cell}"
+        for seed, text in self.crashes[:3]:
+            yield f"seed {seed} did not end: {text}"
+        rules = Counter(violation.rule for _, violation in self.violations)
+        yield f"violations: {len(self.violations)} in {len({seed for seed, _ in self.violations})} seeds"
+        for rule, count in rules.most_common():
+            seeds = sorted({seed for seed, violation in self.violations if violation.rule == rule})
+            yield f"  {rule}: {count}, in seeds {', '.join(map(str, seeds[:10]))}"
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A run that did not end as it should."""
+
+    seed: int
+    text: str
+
+
+_template: list[Template] = []
+
+
+def _begin() -> None:
+    _template[:] = [new_template()]
+
+
+def _run(seed: int) -> Result | Crash:
+    try:
+        result = run_seed(seed, _template[0])
+    except Exception:  # noqa: BLE001 - one seed must not end the campaign
+        return Crash(seed, traceback.format_exc(limit=-4))
+    result.story = []  # a failing seed is run again for its story
+    return result
+
+
+def run_campaign(seeds: Iterable[int], processes: int, progress: Callable[[Campaign], None]) -> Campaign:
+    """Run seeds on several processes."""
+    campaign = Campaign()
+    if processes == 1:
+        _begin()
+        for seed in seeds:
+            campaign.add(_run(seed))
+            progress(campaign)
+        shutil.rmtree(_template[0].folder, ignore_errors=True)
+        return campaign
+    with multiprocessing.Pool(processes, _begin) as pool:
+        for result in pool.imap_unordered(_run, seeds, chunksize=4):
+            campaign.add(result)
+            progress(campaign)
+    return campaign
+
+
+def tell_seed(seed: int, only: Sequence[int] = ()) -> str:
+    """Run a seed again, and return the shortest story that shows its first violation."""
+    template = new_template()
+    try:
+        result = run_seed(seed, template, only=only)
+        if not result.violations:
+            return f"Seed {seed} keeps every promise. Its trace is {result.trace}."
+        violation, numbers = result.violations[0], list(only)
+        if not only:
+            # Often one of the situations is enough.
+            for number in range(SITUATIONS_A_SEED):
+                shorter = run_seed(seed, template, only=[number])
+                same = [item for item in shorter.violations if item.rule == violation.rule]
+                if same:
+                    result, violation, numbers = shorter, same[0], [number]
+                    break
+        command = f"make simulate SEED={seed}" + (f" ONLY={numbers[0]}" if numbers else "")
+        return tell(result, violation, command)
+    finally:
+        shutil.rmtree(template.folder, ignore_errors=True)
