@@ -40,6 +40,8 @@ class Shell:
     typed: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     on_sleep: Callable[[], object] = lambda: None
+    attended: bool = False
+    """Whether a person sits at the terminal of the session, also where standard input is a pipe."""
 
     def sleep(self, _seconds: float) -> None:
         self.on_sleep()
@@ -58,6 +60,7 @@ class Shell:
             sleep=self.sleep,
             environment={"XDG_STATE_HOME": str(self.folder / "state"), "XDG_DATA_HOME": str(self.folder / "data")},
             is_terminal=lambda: terminal,
+            has_terminal=lambda: terminal or self.attended,
             ask_secret=ask,
             passphrase_cost=CHEAP,
         )
@@ -106,6 +109,7 @@ class Operator:
             sleep=lambda _seconds: None,
             environment={"XDG_STATE_HOME": str(self.world.folder / "state")},
             is_terminal=lambda: False,
+            has_terminal=lambda: False,
         )
         options = ["--url", URL, "--home", str(self.world.folder / "home")]
         return CliRunner().invoke(app, [*options, *words], input=stdin, obj=ports)

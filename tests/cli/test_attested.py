@@ -60,6 +60,15 @@ def test_a_person_may_paste_it_unseen(shell: Attested) -> None:
     assert shell("login", terminal=True).exit_code == 0
 
 
+def test_a_pipe_carries_the_token_and_the_terminal_the_passphrase(shell: Attested) -> None:
+    """The line of docs/deploy.md: `id_token | keyturn login`."""
+    shell.json("device", "init", "--name", "laptop")
+    shell.typed, shell.attended = [PASSPHRASE], True
+    result = shell("login", stdin=shell.server.id_token("alice") + "\n")
+    assert result.exit_code == 0, result.stderr
+    assert shell.questions == ["Passphrase of this device: "]
+
+
 def test_what_is_no_token_is_told(shell: Attested) -> None:
     shell.json("device", "init", "--name", "laptop")
     assert_error(shell("login", stdin="nonsense"), code=2, error="not an ID token", hint="identity provider")

@@ -138,6 +138,12 @@ def test_without_a_terminal_or_a_file_the_passphrase_is_missed(keyturn: Shell) -
     assert_error(keyturn("device", "init", "--name", "laptop"), code=1, error="passphrase", hint="prompt")
 
 
+def test_a_pipe_does_not_hide_the_terminal_from_the_passphrase(keyturn: Shell) -> None:
+    keyturn.typed, keyturn.attended = ["secret words", "secret words"], True
+    assert keyturn("device", "init", "--name", "laptop", stdin="not the passphrase\n").exit_code == 0
+    assert Home.open(keyturn.folder / "alice", "secret words").name == "laptop"
+
+
 def test_a_second_device_does_not_take_the_firsts_home(enrolled: Shell) -> None:
     assert_error(enrolled("device", "init", "--name", "other"), code=1, error="already", hint="empty")
 
@@ -220,9 +226,16 @@ def test_a_yes_asks_for_it(enrolled: Shell, server: Service) -> None:
     assert len(server.commands) == 1
 
 
-def test_without_a_terminal_it_must_be_yes(enrolled: Shell, server: Service) -> None:
-    assert_error(enrolled("rotate", "acme", "--reason", "routine"), code=2, error="needs a terminal", hint="--yes")
+def test_an_empty_pipe_is_no_answer(enrolled: Shell, server: Service) -> None:
+    assert_error(enrolled("rotate", "acme", "--reason", "routine"), code=2, error="needs an answer", hint="--yes")
     assert server.commands == []
+
+
+def test_a_yes_in_a_pipe_will_do(enrolled: Shell, server: Service) -> None:
+    assert enrolled("rotate", "acme", "--reason", "routine", stdin="n\n").exit_code == 1
+    assert server.commands == []
+    assert enrolled("rotate", "acme", "--reason", "routine", stdin="y\n").exit_code == 0
+    assert len(server.commands) == 1
 
 
 def test_the_plan_knows_who_joined_since(enrolled: Shell, server: Service) -> None:

@@ -155,6 +155,9 @@ def test_nothing_moves_on_a_terminal_while_somebody_types(monkeypatch: pytest.Mo
     moving: list[bool] = []
 
     class Keyboard(StringIO):
+        def isatty(self) -> bool:
+            return True
+
         def readline(self, _size: int | None = -1) -> str:  # type: ignore[override]  # as it is called
             moving.append(bool(console._live_stack))
             return "123456\n"

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keyturn.cli import standard_input
 from keyturn.domain.encodings import from_milliseconds
 from keyturn.domain.errors import Refusal
 
@@ -90,8 +91,8 @@ def ask(question: str) -> str:
     """Ask on stderr and return a line of standard input, empty at its end. Stdout carries only the command's output."""
     with paused_spinners():
         typer.echo(clean(question) + " ", nl=False, err=True)
-        answer = sys.stdin.readline().strip()
-        if not sys.stdin.isatty():
+        answer = standard_input.read_line()
+        if not standard_input.is_terminal():
             typer.echo(err=True)  # no Enter key ended the line on the screen
         return answer
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from keyturn.cli import standard_input
 from keyturn.cli.durations import parse_duration
 from keyturn.cli.operator_token import read_token, state_folder
 from keyturn.cli.output import paused_spinners, print_instruction, print_note, print_warning
@@ -45,12 +46,8 @@ Grace = Annotated[
 """Arguments and options that several commands share."""
 
 
-def _stdin_is_terminal() -> bool:
-    return sys.stdin.isatty()
-
-
 def _has_screen() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    return standard_input.is_terminal() and sys.stderr.isatty()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +59,9 @@ class Ports:
     random: Callable[[int], bytes] = os.urandom
     sleep: Callable[[float], None] = time.sleep
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    is_terminal: Callable[[], bool] = _stdin_is_terminal
+    is_terminal: Callable[[], bool] = standard_input.is_terminal
+    has_terminal: Callable[[], bool] = standard_input.has_terminal
+    """Whether `ask_secret` reaches a person although standard input is a pipe."""
     has_screen: Callable[[], bool] = _has_screen
     """Whether stderr is shown on a screen, and not written to a file."""
     ask_secret: Callable[[str], str] = getpass.getpass
@@ -139,15 +138,18 @@ class Session:
         return read_passphrase(self.passphrase_file, self.ports.environment, ask)
 
     def _ask(self) -> str:
-        # Standard input may carry the secret or the code of a command: a passphrase is never read from it.
-        if not self.ports.is_terminal():
+        # A pipe may carry the secret, the ID token or the code of a command: a passphrase is never read from it.
+        if not self._is_attended():
             raise PassphraseError
         with paused_spinners():
             return self.ports.ask_secret("Passphrase of this device: ")
 
     def _ask_pin(self) -> str:
         with paused_spinners():
-            return self.ports.ask_secret("PIN of the security key: ") if self.ports.is_terminal() else ""
+            return self.ports.ask_secret("PIN of the security key: ") if self._is_attended() else ""
+
+    def _is_attended(self) -> bool:
+        return self.ports.is_terminal() or self.ports.has_terminal()
 
     def _ask_twice(self) -> str:
         # A mistyped passphrase would lock the owner out of a new home for good.

@@ -1,9 +1,8 @@
 """`keyturn check` and `sweep`: check a secret, and run the due work of the sweeper."""
 
-import sys
-
 import typer
 
+from keyturn.cli import standard_input
 from keyturn.cli.output import moment, print_error, print_facts, print_json, print_note, waiting
 from keyturn.cli.session import ClientId, Json, Session, session_of
 from keyturn.device.core.errors import DeviceError, UsageError
@@ -46,7 +45,7 @@ def presented_secret(session: Session) -> str:
         secret = session.ports.ask_secret("Secret: ")
     else:
         # Bytes that are not UTF-8 become U+FFFD, which the check below refuses.
-        secret = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
+        secret = standard_input.read_all().decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
     # A value that no HTTP header can carry would fail in the HTTP library, with the secret in its error.
     if not secret.isascii() or not secret.isprintable() or not secret:
         raise UsageError("The input is not a secret.", "Pipe the secret in, and nothing else.")

@@ -2,7 +2,6 @@
 
 import csv
 import json as json_module
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from keyturn.cli import standard_input
 from keyturn.cli.output import print_facts, print_json, print_table, waiting
 from keyturn.cli.session import Json, Session, session_of
 from keyturn.device.api import response_fields as answers
@@ -115,7 +115,7 @@ def _pages(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 def _read(file: Path) -> str:
     try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        data = standard_input.read_all() if str(file) == "-" else file.read_bytes()
         return data.decode("utf-8-sig")  # spreadsheets write a byte order mark
     except (OSError, UnicodeDecodeError):
         raise UsageError("The file can't be read as text.", "Check the path, and that the file is in UTF-8.") from None

@@ -1,10 +1,10 @@
 """`keyturn login`: sign in once. Commands then ask for a one-time code only."""
 
-import sys
 from typing import Annotated
 
 import typer
 
+from keyturn.cli import standard_input
 from keyturn.cli.output import moment, print_facts, print_json, print_note, waiting
 from keyturn.cli.session import Json, Session, session_of
 from keyturn.device.api import response_fields as answers
@@ -44,4 +44,4 @@ def _read_token(session: Session) -> str:
     # Never an argument: other users of the machine can read the arguments of a process.
     if session.ports.is_terminal():
         return session.ports.ask_secret("ID token: ").strip()
-    return sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+    return standard_input.read_all().decode("utf-8", "replace").strip()

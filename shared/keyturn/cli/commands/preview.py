@@ -42,11 +42,12 @@ def show_preview(preview: RotationPreview, *, err: bool) -> None:
 
 
 def confirm(session: Session, question: str, *, yes: bool) -> None:
-    """Ask the question unless `yes`. A no ends the command. Raises `UsageError` without a terminal."""
+    """Ask the question unless `yes`. A no ends the command. Raises `UsageError` if a pipe holds no answer."""
     if yes:
         return
-    if not session.ports.is_terminal():
-        raise UsageError("The question needs a terminal.", "Add --yes to confirm without a question.")
-    if ask(f"{question} [y/N]").lower() not in {"y", "yes"}:
+    answer = ask(f"{question} [y/N]").lower()
+    if not answer and not session.ports.is_terminal():
+        raise UsageError("The question needs an answer.", "Add --yes to confirm without a question.")
+    if answer not in {"y", "yes"}:
         print_note("Nothing was requested.", err=True)
         raise typer.Exit(1)
