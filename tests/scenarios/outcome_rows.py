@@ -556,6 +556,12 @@ def check(world: World) -> Call:
     return lambda: world.check(secret)
 
 
+def gate(world: World) -> Call:
+    secret = world.issue("alice", "bob")
+    headers = {"X-Client-Id": CLIENT, "X-API-Key": secret}
+    return lambda: world.call("GET", "/client_token/check", b"", headers)
+
+
 def issue_token(world: World) -> Call:
     secret = world.issue("alice", "bob")
     return lambda: _form(world, "token", secret, grant_type="client_credentials")
@@ -587,6 +593,7 @@ READS: dict[Route, Prepare] = {
     ("admin_proof", "GET", "/.well-known/jwks.json"): public("GET", "/admin_proof/.well-known/jwks.json"),
     ("client_token", "POST", "/token"): issue_token,
     ("client_token", "POST", "/check"): check,
+    ("client_token", "GET", "/check"): gate,
     ("client_token", "POST", "/introspect"): introspect_token,
     ("client_token", "POST", "/canary/challenge"): public(
         "POST", "/client_token/canary/challenge", {"client_id": CLIENT}
