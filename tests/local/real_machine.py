@@ -65,6 +65,8 @@ class Machine:
     lost: threading.Event = field(default_factory=threading.Event)
     """Set when it could not be started again: nobody waits for it any more."""
     options: Sequence[str] = ()
+    prefix: Sequence[str] = ()
+    """A program that runs `keyturn up`, and its arguments."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """What `keyturn up` is given besides."""
     authoriser: str = "unsafe_no_attestation"
@@ -88,7 +90,7 @@ class Machine:
         options += self.options
         with (self.folder / "up.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-c", _PROGRAM, "up", *options],
+                [*self.prefix, sys.executable, "-c", _PROGRAM, "up", *options],
                 cwd=ROOT,
                 env=dict(self.environment),
                 stdout=subprocess.DEVNULL,

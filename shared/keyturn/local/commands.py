@@ -98,7 +98,7 @@ def up(
     A running Firestore emulator needs the option `--functions_emulator 127.0.0.1:PORT` of this suite.
     The data folder then holds only the keys. All other data is in the emulators' memory.
     """
-    from keyturn.local.machine import run_suite  # noqa: PLC0415 - the other commands need no server
+    from keyturn.local.machine import is_disk_full, run_suite  # noqa: PLC0415 - the other commands need no server
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     policy, paths = _policy(min_not_before, min_interval, quick=quick), _path_form(path, emulators=emulators)
@@ -106,7 +106,7 @@ def up(
     every = (sweep_every or timedelta(seconds=1 if quick else 60)).total_seconds()
     backend = _emulated(data, policy, paths) if emulators else _folder(data, policy, every)
     with run_suite(backend, port, every) as suite:
-        _print_start(suite.settings, suite.freeze.freeze_reason(), json=json)
+        _print_start(suite.settings, suite.freeze.freeze_reason(), is_full=is_disk_full(suite), json=json)
         wait_for_stop()
 
 
@@ -176,7 +176,7 @@ def _policy(min_not_before: timedelta | None, min_interval: timedelta | None, *,
     return policy
 
 
-def _print_start(settings: Settings, freeze_reason: str, *, json: bool) -> None:
+def _print_start(settings: Settings, freeze_reason: str, *, is_full: bool, json: bool) -> None:
     facts: dict[str, Any] = {
         "url": settings.base_url,
         "stage": settings.stage.value,
@@ -184,7 +184,12 @@ def _print_start(settings: Settings, freeze_reason: str, *, json: bool) -> None:
         **(_emulator_facts(settings.cloud) if settings.cloud else {}),
         "authoriser": settings.authoriser,
         **({"frozen": freeze_reason} if freeze_reason else {}),
+        **({"disk_full": True} if is_full else {}),
     }
+    if is_full:
+        print_warning(
+            "The disk of the data folder is full. Credentials are checked, and nothing else works until there is space."
+        )
     if freeze_reason:
         print_warning(
             f"This data folder was {freeze_reason}. It sends nothing until you run `keyturn thaw` (see --help)."

@@ -14,6 +14,7 @@ The counter is written at every sweep. Rule 2 does not notice a restore that los
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from keyturn.local.errors import LocalError
-from keyturn.ports.store import Query
+from keyturn.ports.store import Query, StoreUnavailable
 from keyturn.private_files import replace_private
 from keyturn.records import paths
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from keyturn.adapters.sqlite.store import SqliteStore
     from keyturn.entry.composition.suite import Suite
+
+_log = logging.getLogger(__name__)
 
 COPIED = "copied"
 RESTORED = "restored"
@@ -54,6 +57,13 @@ class DataFolder:
         with suppress(FileExistsError):  # another process on the same folder is writing it at this moment
             replace_private(self._counter, json.dumps({"reached": _highest_version(suite)}).encode("ascii"))
 
+    def try_to_record_version(self, suite: Suite) -> None:
+        """Write the rollback counter. If that is not possible now, log it: the next sweep writes it."""
+        try:
+            self.record_version(suite)
+        except (OSError, StoreUnavailable):
+            _log.warning("could not update the rollback counter in the state folder")
+
     def is_behind(self, suite: Suite) -> bool:
         """Return whether the store's version is lower than the rollback counter."""
         counter = _read(self._counter)
@@ -72,8 +82,10 @@ def identify_folder(suite: Suite, environment: Mapping[str, str]) -> DataFolder:
         suite.freeze.freeze(COPIED)
     elif (record and data_folder.is_behind(suite)) or (not record and _has_groups(suite)):
         suite.freeze.freeze(RESTORED)
-    replace_private(folder / _PLACEMENT, json.dumps({"deployment": deployment, "file": file}).encode("ascii"))
-    data_folder.record_version(suite)
+    placement: dict[str, object] = {"deployment": deployment, "file": file}
+    if placement != record:  # so that a known folder needs no space to start
+        replace_private(folder / _PLACEMENT, json.dumps(placement).encode("ascii"))
+    data_folder.try_to_record_version(suite)
     return data_folder
 
 

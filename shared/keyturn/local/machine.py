@@ -13,13 +13,14 @@ import logging
 import os
 import secrets
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from keyturn.adapters.sqlite.outbox import Outbox
+from keyturn.adapters.sqlite.schema import NO_SPACE, lacks_space
 from keyturn.cli.operator_token import token_path
 from keyturn.entry.composition import suite as wiring
 from keyturn.entry.config.settings import SettingsError, to_environment
@@ -47,6 +48,7 @@ Worker: TypeAlias = "Callable[[threading.Event], None]"
 
 _log = logging.getLogger(__name__)
 _SWEEP_TIMEOUT_SECONDS = 60
+_TOKEN_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,12 @@ class FolderBackend:
     def open(self, url: str, token: str) -> Iterator[OpenBackend]:
         """Open the folder. `LocalError` if it cannot be used."""
         suite = open_suite(self.settings_at(url), "The data folder")
-        data_folder = identify_folder(suite, os.environ)
+        data_folder = _identified(suite)
         recorder = partial(_record_versions, data_folder, suite, self.sweep_every_seconds)
         try:
             yield OpenBackend(suite, [partial(_deliver, suite, url, token), recorder])
         finally:
-            data_folder.record_version(suite)
+            data_folder.try_to_record_version(suite)
 
 
 @contextmanager
@@ -98,10 +100,10 @@ def run_suite(backend: Backend, port: int, sweep_every_seconds: float) -> Iterat
     token = secrets.token_urlsafe(32)
     server = Server(port, backend.application(token))
     try:
-        with backend.open(server.url, token) as open_backend, _token_file(server.url, token):
+        with backend.open(server.url, token) as open_backend, _token_file(server.url, token) as writers:
             sweeper = partial(_sweep, server.url, token, sweep_every_seconds)
             try:
-                with _serve(server, [*open_backend.workers, sweeper]):
+                with _serve(server, [*open_backend.workers, *writers, sweeper]):
                     yield open_backend.suite
             finally:
                 open_backend.suite.close()
@@ -125,6 +127,34 @@ def _serve(server: Server, workers: Sequence[Worker]) -> Iterator[None]:
         server.stop()  # before the caller closes store and keys, which requests in progress need
 
 
+def is_disk_full(suite: Suite) -> bool:
+    """Return whether the disk of a data folder is full, and log it. Such a suite checks credentials only."""
+    folder = suite.settings.data
+    if suite.settings.cloud is not None or folder is None or not lacks_space(folder):
+        return False
+    _log.error("the disk is full: credentials are checked, and nothing can be written until there is space again")
+    return True
+
+
+def _identified(suite: Suite) -> DataFolder:
+    """Return the suite's data folder. `LocalError` if it is new, copied or restored, and this cannot be recorded."""
+    try:
+        return identify_folder(suite, os.environ)
+    except StoreFull as error:
+        raise _full("The data folder", str(error)) from None
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise _full("The data folder", "its disk is full") from None
+
+
+def _full(what: str, why: str) -> LocalError:
+    return LocalError(
+        f"{what} cannot be used: {why}.",
+        "Nothing was changed, and nothing is damaged. Free some space on that disk and start again.",
+    )
+
+
 def open_suite(settings: Settings, what: str) -> Suite:
     """Return this process's suite after reaching its store and keys. `LocalError` says that `what` cannot be used."""
     os.environ.update(to_environment(settings))  # the functions read it, and it holds no secret
@@ -138,10 +168,7 @@ def open_suite(settings: Settings, what: str) -> Suite:
     except SettingsError as error:
         raise LocalError(str(error), "Change that setting.") from None
     except StoreFull as error:
-        raise LocalError(
-            f"{what} cannot be used: {error}.",
-            "Nothing was changed, and nothing is damaged. Free some space on that disk and start again.",
-        ) from None
+        raise _full(what, str(error)) from None
     except (StoreUnavailable, KeyUnavailable) as error:
         raise LocalError(
             f"{what} cannot be used: {error}.",
@@ -151,14 +178,33 @@ def open_suite(settings: Settings, what: str) -> Suite:
 
 
 @contextmanager
-def _token_file(url: str, token: str) -> Iterator[None]:
+def _token_file(url: str, token: str) -> Iterator[Sequence[Worker]]:
+    """Write the operator's token. If the disk is full, provide a worker that writes it once there is space."""
     path = token_path(url, os.environ)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_secret(path, token)
     try:
-        yield
+        _write_token(path, token)
+        workers: Sequence[Worker] = ()
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        _log.error("the disk of the state folder is full: the operator's commands wait until there is space again")
+        workers = [partial(_write_token_later, path, token)]
+    try:
+        yield workers
     finally:
         path.unlink(missing_ok=True)
+
+
+def _write_token(path: Path, token: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_secret(path, token)
+
+
+def _write_token_later(path: Path, token: str, stop: threading.Event) -> None:
+    while not stop.wait(_TOKEN_RETRY_SECONDS):
+        with suppress(OSError):
+            return _write_token(path, token)
+    return None
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -173,10 +219,7 @@ def _deliver(suite: Suite, url: str, token: str, stop: threading.Event) -> None:
 
 def _record_versions(data_folder: DataFolder, suite: Suite, every_seconds: float, stop: threading.Event) -> None:
     while not stop.wait(every_seconds):
-        try:
-            data_folder.record_version(suite)
-        except (OSError, StoreUnavailable):
-            _log.warning("could not update the rollback counter in the state folder")
+        data_folder.try_to_record_version(suite)
 
 
 def _sweep(url: str, token: str, every_seconds: float, stop: threading.Event) -> None:

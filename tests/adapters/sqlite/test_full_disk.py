@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
@@ -69,12 +70,28 @@ def test_store_that_was_killed_opens_on_a_full_disk_and_reads(small_disk: Path) 
     store.close()
 
 
-def test_store_that_was_closed_names_the_full_disk(small_disk: Path) -> None:
+def test_store_that_was_closed_opens_on_a_full_disk_and_reads(small_disk: Path) -> None:
     path = small_disk / "data" / "control.db"
-    SqliteStore(path).close()
+    store = SqliteStore(path)
+    store.commit([Create(KEPT, {"value": "first"})])
+    store.close()
+    fill(small_disk)
+    again = SqliteStore(path)  # there is no shared memory, and no space for it
+    assert again.get([KEPT])[KEPT].exists
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda _turn: again.get([KEPT])[KEPT].exists, range(64)))
+    with pytest.raises(StoreFull, match=r"the disk of control\.db is full"):
+        again.commit([Create("oauth2_clients/new", {"value": "x"})])
+    (small_disk / "fill").unlink()
+    again.commit([Create("oauth2_clients/new", {"value": "x"})])
+    assert again.get(["oauth2_clients/new"])["oauth2_clients/new"].exists
+    again.close()
+
+
+def test_new_store_on_a_full_disk_names_it(small_disk: Path) -> None:
     fill(small_disk)
     with pytest.raises(StoreFull, match=r"the disk of control\.db is full"):
-        SqliteStore(path)
+        SqliteStore(small_disk / "data" / "control.db")
 
 
 @pytest.mark.world(kind="sqlite", founded=False)

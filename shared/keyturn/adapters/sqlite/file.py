@@ -5,19 +5,29 @@
    temporary file, and a truncating checkpoint removes it from the write-ahead log.
 3. SQLite's errors leave as `StoreUnavailable`, or as `LostRace` if the outcome of a commit is unknown. A full disk
    is `StoreFull`: SQLite could not write the commit to its log, so the transaction is rolled back and has no effect.
+4. A full disk stops no reading. Where there is no space for the shared memory file, each read opens a connection that
+   needs none, and waits for its turn. The next read tries the usual way again.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from keyturn.adapters.sqlite.schema import BUSY_SECONDS, check_file, connect, create_file, unusable
+from keyturn.adapters.sqlite.schema import (
+    BUSY_SECONDS,
+    NO_SPACE,
+    check_file,
+    connect,
+    connect_alone,
+    create_file,
+    is_full,
+    unusable,
+)
 from keyturn.ports.store import LostRace, StoreFull
 
 if TYPE_CHECKING:
@@ -52,6 +62,7 @@ class SqliteFile:
         self.wake = wake_signal(path)
         self.needs_checkpoint = True
         self._lock = Lock()
+        self._lone_reader = Lock()
         self._idle: list[sqlite3.Connection] = []
         self._process = os.getpid()
         with _available(path):
@@ -65,12 +76,31 @@ class SqliteFile:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Provide a connection in one read transaction, so that all reads see the same state."""
-        with _available(self.path), self._connection() as connection:
+        with _available(self.path), self._reader() as connection:
             connection.execute("BEGIN")
             try:
                 yield connection
             finally:
                 connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        if self._has_shared_memory():
+            with self._connection() as connection:
+                yield connection
+        else:
+            with self._lone_reader, closing(connect_alone(self.path)) as connection:
+                yield connection
+
+    def _has_shared_memory(self) -> bool:
+        """Open the first connection if there is none. Return False if there was no space for its shared memory."""
+        try:
+            self._put_back(self._take())
+        except sqlite3.OperationalError as error:
+            if is_full(error, self.path):
+                return False
+            raise
+        return True
 
     @contextmanager
     def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
@@ -84,7 +114,7 @@ class SqliteFile:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
-                _commit(connection)
+                _commit(connection, self.path)
             except BaseException:
                 _roll_back(connection)
                 raise
@@ -140,7 +170,13 @@ class SqliteFile:
                 self._idle, self._process = [], os.getpid()
             if self._idle:
                 return self._idle.pop()
-        return connect(self.path)
+        connection = connect(self.path)
+        try:
+            connection.execute("PRAGMA schema_version")  # the first access opens log and shared memory
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
 
     def _put_back(self, connection: sqlite3.Connection) -> None:
         with self._lock:
@@ -165,27 +201,22 @@ def _available(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if _is_full(error):
+        if is_full(error, path):
             raise StoreFull(f"the disk of {path.name} is full") from error
         raise unusable(path, "is locked, or is not a keyturn store") from error
     except sqlite3.DatabaseError as error:
         raise unusable(path, "is damaged, or is not a keyturn store") from error
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in NO_SPACE:
             raise StoreFull(f"the disk of {path.name} is full") from error
         raise unusable(path, "can't be opened") from error
 
 
-def _is_full(error: sqlite3.Error) -> bool:
-    # SHMSIZE: there was no space for the shared memory file, which the first connection creates.
-    return getattr(error, "sqlite_errorcode", 0) in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
-
-
-def _commit(connection: sqlite3.Connection) -> None:
+def _commit(connection: sqlite3.Connection, path: Path) -> None:
     try:
         connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
-        if _is_full(error):
+        if is_full(error, path):
             raise
         raise LostRace("the outcome of the commit is unknown") from error
 

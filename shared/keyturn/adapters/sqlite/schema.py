@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sqlite3
 import stat
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from keyturn.ports.store import StoreUnavailable
@@ -24,6 +25,9 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x6B79746E
 """Bytes 68 to 71 of the file (SQLite file format §1.3.14): "kytn"."""
 BUSY_SECONDS = 10.0
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""A full disk, a used up quota, and a limit of the process for the size of a file."""
+_PROBE_BYTES = 64 * 1024
 _SCHEMA = (
     "PRAGMA journal_mode = WAL",
     f"PRAGMA application_id = {APPLICATION_ID}",
@@ -71,6 +75,36 @@ def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
     return connection
 
 
+def connect_alone(path: Path) -> sqlite3.Connection:
+    """Open a connection that needs no shared memory beside the file, and so no space. No other may be open meanwhile.
+
+    It is for a full disk: SQLite keeps the index of the log in its own memory then (https://sqlite.org/wal.html §6).
+    """
+    connection = connect(path)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first access to the file
+    return connection
+
+
+def is_full(error: sqlite3.Error, path: Path) -> bool:
+    """Return whether an error of SQLite about the file at `path` means that there is no space for it."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    # SHMSIZE: there was no space for the shared memory file, which the first connection creates. SQLite calls a disk
+    # full only where the system says ENOSPC. A quota or a limit of the process is an error of writing for it.
+    full = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+    return code in full or (code == sqlite3.SQLITE_IOERR_WRITE and lacks_space(path.parent))
+
+
+def lacks_space(folder: Path) -> bool:
+    """Return whether a small file cannot be written to a folder because there is no space for it."""
+    probe = folder / f".space.{secrets.token_hex(8)}"
+    try:
+        create_private(probe, bytes(_PROBE_BYTES))
+        probe.unlink()
+    except OSError as error:
+        return error.errno in NO_SPACE
+    return False
+
+
 def create_file(path: Path) -> None:
     """Create the file under a temporary name and link it to `path` when complete.
 
@@ -107,11 +141,14 @@ def check_file(path: Path) -> None:
         raise unusable(path, "is not a regular file")
     if is_open_to_others(status):
         raise unusable(path, "may be read by other users, its mode must be 0600")
-    connection = connect(path, "ro")
     try:
-        _check_content(path, connection)
-    finally:
-        connection.close()
+        with closing(connect(path, "ro")) as connection:
+            _check_content(path, connection)
+    except sqlite3.OperationalError as error:
+        if not is_full(error, path):
+            raise
+        with closing(connect_alone(path)) as connection:
+            _check_content(path, connection)
 
 
 def _check_content(path: Path, connection: sqlite3.Connection) -> None:
