@@ -173,7 +173,7 @@ def test_a_route_without_a_row_commits_nothing(route: tuple[str, str, str], tmp_
         call = READS[route](world.found("alice", "bob"))
         faults = lossy(world)
         answer = call()
-        assert not isinstance(answer, TestResponse) or answer.status_code == 200, answer.text
+        assert not isinstance(answer, TestResponse) or answer.status_code in {200, 204}, answer.text
         assert faults.count == 0
 
 
