@@ -1,7 +1,8 @@
 """A Nostr relay in a process of its own, the one that nostr-sdk carries: to be killed, and started again on its port.
 
 `python relay_process.py PORT SEEN MODE`: every event that arrives is appended to the file SEEN, one a line, before the
-relay answers; MODE is what it answers: `accept`, `refuse`, or `die` (the process ends without an answer).
+relay answers; MODE is what it answers: `accept`, `refuse`, `wait` (it accepts after a while), or
+`die` (the process ends without an answer).
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Recording(nostr_sdk.WritePolicy):  # type: ignore[misc]  # the bindings ar
             file.write(event.as_json() + "\n")
         if self._mode == "die":
             os._exit(1)
+        if self._mode == "wait":
+            await asyncio.sleep(0.5)
         if self._mode == "refuse":
             return nostr_sdk.WritePolicyResult.REJECT("blocked: not here")
         return nostr_sdk.WritePolicyResult.ACCEPT()

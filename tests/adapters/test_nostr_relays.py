@@ -61,6 +61,13 @@ def test_a_relay_that_dies_after_it_received_leaves_it_unknown(relay: RelayProce
     assert relay.arrived() == [one]
 
 
+def test_slow_relay_takes_what_it_can_in_its_time(relay: RelayProcess) -> None:
+    relay.start("wait")  # half a second for each
+    events = [event(str(number)) for number in range(20)]
+    relays = NostrRelays([relay.url], connect_seconds=2, answer_seconds=2, batch_seconds=2)
+    assert set(relays.publish(relay.url, events)) == {PublishResult.ACCEPTED, PublishResult.UNKNOWN}
+
+
 def test_a_relay_that_is_not_there_leaves_it_unknown(relay: RelayProcess) -> None:
     assert publish(relay, event("one"), event("two")) == [PublishResult.UNKNOWN] * 2
 

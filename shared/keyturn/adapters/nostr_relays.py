@@ -21,25 +21,36 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
+BATCH_SECONDS = 20.0
+"""How long one batch may take, however many events it has. The outbox publishes the rest later."""
 
 _FINAL = re.compile(r"\b(auth-required|blocked|invalid|mute|pow|restricted):")
 """NIP-01, "from relay to client": prefixes of an `OK false` that a retry would not change."""
 
 
 class NostrRelays:
-    """Implements `Relays`. Connecting may take `connect_seconds`, the answer to each event `answer_seconds`."""
+    """Implements `Relays`. Connecting may take `connect_seconds`, the answer to each event `answer_seconds`.
+
+    A batch may take `batch_seconds` in all.
+    """
 
     def __init__(
-        self, urls: Sequence[str], *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS
+        self,
+        urls: Sequence[str],
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+        batch_seconds: float = BATCH_SECONDS,
     ) -> None:
         self.urls = tuple(urls)
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
+        self._batch_seconds = batch_seconds
 
     def publish(self, url: str, events: Sequence[str]) -> Sequence[PublishResult]:
         """Publish events at one relay, in order. After one without an answer, all later ones are unknown too."""
         outcomes: list[PublishResult] = []
-        seconds = self._connect_seconds + self._answer_seconds * (len(events) + 1)
+        seconds = min(self._batch_seconds, self._connect_seconds + self._answer_seconds * (len(events) + 1))
         with suppress(Exception):  # after any error the unconfirmed events are unknown, and its text must not leave
             asyncio.run(asyncio.wait_for(self._publish(url, events, outcomes), seconds))
         return outcomes + [PublishResult.UNKNOWN] * (len(events) - len(outcomes))

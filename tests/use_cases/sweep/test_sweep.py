@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from keyturn.adapters.mls.message_headers import read_head
+from keyturn.adapters.pubsub_bus import PublishTimeouts, PubsubBus
 from keyturn.domain.encodings import DUE_SHARDS, due_shard
 from keyturn.domain.policy import Policy
 from keyturn.ports.bus import BusUnavailable
@@ -218,6 +220,58 @@ def test_a_bus_that_is_down_is_asked_once_after_all_due_clients_are_settled(
     assert (swept["settled"], swept["republished"], swept["failed"]) == (3, 0, 5)
     assert settled_at_publish == [[None] * 3]
     assert [record.getMessage() for record in caplog.records] == ["a client could not be settled: BusUnavailable"]
+
+
+def test_slow_bus_delays_no_later_sweep_and_gets_every_rotation_in_turn(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.found("alice", "bob")
+    clients(world, 9)
+    world.queue.clear()  # their events were lost
+    world.clock.advance(minutes=10)
+    published: list[str] = []
+    seconds = [0.0]
+
+    def publish_slowly(_topic: str, message: Mapping[str, str]) -> None:
+        seconds[0] += 8  # longer than a bus may take, by little
+        published.append(message["rotation_id"])
+
+    monkeypatch.setattr(world.bus, "publish", publish_slowly)
+    world.serve(environment=replace(world.suite.environment, monotonic=lambda: seconds[0]))
+
+    swept = world.sweep()
+
+    assert (swept["republished"], swept["failed"], seconds[0]) == (3, 6, 24)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the bus is slow: 6 rotations wait for the next sweep"
+    ]
+    for _ in range(100):
+        world.sweep()
+    assert len(set(published)) == 9
+
+
+def test_bus_that_hangs_delays_neither_commands_nor_settlement(world: World) -> None:
+    world.found("alice", "bob", "carol", policy={"quorum": 1})
+    expired, settled = clients(world, 2)
+    world.clock.advance(minutes=29)
+    rotation_id = str((world.send(world.admins["alice"].rotation()).json or {})["rotation_id"])
+    world.pump()
+    (waiting,) = clients(world, 1, start=9000)
+    world.clock.advance(minutes=1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and answers nothing
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        bus = PubsubBus("p", emulator_host=host, timeouts=PublishTimeouts(0.1, 0.2))
+        world.serve(bus=bus)
+        acknowledged = world.send(world.admins["bob"].ack(rotation_id))
+        requested = world.send(world.admins["alice"].rotation(client_id=expired))
+        event = next(item for item in world.queue if expired in item.subject)
+        published = world.deliver(event)
+        swept = world.sweep()
+        bus.close()
+    assert [answer.status_code for answer in (acknowledged, requested, published)] == [200, 200, 503]
+    assert (swept["republished"], swept["settled"], swept["failed"]) == (0, 1, 1)
+    active = {name: world.document(f"oauth2_clients/{name}")["active_rotation"] for name in (settled, waiting)}
+    assert (active[settled] is None, active[waiting] is None) == (True, False)
 
 
 def test_rates_are_forgotten_after_hours_and_answers_after_a_day(world: World) -> None:

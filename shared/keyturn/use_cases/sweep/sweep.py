@@ -8,8 +8,9 @@ Rules (docs/protocol.md §4):
    each shard, then one read and one commit for each due client.
 3. Maintenance runs once an hour: groups are maintained, and a store without a TTL policy deletes expired documents.
 4. A client that cannot be settled delays no other client. It is logged as an error, which raises an alert.
-5. All due clients are settled before anything is published, and the first failure ends the publishing. A bus that
-   does not answer costs one attempt, however many rotations wait. The next sweep publishes them.
+5. All due clients are settled before anything is published. The first failure ends the publishing, and so does the end
+   of PUBLISH_SECONDS. So a bus that does not answer costs one attempt, and a slow one delays no later sweep, however
+   many rotations wait. The next sweeps publish the rest.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from keyturn.domain import lifecycle
 from keyturn.domain.encodings import DUE_SHARDS
 from keyturn.domain.errors import NotFound
 from keyturn.domain.model import Phase
+from keyturn.ports.effects import uniform
 from keyturn.ports.store import LostRace, Query, StoreUnavailable, put, scan
 from keyturn.ports.triggers import DISTRIBUTION_TOPIC
 from keyturn.records import paths
@@ -48,6 +50,8 @@ _log = logging.getLogger(__name__)
 
 PAGE = 100
 MAINTENANCE_EVERY = timedelta(hours=1)
+PUBLISH_SECONDS = 20.0
+"""How long one sweep publishes. The bus itself bounds the last call (adapters/pubsub_bus.py)."""
 LATE_AFTER = timedelta(minutes=10)
 """A client that is settled so long after it was due is logged. Verifiers answer in time, but people see old states."""
 
@@ -140,7 +144,13 @@ class Sweep:
 
     def _publish(self, waiting: Sequence[Rotation]) -> int:
         """Publish rotations again whose event was lost or has failed. Return how many the bus has confirmed."""
-        for count, rotation in enumerate(waiting):
+        end = self.environment.monotonic() + PUBLISH_SECONDS
+        # From a random one on: else the first ones could use up the time of each sweep.
+        first = int(uniform(self.environment.random, len(waiting)))
+        for count, rotation in enumerate([*waiting[first:], *waiting[:first]]):
+            if self.environment.monotonic() >= end:
+                _log.warning("the bus is slow: %d rotations wait for the next sweep", len(waiting) - count)
+                return count
             message = {"client_id": rotation.client_id, "rotation_id": rotation.rotation_id}
             try:
                 self.bus.publish(DISTRIBUTION_TOPIC, message)  # publishing it twice does no harm
