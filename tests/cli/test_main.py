@@ -685,13 +685,15 @@ def test_the_version_is_told() -> None:
     assert (result.exit_code, result.stdout) == (0, f"keyturn {metadata.version('keyturn')}\n")
 
 
-def test_the_program_starts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_program_starts(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))  # the program replaces them
     monkeypatch.setitem(sys.modules, "keyturn.local.commands", None)
     monkeypatch.setattr(sys, "argv", ["keyturn", "--help"])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
-    assert "Usage: keyturn" in capsys.readouterr().out
+    assert "Usage: keyturn" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("module", ["werkzeug", "local", "keyturn.domain"])

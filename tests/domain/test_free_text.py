@@ -18,7 +18,7 @@ def test_a_reason_is_kept_as_it_is(reason: str) -> None:
     assert checked_reason(reason) == reason
 
 
-@pytest.mark.parametrize("reason", ["", " ", "\t\n", "x" * (MAX_REASON + 1)])
+@pytest.mark.parametrize("reason", ["", " ", "\t\n", "x" * (MAX_REASON + 1), "a\udcff"])
 def test_a_reason_has_1_to_512_characters(reason: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         checked_reason(reason)

@@ -45,6 +45,27 @@ def up(machine: Machine, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_lost_output_ends_it_with_a_sentence(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    words = [sys.executable, "-c", PROGRAM, "up", "--port", str(machine.port), "--data", str(machine.data)]
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(  # noqa: S603 - our own program
+            words, cwd=ROOT, env=dict(machine.environment), stdout=full, stderr=-1, text=True, timeout=30, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: The output can't be written: the disk is full.\n")
+
+
+def test_a_state_folder_that_can_not_be_written_is_named(stopped: Machine) -> None:
+    before = content(stopped.data)
+    stopped.variables = {"XDG_STATE_HOME": "/dev/null"}
+    done = up(stopped)
+    assert done.returncode == 1
+    assert "error: The state folder can't be written." in done.stderr
+    assert "XDG_STATE_HOME" in done.stderr
+    assert content(stopped.data) == before
+
+
 def content(folder: Path) -> dict[str, bytes]:
     # SQLite itself may leave an empty log and its shared memory beside a file that it looked at.
     return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith(("-shm", "-wal"))}

@@ -3,6 +3,7 @@
 Every error is one sentence and one hint on stderr. The exit code is 1, or 2 for wrong usage.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -16,7 +17,8 @@ from typer.core import TyperGroup
 from keyturn.cli.commands import admins, check, client, deny, device, group, inbox, leak, lifecycle, login, rotation
 from keyturn.cli.output import print_error
 from keyturn.cli.session import Ports, Session, default_home
-from keyturn.cli.usage_errors import hint_of, id_hint, is_usage_error, sentence_of
+from keyturn.cli.streams import OutputError, standard_streams
+from keyturn.cli.usage_errors import hint_of, id_hint, is_usage_error, sentence_of, system_error
 from keyturn.device.core.errors import DeviceError
 from keyturn.device.home.errors import HomeError
 from keyturn.domain.errors import Refusal
@@ -66,6 +68,10 @@ def _reported_errors(context: Any = None) -> Iterator[None]:  # noqa: ANN401 - t
     except KeyboardInterrupt:
         typer.echo(err=True)  # the terminal shows ^C at the cursor: the shell prompt starts on a new line
         code = _INTERRUPTED
+    except OSError as error:
+        # What a command expects of its files, it reports itself. This is the rest, such as a disk that fills up.
+        print_error(*system_error(error))
+        code = 1
     except Exception as error:
         # Only the framework's own usage errors are reworded: a fault of the program keeps its traceback.
         if not is_usage_error(error):
@@ -135,7 +141,17 @@ deny.register(app)
 def main() -> None:
     """Run `keyturn`, with the commands of one machine (`up`, `demo`, `doctor`) where they are installed."""
     register_local(app)
-    app(prog_name="keyturn")
+    run(sys.argv[1:])
+
+
+def run(arguments: list[str], ports: Ports | None = None) -> None:
+    """Run a command line, and end the process with its exit code. `ports` replaces everything outside the process."""
+    try:
+        with standard_streams():
+            app(arguments, prog_name="keyturn", obj=ports)
+    except OutputError as error:  # the last output, which is written when the command is over
+        print_error(str(error), error.hint)
+        sys.exit(error.exit_code)
 
 
 def register_local(root: typer.Typer) -> None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keyturn.cli.folders import state_folder
 from keyturn.device.core.errors import NoOperatorTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-def state_folder(environment: Mapping[str, str]) -> Path:
-    """Return `keyturn` under `XDG_STATE_HOME` or ~/.local/state: files that belong to this machine only."""
-    state = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "keyturn"
+    from pathlib import Path
 
 
 def token_path(url: str, environment: Mapping[str, str]) -> Path:
@@ -29,6 +24,10 @@ def read_token(url: str, environment: Mapping[str, str]) -> str:
     """Return the token. Raises `NoOperatorTokenError` if no file holds one."""
     try:
         token = token_path(url, environment).read_text("ascii").strip()
+    except PermissionError:
+        raise NoOperatorTokenError(
+            "This user may not read the operator token.", "Run this as the user of `keyturn up`."
+        ) from None
     except (OSError, UnicodeDecodeError):
         token = ""
     # An HTTP header can't carry control characters, and the library's error would show the token.

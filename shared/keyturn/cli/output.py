@@ -34,7 +34,9 @@ _UNBOUNDED = 10_000
 
 def print_json(fields: Mapping[str, object]) -> None:
     """Print the JSON object of a command, on one line."""
-    typer.echo(_escape(json.dumps(fields, ensure_ascii=False)))
+    # A terminal with another character set would get escapes that are no JSON.
+    is_unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    typer.echo(_escape(json.dumps(fields, ensure_ascii=not is_unicode)))
 
 
 def print_facts(facts: Iterable[tuple[str, object]], *, err: bool = False) -> None:

@@ -8,14 +8,14 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keyturn.cli import standard_input
 from keyturn.cli.durations import parse_duration
-from keyturn.cli.operator_token import read_token, state_folder
+from keyturn.cli.folders import data_folder, state_folder
+from keyturn.cli.operator_token import read_token
 from keyturn.cli.output import paused_spinners, print_instruction, print_note, print_warning
 from keyturn.cli.passphrase import read_passphrase
 from keyturn.device.core.errors import UsageError
@@ -27,6 +27,7 @@ from keyturn.domain.free_text import checked_reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from keyturn.device.api.client import ApiClient, Transport
     from keyturn.device.device import Device
@@ -169,8 +170,7 @@ def session_of(context: typer.Context) -> Session:
 
 def default_home(environment: Mapping[str, str]) -> Path:
     """Return the default folder of the device, under `XDG_DATA_HOME` or ~/.local/share."""
-    data = environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "keyturn" / "device"
+    return data_folder(environment) / "device"
 
 
 def _print_incident(incident: Incident) -> None:

@@ -6,6 +6,7 @@ A message names an option or a command only if the name is the program's own.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, TypeGuard
 
 import typer
@@ -19,6 +20,17 @@ _USAGE_ERROR: type[BaseException] = typer.BadParameter.__mro__[1]
 """The base class of usage errors. Some versions of typer vendor it, others import click's: this finds both."""
 _HELP_INSTEAD = "NoArgsIsHelpError"
 _IN_HISTORY = "Pipe the secret in. A secret given as an argument is in your shell's history: rotate it."
+_CAUSES = {
+    errno.EACCES: "there is no permission",
+    errno.EPERM: "there is no permission",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of the disk is used up",
+    errno.ENOENT: "it does not exist",
+    errno.ENOTDIR: "a part of its path is no folder",
+    errno.EISDIR: "it is a folder",
+    errno.EEXIST: "it exists already",
+}
 _IDS = "Ids have 1 to 128 characters: letters, digits and . _ ~ -"
 
 
@@ -52,6 +64,15 @@ def hint_of(error: Exception, command: str | None) -> str:
         return _IN_HISTORY
     path = getattr(getattr(error, "ctx", None), "command_path", None)  # not every error has a context
     return f"See `{path or ' '.join(filter(None, ('keyturn', command)))} --help`."
+
+
+def system_error(error: OSError) -> tuple[str, str]:
+    """Return sentence and hint for a file that the operating system refuses. Its path may be a secret by mistake."""
+    cause = _CAUSES.get(error.errno or 0, "it can't be used")
+    return (
+        f"A file or folder of this user is refused: {cause}.",
+        "Check the folders that HOME, XDG_DATA_HOME and XDG_STATE_HOME name, and the paths of this command.",
+    )
 
 
 def id_hint(refusal: Refusal) -> str:

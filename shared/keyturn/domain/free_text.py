@@ -8,6 +8,7 @@ are tried against the hashes of the client concerned.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from keyturn.domain.errors import InvalidRequest
@@ -23,12 +24,14 @@ MAX_REASON: Final = 512
 MOST_LIKELY: Final = 2
 """How many words of a text are tried against imported hashes, which are slow by design."""
 _SHORTEST_LIKELY: Final = 8
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _PUNCTUATION: Final = ".,;:!?\"'()[]{}<>`"
 
 
 def checked_reason(text: str) -> str:
     """Return a reason of 1 to 512 characters. Raises `InvalidRequest`: `bad_reason` or `secret_in_text`."""
-    if not text.strip() or len(text) > MAX_REASON:
+    # A lone surrogate is no character. It stands for a byte of a command line that is not UTF-8.
+    if not text.strip() or len(text) > MAX_REASON or _SURROGATE.search(text):
         raise InvalidRequest("bad_reason", "A reason has 1 to 512 characters.")
     return checked_text(text)
 

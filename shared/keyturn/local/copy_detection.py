@@ -18,9 +18,9 @@ import logging
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from keyturn.cli.folders import state_folder
 from keyturn.local.errors import LocalError
 from keyturn.ports.store import Query, StoreUnavailable
 from keyturn.private_files import replace_private
@@ -28,6 +28,7 @@ from keyturn.records import paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from keyturn.adapters.sqlite.store import SqliteStore
     from keyturn.entry.composition.suite import Suite
@@ -53,9 +54,10 @@ class DataFolder:
 
     def record_version(self, suite: Suite) -> None:
         """Write the store's highest version to the rollback counter."""
+        content = json.dumps({"reached": _highest_version(suite)}).encode("ascii")
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):  # another process on the same folder is writing it at this moment
-            replace_private(self._counter, json.dumps({"reached": _highest_version(suite)}).encode("ascii"))
+            replace_private(self._counter, content)
 
     def try_to_record_version(self, suite: Suite) -> None:
         """Write the rollback counter. If that is not possible now, log it: the next sweep writes it."""
@@ -72,7 +74,7 @@ class DataFolder:
 
 def identify_folder(suite: Suite, environment: Mapping[str, str]) -> DataFolder:
     """Return a suite's data folder. If it is a copy or a restored backup, freeze it and record the new file."""
-    folder, state = cast("Path", suite.settings.data), _state_folder(environment)
+    folder, state = cast("Path", suite.settings.data), state_folder(environment)
     record, file = _read(folder / _PLACEMENT), _file_identity(folder)
     is_same_file = record is not None and record.get("file") == file
     # A copy becomes a deployment of its own, because its writes must not make the original look older than it is.
@@ -93,10 +95,6 @@ def _has_groups(suite: Suite) -> bool:
     return bool(suite.databases.control.query(Query(paths.MAINTENANCE, order_by="due_at", limit=1)))
 
 
-def _state_folder(environment: Mapping[str, str]) -> Path:
-    return Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "keyturn"
-
-
 def _file_identity(folder: Path) -> list[int]:
     status = (folder / "control.db").stat()
     return [status.st_dev, status.st_ino]
@@ -109,7 +107,7 @@ def _highest_version(suite: Suite) -> int:
 def _read(path: Path) -> dict[str, object] | None:
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         record = json.loads(data)

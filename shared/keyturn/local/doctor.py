@@ -18,7 +18,7 @@ from keyturn.domain.policy import Policy
 from keyturn.entry.composition.suite import Suite
 from keyturn.entry.config.settings import Settings, Stage
 from keyturn.local.emulator_addresses import read_addresses
-from keyturn.local.errors import LocalError
+from keyturn.local.errors import LocalError, unusable
 from keyturn.local.firestore_control import all_documents
 from keyturn.ports.keys import KeyUnavailable
 from keyturn.ports.store import StoreUnavailable
@@ -76,7 +76,7 @@ def reach(suite: Suite) -> Suite:
     try:
         _ = suite.databases, suite.keys.enabled("mac")
     except (StoreUnavailable, KeyUnavailable) as error:
-        raise _unusable(error) from None
+        raise unusable("The data folder", error) from None
     return suite
 
 
@@ -110,7 +110,7 @@ def diagnose(suite: Suite) -> Diagnosis:
             suite.operator.denylist.databases_agree(),
         )
     except (StoreUnavailable, KeyUnavailable) as error:
-        raise _unusable(error) from None
+        raise unusable("The data folder", error) from None
     return Diagnosis((*examination.breaches, *breaches), examination, depth, frozen, stop, agree)
 
 
@@ -122,12 +122,6 @@ def _checks(suite: Suite) -> RunChecks:
         mac_key=suite.keys.mac,
         read_head=read_head,
         environment=suite.environment,
-    )
-
-
-def _unusable(error: Exception) -> LocalError:
-    return LocalError(
-        f"The data folder cannot be used: {error}.", "Restore it from a backup, or choose another folder with --data."
     )
 
 

@@ -18,7 +18,7 @@ from keyturn.adapters.google_kms.keys import CloudKeyNames
 from keyturn.entry.config.settings import Cloud
 from keyturn.local.emulator_addresses import published_addresses
 from keyturn.local.emulators import start_firestore, start_pubsub
-from keyturn.local.errors import LocalError
+from keyturn.local.errors import unusable
 from keyturn.local.kms_emulator import RING, KmsEmulator
 from keyturn.local.machine import write_secret
 from keyturn.ports.keys import KeyUnavailable
@@ -90,9 +90,6 @@ def _kms_emulator(folder: Path) -> Iterator[KmsEmulator]:
     try:
         emulator = KmsEmulator(folder / KEYS)
     except KeyUnavailable as error:
-        raise LocalError(
-            f"The keys cannot be used: {error}.",
-            "Nothing was changed. Choose another folder with --data, or restore this one from a backup.",
-        ) from None
+        raise unusable("The key file", error) from None
     with emulator:
         yield emulator

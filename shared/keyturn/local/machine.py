@@ -26,7 +26,7 @@ from keyturn.entry.composition import suite as wiring
 from keyturn.entry.config.settings import SettingsError, to_environment
 from keyturn.local.copy_detection import DataFolder, identify_folder
 from keyturn.local.delivery import Delivery
-from keyturn.local.errors import LocalError
+from keyturn.local.errors import LocalError, unusable, unwritable_state
 from keyturn.local.gateway import open_gateway
 from keyturn.local.server import Server
 from keyturn.ports.keys import KeyUnavailable
@@ -141,18 +141,11 @@ def _identified(suite: Suite) -> DataFolder:
     try:
         return identify_folder(suite, os.environ)
     except StoreFull as error:
-        raise _full("The data folder", str(error)) from None
+        raise unusable("The data folder", error) from None
     except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        raise _full("The data folder", "its disk is full") from None
-
-
-def _full(what: str, why: str) -> LocalError:
-    return LocalError(
-        f"{what} cannot be used: {why}.",
-        "Nothing was changed, and nothing is damaged. Free some space on that disk and start again.",
-    )
+        is_full = error.errno in NO_SPACE
+        cause = StoreFull("its disk is full") if is_full else StoreUnavailable("this user may not write to it")
+        raise unusable("The data folder", cause) from None
 
 
 def open_suite(settings: Settings, what: str) -> Suite:
@@ -167,13 +160,8 @@ def open_suite(settings: Settings, what: str) -> Suite:
             suite.verification.token_signer.current()
     except SettingsError as error:
         raise LocalError(str(error), "Change that setting.") from None
-    except StoreFull as error:
-        raise _full(what, str(error)) from None
     except (StoreUnavailable, KeyUnavailable) as error:
-        raise LocalError(
-            f"{what} cannot be used: {error}.",
-            "Nothing was changed. Choose another folder with --data, or restore this one from a backup.",
-        ) from None
+        raise unusable(what, error) from None
     return suite
 
 
@@ -186,7 +174,7 @@ def _token_file(url: str, token: str) -> Iterator[Sequence[Worker]]:
         workers: Sequence[Worker] = ()
     except OSError as error:
         if error.errno not in NO_SPACE:
-            raise
+            raise unwritable_state() from None
         _log.error("the disk of the state folder is full: the operator's commands wait until there is space again")
         workers = [partial(_write_token_later, path, token)]
     try:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from keyturn.cli.folders import data_folder
+
 
 class PathForm(StrEnum):
     """What a front end does with the function's name in front of a path."""
@@ -20,4 +22,4 @@ Data = Annotated[Path | None, typer.Option(help="The data folder (default: ~/.lo
 
 def default_data() -> Path:
     """Return the user's data folder (XDG Base Directory Specification: `$XDG_DATA_HOME/keyturn`)."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "keyturn"
+    return data_folder(os.environ)

@@ -16,6 +16,10 @@ class KeyUnavailable(Exception):  # noqa: N818 - HTTP's word for this state (503
     """The key service does not answer, or the key file is damaged, missing or of a newer format."""
 
 
+class KeyDamaged(KeyUnavailable):
+    """The key file is damaged: only a backup helps."""
+
+
 class KeyRefused(Exception):  # noqa: N818 - a refusal is no failure of ours
     """The key version is unknown or disabled, or the sealed bytes do not match the key and the associated data."""
 

@@ -64,6 +64,10 @@ class StoreUnavailable(StoreError):  # noqa: N818 - named after HTTP's own word 
     """The store does not answer, or its files are damaged or of a newer version."""
 
 
+class StoreDamaged(StoreUnavailable):
+    """The store's files are damaged: only a backup helps."""
+
+
 class StoreFull(StoreUnavailable):
     """The disk that holds the store is full. Nothing was written, and reading still works."""
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from keyturn.ports.keys import KeyUnavailable
+from keyturn.ports.keys import KeyDamaged, KeyUnavailable
 from keyturn.private_files import is_open_to_others, replace_private
 
 if TYPE_CHECKING:
@@ -116,13 +116,13 @@ def _read(path: Path, mounted: bool) -> tuple[tuple[int, ...], tuple[LocalKey, .
     fingerprint, content = _content(path, mounted)
     data = _json_object(content)
     if data is None or data.get("format") != FORMAT:
-        raise KeyUnavailable("the key file is damaged, or is not a keyturn key file")
+        raise KeyDamaged("the key file is damaged, or is not a keyturn key file")
     version = data.get("version")
     if isinstance(version, int) and version > VERSION:
         raise KeyUnavailable("the key file was written by a newer version of this program")
     keys = _keys_of(data) if version == VERSION else None
     if not keys:
-        raise KeyUnavailable("the key file is damaged")
+        raise KeyDamaged("the key file is damaged")
     return fingerprint, keys
 
 
@@ -146,6 +146,7 @@ _CAUSES = {
     errno.ENOTDIR: "is missing",
     errno.ELOOP: "is a symbolic link, or a loop of them",
     errno.EACCES: "can't be read by this process's user",
+    errno.EPERM: "can't be read by this process's user",
 }
 
 

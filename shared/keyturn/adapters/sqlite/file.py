@@ -25,6 +25,7 @@ from keyturn.adapters.sqlite.schema import (
     connect,
     connect_alone,
     create_file,
+    damaged,
     is_full,
     unusable,
 )
@@ -203,13 +204,27 @@ def _available(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if is_full(error, path):
             raise StoreFull(f"the disk of {path.name} is full") from error
-        raise unusable(path, "is locked, or is not a keyturn store") from error
+        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # extended codes have the primary one in this byte
+        raise unusable(path, _CAUSES.get(primary, "is not a keyturn store")) from error
     except sqlite3.DatabaseError as error:
-        raise unusable(path, "is damaged, or is not a keyturn store") from error
+        raise damaged(path) from error
+    except PermissionError as error:
+        raise unusable(path, _FORBIDDEN) from error
     except OSError as error:
         if error.errno in NO_SPACE:
             raise StoreFull(f"the disk of {path.name} is full") from error
         raise unusable(path, "can't be opened") from error
+
+
+_FORBIDDEN = "may not be read or written by this process's user"
+_CAUSES = {
+    sqlite3.SQLITE_CANTOPEN: _FORBIDDEN,
+    sqlite3.SQLITE_READONLY: _FORBIDDEN,
+    sqlite3.SQLITE_PERM: _FORBIDDEN,
+    sqlite3.SQLITE_BUSY: "is locked by another process",
+    sqlite3.SQLITE_LOCKED: "is locked by another process",
+    sqlite3.SQLITE_IOERR: "can't be read or written: the disk reports an error",
+}
 
 
 def _commit(connection: sqlite3.Connection, path: Path) -> None:

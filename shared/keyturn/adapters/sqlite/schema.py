@@ -15,7 +15,7 @@ import stat
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from keyturn.ports.store import StoreUnavailable
+from keyturn.ports.store import StoreDamaged, StoreUnavailable
 from keyturn.private_files import create_private, is_open_to_others, sync_folder
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ _SCHEMA = (
 def unusable(path: Path, why: str) -> StoreUnavailable:
     """Return an error that says why a file cannot be used. It names the file without its folder."""
     return StoreUnavailable(f"{path.name} {why}")
+
+
+def damaged(path: Path) -> StoreDamaged:
+    """Return the error for a file that is damaged."""
+    return StoreDamaged(f"{path.name} is damaged, or is not a keyturn store")
 
 
 def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
@@ -157,4 +162,4 @@ def _check_content(path: Path, connection: sqlite3.Connection) -> None:
     if connection.execute("PRAGMA user_version").fetchone()[0] > SCHEMA_VERSION:
         raise unusable(path, "was written by a newer version of this program")
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise unusable(path, "is damaged")
+        raise damaged(path)

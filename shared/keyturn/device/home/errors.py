@@ -101,8 +101,8 @@ class UnreadableError(HomeError):
     """The operating system refused to read or write."""
 
     code = "unreadable"
-    sentence = "The device's folder can't be read or written."
-    hint = "Check that the folder is yours, that it is a folder, and that the disk has space."
+    sentence = "The device's folder, or its state folder, can't be read or written."
+    hint = "Check that --home and XDG_STATE_HOME are folders that this user may write, and that the disk has space."
 
 
 class PassphraseError(HomeError):
