@@ -10,21 +10,10 @@ from typing import TYPE_CHECKING
 
 from keyturn.local.package import ROOT, archive
 
+from tests.packaging.clones import clone
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-def clone(folder: Path) -> Path:
-    """Copy what the repository tracks, as a fresh clone has it."""
-    git, tar = (shutil.which(name) or name for name in ("git", "tar"))
-    names = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout  # noqa: S603 - fixed words
-    present = b"\0".join(name for name in names.split(b"\0") if (ROOT / name.decode()).is_file())
-    packed = subprocess.run(  # noqa: S603 - fixed words
-        [tar, "-c", "--null", "-T", "-"], cwd=ROOT, input=present, check=True, capture_output=True
-    )
-    folder.mkdir()
-    subprocess.run([tar, "-x"], cwd=folder, input=packed.stdout, check=True)  # noqa: S603 - fixed words
-    return folder
 
 
 def make(folder: Path, target: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
