@@ -138,7 +138,7 @@ def tell_seed(seed: int, only: Sequence[int] = ()) -> str:
         violation, numbers = result.violations[0], list(only)
         if not only:
             # Often one of the situations is enough.
-            for number in range(SITUATIONS_A_SEED):
+            for number in range(SITUATIONS_A_SEED + 1):
                 shorter = run_seed(seed, template, only=[number])
                 same = [item for item in shorter.violations if item.rule == violation.rule]
                 if same:

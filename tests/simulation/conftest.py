@@ -19,3 +19,11 @@ def template() -> Iterator[Template]:
     template = new_template()
     yield template
     shutil.rmtree(template.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def crowd() -> Iterator[Template]:
+    """Return a deployment with many people."""
+    template = new_template([f"admin-{number}" for number in range(16)])
+    yield template
+    shutil.rmtree(template.folder, ignore_errors=True)

@@ -22,6 +22,16 @@ STALE_SECONDS = 5.0
 TOLERANCE_SECONDS = 2.5
 """A refusal may rest on a read of a second ago, and a window begins and ends within two."""
 
+UNDECIDED = frozenset({0, 429, 500, 503})
+"""Statuses that say nothing about whether an event took effect."""
+_ACCEPTED, _A_DAY = 200, 86_000
+SWEEP_SECONDS = 20.0
+"""How long a sweep may take to settle everything that is due, whatever the bus does."""
+GROUP_BURST = 100
+"""How many messages a group may send at once."""
+DISTRIBUTION_SECONDS = 300.0
+"""How long the secret of a rotation may take to reach its devices once everything works."""
+
 CAUSES = frozenset({"suspend", "revoke", "leak", "retire", "rollback", "restore", "emergency", "supersede", "remove"})
 """Commands after which a secret that was accepted may be refused before the end of its promised grace."""
 
@@ -98,6 +108,11 @@ class Oracle:
         self._secrets: dict[tuple[str, str], _Secret] = defaultdict(_Secret)
         self._answers: dict[str, tuple[float, Any]] = {}
         self._dead_documents: dict[tuple[str, str], tuple[float, str]] = {}
+        self._effects: dict[str, float] = {}
+        """When each event took effect: its answer is stored in the same commit (docs/protocol.md §4, 5)."""
+        self._members: dict[str, frozenset[str]] = {}
+        self._left: dict[str, float] = {}
+        """When each device lost its last leaf."""
 
     def _report(self, rule: str, sentence: str, at: float) -> None:
         self.violations.append(Violation(rule, sentence, at))
@@ -134,15 +149,26 @@ class Oracle:
         """Note that a command is sent. It may take effect from now on, whatever its answer."""
         self.commands.append(Command(action, client_id, at))
 
-    def note_answer(self, event_id: str, status: int, answer: Any, at: float) -> None:  # noqa: ANN401 - any JSON
-        """Note the answer to an event: the same event gets the same one for a day (docs/protocol.md §4, 5)."""
-        earlier = self._answers.get(event_id)
-        if status == 200:
+    def note_answer(self, event_id: str, status: int, answer: Any, at: float, npub: str = "") -> None:  # noqa: ANN401 - any JSON
+        """Note the answer to an event: the same event gets the same one for a day (docs/protocol.md §4, 5).
+
+        `npub` is the device that sent it, if that is known.
+        """
+        earlier, effect = self._answers.get(event_id), self._effects.get(event_id)
+        if effect is not None and status not in UNDECIDED and status != _ACCEPTED and at - effect < _A_DAY:
+            sentence = (
+                f"event {event_id[:12]} took effect at {clock(effect)}, and was then told as {answer.get('reason')}"
+            )
+            self._report("what took effect is told as such", sentence, at)
+        if effect is not None and npub in self._left and self._left[npub] < effect:
+            sentence = f"device {npub[:8]} lost its leaf at {clock(self._left[npub])}, and acted at {clock(effect)}"
+            self._report("who has left does not act", sentence, at)
+        if status == _ACCEPTED:
             self.counts["answers"] += 1
             if earlier is not None and earlier[1] != answer:
                 self._report("the same event, the same answer", f"event {event_id[:12]} got two answers", at)
             self._answers.setdefault(event_id, (at, answer))
-        elif earlier is not None and status not in {0, 429, 500, 503} and at - earlier[0] < 86_000:
+        elif earlier is not None and status not in UNDECIDED and at - earlier[0] < _A_DAY:
             sentence = f"event {event_id[:12]} was accepted, and then refused with {status} {answer.get('reason')}"
             self._report("the same event, the same answer", sentence, at)
 
@@ -221,6 +247,10 @@ class Oracle:
     def note_document(self, path: str, data: Mapping[str, Any] | None, at: float) -> None:
         """Note a written document of the database `control`."""
         parts = path.split("/")
+        if data is not None and parts[0] == "events":
+            self._effects.setdefault(parts[1], at)
+        if data is not None and "members" in data and parts[2:] == ["roster", "members"]:
+            self._note_roster(parts[1], frozenset(item["npub"] for item in data["members"]), at)
         if data is None or len(parts) != 4 or parts[0] != "oauth2_clients" or parts[2] != "secrets":
             return
         key = (parts[1], parts[3])
@@ -233,6 +263,38 @@ class Oracle:
         delivery, stored = self.deliveries.get(key), data.get("secret_hash")
         if delivery is not None and stored is not None and stored != self._hash(delivery):
             self._report("secret and hash agree", f"{path} has another hash than the secret that devices opened", at)
+
+    def _note_roster(self, group_id: str, npubs: frozenset[str], at: float) -> None:
+        left = self._members.get(group_id, frozenset()) - npubs
+        self._members[group_id] = npubs
+        for npub in left - frozenset().union(*self._members.values()):
+            self._left[npub] = at
+        for npub in npubs:
+            self._left.pop(npub, None)
+
+    # --- progress ----------------------------------------------------------------------------------------------------
+
+    def note_sweep(self, unsettled: Sequence[str], at: float, *, is_maintained: bool = True) -> None:
+        """Note which clients were due before a sweep, and still are so long after it, and whether it maintained all."""
+        self.counts["sweeps judged"] += 1
+        if not is_maintained:
+            self._report("a sweep ends", "the hourly maintenance was due, and has not ended", at)
+        for client_id in unsettled:
+            sentence = f"{client_id} was due, and a sweep has not settled it in {SWEEP_SECONDS:.0f} s"
+            self._report("a sweep settles every client that is due", sentence, at)
+
+    def note_distribution(self, client_id: str, at: float, *, is_distributed: bool) -> None:
+        """Note whether a rotation got its secret, after everything worked for long enough."""
+        self.counts["distributions judged"] += 1
+        if not is_distributed:
+            sentence = f"the rotation of {client_id} has no secret after {DISTRIBUTION_SECONDS:.0f} s"
+            self._report("a rotation is distributed once everything works", sentence, at)
+
+    def note_refused_rate(self, messages: int, at: float) -> None:
+        """Note that a device was refused for too many messages of its group, and how many there were."""
+        if messages < GROUP_BURST:
+            sentence = f"a device was refused for too many messages, when its group had sent {messages}"
+            self._report("a limit counts messages", sentence, at)
 
     def judge_audit(self, documents: Mapping[str, Mapping[str, Any]], at: float) -> None:
         """Recount the audit chains of all clients, and compare each with the documents beside it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass, field
@@ -128,8 +127,8 @@ class Person:
             raise UnreachableError("The server does not answer.", "")
         if is_command:
             answer = json.loads(reply.body)
-            digest = hashlib.sha256(call.body or b"").hexdigest()
-            self.oracle.note_answer(digest, reply.status, answer, self.deployment.scheduler.now)
+            npub = self.device.context.signer.public_key
+            self.oracle.note_answer(event_id(call.body), reply.status, answer, self.deployment.scheduler.now, npub)
         return HttpResponse(reply.status, reply.headers, reply.body)
 
     # --- acts --------------------------------------------------------------------------------------------------------
@@ -168,6 +167,11 @@ class Person:
         """Acknowledge a rotation."""
         self.read_inbox()
         return self.act(f"acknowledges {rotation_id}", lambda device: device.ack(rotation_id))
+
+
+def event_id(body: bytes | None) -> str:
+    """Return the id of a posted event."""
+    return str(json.loads(body or b"{}").get("id"))
 
 
 def delivery_of(notice: Notice, user: str, at: float) -> Mapping[str, Any]:

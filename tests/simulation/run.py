@@ -18,6 +18,7 @@ from tests.simulation.people import Person
 from tests.simulation.scheduler import Signal
 from tests.simulation.situations import Situation, targets
 from tests.simulation.stage import CLIENTS, FRESH, GROUP, USERS, Stage
+from tests.simulation.trials import TRIALS
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tests.simulation.oracle import Violation
 
 SITUATIONS_A_SEED = 3
+TRIAL_EVERY = 3
 LONGEST_SECONDS = 40 * 86_400.0
 
 
@@ -54,6 +56,7 @@ class Template:
     """A deployment with people and clients, from which every run starts."""
 
     folder: Path
+    users: Sequence[str]
     saved: Saved
     statuses: Mapping[str, list[tuple[float, str]]]
     deliveries: Sequence[Mapping[str, object]]
@@ -85,16 +88,17 @@ def carry_out(deployment: Deployment, act: Callable[[], None]) -> None:
         raise RuntimeError("the run did not end")
 
 
-def new_template() -> Template:
+def new_template(users: Sequence[str] = USERS) -> Template:
     """Found a group with its people and clients, each client with a first secret."""
     folder = temporary_folder()
     deployment = Deployment(Random(0), folder)
     oracle = deployment.oracle = Oracle(deployment.keys.mac.sign)
-    people = {user: Person(deployment, oracle, user, folder) for user in USERS}
+    people = {user: Person(deployment, oracle, user, folder) for user in users}
     stage = Stage(deployment, oracle, people, folder)
     carry_out(deployment, lambda: _found(stage))
     template = Template(
         folder,
+        users,
         deployment.save(),
         deployment.statuses(),
         [vars(item) | {"user": ""} for item in oracle.deliveries.values()],
@@ -106,14 +110,13 @@ def new_template() -> Template:
 def _found(stage: Stage) -> None:
     deployment = stage.deployment
     assert deployment.operate("/groups", {"group_id": GROUP})[0] == 200
-    for user in USERS:
-        person = stage.people[user]
+    for user, person in stage.people.items():
         person.create()
         code = str(deployment.operate("/invites", {"user": user, "group_id": GROUP})[1]["code"])
         person.device.join(code)
     for client_id in CLIENTS:
         assert deployment.operate("/clients", {"client_id": client_id, "groups": [GROUP]})[0] == 200
-        person = stage.people[USERS[0]]
+        person = next(iter(stage.people.values()))
         outcome = stage.rotate(person, client_id)
         assert outcome.is_accepted, outcome
         assert stage.wait_for(lambda: stage.phase(client_id) == "distributed", 60)  # noqa: B023 - called now
@@ -123,25 +126,40 @@ def _found(stage: Stage) -> None:
         person.read_inbox()
 
 
+def trial_of(seed: int) -> str:
+    """Return the trial that a seed plays after its situations, or nothing: one seed in three plays one."""
+    number, rest = divmod(seed, TRIAL_EVERY)
+    return list(TRIALS)[number % len(TRIALS)] if rest == 0 else ""
+
+
 def run_seed(
-    seed: int, template: Template, cells: Sequence[Situation] | None = None, only: Sequence[int] = ()
+    seed: int,
+    template: Template,
+    cells: Sequence[Situation] | None = None,
+    only: Sequence[int] = (),
+    trial: str | None = None,
 ) -> Result:
-    """Run one seed: its own situations, or others. `only` names those to play by their place."""
+    """Run one seed: its own situations and trial, or others. `only` names by their place those to play."""
     began = process_time()
     folder = temporary_folder()
     chosen = list(cells) if cells is not None else targets(seed, SITUATIONS_A_SEED)
-    chosen = [chosen[number] for number in only] or chosen
+    trial = trial_of(seed) if trial is None else trial
+    if only:
+        trial = trial if len(chosen) in only else ""
+        chosen = [cell for number, cell in enumerate(chosen) if number in only]
     shutil.copytree(template.folder, folder, dirs_exist_ok=True)
     deployment = Deployment(Random(seed), folder)
     try:
         oracle = deployment.oracle = Oracle(deployment.keys.mac.sign)
         deployment.load(template.saved)
         deployment.load_statuses(template.statuses)
+        for path, document in template.saved.documents["control"].items():
+            oracle.note_document(path, document.data, 0.0)
         for delivery in template.deliveries:
             oracle.note_delivery(delivery)
-        people = {user: Person(deployment, oracle, user, folder).open() for user in USERS}
+        people = {user: Person(deployment, oracle, user, folder).open() for user in template.users}
         director = Director(Stage(deployment, oracle, people, template.folder))
-        carry_out(deployment, lambda: _play(director, chosen))
+        carry_out(deployment, lambda: _play(director, chosen, trial))
         _judge(deployment, oracle)
         return Result(
             seed=seed,
@@ -162,13 +180,16 @@ def run_seed(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _play(director: Director, cells: Sequence[Situation]) -> None:
+def _play(director: Director, cells: Sequence[Situation], trial: str) -> None:
     clients = list(CLIENTS)
     director.stage.random.shuffle(clients)
     for client_id in CLIENTS:
         director.stage.check_all(client_id, FRESH)
     for cell, client_id in zip(cells, clients, strict=False):
         director.play(cell, client_id)
+    if trial:
+        director.stage.note(f"--- {trial}")
+        TRIALS[trial](director.stage, clients[::-1])
 
 
 def _judge(deployment: Deployment, oracle: Oracle) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.oracle import Checked
+from tests.simulation.deployment import START
+from tests.simulation.oracle import SWEEP_SECONDS, Checked
+from tests.simulation.people import event_id
 from tests.simulation.scheduler import Signal
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Stage:
     people: Mapping[str, Person]
     templates: Path
     callers: int = 0
+    """How many integrators have called, each from an address of its own."""
 
     @property
     def random(self) -> Random:
@@ -152,17 +154,37 @@ class Stage:
 
     def repeat(self, body: bytes) -> None:
         """Send bytes again that a device sent before."""
-        digest = hashlib.sha256(body).hexdigest()
-        self.note(f"the network repeats message {digest[:8]}")
+        name = event_id(body)
+        self.note(f"the network repeats message {name[:8]}")
         reply = self.deployment.request("POST", "/rotate_request/", body)
         if reply is not None:
-            self.oracle.note_answer(digest, reply.status, json.loads(reply.body), self.now)
+            self.oracle.note_answer(name, reply.status, json.loads(reply.body), self.now)
 
     # --- the scheduler and integrators -------------------------------------------------------------------------------
 
     def sweep(self, armed: Armed | None = None) -> None:
         self.note("the sweeper runs")
         self.deployment.request("POST", "/grace_sweeper/", b"{}", armed=armed)
+
+    def overdue(self) -> list[str]:
+        """Return the clients whose grace has ended and whose documents don't say so yet."""
+        found = []
+        for client_id in CLIENTS:
+            previous = self.client(client_id).get("previous_version")
+            version = self.deployment.document(f"oauth2_clients/{client_id}/secrets/{previous}") if previous else None
+            if version is not None and version["not_after"] <= self.deployment.store_time() - timedelta(seconds=2):
+                found.append(client_id)
+        return found
+
+    def judge_sweep(self, besides: str = "") -> None:
+        """Let the sweeper run, and tell the oracle which clients it has left unsettled."""
+        before = set(self.overdue()) - {besides}
+        self.deployment.scheduler.spawn("sweeper", self.sweep)
+        self.sleep(SWEEP_SECONDS)
+        house = self.deployment.document("service/house") or {}
+        # While a dependency is down, maintenance may have to wait for the next sweep.
+        is_maintained = bool(self.deployment.down) or house.get("due_at", START) > self.deployment.store_time()
+        self.oracle.note_sweep(sorted(before & set(self.overdue())), self.now, is_maintained=is_maintained)
 
     def check(self, delivery: Delivery, verifier: str) -> bool | None:
         """Present a secret as an integrator does. Return the verdict, None if there was none."""

@@ -20,7 +20,7 @@ from keyturn.proofs.nostr import canonical, open_event, parse_event
 from keyturn.proofs.strict_json import load_object
 from keyturn.records import paths
 from keyturn.use_cases.audit_log import announce_once
-from keyturn.use_cases.commands.token_bucket import Buckets
+from keyturn.use_cases.commands.token_bucket import Buckets, Charge
 from keyturn.use_cases.groups.membership import Membership, membership_paths
 from keyturn.use_cases.groups.message_log import ENVELOPE
 from keyturn.use_cases.optimistic import until_won
@@ -53,15 +53,17 @@ class AcceptEnvelope:
         if event.tag_count("h") != 1:
             raise InvalidRequest("tags_disagree", "An envelope names exactly one group.")
         group_id, message = identifier(event.tag("h") or ""), base64url_decode(event.content)
-        return until_won(lambda: self._attempt(event, group_id, message), self.accept_event.environment)
+        charge = Charge(self.buckets, group_id)
+        return until_won(lambda: self._attempt(event, charge, message), self.accept_event.environment)
 
-    def _attempt(self, event: Event, group_id: str, message: bytes) -> Data:
+    def _attempt(self, event: Event, charge: Charge, message: bytes) -> Data:
+        group_id = charge.key
         snapshot = self._store.get([*membership_paths(group_id), paths.event(event.id)])
         answer_document = snapshot[paths.event(event.id)]
         if (answer := stored_answer(answer_document)) is not None:
             return answer
         # Decrypting costs time before the sender is known, so it is limited for each group.
-        self.buckets.take(group_id, snapshot.read_time)
+        charge.pay(snapshot.read_time)
         membership = Membership.open(self.groups, group_id, snapshot)
         received = self._receive(membership, message)
         if received.plaintext is None:

@@ -33,3 +33,18 @@ class Buckets:
             if refilled < 1:
                 raise RateLimited("group_rate", "Too many messages of this group at once.", retry_after_seconds=1)
             self._levels[key] = (refilled - 1, now)
+
+
+@dataclass(slots=True)
+class Charge:
+    """One request's token. Attempts that follow a lost race are free: the limit counts requests, not races."""
+
+    buckets: Buckets
+    key: str
+    _is_paid: bool = False
+
+    def pay(self, now: datetime) -> None:
+        """Take the token, unless it was taken before. Raises `RateLimited` if there is none."""
+        if not self._is_paid:
+            self.buckets.take(self.key, now)
+            self._is_paid = True
