@@ -14,6 +14,7 @@ locals {
     KEYTURN_MAC_KEY          = google_kms_crypto_key.mac.id
     KEYTURN_SEAL_KEY         = google_kms_crypto_key.seal.id
     KEYTURN_SIGN_KEY         = google_kms_crypto_key.tokens.id
+    KEYTURN_SIGN_KEY_RS256   = google_kms_crypto_key.tokens_rs256.id
     KEYTURN_AUTHORISER       = "attested_admin"
     KEYTURN_PROOF_JWKS       = "${local.base_url}/admin_proof/.well-known/jwks.json"
     KEYTURN_IDENTITY         = "firebase"
@@ -118,6 +119,9 @@ module "client_token" {
     tokens          = { key = google_kms_crypto_key.tokens.id, role = "roles/cloudkms.signer" }
     tokens_jwks     = { key = google_kms_crypto_key.tokens.id, role = "roles/cloudkms.publicKeyViewer" }
     tokens_versions = { key = google_kms_crypto_key.tokens.id, role = "roles/cloudkms.viewer" }
+    rs256           = { key = google_kms_crypto_key.tokens_rs256.id, role = "roles/cloudkms.signer" }
+    rs256_jwks      = { key = google_kms_crypto_key.tokens_rs256.id, role = "roles/cloudkms.publicKeyViewer" }
+    rs256_versions  = { key = google_kms_crypto_key.tokens_rs256.id, role = "roles/cloudkms.viewer" }
   }
 
   min_instances = var.min_instances
@@ -189,8 +193,9 @@ module "admin_proof" {
   name    = "admin_proof"
   build   = local.build
   environment = merge(local.environment, {
-    KEYTURN_MAC_KEY  = google_kms_crypto_key.challenges.id
-    KEYTURN_SIGN_KEY = google_kms_crypto_key.proofs.id
+    KEYTURN_MAC_KEY        = google_kms_crypto_key.challenges.id
+    KEYTURN_SIGN_KEY       = google_kms_crypto_key.proofs.id
+    KEYTURN_SIGN_KEY_RS256 = ""
   })
   ingress   = "ALLOW_ALL"
   invokers  = { public = "allUsers" }

@@ -59,7 +59,7 @@ resource "google_kms_crypto_key" "seal" {
   }
 }
 
-# Two signing keys: the function that issues integrators' access tokens must not be able to sign admins' proofs.
+# Separate signing keys: the function that issues integrators' access tokens must not be able to sign admins' proofs.
 resource "google_kms_crypto_key" "tokens" {
   name                       = "tokens"
   key_ring                   = google_kms_key_ring.this.id
@@ -68,6 +68,23 @@ resource "google_kms_crypto_key" "tokens" {
 
   version_template {
     algorithm        = "EC_SIGN_P256_SHA256"
+    protection_level = var.protection_level
+  }
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+# For clients whose resource servers know RS256 only.
+resource "google_kms_crypto_key" "tokens_rs256" {
+  name                       = "tokens_rs256"
+  key_ring                   = google_kms_key_ring.this.id
+  purpose                    = "ASYMMETRIC_SIGN"
+  destroy_scheduled_duration = "2592000s"
+
+  version_template {
+    algorithm        = "RSA_SIGN_PKCS1_2048_SHA256"
     protection_level = var.protection_level
   }
 

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc.jwk import JWKRegistry
+from jwt import PyJWK
 from keyturn.adapters.key_file.keys import LocalKeys
 from keyturn.ports.keys import KeyRefused, KeyUnavailable
 
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from keyturn.ports.keys import MacKey, PublicKey, Sealer, TokenSigner
+    from keyturn.ports.keys import KeyRing, MacKey, Sealer, TokenSigner
+    from keyturn.proofs.jwk import PublicKey
 
     from tests.adapters.google_kms.kms_scene import Scene
 
@@ -35,12 +35,18 @@ class LocalService:
         self.mac: MacKey = self.keys.mac
         self.sealer: Sealer = self.keys.sealer
         self.signer: TokenSigner = self.keys.signer
+        self.rs256_signer: TokenSigner = self.keys.rs256_signer
+
+    @property
+    def ring(self) -> KeyRing:
+        return self.keys
 
     def add(self, purpose: str) -> str:
-        return self.keys.add_version(purpose)
+        name = self.keys.add_version(purpose)
+        return self.keys.kid_of(name) or name
 
     def disable(self, name: str) -> None:
-        self.keys.disable(name)
+        self.keys.disable(version_name(self.keys, name))
 
     def sealing_version(self) -> str:
         return self.keys.current("seal").name
@@ -52,22 +58,27 @@ class CloudService:
     def __init__(self, opened: Scene) -> None:
         self.keys = opened.stand_in.keys
         self.cloud = opened.keys
-        self.ring = opened.stand_in.ring
+        self.ring: KeyRing = opened.keys
         self.mac: MacKey = opened.keys.mac
         self.sealer: Sealer = opened.keys.sealer
         self.signer: TokenSigner = opened.keys.signer
+        self.rs256_signer: TokenSigner = opened.keys.rs256_signer
 
     def add(self, purpose: str) -> str:
         name = self.cloud.add_version(purpose)
-        return self.signer.current() if purpose == "sign" else name
+        return self.cloud.kid_of(name) or name
 
     def disable(self, name: str) -> None:
-        """Disable by the name that the port gives: a `kid` stands for a version of the signing key."""
-        kid = name.removeprefix("sign/")
-        self.cloud.disable(f"{self.ring}/cryptoKeys/sign/cryptoKeyVersions/{kid}" if kid != name else name)
+        self.cloud.disable(version_name(self.cloud, name))
 
     def sealing_version(self) -> str:
         return self.cloud.enabled("seal")[0].name
+
+
+def version_name(ring: KeyRing, name_or_kid: str) -> str:
+    """Return the name of a version that is given by its name or, of a signing key, by its `kid`."""
+    names = [version.name for purpose in ("sign", "sign_rs256") for version in ring.enabled(purpose)]
+    return next((name for name in names if ring.kid_of(name) == name_or_kid), name_or_kid)
 
 
 Service: TypeAlias = "LocalService | CloudService"
@@ -97,13 +108,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]
 
 
 def verifies(key: PublicKey, signature: bytes, data: bytes) -> bool:
-    r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
-    numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(key.x, "big"), int.from_bytes(key.y, "big"), ec.SECP256R1())
-    try:
-        numbers.public_key().verify(utils.encode_dss_signature(r, s), data, ec.ECDSA(SHA256()))
-    except InvalidSignature:
-        return False
-    return True
+    return PyJWK(key.jwk()).Algorithm.verify(data, PyJWK(key.jwk()).key, signature)
 
 
 def test_tag_is_right_for_its_data_alone(service: Service) -> None:
@@ -224,9 +229,35 @@ def test_signature_is_r_and_s_and_verifies_under_the_named_key(service: Service)
     kid = service.signer.current()
     signature = service.signer.sign(kid, b"data")
     (key,) = service.signer.public_keys()
-    assert (key.kid, len(key.x), len(key.y), len(signature)) == (kid, 32, 32, 64)
+    assert (key.kid, len(signature)) == (kid, 64)
     assert verifies(key, signature, b"data")
     assert not verifies(key, signature, b"Data")
+
+
+def test_rsa_signature_verifies_under_the_named_key(service: Service) -> None:
+    kid = service.add("sign_rs256")
+    signature = service.rs256_signer.sign(kid, b"data")
+    (key,) = service.rs256_signer.public_keys()
+    assert (service.rs256_signer.current(), key.kid, len(signature)) == (kid, kid, 256)
+    assert verifies(key, signature, b"data")
+    assert not verifies(key, signature, b"Data")
+    assert (service.signer.algorithm, service.rs256_signer.algorithm, key.algorithm) == ("ES256", "RS256", "RS256")
+    service.disable(kid)
+    assert list(service.rs256_signer.public_keys()) == []
+    with pytest.raises(KeyRefused):
+        service.rs256_signer.sign(kid, b"data")
+    with pytest.raises(KeyUnavailable):
+        service.rs256_signer.current()
+
+
+def test_kid_is_the_thumbprint_of_its_key(service: Service) -> None:
+    service.add("sign_rs256")
+    for signer in (service.signer, service.rs256_signer):
+        (key,) = signer.public_keys()
+        assert key.kid == JWKRegistry.import_key(dict(key.parameters)).thumbprint()
+    names = [version.name for purpose in ("sign", "sign_rs256") for version in service.ring.enabled(purpose)]
+    assert [service.ring.kid_of(name) for name in names] == [service.signer.current(), service.rs256_signer.current()]
+    assert service.ring.kid_of(service.mac.current()) == ""
 
 
 def test_public_keys_are_newest_first_and_without_the_disabled(service: Service) -> None:

@@ -26,6 +26,7 @@ NOT_SET_BY_A_VARIABLE = {
 ANOTHER_VALUE = {
     "KEYTURN_STAGE": "trial",
     "KEYTURN_AUTHORISER": "unsafe_no_attestation",
+    "KEYTURN_TOKEN_ALGORITHM": "RS256",
     "KEYTURN_BASE_URL": "https://keys.example/keyturn",
     "KEYTURN_RELAYS": "wss://relay.example",
     "KEYTURN_LISTEN": "0",

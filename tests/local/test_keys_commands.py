@@ -63,3 +63,14 @@ def test_refusal_says_where_to_look(folder: Path, name: str) -> None:
     assert result.exit_code == 1
     assert "keyturn keys list" in result.stderr
     assert len(listed(folder)) == 3
+
+
+def test_a_signing_key_is_disabled_by_its_name_or_kid(folder: Path) -> None:
+    assert run(folder, "disable", "local/sign/1").exit_code == 1  # the only one
+    for _ in range(2):
+        assert run(folder, "roll", "sign").exit_code == 0
+    kids = {key["version"]: key["kid"] for key in json.loads(run(folder, "list", "--json").stdout)["keys"]}
+    assert kids["local/mac/1"] is None
+    assert json.loads(run(folder, "disable", "local/sign/1", "--json").stdout) == {"disabled": "local/sign/1"}
+    assert json.loads(run(folder, "disable", kids["local/sign/3"], "--json").stdout) == {"disabled": "local/sign/3"}
+    assert [key for key, _ in listed(folder) if key.startswith("local/sign")] == ["local/sign/2"]

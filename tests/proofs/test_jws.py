@@ -9,12 +9,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from keyturn.proofs.errors import Malformed, Unproven
-from keyturn.proofs.jws import ES256, MAX_TOKEN, RS256, compact, es256_jwk, read_unverified, verified_claims
+from keyturn.proofs.jwk import ES256, RS256, p256_key
+from keyturn.proofs.jws import MAX_TOKEN, compact, read_unverified, verified_claims
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(65537, 2048)
 POINT = KEY.public_key().public_numbers()
-JWK = es256_jwk("one", POINT.x.to_bytes(32, "big"), POINT.y.to_bytes(32, "big"))
+JWK = {**p256_key(POINT.x, POINT.y).jwk(), "kid": "one"}
 CLAIMS = {"sub": "somebody", "iat": 1}
 
 

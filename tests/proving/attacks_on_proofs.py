@@ -65,9 +65,9 @@ def late(seconds: float) -> Forge:
 
 
 def retired_key(stage: Stage, proof: str) -> str:
-    kid = stage.keys.signer.current()
+    retired = stage.keys.current("sign").name
     stage.keys.add_version("sign")
-    stage.keys.disable(kid)
+    stage.keys.disable(retired)
     return proof
 
 

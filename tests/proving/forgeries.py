@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from joserfc.jwk import ECKey
 from keyturn.proofs.jws import compact
 from keyturn.use_cases.admin_proof.proof_token import TYPE
 
@@ -63,9 +64,7 @@ def unsigned(_stage: Stage, token: str) -> str:
 
 
 def public_pem(stage: Stage) -> bytes:
-    found = stage.keys.signer.public_keys()[0]
-    point = b"\x04" + found.x + found.y
-    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    key = ECKey.import_key({**stage.keys.signer.public_keys()[0].jwk()}).public_key
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -27,6 +27,7 @@ from keyturn.adapters.authorisation.jwks import FRESH_SECONDS, TrustedKeys
 from keyturn.adapters.google_kms.key_versions import CloudKey
 from keyturn.adapters.google_kms.keys import LAG_SECONDS, PUBLISHED_SECONDS, CloudSigner
 from keyturn.adapters.key_file.keys import LocalKeys
+from keyturn.adapters.signing_keys import public_key_of
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.errors import Unavailable
 from keyturn.domain.proofs_policy import LIFETIME_SECONDS, Missing, ProofRefused, admin_rule
@@ -117,9 +118,10 @@ class Roll:
             keys.add_version("sign")
             time.sleep(PAUSE)
             oldest = keys.enabled("sign")[-1].name
-            self.disabling[oldest] = time.monotonic()
+            kid = keys.kid_of(oldest)
+            self.disabling[kid] = time.monotonic()
             keys.disable(oldest)
-            self.disabled[oldest] = time.monotonic()
+            self.disabled[kid] = time.monotonic()
             time.sleep(PAUSE)
         time.sleep(self.fresh_seconds + PAUSE)
         self.over.set()
@@ -201,6 +203,10 @@ class Kms:
     def public_key(self, name: str) -> bytes:
         return self._enabled(name).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
+    def kid(self, number: int) -> str:
+        """Return the `kid` of a version, enabled or not."""
+        return public_key_of(list(self._keys.values())[number - 1].public_key(), "ES256").kid
+
     def _enabled(self, name: str) -> ec.EllipticCurvePrivateKey:
         if name not in self._made:
             raise KeyRefused("the key version is unknown or disabled")
@@ -225,7 +231,7 @@ class Cloud:
         key = CloudKey(
             lambda: cast("KmsRpc", self.kms), "projects/p/cryptoKeys/sign", lambda: self.seconds, LAG_SECONDS
         )
-        return CloudSigner(key, lambda: self.now() - timedelta(seconds=PUBLISHED_SECONDS))
+        return CloudSigner(key, lambda: self.now() - timedelta(seconds=PUBLISHED_SECONDS), "ES256")
 
     def run(self, acts: Mapping[int, Callable[[], object]], until: int, seed: int) -> list[Judged]:
         """Make a proof every few seconds, and judge each at some time of its life; `acts` happen at their second."""
@@ -250,8 +256,8 @@ def test_a_planned_roll_in_the_cloud_refuses_nothing(seed: int) -> None:
     acts = {added: cloud.kms.add, disabled: lambda: cloud.kms.disable(next(iter(cloud.kms.enabled_versions(""))))}
     judged = cloud.run(acts, disabled + 600, seed)
     assert all(item.good for item in judged)  # and none was put off: `Unavailable` would have ended the run
-    last_of_old = max(item.began for item in judged if item.kid == "sign/1")
-    assert {item.kid for item in judged} == {"sign/1", "sign/2"}
+    last_of_old = max(item.began for item in judged if item.kid == cloud.kms.kid(1))
+    assert {item.kid for item in judged} == {cloud.kms.kid(1), cloud.kms.kid(2)}
     assert added + PUBLISHED_SECONDS < last_of_old < disabled
 
 
@@ -283,10 +289,10 @@ def _signed_with(cloud: Cloud, name: str, now: datetime) -> str:
 
     class Stuck(CloudSigner):
         def current(self) -> str:
-            return "sign/" + name.rpartition("/")[2]
+            return cloud.kms.kid(int(name.rpartition("/")[2]))
 
     key = CloudKey(lambda: cast("KmsRpc", cloud.kms), "projects/p/cryptoKeys/sign", lambda: cloud.seconds, LAG_SECONDS)
-    return issued(issuer(Stuck(key, cloud.now)), now)
+    return issued(issuer(Stuck(key, cloud.now, "ES256")), now)
 
 
 def test_a_key_that_is_disabled_while_it_signs_costs_no_code() -> None:
@@ -294,7 +300,7 @@ def test_a_key_that_is_disabled_while_it_signs_costs_no_code() -> None:
     issued(cloud.makes, cloud.now())
     cloud.kms.add()
     cloud.kms.disable("projects/p/cryptoKeys/sign/cryptoKeyVersions/1")
-    assert kid_of(issued(cloud.makes, cloud.now())) == "sign/2"  # the instance still took 1 for the current one
+    assert kid_of(issued(cloud.makes, cloud.now())) == cloud.kms.kid(2)  # the instance still took 1 for the current one
 
 
 @pytest.mark.parametrize(("wait", "refused_for"), [(int(LAG_SECONDS) + 1, 0), (0, LAG_SECONDS)])

@@ -41,6 +41,9 @@ ACCESS: dict[str, set[tuple[str, str]]] = {
         ("roles/cloudkms.signer", "key tokens"),
         ("roles/cloudkms.publicKeyViewer", "key tokens"),
         ("roles/cloudkms.viewer", "key tokens"),
+        ("roles/cloudkms.signer", "key tokens_rs256"),
+        ("roles/cloudkms.publicKeyViewer", "key tokens_rs256"),
+        ("roles/cloudkms.viewer", "key tokens_rs256"),
     },
     "admin_proof": {
         (USER, "database auth"),

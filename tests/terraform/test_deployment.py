@@ -128,6 +128,7 @@ def test_no_key_is_destroyed_and_only_the_sealing_key_turns_by_itself() -> None:
         "challenges": "HMAC_SHA256",
         "seal": "GOOGLE_SYMMETRIC_ENCRYPTION",
         "tokens": "EC_SIGN_P256_SHA256",
+        "tokens_rs256": "RSA_SIGN_PKCS1_2048_SHA256",
         "proofs": "EC_SIGN_P256_SHA256",
     }
     assert all(body["lifecycle"][0]["prevent_destroy"] is True for body in keys.values())
@@ -162,6 +163,7 @@ VALUES = {
     "BASE_URL": "https://europe-west1-my-keyturn.cloudfunctions.net",
     **{f"DATABASE_{name.upper()}": name for name in ("control", "auth", "usage")},
     **{f"{name}_KEY": f"projects/p/…/cryptoKeys/{name.lower()}" for name in ("MAC", "SEAL", "SIGN")},
+    "SIGN_KEY_RS256": "projects/p/…/cryptoKeys/tokens_rs256",
     "AUTHORISER": "attested_admin",
     "PROOF_JWKS": "https://europe-west1-my-keyturn.cloudfunctions.net/admin_proof/.well-known/jwks.json",
     "IDENTITY": "firebase",

@@ -183,3 +183,23 @@ def test_an_imported_secret_of_any_characters_is_good_by_basic(
         assert claims_of(world, post(world, GRANT, ("old", sent)))["sub"] == "old"
     refused = post(world, GRANT, ("old", sent + "+"))
     assert oauth_error(refused) == (401, "invalid_client")
+
+
+DOCUMENTS = ("oauth-authorization-server", "openid-configuration", "jwks.json")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_scripts_of_any_page_may_read_the_public_documents_only(world: World, name: str) -> None:
+    headers = {"Origin": "https://elsewhere.example"}
+    answer = world.call("GET", f"/client_token/.well-known/{name}", headers=headers)
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
+    for other in (post(world, GRANT), world.call("GET", "/client_token/check", headers=headers)):
+        assert not [header for header, _ in other.headers if header.startswith("Access-Control")]
+
+
+def test_both_metadata_documents_are_alike_and_have_no_empty_list(world: World) -> None:
+    said = [cast("Any", world.call("GET", f"/client_token/.well-known/{name}").json) for name in DOCUMENTS[:2]]
+    said += [cast("Any", world.call("GET", f"/.well-known/{name}/client_token").json) for name in DOCUMENTS[:2]]
+    assert said == [said[0]] * 4
+    assert said[0]["issuer"] == f"{URL}/client_token"
+    assert [] not in said[0].values()

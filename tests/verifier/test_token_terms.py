@@ -120,10 +120,10 @@ def test_new_terms_reach_a_verifier_that_keeps_verdicts_by_a_poll(world: World, 
 
 def test_terms_are_shown_and_changed_one_by_one_and_audited(world: World, secret: str) -> None:
     shown = cast("Any", world.operator(f"/clients/{READER}").json)["tokens"]
-    assert shown == {"audience": ORDERS, "scopes": SCOPES, "introspects": []}
+    assert shown == {"audience": ORDERS, "scopes": SCOPES, "introspects": [], "algorithm": None}
     before = world.document(f"oauth2_clients/{READER}")
     answer = world.operator(f"/clients/{READER}/tokens", {"introspects": [ORDERS], "scopes": ["orders.read"]})
-    after = {"audience": ORDERS, "scopes": ["orders.read"], "introspects": [ORDERS]}
+    after = {"audience": ORDERS, "scopes": ["orders.read"], "introspects": [ORDERS], "algorithm": None}
     assert cast("Any", answer.json)["tokens"] == after
     stored = world.document(f"oauth2_clients/{READER}")
     assert stored["revision"] == before["revision"] + 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from keyturn.domain.errors import InvalidRequest
-from keyturn.domain.record import Record
+from keyturn.domain.record import OPTIONAL, Record
 
 MOST_NAMES: Final = 32
 """How many scopes, and how many audiences to ask about, a client may have."""
@@ -27,12 +27,16 @@ class TokenTerms(Record):
     """The scopes that a token can have (RFC 6749 §3.3). A token that is requested without a scope has all of them."""
     introspects: tuple[str, ...] = ()
     """The audiences for which this client is a resource server, so that it can introspect their tokens (RFC 7662)."""
+    algorithm: str | None = field(default=None, metadata=OPTIONAL)
+    """The algorithm that signs the tokens: ES256 or RS256. None stands for the deployment's."""
 
     def checked(self) -> TokenTerms:
         """Return these terms. Raises `InvalidRequest` for a malformed or repeated name, or too many."""
         audiences = [*self.introspects, *([] if self.audience is None else [self.audience])]
         if not all(map(_AUDIENCE.match, audiences)) or not all(map(_SCOPE.match, self.scopes)):
             raise InvalidRequest("bad_token_terms", "An audience or a scope is malformed or too long.")
+        if self.algorithm not in {None, "ES256", "RS256"}:
+            raise InvalidRequest("bad_token_terms", "The algorithm of tokens is ES256 or RS256.")
         for names in (self.scopes, self.introspects):
             if len(set(names)) != len(names) or len(names) > MOST_NAMES:
                 raise InvalidRequest(

@@ -40,6 +40,7 @@ class KeyPurpose(StrEnum):
     MAC = "mac"
     SEAL = "seal"
     SIGN = "sign"
+    SIGN_RS256 = "sign_rs256"
 
 
 def register(root: typer.Typer) -> None:
@@ -59,6 +60,7 @@ def list_keys(*, data: Data = None, cloud: Cloud = False, json: Json = False) ->
         {
             "version": key.name,
             "purpose": purpose.value,
+            "kid": ring.kid_of(key.name) or None,
             "current": turn == 0,
             "clients": client_counts.get(key.name, 0) if purpose is KeyPurpose.MAC else None,
         }
@@ -68,8 +70,8 @@ def list_keys(*, data: Data = None, cloud: Cloud = False, json: Json = False) ->
     if json:
         print_json({"keys": versions})
         return
-    rows = [(key["version"], "yes" if key["current"] else "", key["clients"]) for key in versions]
-    print_table(("VERSION", "CURRENT", "CLIENTS"), rows, empty="There are no enabled keys.")
+    rows = [(key["version"], "yes" if key["current"] else "", key["clients"], key["kid"]) for key in versions]
+    print_table(("VERSION", "CURRENT", "CLIENTS", "KID"), rows, empty="There are no enabled keys.")
 
 
 @keys.command("roll")
@@ -90,29 +92,46 @@ def roll(
 
 @keys.command("disable")
 def disable(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="A version of the MAC key.")],
+    version: Annotated[
+        str,
+        typer.Argument(metavar="VERSION", help="A version of the MAC or a signing key, or a kid."),
+    ],
     *,
     data: Data = None,
     cloud: Cloud = False,
     json: Json = False,
 ) -> None:
-    """Disable an old version of the MAC key. Refused while an active or pending secret uses it."""
+    """Disable a version of the MAC key or of a signing key.
+
+    Refused for a MAC key that an active or pending secret uses, and for the only version of a signing key.
+    Tokens and proofs that a disabled version signed are refused.
+    """
     from keyturn.domain.errors import Conflict, NotFound  # noqa: PLC0415 - the same
     from keyturn.local.errors import LocalError  # noqa: PLC0415 - the same
     from keyturn.use_cases.clients.disable_mac_key import DisableMacKey  # noqa: PLC0415 - the same
+    from keyturn.use_cases.clients.disable_signing_key import DisableSigningKey  # noqa: PLC0415 - the same
 
     suite = _open_suite(data, cloud=cloud)
     lag_seconds = CLOUD_LAG_SECONDS if suite.settings.cloud else LAG_SECONDS
+    disable_signing_key = DisableSigningKey(suite.keys)
     try:
+        if name := disable_signing_key.find(version):
+            disable_signing_key(name)
+            _report_disabled(name, as_json=json)
+            return
         with waiting(f"Checking all clients, and again after {lag_seconds:.0f} s"):
             DisableMacKey(suite.databases.control, suite.keys, suite.environment, lag_seconds)(version)
     except (Conflict, NotFound) as refusal:
         hint = "`keyturn keys list` shows which versions are in use. Rotate those clients and wait until grace ends."
         raise LocalError(refusal.sentence, hint) from None
-    if json:
-        print_json({"disabled": version})
+    _report_disabled(version, as_json=json)
+
+
+def _report_disabled(name: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"disabled": name})
     else:
-        print_note(f"{version} is disabled.")
+        print_note(f"{name} is disabled.")
 
 
 def _open_suite(data: Path | None, *, cloud: bool) -> Suite:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from keyturn.adapters.key_file.file import KeyFile, LocalKey
 
-_NAME = re.compile(r"(?P<ring>.+)/cryptoKeys/(?P<purpose>mac|seal|sign)(?:/cryptoKeyVersions/(?P<number>[1-9][0-9]*))?")
+_NAME = re.compile(
+    r"(?P<ring>.+)/cryptoKeys/(?P<purpose>mac|seal|sign_rs256|sign)(?:/cryptoKeyVersions/(?P<number>[1-9][0-9]*))?"
+)
 _Code = grpc.StatusCode
 
 
@@ -25,7 +27,7 @@ class KmsFault(Exception):  # noqa: N818 - an error response of a service that w
 
 
 class KmsNames:
-    """The names in one key ring with the keys `mac`, `seal` and `sign`."""
+    """The names in one key ring with the keys `mac`, `seal`, `sign` and `sign_rs256`."""
 
     def __init__(self, file: KeyFile, ring: str) -> None:
         self._file = file
@@ -56,10 +58,10 @@ class KmsNames:
                 return key
         raise KmsFault(_Code.NOT_FOUND)
 
-    def enabled(self, name: str, purpose: str) -> LocalKey:
-        """Return the enabled version of that name and purpose. `KmsFault` otherwise."""
+    def enabled(self, name: str, *purposes: str) -> LocalKey:
+        """Return the enabled version of that name and of one of the purposes. `KmsFault` otherwise."""
         key = self.find(name)
-        if key.purpose != purpose or not key.enabled:
+        if key.purpose not in purposes or not key.enabled:
             raise KmsFault(_Code.FAILED_PRECONDITION)
         return key
 

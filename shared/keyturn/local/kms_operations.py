@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import google_crc32c
 import grpc
 from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.cloud.kms_v1.types import resources, service
 
+from keyturn.adapters.key_file.file import RSA_PURPOSE
+from keyturn.adapters.key_file.keys import SIGNING_PURPOSES
+from keyturn.adapters.key_file.private_keys import p256_private_key, rsa_private_key
 from keyturn.local.kms_names import KmsFault, KmsNames, number_of
 from keyturn.ports.keys import KeyRefused
 
@@ -41,8 +45,14 @@ _ALGORITHMS = {
     "mac": _Algorithm.HMAC_SHA256,
     "seal": _Algorithm.GOOGLE_SYMMETRIC_ENCRYPTION,
     "sign": _Algorithm.EC_SIGN_P256_SHA256,
+    "sign_rs256": _Algorithm.RSA_SIGN_PKCS1_2048_SHA256,
 }
-_PURPOSES = {"mac": _Purpose.MAC, "seal": _Purpose.ENCRYPT_DECRYPT, "sign": _Purpose.ASYMMETRIC_SIGN}
+_PURPOSES = {
+    "mac": _Purpose.MAC,
+    "seal": _Purpose.ENCRYPT_DECRYPT,
+    "sign": _Purpose.ASYMMETRIC_SIGN,
+    "sign_rs256": _Purpose.ASYMMETRIC_SIGN,
+}
 
 
 class KmsOperations:
@@ -135,13 +145,12 @@ class KmsOperations:
         return service.DecryptResponse(plaintext=plaintext, plaintext_crc32c=_crc32c(plaintext))
 
     def asymmetric_sign(self, request: service.AsymmetricSignRequest) -> service.AsymmetricSignResponse:
-        """Answer AsymmetricSign: ECDSA over a SHA-256 digest."""
+        """Answer AsymmetricSign: ECDSA or RSA (PKCS #1 v1.5) over a SHA-256 digest."""
         digest = request.digest.sha256
         verified = _verified(digest, request.digest_crc32c)
         if len(digest) != DIGEST_BYTES:
             raise KmsFault(_Code.INVALID_ARGUMENT)
-        key = _private_key(self._names.enabled(request.name, "sign"))
-        signature = key.sign(digest, ec.ECDSA(utils.Prehashed(SHA256())))
+        signature = _signature(self._names.enabled(request.name, *SIGNING_PURPOSES), digest)
         return service.AsymmetricSignResponse(
             name=request.name,
             signature=signature,
@@ -151,10 +160,12 @@ class KmsOperations:
 
     def get_public_key(self, request: service.GetPublicKeyRequest) -> resources.PublicKey:
         """Answer GetPublicKey, in PEM."""
-        public = _private_key(self._names.enabled(request.name, "sign")).public_key()
+        key = self._names.enabled(request.name, *SIGNING_PURPOSES)
+        private_key = rsa_private_key(key) if key.purpose == RSA_PURPOSE else p256_private_key(key)
+        public = private_key.public_key()
         pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return resources.PublicKey(
-            name=request.name, pem=pem.decode(), pem_crc32c=_crc32c(pem), algorithm=_ALGORITHMS["sign"]
+            name=request.name, pem=pem.decode(), pem_crc32c=_crc32c(pem), algorithm=_ALGORITHMS[key.purpose]
         )
 
     # --- key management --------------------------------------------------------------------------------------
@@ -205,8 +216,11 @@ class KmsOperations:
         )
 
 
-def _private_key(key: LocalKey) -> ec.EllipticCurvePrivateKey:
-    return ec.derive_private_key(int.from_bytes(key.secret, "big"), ec.SECP256R1())
+def _signature(key: LocalKey, digest: bytes) -> bytes:
+    algorithm = utils.Prehashed(SHA256())
+    if key.purpose == RSA_PURPOSE:
+        return rsa_private_key(key).sign(digest, PKCS1v15(), algorithm)
+    return p256_private_key(key).sign(digest, ec.ECDSA(algorithm))
 
 
 def _crc32c(data: bytes) -> int:

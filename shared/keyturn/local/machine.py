@@ -157,7 +157,7 @@ def open_suite(settings: Settings, what: str) -> Suite:
         _ = suite.databases, suite.keys
         if suite.settings.sign_key_file is not None:
             what = "KEYTURN_SIGN_KEY_FILE"
-            suite.verification.token_signer.current()
+            suite.verification.token_signers[suite.settings.token_algorithm].current()
     except SettingsError as error:
         raise LocalError(str(error), "Change that setting.") from None
     except (StoreUnavailable, KeyUnavailable) as error:

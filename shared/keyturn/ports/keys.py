@@ -5,11 +5,12 @@ Every operation names an exact key version. The newest version signs and seals, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from keyturn.proofs.jwk import PublicKey
 
 
 class KeyUnavailable(Exception):  # noqa: N818 - HTTP's word for this state (503)
@@ -52,24 +53,20 @@ class Sealer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
-    """One ES256 verification key: its id (`kid`) and its point, x and y (32 bytes each)."""
-
-    kid: str
-    x: bytes = field(repr=False)
-    y: bytes = field(repr=False)
-
-
 class TokenSigner(Protocol):
-    """ES256 (ECDSA, P-256, SHA-256; RFC 7518 §3.4)."""
+    """Signatures of one algorithm: ES256 (RFC 7518 §3.4) or RS256 (§3.3)."""
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm's name in JWS."""
+        ...
 
     def current(self) -> str:
         """Return the `kid` that signs now."""
         ...
 
     def sign(self, kid: str, data: bytes) -> bytes:
-        """Return the signature, r and s, 64 bytes. Raises `KeyRefused` if the key is unknown or disabled."""
+        """Return the signature, for ES256 r and s (64 bytes). Raises `KeyRefused` if the key is unknown or disabled."""
         ...
 
     def public_keys(self) -> Sequence[PublicKey]:
@@ -87,10 +84,17 @@ class NamedKey(Protocol):
 
 
 class KeyRing(Protocol):
-    """An operator's administration of key versions. No function has it. A purpose is "mac", "seal" or "sign"."""
+    """An operator's administration of key versions. No function has it.
+
+    A purpose is "mac", "seal", "sign" or "sign_rs256".
+    """
 
     def enabled(self, purpose: str) -> Sequence[NamedKey]:
         """Return the enabled key versions of a purpose, newest first."""
+        ...
+
+    def kid_of(self, name: str) -> str:
+        """Return the `kid` of an enabled version of a signing key, "" for any other name."""
         ...
 
     def add_version(self, purpose: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from keyturn.domain.encodings import base64url_decode, base64url_encode, flat_json
 from keyturn.domain.errors import InvalidRequest
 from keyturn.proofs.errors import Malformed, Unproven
+from keyturn.proofs.jwk import ES256
 from keyturn.proofs.strict_json import load_object
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from joserfc.jwk import ECKey, RSAKey
 
-ES256 = "ES256"
-RS256 = "RS256"
 MAX_TOKEN = 4096
 """The longest token, in characters. Longer ones are refused before anything is decoded."""
 _PARTS = 3
@@ -39,16 +38,12 @@ class Unverified:
     claims: Mapping[str, object] = field(repr=False)
 
 
-def compact(claims: Mapping[str, object], *, kid: str, typ: str, sign: Callable[[bytes], bytes]) -> str:
-    """Return the ES256 JWS of claims. `sign` returns the signature of its argument, r and s (`bytes, 64`)."""
-    signing_input = f"{_header(kid, typ)}.{_encode(claims)}"
+def compact(
+    claims: Mapping[str, object], *, kid: str, typ: str, sign: Callable[[bytes], bytes], algorithm: str = ES256
+) -> str:
+    """Return the JWS of claims. `sign` returns the signature of its argument, for ES256 r and s (`bytes, 64`)."""
+    signing_input = f"{_header(algorithm, kid, typ)}.{_encode(claims)}"
     return f"{signing_input}.{base64url_encode(sign(signing_input.encode('ascii')))}"
-
-
-def es256_jwk(kid: str, x: bytes, y: bytes) -> dict[str, str]:
-    """Return the public JWK (RFC 7517, RFC 7518 §6.2) of a P-256 point: x and y (`bytes, 32` each)."""
-    point = {"x": base64url_encode(x), "y": base64url_encode(y)}
-    return {"kty": "EC", "crv": "P-256", "alg": ES256, "use": "sig", "kid": kid, **point}
 
 
 def read_unverified(token: str) -> Unverified:
@@ -94,8 +89,8 @@ def _key(jwk: Mapping[str, str], algorithm: str) -> ECKey | RSAKey:
 
 # A deployment signs with few keys, so the encoded headers are the same again and again.
 @functools.lru_cache(maxsize=32)
-def _header(kid: str, typ: str) -> str:
-    return _encode({"alg": ES256, "kid": kid, "typ": typ})
+def _header(algorithm: str, kid: str, typ: str) -> str:
+    return _encode({"alg": algorithm, "kid": kid, "typ": typ})
 
 
 def _encode(part: Mapping[str, object]) -> str:

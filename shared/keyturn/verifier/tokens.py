@@ -1,4 +1,4 @@
-"""Access tokens: ES256 JWTs (RFC 9068) that name the version of the client's secret that they rest on.
+"""Access tokens: signed JWTs (RFC 9068) that name the version of the client's secret that they rest on.
 
 1. `exp` is the latest time until which a token may be accepted. Whether it is still valid depends on its version: when
    the version no longer verifies, all its tokens are invalid, whatever their `exp` (docs/protocol.md §10).
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.errors import Refusal
-from keyturn.proofs.jws import ES256, compact, es256_jwk, read_unverified, verified_claims
+from keyturn.proofs.jwk import ALGORITHMS, ES256
+from keyturn.proofs.jws import compact, read_unverified, verified_claims
 from keyturn.verifier.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
@@ -32,12 +33,17 @@ TOLERANCE_SECONDS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class TokenIssuer:
-    """Issues tokens. `issuer` is the address of `client_token`, `audience` the default for clients without one."""
+    """Issues tokens. `issuer` is the address of `client_token`.
 
-    signer: TokenSigner
+    `audience` and `algorithm` are the defaults for clients without their own.
+    """
+
+    signers: Mapping[str, TokenSigner]
+    """By algorithm."""
     issuer: str
     audience: str
     random: Random
+    algorithm: str = ES256
 
     def audience_of(self, verdict: Verdict) -> str:
         """Return the audience of a client's tokens."""
@@ -64,15 +70,16 @@ class TokenIssuer:
         }
         if scopes:  # RFC 9068 §2.2.3
             claims["scope"] = " ".join(scopes)
-        return self._sign(claims), seconds
+        return self._sign(claims, verdict.terms.algorithm or self.algorithm), seconds
 
-    def _sign(self, claims: Mapping[str, object]) -> str:
-        kid = self.signer.current()
-        return compact(claims, kid=kid, typ=TYPE, sign=lambda data: self.signer.sign(kid, data))
+    def _sign(self, claims: Mapping[str, object], algorithm: str) -> str:
+        signer = self.signers[algorithm]
+        kid = signer.current()
+        return compact(claims, kid=kid, typ=TYPE, sign=lambda data: signer.sign(kid, data), algorithm=algorithm)
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """Return the public keys that verify tokens (RFC 7517)."""
-        return {"keys": [es256_jwk(key.kid, key.x, key.y) for key in self.signer.public_keys()]}
+        return {"keys": [key.jwk() for signer in self.signers.values() for key in signer.public_keys()]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +134,9 @@ class TokenChecker:
         try:
             kid = read_unverified(token).header["kid"]
             key = next((key for key in self.keys() if key.get("kid") == kid), None)
-            return verified_claims(token, key, algorithm=ES256, typ=TYPE)
+            # The trusted key decides the algorithm, never the token (RFC 8725 §3.1).
+            algorithm = key.get("alg", "") if key is not None else ES256
+            return verified_claims(token, key, algorithm=algorithm, typ=TYPE) if algorithm in ALGORITHMS else {}
         except Refusal:
             return {}
 

@@ -27,18 +27,20 @@ def test_a_client_without_terms_has_none_in_its_block(enrolled: Shell) -> None:
     shown = enrolled("client", "show", "acme").stdout
     assert not {"audience", "scopes", "introspects"} & {line.split()[0] for line in shown.splitlines()}
     lines = enrolled("client", "tokens", "acme").stdout.splitlines()
-    assert [line.split(maxsplit=1)[1] for line in lines] == ["acme", "the deployment's", "-", "-"]
+    assert [line.split(maxsplit=1)[1] for line in lines] == ["acme", "the deployment's", "-", "-", "the deployment's"]
 
 
 def test_what_is_named_changes_and_the_rest_stays(enrolled: Shell) -> None:
     changed = enrolled.json("client", "tokens", "acme", "--scope", "read", "--introspects", AUDIENCE)
     assert changed == {
         "client_id": "acme",
-        "tokens": {"audience": None, "scopes": ["read"], "introspects": [AUDIENCE]},
+        "tokens": {"audience": None, "scopes": ["read"], "introspects": [AUDIENCE], "algorithm": None},
     }
     enrolled("client", "tokens", "acme", "--no-introspects", "--audience", AUDIENCE)
     shown = enrolled.json("client", "tokens", "acme")["tokens"]
-    assert shown == {"audience": AUDIENCE, "scopes": ["read"], "introspects": []}
+    assert shown == {"audience": AUDIENCE, "scopes": ["read"], "introspects": [], "algorithm": None}
+    changed = enrolled.json("client", "tokens", "acme", "--algorithm", "RS256")
+    assert changed["tokens"] == {**shown, "algorithm": "RS256"}
     assert enrolled.json("client", "tokens", "acme", "--no-scopes")["tokens"]["scopes"] == []
 
 

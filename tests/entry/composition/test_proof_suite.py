@@ -59,7 +59,7 @@ def test_the_local_authority_has_a_key_of_its_own_that_stays(tmp_path: Path) -> 
     first, second = (proof_suite(tmp_path, identity="local_identity") for _ in range(2))
     now = first.base.databases.control.get([]).read_time
     assert second.identity.subject(first.local_identity_provider.issue("alice", now), now) == "alice"
-    assert first.base.keys.signer.public_keys()[0].x != first.local_identity_provider.signer.public_keys()[0].x
+    assert first.base.keys.signer.public_keys()[0] != first.local_identity_provider.signer.public_keys()[0]
 
 
 def test_the_local_authority_is_for_one_machine(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from keyturn.adapters.attestation.evidence import require, text
 from keyturn.ports.attestation import AttestationRefused, DeviceKey
 from keyturn.ports.identity import CLOCK_TOLERANCE_SECONDS
 from keyturn.proofs.errors import ProofError
-from keyturn.proofs.jws import RS256, read_unverified, verified_claims
+from keyturn.proofs.jwk import RS256
+from keyturn.proofs.jws import read_unverified, verified_claims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,8 @@ from keyturn.domain.proofs_policy import LIFETIME_SECONDS, Expected, Missing, No
 from keyturn.ports.authorisation import ATTESTED_ADMIN
 from keyturn.ports.store import Create
 from keyturn.proofs.errors import ProofError
-from keyturn.proofs.jws import ES256, read_unverified, verified_claims
+from keyturn.proofs.jwk import ES256
+from keyturn.proofs.jws import read_unverified, verified_claims
 from keyturn.proofs.statement import jti_of
 from keyturn.use_cases.admin_proof.proof_token import TYPE
 

@@ -1,4 +1,4 @@
-"""Keys in Cloud KMS: MAC, envelope sealing and ES256 signing with keys that never leave KMS.
+"""Keys in Cloud KMS: MAC, envelope sealing, and ES256 and RS256 signing with keys that never leave KMS.
 
 1. New secrets use the newest enabled version of the MAC key, which is looked up again after LAG_SECONDS. An older
    version keeps verifying the secrets that name it, until it is disabled.
@@ -21,41 +21,47 @@ from typing import TYPE_CHECKING
 from keyturn.adapters.document_values import utc_now
 from keyturn.adapters.google_kms.key_versions import CloudKey
 from keyturn.adapters.google_kms.retry import KmsRetryPolicy
-from keyturn.ports.keys import KeyRefused, KeyUnavailable, PublicKey
+from keyturn.adapters.signing_keys import public_key_of
+from keyturn.ports.keys import KeyRefused, KeyUnavailable
+from keyturn.proofs.jwk import COORDINATE_BYTES, ES256, RS256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from keyturn.adapters.google_kms.rpc import KmsRpc
+    from keyturn.proofs.jwk import PublicKey
 
 LAG_SECONDS = 60.0
 """How long a process may still use a list of versions in which a disabled version is enabled or a new one missing."""
 PUBLISHED_SECONDS = 600.0
 """Twice the time that verifiers cache a key set (300 s is usual for JWKS libraries, and ours). It covers our lag."""
+PURPOSES = ("mac", "seal", "sign", "sign_rs256")
 DEFAULT_RETRY_POLICY = KmsRetryPolicy()
-COORDINATE_BYTES = 32
 TAG_BYTES = 32
 SEALED_FORMAT = 2
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _HEAD_BYTES = 3
 _NOT_OURS = "the sealed bytes do not belong to this key and associated data"
-_UNKNOWN = "the key version is unknown or disabled"
 
 
 @dataclass(frozen=True, slots=True)
 class CloudKeyNames:
-    """Resource names (`projects/…/cryptoKeys/…`): an HMAC-SHA-256, a symmetric and an EC P-256 signing key."""
+    """Resource names (`projects/…/cryptoKeys/…`): an HMAC-SHA-256, a symmetric and two signing keys, EC P-256 and RSA.
+
+    A deployment without RS256 has no RSA key, and an empty name for it.
+    """
 
     mac: str
     seal: str
     sign: str
+    sign_rs256: str = ""
 
     @classmethod
     def of_ring(cls, ring: str) -> CloudKeyNames:
-        """Return the names of the keys `mac`, `seal` and `sign` in `projects/…/keyRings/…`."""
-        return cls(*(f"{ring}/cryptoKeys/{purpose}" for purpose in ("mac", "seal", "sign")))
+        """Return the names of the keys in `projects/…/keyRings/…`, each named after its purpose."""
+        return cls(*(f"{ring}/cryptoKeys/{purpose}" for purpose in PURPOSES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class CloudKeyVersion:
 
 
 class CloudKeys:
-    """All keys of one deployment. `mac`, `sealer` and `signer` implement the ports. Connects on first use.
+    """All keys of one deployment. `mac`, `sealer` and both signers implement the ports. Connects on first use.
 
     `emulator_host` (`address:port`) is an emulator, called without TLS and credentials. None means Google.
     """
@@ -86,11 +92,16 @@ class CloudKeys:
         self._retry_policy = retry_policy
         self._keys = {
             purpose: CloudKey(lambda: self.rpc, getattr(names, purpose), retry_policy.clock, lag_seconds)
-            for purpose in ("mac", "seal", "sign")
+            for purpose in PURPOSES
         }
         self.mac = CloudMacKey(self._keys["mac"])
         self.sealer = CloudSealer(self._keys["seal"], random)
-        self.signer = CloudSigner(self._keys["sign"], lambda: now() - timedelta(seconds=published_seconds))
+
+        def published_by() -> datetime:
+            return now() - timedelta(seconds=published_seconds)
+
+        self.signer = CloudSigner(self._keys["sign"], published_by, ES256)
+        self.rs256_signer = CloudSigner(self._keys["sign_rs256"], published_by, RS256)
 
     @functools.cached_property
     def rpc(self) -> KmsRpc:
@@ -102,13 +113,15 @@ class CloudKeys:
     def enabled(self, purpose: str) -> Sequence[CloudKeyVersion]:
         """Return the enabled key versions of a purpose, newest first, without using the cache."""
         key = self._key(purpose)
+        if not key.name:
+            return []
         key.forget()
         return [CloudKeyVersion(name) for name in key.enabled()]
 
     def add_version(self, purpose: str) -> str:
-        """Add a version for "mac", "seal" or "sign" and return its name. It is the current one from now on.
+        """Add a version for a purpose and return its name. It is the current one from now on.
 
-        Other processes use it after at most LAG_SECONDS. A "sign" version starts later (rule 3).
+        Other processes use it after at most LAG_SECONDS. A version of a signing key starts later (rule 3).
         """
         key = self._key(purpose)
         name = self.rpc.create_version(key.name)
@@ -116,6 +129,10 @@ class CloudKeys:
             self.rpc.make_primary(key.name, name.rpartition("/")[2])
         key.forget()
         return name
+
+    def kid_of(self, name: str) -> str:
+        """Return the `kid` of an enabled version of a signing key, "" for any other name."""
+        return self.signer.kid_of(name) or self.rs256_signer.kid_of(name)
 
     def disable(self, name: str) -> None:
         """Disable a key version. `KeyRefused` if there is none of that name."""
@@ -128,7 +145,7 @@ class CloudKeys:
 
     def _key(self, purpose: str) -> CloudKey:
         if purpose not in self._keys:
-            raise ValueError("a purpose is one of mac, seal and sign")
+            raise ValueError("a purpose is one of mac, seal, sign and sign_rs256")
         return self._keys[purpose]
 
 
@@ -198,52 +215,65 @@ class CloudSealer:
 
 
 class CloudSigner:
-    """Implements `keyturn.ports.keys.Signer`. A `kid` is `<key>/<version>`, so that it does not reveal the project."""
+    """Implements `keyturn.ports.keys.TokenSigner` with ES256 or RS256. A key without a name has no versions."""
 
-    def __init__(self, key: CloudKey, published_by: Callable[[], datetime]) -> None:
+    def __init__(self, key: CloudKey, published_by: Callable[[], datetime], algorithm: str) -> None:
         self._key = key
         self._published_by = published_by
+        self.algorithm = algorithm
         self._public: dict[str, PublicKey] = {}  # by version name, and a version's public key never changes
 
     def current(self) -> str:
         """Return the `kid` that signs now."""
-        return _kid(self._key.current_since(self._published_by()))
+        if not self._key.name:
+            raise KeyUnavailable("the settings name no RSA signing key")
+        for _ in range(2):  # the first version may turn out to be disabled since the versions were listed
+            public_key = self._public_key(self._key.current_since(self._published_by()))
+            if public_key is not None:
+                return public_key.kid
+        raise KeyUnavailable("the versions of the signing key are changing")
 
     def sign(self, kid: str, data: bytes) -> bytes:
-        """Return the signature, r and s (bytes, 64). `KeyRefused` if the key is unknown or disabled."""
+        """Return the signature. `KeyRefused` if the key is unknown or disabled."""
         name = self._version_name(kid)
         try:
-            return _raw(self._key.rpc.asymmetric_sign(name, hashlib.sha256(data).digest()))
+            signature = self._key.rpc.asymmetric_sign(name, hashlib.sha256(data).digest())
         except KeyRefused:
             self._key.forget()
             raise
+        return _raw(signature) if self.algorithm == ES256 else signature
 
     def public_keys(self) -> Sequence[PublicKey]:
         """Return every enabled key, newest first."""
-        keys = [self._public_key(name) for name in self._key.enabled()]
+        keys = [self._public_key(name) for name in self._key.enabled()] if self._key.name else []
         return tuple(key for key in keys if key is not None)
 
+    def kid_of(self, name: str) -> str:
+        """Return the `kid` of an enabled version, "" for any other name."""
+        is_enabled = self._key.name and self._key.has(name) and name in self._key.enabled()
+        public_key = self._public_key(name) if is_enabled else None
+        return public_key.kid if public_key is not None else ""
+
     def _version_name(self, kid: str) -> str:
-        key_id, _, number = kid.rpartition("/")
-        name = f"{self._key.name}/cryptoKeyVersions/{number}"
-        if key_id != self._key.name.rpartition("/")[2]:
-            raise KeyRefused(_UNKNOWN)
-        self._key.require(name)
-        return name
+        for name in self._key.enabled() if self._key.name else ():
+            public_key = self._public_key(name)
+            if public_key is not None and public_key.kid == kid:
+                return name
+        raise KeyRefused("the key version is unknown or disabled")
 
     def _public_key(self, name: str) -> PublicKey | None:
         if name not in self._public:
             try:
-                self._public[name] = _point(_kid(name), self._key.rpc.public_key(name))
+                self._public[name] = self._load(self._key.rpc.public_key(name))
             except KeyRefused:  # disabled since the versions were listed
                 self._key.forget()
                 return None
         return self._public[name]
 
+    def _load(self, pem: bytes) -> PublicKey:
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415 - nothing heavy
 
-def _kid(name: str) -> str:
-    parts = name.split("/")
-    return f"{parts[-3]}/{parts[-1]}"
+        return public_key_of(load_pem_public_key(pem), self.algorithm)
 
 
 def _split(sealed: bytes) -> tuple[bytes, bytes]:
@@ -262,15 +292,3 @@ def _raw(signature: bytes) -> bytes:
         return b"".join(part.to_bytes(COORDINATE_BYTES, "big") for part in utils.decode_dss_signature(signature))
     except (ValueError, OverflowError):
         raise KeyUnavailable("the key's algorithm is not EC P-256") from None
-
-
-def _point(kid: str, pem: bytes) -> PublicKey:
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - nothing heavy at import time
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415 - the same
-
-    key = load_pem_public_key(pem)
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
-        raise KeyUnavailable("the key's algorithm is not EC P-256")
-    point = key.public_numbers()
-    x, y = (part.to_bytes(COORDINATE_BYTES, "big") for part in (point.x, point.y))
-    return PublicKey(kid, x, y)

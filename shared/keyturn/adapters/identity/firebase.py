@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from keyturn.domain.errors import Unavailable
 from keyturn.ports.identity import CLOCK_TOLERANCE_SECONDS, IdentityRefused
 from keyturn.proofs.errors import ProofError
-from keyturn.proofs.jws import RS256, read_unverified
+from keyturn.proofs.jwk import RS256
+from keyturn.proofs.jws import read_unverified
 
 if TYPE_CHECKING:
     from datetime import datetime

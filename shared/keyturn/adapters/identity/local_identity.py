@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from keyturn.domain.encodings import identifier
 from keyturn.ports.identity import CLOCK_TOLERANCE_SECONDS, IdentityRefused
 from keyturn.proofs.errors import ProofError
-from keyturn.proofs.jws import ES256, compact, es256_jwk, read_unverified, verified_claims
+from keyturn.proofs.jwk import ES256
+from keyturn.proofs.jws import compact, read_unverified, verified_claims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ class LocalIdentity:
 
     def _claims(self, token: str) -> Mapping[str, object]:
         # All enabled keys verify, so that a token stays valid when the key is rolled.
-        keys = {key.kid: es256_jwk(key.kid, key.x, key.y) for key in self.signer.public_keys()}
+        keys = {key.kid: key.jwk() for key in self.signer.public_keys()}
         try:
             key = keys.get(read_unverified(token).header["kid"])
             return verified_claims(token, key, algorithm=ES256, typ=_TYPE)

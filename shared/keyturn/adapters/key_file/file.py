@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 
 FORMAT = "keyturn-local-keys"
 VERSION = 1
-PURPOSES = ("mac", "seal", "sign")
+VERSION_WITH_RSA = 2
+"""The version of a file with RSA keys, so that an older program says what it cannot read."""
+FIRST_PURPOSES = ("mac", "seal", "sign")
+"""The purposes of a new file. RSA keys take long to make, so one is made when it is first needed."""
+RSA_PURPOSE = "sign_rs256"
+PURPOSES = (*FIRST_PURPOSES, RSA_PURPOSE)
 SECRET_BYTES = 32
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 LARGEST_FILE_BYTES = 1 << 20
@@ -41,7 +46,7 @@ _MOUNTED_REFUSED = 0o037
 
 @dataclass(frozen=True, slots=True)
 class LocalKey:
-    """One key version. `secret` (bytes, 32) is a symmetric key or a P-256 scalar."""
+    """One key version. `secret` is a symmetric key or a P-256 scalar (bytes, 32), or an RSA key (DER, PKCS #8)."""
 
     name: str
     purpose: str
@@ -118,9 +123,9 @@ def _read(path: Path, mounted: bool) -> tuple[tuple[int, ...], tuple[LocalKey, .
     if data is None or data.get("format") != FORMAT:
         raise KeyDamaged("the key file is damaged, or is not a keyturn key file")
     version = data.get("version")
-    if isinstance(version, int) and version > VERSION:
+    if isinstance(version, int) and version > VERSION_WITH_RSA:
         raise KeyUnavailable("the key file was written by a newer version of this program")
-    keys = _keys_of(data) if version == VERSION else None
+    keys = _keys_of(data) if version in {VERSION, VERSION_WITH_RSA} else None
     if not keys:
         raise KeyDamaged("the key file is damaged")
     return fingerprint, keys
@@ -182,13 +187,18 @@ def _keys_of(data: dict[str, Any]) -> tuple[LocalKey, ...] | None:
 
 
 def _key_of(entry: dict[str, Any]) -> LocalKey:
-    key = LocalKey(entry["name"], entry["purpose"], entry["enabled"], urlsafe_b64decode(entry["secret"] + "="))
+    key = LocalKey(entry["name"], entry["purpose"], entry["enabled"], urlsafe_b64decode(entry["secret"] + "=="))
     prefix, _, number = key.name.rpartition("/")
     well_named = key.purpose in PURPOSES and prefix == f"local/{key.purpose}" and number.isdecimal()
-    usable = len(key.secret) == SECRET_BYTES and (key.purpose != "sign" or _is_p256_scalar(key.secret))
-    if not well_named or not isinstance(key.enabled, bool) or not usable:
+    if not well_named or not isinstance(key.enabled, bool) or not _is_usable(key):
         raise ValueError("not a valid key entry")
     return key
+
+
+def _is_usable(key: LocalKey) -> bool:
+    if key.purpose == RSA_PURPOSE:  # parsed on first use only, which takes long (keys.py)
+        return len(key.secret) > SECRET_BYTES
+    return len(key.secret) == SECRET_BYTES and (key.purpose != "sign" or _is_p256_scalar(key.secret))
 
 
 def _is_p256_scalar(secret: bytes) -> bool:
@@ -205,7 +215,8 @@ def _write(path: Path, keys: Sequence[LocalKey]) -> None:
         }
         for key in keys
     ]
-    content = json.dumps({"format": FORMAT, "version": VERSION, "keys": entries}, indent=1).encode()
+    version = VERSION_WITH_RSA if any(key.purpose == RSA_PURPOSE for key in keys) else VERSION
+    content = json.dumps({"format": FORMAT, "version": version, "keys": entries}, indent=1).encode()
     try:
         replace_private(path, content)  # the lock on the folder excludes other writers
     except OSError as error:

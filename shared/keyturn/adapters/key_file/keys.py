@@ -1,4 +1,4 @@
-"""Keys of one machine: MAC, sealing and ES256 signing with keys from a private file (0600), in place of Cloud KMS.
+"""Keys of one machine: MAC, sealing and signing (ES256, RS256) with keys from a private file, in place of Cloud KMS.
 
 Every purpose has its own key versions, named `local/<purpose>/<number>`. The newest enabled version signs and seals.
 Every enabled version verifies and unseals. A disabled version is not used until it is enabled in the file.
@@ -6,29 +6,38 @@ Every enabled version verifies and unseals. A disabled version is not used until
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.key_file.file import P256_ORDER, PURPOSES, SECRET_BYTES, KeyFile, LocalKey
-from keyturn.ports.keys import KeyRefused, KeyUnavailable, PublicKey
+from keyturn.adapters.key_file.file import (
+    FIRST_PURPOSES,
+    P256_ORDER,
+    PURPOSES,
+    RSA_PURPOSE,
+    SECRET_BYTES,
+    KeyFile,
+    LocalKey,
+)
+from keyturn.adapters.key_file.private_keys import SigningKey, new_rsa_key, signing_key
+from keyturn.ports.keys import KeyRefused, KeyUnavailable
+from keyturn.proofs.jwk import ES256, RS256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from keyturn.proofs.jwk import PublicKey
 
-COORDINATE_BYTES = 32
+SIGNING_PURPOSES = ("sign", RSA_PURPOSE)
 SEALED_FORMAT = 1
 NONCE_BYTES = 12
 _NOT_OURS = "the sealed bytes do not belong to this key and associated data"
 
 
 class LocalKeys:
-    """All keys of one file. `mac`, `sealer` and `signer` implement the ports. `random(n)` returns n random bytes."""
+    """All keys of one file. `mac`, `sealer` and the signers implement the ports. `random(n)` returns n random bytes."""
 
     def __init__(self, file: KeyFile, random: Callable[[int], bytes]) -> None:
         self._file = file
@@ -36,7 +45,8 @@ class LocalKeys:
         self._sorted: tuple[Sequence[LocalKey], Mapping[str, Sequence[LocalKey]]] = ((), {})
         self.mac = LocalMacKey(self)
         self.sealer = LocalSealer(self, random)
-        self.signer = LocalSigner(self)
+        self.signer = LocalSigner(self, "sign", ES256)
+        self.rs256_signer = LocalSigner(self, RSA_PURPOSE, RS256)
 
     @classmethod
     def open_or_create(cls, path: Path, random: Callable[[int], bytes]) -> LocalKeys:
@@ -45,14 +55,14 @@ class LocalKeys:
         `KeyUnavailable` if the file is refused.
         """
         file = KeyFile(path)
-        file.create(lambda: [_new_key(purpose, 1, random) for purpose in PURPOSES])
+        file.create(lambda: [_new_key(purpose, 1, random) for purpose in FIRST_PURPOSES])
         file.read()
         return cls(file, random)
 
     def add_version(self, purpose: str) -> str:
-        """Add a version for "mac", "seal" or "sign" and return its name. It is the current one from now on."""
+        """Add a version for a purpose and return its name. It is the current one from now on."""
         if purpose not in PURPOSES:
-            raise ValueError("a purpose is one of mac, seal and sign")
+            raise ValueError("a purpose is one of mac, seal, sign and sign_rs256")
         new_keys: list[LocalKey] = []
 
         def edit(keys: Sequence[LocalKey]) -> Sequence[LocalKey]:
@@ -82,6 +92,21 @@ class LocalKeys:
             by_purpose = {name: tuple(key for key in enabled if key.purpose == name) for name in PURPOSES}
             self._sorted = (keys, by_purpose)
         return by_purpose.get(purpose, ())
+
+    def kid_of(self, name: str) -> str:
+        """Return the `kid` of an enabled version of a signing key, "" for any other name."""
+        purpose = name.split("/")[1] if name.count("/") else ""
+        signing_keys = self.enabled(purpose) if purpose in SIGNING_PURPOSES else ()
+        return next((signing_key(key).public.kid for key in signing_keys if key.name == name), "")
+
+    def create_missing(self, purpose: str) -> None:
+        """Add the first version of a purpose, unless there is one. A disabled one counts, too."""
+
+        def edit(keys: Sequence[LocalKey]) -> Sequence[LocalKey]:
+            exists = any(key.purpose == purpose for key in keys)
+            return keys if exists else [*keys, _new_key(purpose, 1, self._random)]
+
+        self._file.change(edit)
 
     def current(self, purpose: str) -> LocalKey:
         """Return the newest enabled key version. `KeyUnavailable` if all are disabled."""
@@ -150,22 +175,32 @@ class LocalSealer:
 
 
 class LocalSigner:
-    """Implements `keyturn.ports.keys.Signer` with ES256 (RFC 7518 §3.4). A key's name is its `kid`."""
+    """Implements `keyturn.ports.keys.TokenSigner` with ES256 or RS256. The first RSA key is made when it is needed."""
 
-    def __init__(self, keys: LocalKeys) -> None:
+    def __init__(self, keys: LocalKeys, purpose: str, algorithm: str) -> None:
         self._keys = keys
+        self._purpose = purpose
+        self.algorithm = algorithm
 
     def current(self) -> str:
         """Return the `kid` that signs now."""
-        return self._keys.current("sign").name
+        if self._purpose == RSA_PURPOSE and not self._keys.enabled(RSA_PURPOSE):
+            self._keys.create_missing(RSA_PURPOSE)
+        return signing_key(self._keys.current(self._purpose)).public.kid
 
     def sign(self, kid: str, data: bytes) -> bytes:
-        """Return the signature, r and s (bytes, 64). `KeyRefused` if the key is unknown or disabled."""
-        return _sign_function(self._keys.find("sign", kid))(data)
+        """Return the signature. `KeyRefused` if the key is unknown or disabled."""
+        for key in self._signing_keys():
+            if key.public.kid == kid:
+                return key.sign(data)
+        raise KeyRefused("the key version is unknown or disabled")
 
     def public_keys(self) -> Sequence[PublicKey]:
         """Return every enabled key, newest first."""
-        return tuple(_public_key(key) for key in self._keys.enabled("sign"))
+        return tuple(key.public for key in self._signing_keys())
+
+    def _signing_keys(self) -> Iterator[SigningKey]:
+        return map(signing_key, self._keys.enabled(self._purpose))
 
 
 def _number(key: LocalKey) -> int:
@@ -177,6 +212,8 @@ def _new_key(purpose: str, number: int, random: Callable[[int], bytes]) -> Local
 
 
 def _secret(purpose: str, random: Callable[[int], bytes]) -> bytes:
+    if purpose == RSA_PURPOSE:
+        return new_rsa_key()
     if purpose != "sign":
         return random(SECRET_BYTES)
     # FIPS 186-5 A.2.1: 64 more bits than the order has make the scalar's bias negligible.
@@ -192,30 +229,3 @@ def _split(sealed: bytes) -> tuple[bytes, str, bytes]:
     if sealed[:1] != bytes([SEALED_FORMAT]) or len(sealed) < end + NONCE_BYTES or not name.isascii():
         raise KeyRefused(_NOT_OURS)
     return sealed[:end], name.decode("ascii"), sealed[end:]
-
-
-# Loading a private key takes as long as signing. The cache is safe: the caller checks in the file that it is enabled.
-@functools.lru_cache(maxsize=8)
-def _sign_function(key: LocalKey) -> Callable[[bytes], bytes]:
-    from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: PLC0415 - nothing heavy at import time
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - the same
-
-    private_key, algorithm = _private_key(key), ec.ECDSA(SHA256())
-
-    def sign(data: bytes) -> bytes:
-        r, s = utils.decode_dss_signature(private_key.sign(data, algorithm))
-        return r.to_bytes(COORDINATE_BYTES, "big") + s.to_bytes(COORDINATE_BYTES, "big")
-
-    return sign
-
-
-def _private_key(key: LocalKey) -> EllipticCurvePrivateKey:
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - nothing heavy at import time
-
-    return ec.derive_private_key(int.from_bytes(key.secret, "big"), ec.SECP256R1())
-
-
-def _public_key(key: LocalKey) -> PublicKey:
-    point = _private_key(key).public_key().public_numbers()
-    x, y = (part.to_bytes(COORDINATE_BYTES, "big") for part in (point.x, point.y))
-    return PublicKey(key.name, x, y)

@@ -8,7 +8,7 @@ import typer
 
 from keyturn.cli.commands.client_import import import_
 from keyturn.cli.commands.client_policy import policy
-from keyturn.cli.commands.client_tokens import Audience, Introspects, Scopes, terms, token_facts, tokens
+from keyturn.cli.commands.client_tokens import Algorithm, Audience, Introspects, Scopes, terms, token_facts, tokens
 from keyturn.cli.commands.cutover import cutover
 from keyturn.cli.durations import format_duration
 from keyturn.cli.output import moment, print_facts, print_json, print_table, print_warning, waiting
@@ -52,6 +52,7 @@ def add(
     audience: Audience = None,
     scope: Scopes = None,
     introspects: Introspects = None,
+    algorithm: Algorithm = None,
     json: Json = False,
 ) -> None:
     """Add a client (operator)."""
@@ -64,7 +65,7 @@ def add(
         "groups": [identifier(item) for item in group],
         "kind": _WIRE_KINDS[kind],
         "policy": policy,
-        **terms(audience, scope or None, introspects or None),
+        **terms(audience, scope or None, introspects or None, algorithm),
     }
     with waiting("Adding the client"):
         client = session.server().operator("POST", "/clients", session.operator_token(), fields)

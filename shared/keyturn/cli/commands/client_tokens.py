@@ -21,6 +21,10 @@ Introspects = Annotated[
     list[str] | None,
     typer.Option(metavar="URI", help="An audience: as its resource server, the client may introspect its tokens."),
 ]
+Algorithm = Annotated[
+    str | None,
+    typer.Option(metavar="ES256|RS256", help="Algorithm of its tokens, instead of the deployment's."),
+]
 
 
 def tokens(
@@ -34,9 +38,10 @@ def tokens(
     no_introspects: Annotated[
         bool, typer.Option("--no-introspects", help="Remove all audiences that it may introspect.")
     ] = False,
+    algorithm: Algorithm = None,
     json: Json = False,
 ) -> None:
-    """Show or change the audience and scopes of a client's access tokens (operator).
+    """Show or change the audience, scopes and algorithm of a client's access tokens (operator).
 
     Values that are not named do not change. A list replaces the old list.
     Issued tokens with more rights than the new terms stop working at once.
@@ -45,7 +50,7 @@ def tokens(
         _list_option("--scope", scope, clear=no_scopes),
         _list_option("--introspects", introspects, clear=no_introspects),
     )
-    changes = terms(audience, *lists)
+    changes = terms(audience, *lists, algorithm)
     session = session_of(context)
     path = f"/clients/{identifier(client_id)}"
     with waiting("Changing the tokens" if changes else "Reading the client"):
@@ -59,9 +64,11 @@ def tokens(
     print_facts([("client", answers.text(client, "client_id")), *token_facts(fields, whole=True)])
 
 
-def terms(audience: str | None, scopes: list[str] | None, introspects: list[str] | None) -> dict[str, object]:
+def terms(
+    audience: str | None, scopes: list[str] | None, introspects: list[str] | None, algorithm: str | None = None
+) -> dict[str, object]:
     """Return the fields of a request that changes a client's terms. None leaves a field unchanged."""
-    fields = {"audience": audience, "scopes": scopes, "introspects": introspects}
+    fields = {"audience": audience, "scopes": scopes, "introspects": introspects, "algorithm": algorithm}
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -71,6 +78,7 @@ def token_facts(fields: dict[str, object], *, whole: bool = False) -> list[tuple
         ("audience", answers.optional_text(fields, "audience") or ("the deployment's" if whole else "")),
         ("scopes", " ".join(answers.texts(fields, "scopes"))),
         ("introspects", " ".join(answers.texts(fields, "introspects"))),
+        ("algorithm", answers.optional_text(fields, "algorithm") or ("the deployment's" if whole else "")),
     ]
     return [(name, value) for name, value in facts if whole or value]
 

@@ -110,7 +110,8 @@ class CloudBackends:
         from keyturn.adapters.google_kms.keys import CloudKeyNames, CloudKeys
 
         # A function that may not use a key has no name of it: the name is empty, and KMS refuses the call.
-        names = CloudKeyNames(mac=self.cloud.mac_key, seal=self.cloud.seal_key, sign=self.cloud.sign_key)
+        cloud = self.cloud
+        names = CloudKeyNames(cloud.mac_key, cloud.seal_key, cloud.sign_key, cloud.sign_key_rs256)
         return CloudKeys(names, self.random, emulator_host=self.cloud.kms_emulator)
 
     @functools.cached_property

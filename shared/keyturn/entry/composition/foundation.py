@@ -47,6 +47,11 @@ class Keys(KeyRing, Protocol):
         """The signing key."""
         ...
 
+    @property
+    def rs256_signer(self) -> TokenSigner:
+        """The RSA key that signs the access tokens of clients with RS256."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Overrides:

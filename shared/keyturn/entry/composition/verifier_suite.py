@@ -19,9 +19,9 @@ from keyturn.verifier.tokens import TokenChecker, TokenIssuer
 from keyturn.verifier.verifier import Caching, Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from keyturn.entry.composition.foundation import Foundation
+    from keyturn.entry.composition.foundation import Foundation, Keys
     from keyturn.ports.keys import TokenSigner
 
 
@@ -121,20 +121,24 @@ class VerifierSuite:
         """Issues access tokens."""
         settings = self.base.settings
         return TokenIssuer(
-            self.token_signer, f"{settings.base_url}/client_token", settings.audience, self.base.environment.random
+            self.token_signers,
+            f"{settings.base_url}/client_token",
+            settings.audience,
+            self.base.environment.random,
+            settings.token_algorithm,
         )
 
     @functools.cached_property
-    def token_signer(self) -> TokenSigner:
-        """The key that signs access tokens: the deployment's, or a key file where the settings name one."""
+    def token_signers(self) -> Mapping[str, TokenSigner]:
+        """The keys that sign access tokens, by algorithm: the deployment's, or those of a file that settings name."""
         # A call to KMS for each token costs time and quota. A stolen key file forges tokens, and no credentials.
         path = self.base.settings.sign_key_file
         if path is None:
-            return self.base.keys.signer
+            return _by_algorithm(self.base.keys)
         from keyturn.adapters.key_file.file import KeyFile
         from keyturn.adapters.key_file.keys import LocalKeys
 
-        return LocalKeys(KeyFile(path, mounted=True), self.base.environment.random).signer
+        return _by_algorithm(LocalKeys(KeyFile(path, mounted=True), self.base.environment.random))
 
     @functools.cached_property
     def token_checker(self) -> TokenChecker:
@@ -150,3 +154,7 @@ class VerifierSuite:
             self.telemetry.close()
         if "verifier" in vars(self):
             self.verifier.close()
+
+
+def _by_algorithm(keys: Keys) -> Mapping[str, TokenSigner]:
+    return {signer.algorithm: signer for signer in (keys.signer, keys.rs256_signer)}

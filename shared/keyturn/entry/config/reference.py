@@ -95,6 +95,12 @@ DEPLOYMENT: Final = Section(
             "Whether a verifier with a cache listens to Firestore for changes, in addition to polling.",
         ),
         Setting(
+            "KEYTURN_TOKEN_ALGORITHM",
+            "token_algorithm",
+            "`ES256` or `RS256`",
+            "The algorithm that signs access tokens of clients that have none of their own.",
+        ),
+        Setting(
             "KEYTURN_SIGN_KEY_FILE",
             "sign_key_file",
             "path of a key file",
@@ -134,6 +140,12 @@ CLOUD: Final = Section(
             "sign_key",
             "full name of a CryptoKey",
             "The key that signs access tokens (in `admin_proof`: proofs), ES256.",
+        ),
+        Setting(
+            "KEYTURN_SIGN_KEY_RS256",
+            "sign_key_rs256",
+            "full name of a CryptoKey",
+            "The key that signs access tokens with RS256. Without it there are none.",
         ),
         Setting(
             "FIRESTORE_EMULATOR_HOST",

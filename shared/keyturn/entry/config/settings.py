@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from keyturn.domain.policy import DEPLOYMENT_BOUNDS, Policy
 from keyturn.entry.config.variables import POLICIES, PREFIX, SettingsError, Variables, check_names, refusal
 from keyturn.ports.authorisation import ATTESTED_ADMIN, UNSAFE_NO_ATTESTATION
+from keyturn.proofs.jwk import ALGORITHMS, ES256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,8 @@ class Cloud:
     mac_key: str
     seal_key: str
     sign_key: str
+    sign_key_rs256: str = ""
+    """The RSA key of access tokens. Empty where no client gets tokens with RS256."""
     firestore_emulator: str | None = None
     """`address:port`, as for the other two. Stage `production` refuses them."""
     pubsub_emulator: str | None = None
@@ -57,8 +60,10 @@ class Settings:
     """The data folder of one machine. None where the cloud's store and keys are used."""
     base_url: str = "http://127.0.0.1:8787"
     audience: str = "keyturn"
+    token_algorithm: str = ES256
+    """The algorithm of access tokens of clients that have none of their own: ES256 or RS256."""
     sign_key_file: Path | None = None
-    """A key file whose ES256 key signs access tokens in place of KMS (docs/verifier.md explains the trade-off)."""
+    """A key file whose keys sign access tokens in place of KMS (docs/verifier.md explains the trade-off)."""
     authoriser: str = ATTESTED_ADMIN
     policy: Policy = field(default_factory=Policy)
     denied: frozenset[str] = field(default=frozenset())
@@ -110,6 +115,7 @@ _CLOUD = {
     "MAC_KEY": "mac_key",
     "SEAL_KEY": "seal_key",
     "SIGN_KEY": "sign_key",
+    "SIGN_KEY_RS256": "sign_key_rs256",
 }
 _EMULATORS = {
     "FIRESTORE_EMULATOR_HOST": "firestore_emulator",
@@ -132,6 +138,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         audience=variables.matching(
             "AUDIENCE", defaults.audience, _AUDIENCE, "1 to 256 printable ASCII characters without spaces"
         ),
+        token_algorithm=variables.choice("TOKEN_ALGORITHM", defaults.token_algorithm, ALGORITHMS),
         sign_key_file=variables.path("SIGN_KEY_FILE"),
         authoriser=variables.choice("AUTHORISER", defaults.authoriser, _AUTHORISERS),
         policy=_policy(variables),
@@ -200,6 +207,7 @@ def to_environment(settings: Settings) -> dict[str, str]:
         **({f"{PREFIX}DATA": str(settings.data)} if settings.data else {}),
         f"{PREFIX}BASE_URL": settings.base_url,
         f"{PREFIX}AUDIENCE": settings.audience,
+        **({} if settings.token_algorithm == ES256 else {f"{PREFIX}TOKEN_ALGORITHM": settings.token_algorithm}),
         **({f"{PREFIX}SIGN_KEY_FILE": str(settings.sign_key_file)} if settings.sign_key_file else {}),
         f"{PREFIX}AUTHORISER": settings.authoriser,
         **(_cloud_environment(settings.cloud) if settings.cloud else {}),

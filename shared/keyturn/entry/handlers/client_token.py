@@ -10,6 +10,7 @@ from keyturn.entry.composition.suite import current
 from keyturn.entry.http.credential_check import gate_answer, verdict_answer
 from keyturn.entry.http.oauth import introspection_answer, metadata, token_answer
 from keyturn.entry.http.requests import charge, fields_of
+from keyturn.entry.http.responses import public_document
 from keyturn.entry.http.routing import Routes
 
 if TYPE_CHECKING:
@@ -75,14 +76,14 @@ def canary_proof(request: flask.Request) -> Mapping[str, Any]:
     return suite.canary.prove(fields_of(request))
 
 
-def server_metadata(_request: flask.Request) -> Mapping[str, Any]:
+def server_metadata(_request: flask.Request) -> flask.Response:
     """Return the authorization server's metadata (RFC 8414)."""
-    return metadata(current().verification.tokens.issuer)
+    return public_document(metadata(current().verification.tokens.issuer))
 
 
-def jwks(_request: flask.Request) -> Mapping[str, Any]:
+def jwks(_request: flask.Request) -> flask.Response:
     """Return the public keys of access tokens."""
-    return current().verification.tokens.jwks()
+    return public_document(current().verification.tokens.jwks())
 
 
 ROUTES: Final = Routes("client_token", {
@@ -93,5 +94,6 @@ ROUTES: Final = Routes("client_token", {
     ("POST", "/canary"): canary_proof,
     ("POST", "/introspect"): introspect,
     ("GET", "/.well-known/oauth-authorization-server"): server_metadata,
+    ("GET", "/.well-known/openid-configuration"): server_metadata,
     ("GET", "/.well-known/jwks.json"): jwks,
 })  # fmt: skip

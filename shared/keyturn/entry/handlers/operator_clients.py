@@ -79,8 +79,9 @@ def _policy_changes(fields: Fields) -> dict[str, int | bool | None]:
 def _terms_change(fields: Fields) -> Callable[[TokenTerms], TokenTerms]:
     changes: dict[str, Any] = {name: fields.texts(name) for name in ("scopes", "introspects") if name in fields.values}
     # An audience can be changed and never removed: tokens from before it was set might be accepted again.
-    if audience := fields.optional_text("audience"):
-        changes["audience"] = audience
+    for name in ("audience", "algorithm"):
+        if value := fields.optional_text(name):
+            changes[name] = value
     return lambda terms: replace(terms, **changes)
 
 

@@ -37,13 +37,13 @@ def introspection_answer(request: flask.Request, verifier: Verifier, checker: To
 def metadata(issuer: str) -> Mapping[str, object]:
     """Return the authorization server's metadata (RFC 8414 §2)."""
     methods = ["client_secret_basic", "client_secret_post"]
+    # Without `response_types_supported`: it would be empty, and an empty list must be omitted (§3.2).
     return {
         "issuer": issuer,
         "token_endpoint": f"{issuer}/token",
         "introspection_endpoint": f"{issuer}/introspect",
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
         "grant_types_supported": ["client_credentials"],
-        "response_types_supported": [],
         "token_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_methods_supported": methods,
     }

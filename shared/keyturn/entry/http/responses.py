@@ -26,6 +26,13 @@ def json_answer(body: Mapping[str, Any], status: int = 200) -> flask.Response:
     return flask.Response(text, status, content_type="application/json")
 
 
+def public_document(body: Mapping[str, Any]) -> flask.Response:
+    """Return a response that scripts of any web page may read (CORS). It holds what everyone may know."""
+    answer = json_answer(body)
+    answer.headers["Access-Control-Allow-Origin"] = "*"
+    return answer
+
+
 def problem_answer(error: Exception) -> flask.Response:
     """Return the response to an error, as a problem."""
     body, status, headers = problem(error)

@@ -27,7 +27,12 @@ from keyturn.entry.openapi.operations import OPERATOR, Operations, operation, qu
 _POLICY: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["integer", "boolean"]}}
 _POLICY_CHANGE: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["integer", "boolean", "null"]}}
 _GROUPS: Final[Schema] = {**many(ID), "minItems": 1, "uniqueItems": True}
-_TERMS: Final = {"audience": maybe(TEXT), "scopes": many(TEXT), "introspects": many(TEXT)}
+_TERMS: Final = {
+    "audience": maybe(TEXT),
+    "scopes": many(TEXT),
+    "introspects": many(TEXT),
+    "algorithm": maybe(one_of("ES256", "RS256")),
+}
 _IMPORTED: Final = named({}, "client_id, groups, secret_hash, kind?: each is accepted or refused by itself")
 _USE: Final = fields(
     {"version_id": ULID, "uses": COUNT, "uses_last_day": COUNT, "first_at": maybe(TIME), "last_at": maybe(TIME)}

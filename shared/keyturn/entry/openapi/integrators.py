@@ -93,5 +93,9 @@ CLIENT_TOKEN: Final[Operations] = {
         "Fetch the authorization server's metadata (RFC 8414)",
         fields({"issuer": TEXT, "token_endpoint": TEXT, "jwks_uri": TEXT}),
     ),
+    ("GET", "/.well-known/openid-configuration"): operation(
+        "Fetch the same metadata where clients of OpenID Connect look for it",
+        fields({"issuer": TEXT, "token_endpoint": TEXT, "jwks_uri": TEXT}),
+    ),
     ("GET", "/.well-known/jwks.json"): operation("Fetch the keys that tokens verify with", ref("Keys")),
 }

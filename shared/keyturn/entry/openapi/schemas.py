@@ -112,7 +112,14 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "quorum": COUNT,
             "versions": many(_VERSION),
             "last_rotation": maybe(ROTATION_ID),
-            "tokens": fields({"audience": maybe(TEXT), "scopes": many(TEXT), "introspects": many(TEXT)}),
+            "tokens": fields(
+                {
+                    "audience": maybe(TEXT),
+                    "scopes": many(TEXT),
+                    "introspects": many(TEXT),
+                    "algorithm": maybe(one_of("ES256", "RS256")),
+                }
+            ),
             "now": TIME,
             "stopped": FLAG,
             "policy": _POLICY,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.domain.encodings import to_milliseconds
 from keyturn.domain.proofs_policy import LIFETIME_SECONDS
 from keyturn.ports.keys import KeyRefused
-from keyturn.proofs.jws import compact, es256_jwk
+from keyturn.proofs.jws import compact
 from keyturn.proofs.statement import jti_of
 
 if TYPE_CHECKING:
@@ -65,4 +65,4 @@ class ProofIssuer:
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """Return all public keys with valid proofs, newest first (RFC 7517)."""
-        return {"keys": [es256_jwk(key.kid, key.x, key.y) for key in self.signer.public_keys()]}
+        return {"keys": [key.jwk() for key in self.signer.public_keys()]}

@@ -105,6 +105,7 @@ def _changes(before: TokenTerms, after: TokenTerms) -> str:
     values = {
         "audience": (before.audience, after.audience),
         "scopes": (" ".join(before.scopes), " ".join(after.scopes)),
+        "algorithm": (before.algorithm, after.algorithm),
         "introspects": (" ".join(before.introspects), " ".join(after.introspects)),
     }
     return ", ".join(
