@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from keyturn.domain.errors import Broken
 from keyturn.domain.model import ClientStatus
+from keyturn.ports.store import put
 from keyturn.records import paths
 from keyturn.records.client_document import live_state
 from keyturn.verifier import candidates, verifier
@@ -64,9 +65,25 @@ def test_who_does_not_stand_well_has_no_candidate(status: ClientStatus) -> None:
 
 
 @pytest.mark.parametrize("live", [None, "x", {"current": {"client_id": "acme"}, "previous": None}])
-def test_a_damaged_record_is_no_verdict(live: Any) -> None:  # noqa: ANN401 - whatever may stand there
-    with pytest.raises(Broken):
-        candidates.read_candidates({"client_id": "acme", "live": live}, START)
+def test_a_damaged_version_is_a_candidate_that_nothing_matches(live: Any) -> None:  # noqa: ANN401 - whatever may stand there
+    data = {"client_id": "acme", "status": "active", "current_version": "0" * 26, "live": live}
+    read = candidates.read_candidates(data, START)
+    assert [version is candidates.DAMAGED for version in read] == [True, False]
+
+
+def test_damage_in_one_version_stops_neither_the_other_nor_is_its_secret_called_wrong() -> None:
+    stage = Stage()
+    old, new = two(stage)
+    data = data_of(stage)
+    live = cast("Data", data["live"])
+    damaged = {**data, "live": {**live, "current": {**cast("Data", live["current"]), "receipt_key": 17}}}
+    path = paths.client("acme")
+    stage.store.commit([put(stage.store.get([path])[path], damaged)])
+    verifier = stage.process().verifier
+    assert verifier.check("acme", old).accepted
+    for presented in (new, WRONG):
+        with pytest.raises(Broken):
+            verifier.check("acme", presented)
 
 
 def test_nothing_is_parsed_past_two_versions_until_something_matches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -310,7 +310,8 @@ def _revoke_current(case: Case[RevokeVersion]) -> Sequence[Step]:
     if current is None:
         raise Broken("no version is current")
     versions = [current.retire(RetiredBecause.REVOKED)]
-    successor = None if previous and previous.version_id in _dropped(case) else previous
+    is_successor = previous and not previous.damaged and previous.version_id not in _dropped(case)
+    successor = previous if is_successor else None
     if previous:
         versions.append(previous.make_current() if successor else previous.retire(RetiredBecause.SUPERSEDED))
     after = state.with_versions(*versions).with_client(

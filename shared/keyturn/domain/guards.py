@@ -15,6 +15,8 @@ from keyturn.domain.commands import AdminCommand, Emergency
 from keyturn.domain.errors import Conflict, Forbidden, PolicyViolation, RateLimited
 from keyturn.domain.model import ClientStatus, Outcome, Phase
 from keyturn.domain.policy import MAX_GRACE, MAX_LEAD
+from keyturn.domain.recognition import newer_release, require_known
+from keyturn.domain.record import is_recognised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +91,17 @@ def recipient(case: Case[Acknowledge]) -> None:
         raise Forbidden("no_longer_a_member", "This admin is no longer a member of the group.")
 
 
+# --- two releases at once (docs/upgrade.md) ---------------------------------------------------------------------------
+
+
+def known_to_this_release(case: AnyCase) -> None:
+    """Require that this release knows all that the client's documents say. It grants nothing under what it cannot read.
+
+    Commands that only take rights away do without this guard, and so does the way back to a live version.
+    """
+    require_known(case.state)
+
+
 # --- the client's status ---------------------------------------------------------------------------------------------
 
 
@@ -101,13 +114,20 @@ def not_revoked(case: AnyCase) -> None:
 def active(case: AnyCase) -> None:
     """Require an active client."""
     not_revoked(case)
+    _known_status(case)
     if case.state.client.status is not ClientStatus.ACTIVE:
         raise Conflict("client_suspended", "The client is suspended.")
+
+
+def _known_status(case: AnyCase) -> None:
+    if not is_recognised(case.state.client.status):
+        raise newer_release()
 
 
 def suspended(case: AnyCase) -> None:
     """Require a suspended client with a version to go back to."""
     not_revoked(case)
+    _known_status(case)
     if case.state.client.status is not ClientStatus.SUSPENDED:
         raise Conflict("not_suspended", "The client is not suspended.")
     # Without a live version, resuming would make an active client that no secret verifies for (invariant 2).
@@ -310,6 +330,9 @@ def time_to_go_back(case: AnyCase) -> None:
     does not yet know that it is current again (invariants 2 and 3).
     """
     previous = case.state.previous
+    # Nothing that is presented verifies for a damaged version, so it must not become the current one.
+    if previous is not None and previous.damaged:
+        raise newer_release()
     if previous is None or previous.not_after is None:
         raise Conflict("nothing_in_grace", "No version is in grace.")
     if previous.version_id in case.nearly_retired:
@@ -351,8 +374,9 @@ def live_or_pending(case: Case[RevokeVersion]) -> None:
     pending = case.state.pending
     if command.version_id not in live and (pending is None or pending.version_id != command.version_id):
         raise Conflict("version_not_live", "That version is neither live nor pending.")
-    # Without it the integrator is locked out, so that must be asked for explicitly.
-    if live == {command.version_id} and not command.force:
+    # Without it the integrator is locked out, so that must be asked for explicitly. A damaged version verifies nothing.
+    others = {version.version_id for version in case.state.live if not version.damaged} - {command.version_id}
+    if command.version_id in live and not others and not command.force:
         raise Conflict("last_live_version", "That is the last live version. `force` would suspend the client.")
 
 

@@ -30,6 +30,8 @@ Rules:
    time alone retires within the margin (`Policy.rollback_margin`): it would verify again after a verifier refused it.
    Commands that can undo what time brings are `timely`: their commit is lost if it comes later than the margin allows.
    All others are safe however late they take effect (a test enumerates both).
+7. A rotation or a policy that this release does not know is left as it is by time alone (`recognition`): it is neither
+   promoted nor ended. Another release may promote it, so rule 6 counts on that (`ahead`).
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ from keyturn.domain.effects import Step
 from keyturn.domain.errors import Conflict
 from keyturn.domain.guards import Case
 from keyturn.domain.model import ClientStatus, CommandApproval, Phase
+from keyturn.domain.recognition import is_rotation_damaged, knows_rotation, may_grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,6 +82,7 @@ def _always(_command: object) -> bool:
 
 _REQUEST_GUARDS = (
     guards.authorised,
+    guards.known_to_this_release,
     guards.through_own_group,
     guards.unused_names,
     guards.windows_inside_policy,
@@ -98,16 +102,20 @@ _ROWS: tuple[Row[Any], ...] = (
         effects.open_rotation,
         timely=True,
     ),
-    Row(commands.Distribute, (guards.rotation_open, guards.undistributed), effects.store_distribution),
+    Row(
+        commands.Distribute,
+        (guards.known_to_this_release, guards.rotation_open, guards.undistributed),
+        effects.store_distribution,
+    ),
     Row(
         commands.Acknowledge,
-        (guards.rotation_open, guards.distributed, guards.in_time, guards.recipient, guards.same_secret,
-         guards.receipt_valid, guards.first_ack),
+        (guards.known_to_this_release, guards.rotation_open, guards.distributed, guards.in_time, guards.recipient,
+         guards.same_secret, guards.receipt_valid, guards.first_ack),
         effects.add_ack,
     ),
     Row(
         commands.CountCanaries,
-        (guards.rotation_open, guards.distributed, guards.more_canaries),
+        (guards.known_to_this_release, guards.rotation_open, guards.distributed, guards.more_canaries),
         effects.count_canaries,
     ),
     Row(commands.Cancel, (guards.authorised, guards.rotation_open), effects.cancel, timely=True),
@@ -119,14 +127,15 @@ _ROWS: tuple[Row[Any], ...] = (
     ),
     Row(
         commands.Restore,
-        (guards.authorised, guards.active, guards.no_active_rotation, guards.rolled_back, guards.time_to_go_back),
+        (guards.authorised, guards.known_to_this_release, guards.active, guards.no_active_rotation, guards.rolled_back,
+         guards.time_to_go_back),
         effects.restore,
         timely=True,
     ),
     Row(commands.Retire, (guards.authorised, guards.not_revoked, guards.in_grace), effects.retire_early, _always),
     Row(
         commands.RetireSilent,
-        (guards.active, guards.in_grace, guards.not_rolled_back, guards.long_silent),
+        (guards.known_to_this_release, guards.active, guards.in_grace, guards.not_rolled_back, guards.long_silent),
         effects.retire_early,
     ),
     Row(
@@ -144,7 +153,7 @@ _ROWS: tuple[Row[Any], ...] = (
     ),
     Row(commands.RevokeClient, (guards.authorised, guards.not_revoked), effects.revoke_client, _always),
     Row(commands.Suspend, (guards.authorised, guards.active), effects.suspend, timely=True),
-    Row(commands.Resume, (guards.authorised, guards.suspended), effects.resume),
+    Row(commands.Resume, (guards.authorised, guards.known_to_this_release, guards.suspended), effects.resume),
 )  # fmt: skip
 
 TABLE: Mapping[type, Row[Any]] = {row.command: row for row in _ROWS}
@@ -184,13 +193,13 @@ def _grace_due(state: ClientState) -> Iterator[Due]:
 
 def _rotation_due(state: ClientState, policy: Policy) -> Iterator[Due]:
     rotation = state.rotation
-    if rotation is None:
+    if rotation is None or not knows_rotation(state, rotation):  # rule 7
         return
     if rotation.phase is Phase.REQUESTED:
         yield Due(rotation.created_at + timedelta(seconds=policy.distribute_deadline_seconds), effects.expire)
     elif rotation.phase is Phase.DISTRIBUTED and rotation.ack_deadline:
         yield Due(rotation.ack_deadline, effects.expire)
-    elif rotation.acknowledged_at:
+    elif rotation.acknowledged_at and may_grant(state):
         # A quorum that comes after not_before promotes at once, an earlier one waits for not_before.
         ready_at = max(rotation.acknowledged_at, rotation.not_before)
         promotable = state.client.status is ClientStatus.ACTIVE or rotation.emergency
@@ -203,11 +212,13 @@ def _rotation_due(state: ClientState, policy: Policy) -> Iterator[Due]:
 def next_due_at(state: ClientState, policy: Policy) -> datetime | None:
     """Return when the sweeper must next look at this client, or None if there is nothing to wait for.
 
-    Earlier than the next step in two cases: a rotation that was not distributed is published again, and canaries are
-    counted while a rotation waits for them.
+    Earlier than the next step in three cases: a rotation that was not distributed is published again, canaries are
+    counted while a rotation waits for them, and a rotation that this release leaves as it is waits for another release.
     """
     upcoming = due(state, policy)
     rotation = state.rotation
+    if rotation and not may_grant(state):
+        return rotation.created_at  # already over: only a release that knows it computes the next step
     if rotation and rotation.awaits_canaries and upcoming:
         return min(upcoming.at, rotation.distributed_at or upcoming.at)
     if rotation and rotation.phase is Phase.REQUESTED and upcoming:
@@ -226,6 +237,18 @@ def settle(state: ClientState, policy: Policy, now: datetime) -> Decision:
     return Decision(state, tuple(transitions))
 
 
+def ahead(state: ClientState, policy: Policy, until: datetime) -> ClientState:
+    """Return what time alone makes of the state by `until`, with any release (rule 7)."""
+    state = settle(state, policy, until).state
+    rotation = state.rotation
+    is_foreign = rotation and not may_grant(state) and not state.client.damaged
+    if not rotation or not is_foreign or is_rotation_damaged(state, rotation):
+        return state
+    # A promotion by time alone needs the quorum, and never comes before `not_before`.
+    is_promotable = rotation.phase not in {Phase.REQUESTED, Phase.DISTRIBUTED} and rotation.not_before <= until
+    return effects.promote(state, until, policy).state if is_promotable else state
+
+
 def decide(state: ClientState, command: Command, policy: Policy, now: datetime, longest_commit: timedelta) -> Decision:
     """Return the decision on `command` at `now` (the store's read time), or raise its `Refusal`.
 
@@ -234,9 +257,9 @@ def decide(state: ClientState, command: Command, policy: Policy, now: datetime, 
     # First of all, everything that was due earlier: the command comes after it, however late that is written.
     before = settle(state, policy, now)
     margin_end = now + policy.rollback_margin(longest_commit)
-    ahead = settle(before.state, policy, margin_end).state
+    later = ahead(before.state, policy, margin_end)
     row = TABLE[type(command)]
-    case = Case(before.state, command, policy, now, _live(before.state) - _live(ahead))
+    case = Case(before.state, command, policy, now, _live(before.state) - _live(later))
     for guard in row.guards:
         guard(case)
     if isinstance(command, AdminCommand) and row.second_person(command):
@@ -246,7 +269,7 @@ def decide(state: ClientState, command: Command, policy: Policy, now: datetime, 
         approvals = _other_approvals(case.state, command, now)
         case = replace(case, state=case.state.with_client(approvals=approvals))
     decision = _apply(row, case, before.transitions)
-    _require_no_revival(case, ahead, settle(decision.state, policy, margin_end).state)
+    _require_no_revival(case, later, ahead(decision.state, policy, margin_end))
     after = settle(decision.state, policy, now)
     return Decision(after.state, (*decision.transitions, *after.transitions), timely=row.timely)
 
@@ -267,16 +290,16 @@ def decide_all(
     return decision
 
 
-def _require_no_revival(case: Case[Command], ahead: ClientState, after: ClientState) -> None:
+def _require_no_revival(case: Case[Command], later: ClientState, after: ClientState) -> None:
     """Refuse a command that would keep a version which time alone retires within the margin (rule 6).
 
-    `ahead` is what verifiers make of the state without the command at the end of the margin, `after` with it.
+    `later` is what verifiers make of the state without the command at the end of the margin, `after` with it.
     """
     # A command that suspends an active client is never refused: nothing verifies after it.
     suspends = (case.state.client.status, after.client.status) == (ClientStatus.ACTIVE, ClientStatus.SUSPENDED)
     if suspends or not _live(after) & case.nearly_retired:
         return
-    if ahead.client.current_version != case.state.client.current_version:
+    if later.client.current_version != case.state.client.current_version:
         raise Conflict("promotion_imminent", "The rotation is about to be promoted. Try again after that.")
     raise Conflict("grace_nearly_over", "The grace period is about to end.")
 

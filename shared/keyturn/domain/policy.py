@@ -202,8 +202,20 @@ class Policy:
     def overridden(self, overrides: Mapping[str, int | bool]) -> Policy:
         """Return this policy with a client's own values. Raises `PolicyViolation` for a wrong name or value."""
         for name, value in overrides.items():
-            _check_override(name, value)
+            if refusal := _override_refusal(name, value):
+                raise refusal
         return replace(self, **overrides)  # type: ignore[arg-type]  # names and types are checked above
+
+    def for_client(self, overrides: Mapping[str, object]) -> Policy:
+        """Return this policy with those of a client's stored values that this release accepts.
+
+        It is for reading: a newer release may have stored further ones. What they govern is refused (`recognition`).
+        """
+        if not overrides:
+            return self
+        unrecognised = unrecognised_names(overrides)
+        accepted = {name: value for name, value in overrides.items() if name not in unrecognised}
+        return replace(self, **accepted)  # type: ignore[arg-type]  # names and types are checked above
 
     def rollback_margin(self, longest_commit: timedelta) -> timedelta:
         """Return how long before the end of grace a rollback may no longer reach every verifier in time.
@@ -237,12 +249,19 @@ SWITCHES = frozenset(item.name for item in policy_fields() if item.unit is Unit.
 MAX_GRACE = timedelta(seconds=BOUNDS["grace_seconds"][1])
 
 
-def _check_override(name: str, value: int | bool) -> None:  # noqa: FBT001 - a policy value is one or the other
+def unrecognised_names(overrides: Mapping[str, object]) -> frozenset[str]:
+    """Return the names of a client's stored values that this release would not accept from a request."""
+    return frozenset(name for name, value in overrides.items() if _override_refusal(name, value))
+
+
+def _override_refusal(name: str, value: object) -> PolicyViolation | None:
+    """Return the refusal of a client's own value, or None if it is accepted."""
     if name not in BOUNDS and name not in SWITCHES:
-        raise PolicyViolation("unknown_policy", "A policy setting is unknown or only the deployment can set it.")
-    # bool is a subclass of int in Python, so isinstance would accept True as a number.
-    if type(value) is not (bool if name in SWITCHES else int):
-        raise PolicyViolation("policy_type", "A policy value has the wrong type.")
+        return PolicyViolation("unknown_policy", "A policy setting is unknown or only the deployment can set it.")
+    # bool is a subclass of int in Python, so isinstance alone would accept True as a number.
+    if not isinstance(value, int) or type(value) is not (bool if name in SWITCHES else int):
+        return PolicyViolation("policy_type", "A policy value has the wrong type.")
     low, high = BOUNDS.get(name, (0, 1))
     if not low <= value <= high:
-        raise PolicyViolation("policy_out_of_bounds", "A policy value is out of bounds.")
+        return PolicyViolation("policy_out_of_bounds", "A policy value is out of bounds.")
+    return None

@@ -7,6 +7,7 @@ hold its entity is `Broken`. `salvage` reads such a document as well, with stand
 from __future__ import annotations
 
 import functools
+import logging
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -18,10 +19,14 @@ from keyturn.domain.errors import Broken
 from keyturn.domain.record import MISSING, Record, Unread, unrecognised
 
 if TYPE_CHECKING:
-    from keyturn.ports.store import Data, Value
+    from collections.abc import Iterable
+
+    from keyturn.ports.store import Data, Document, Value
 
 _T = TypeVar("_T", bound=Record)
 _Read: TypeAlias = "Callable[[Any], Any]"
+
+_log = logging.getLogger("keyturn")
 
 UNREAD: Final = "unread"
 """The field of a record that is no field of its document."""
@@ -82,6 +87,18 @@ def from_data(kind: type[_T], data: Data) -> _T:
         # `from None`: the original error may quote a stored value.
         raise Broken("a stored document does not hold the entity that its path names") from None
     return entity
+
+
+def readable(kind: type[_T], documents: Iterable[Document]) -> list[_T]:
+    """Return the entities of those documents that exist and hold one. A damaged one is logged, with its path only."""
+    entities: list[_T] = []
+    for document in documents:
+        if document.data is not None:
+            try:
+                entities.append(from_data(kind, document.data))
+            except Broken:
+                _log.error("a document cannot be read: %s", document.path)
+    return entities
 
 
 def salvage(kind: type[_T], data: Data) -> _T:

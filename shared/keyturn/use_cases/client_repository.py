@@ -13,19 +13,27 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from keyturn.domain import audit_chain as audit
 from keyturn.domain import lifecycle
 from keyturn.domain.encodings import identifier
-from keyturn.domain.errors import NotFound
+from keyturn.domain.errors import Broken, InvalidRequest, NotFound
 from keyturn.domain.model import Client, ClientState, Rotation, Version, VersionState
 from keyturn.ports.store import Amend, Check, Create, LostRace, put
 from keyturn.records import paths
-from keyturn.records.client_document import CHANGED_AT, client_data, embedded_state, live_state
-from keyturn.records.codec import from_data
+from keyturn.records.client_document import (
+    CHANGED_AT,
+    client_data,
+    embedded_state,
+    is_stand_in,
+    live_state,
+    read_client,
+    read_part,
+    with_stand_ins,
+)
 from keyturn.records.retention import rotation_document, version_document
 from keyturn.records.roster import Roster, people, read_rosters, user_of
 from keyturn.use_cases.audit_log import entry_writes
@@ -40,6 +48,12 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Document, Snapshot, Store, Write
 
 
+_log = logging.getLogger("keyturn")
+
+_T = TypeVar("_T", Version, Rotation)
+
+_WRITTEN_BY = frozenset({"audit_head", "revision"})
+"""The fields that each write of a client continues: damage there would fork its history."""
 RETIRED_KEPT = 5
 """How many retired versions a client's document lists."""
 
@@ -97,7 +111,7 @@ class ClientReading:
     def ahead(self) -> ClientState:
         """What time alone makes of the state until every verifier is sure to know of a decision on this reading."""
         margin_end = self.now + self.policy.rollback_margin(self.longest_commit)
-        return lifecycle.settle(self.state, self.policy, margin_end).state
+        return lifecycle.ahead(self.state, self.policy, margin_end)
 
     @property
     def now(self) -> datetime:
@@ -152,8 +166,12 @@ class Clients:
         return readings[0]
 
     def read_together(self, client_ids: Iterable[str], plan: ReadPlan = READ_ALL) -> list[ClientReading]:
-        """Read several clients at one instant, with two reads in all; clients that do not exist are left out."""
-        return self._read_on(self.store.get(map(paths.client, client_ids)).documents, plan)
+        """Read several clients at one instant, with two reads in all.
+
+        Clients that do not exist are left out, and those that cannot be read.
+        """
+        first = self.store.get(map(paths.client, client_ids)).documents
+        return self._read_on({path: item for path, item in first.items() if _is_readable(item, plan)}, plan)
 
     def cursor(self, client_id: str | None) -> Document | None:
         """Return the document after which a page of clients begins, or None for the first page.
@@ -176,7 +194,7 @@ class Clients:
         """Return the reading if the snapshot has everything that it needs, and no more; else None."""
         data = snapshot[path].data
         state = embedded_state(data) if data else None
-        if data is None or state is None:
+        if data is None or state is None or state.client.client_id != snapshot[path].id:
             return None
         groups = state.client.admin_groups if plan.rosters else ()
         needed = dict.fromkeys([path, *plan.also, *plan.derived(data), *map(paths.roster, groups)])
@@ -189,28 +207,28 @@ class Clients:
 
     def _read_on(self, first: Mapping[str, Document], plan: ReadPlan) -> list[ClientReading]:
         """Return the readings of those clients that exist, from the second of two reads."""
-        clients = {path: item.data for path, item in first.items() if item.data}
-        own = {path: _own_paths(data) for path, data in clients.items()}
-        derived = [path for data in clients.values() for path in plan.derived(data)]
-        snapshot = self.store.get(dict.fromkeys([*clients, *plan.also, *derived, *chain.from_iterable(own.values())]))
+        clients = {path: _changeable(item) for path, item in first.items() if item.data}
+        wished = [path for item in first.values() if item.data for path in _own_paths(item.data, plan)]
+        snapshot = self.store.get(dict.fromkeys([*clients, *plan.also, *wished]))
         # The second read may be of a later instant, at which other documents belong to the client.
         if any(snapshot[path].version != first[path].version for path in clients):
             raise LostRace("a client changed between two reads")
-        return [self._reading(snapshot, from_data(Client, data), own[path]) for path, data in clients.items()]
+        return [self._reading(snapshot, client, plan) for client in clients.values()]
 
-    def _reading(self, snapshot: Snapshot, client: Client, own: Iterable[str]) -> ClientReading:
-        documents = [snapshot[path].fields for path in own if not path.startswith(paths.GROUPS)]
-        versions = [from_data(Version, data) for data in documents if "version_id" in data]
-        rotations = [from_data(Rotation, data) for data in documents if "new_version" in data]
-        state = ClientState(
-            client,
-            {version.version_id: version for version in versions},
-            {rotation.rotation_id: rotation for rotation in rotations},
+    def _reading(self, snapshot: Snapshot, client: Client, plan: ReadPlan) -> ClientReading:
+        versions, rotations = _own_ids(snapshot[paths.client(client.client_id)].fields)
+        state = with_stand_ins(
+            ClientState(
+                client,
+                {name: _part(snapshot, Version, paths.version(client.client_id, name)) for name in versions},
+                {name: _part(snapshot, Rotation, paths.rotation(name)) for name in rotations},
+            )
         )
-        return self._as_reading(snapshot, state, read_rosters(snapshot, client.admin_groups))
+        groups = client.admin_groups if plan.rosters else ()
+        return self._as_reading(snapshot, state, read_rosters(snapshot, groups))
 
     def _as_reading(self, snapshot: Snapshot, state: ClientState, rosters: Mapping[str, Roster]) -> ClientReading:
-        policy = self.policy.overridden(state.client.policy)
+        policy = self.policy.for_client(state.client.policy)
         return ClientReading(snapshot, state, policy, rosters, self.store.longest_commit)
 
     def commit(self, reading: ClientReading, decision: Decision, also: Sequence[Write] = ()) -> None:
@@ -257,12 +275,51 @@ def _recently_retired(before: ClientState, after: ClientState) -> tuple[str, ...
     return (*before.client.recently_retired, *new)[-RETIRED_KEPT:]
 
 
-def _own_paths(data: Data) -> list[str]:
-    """Return the paths of the documents that belong to a client: versions, rotations, and rosters of its groups."""
-    client = from_data(Client, data)
-    rotations = [name for name in (client.active_rotation, client.last_rotation) if name]
-    versions = [paths.version(client.client_id, name) for name in live_state(data).versions]
-    return [*versions, *map(paths.rotation, rotations), *map(paths.roster, client.admin_groups)]
+def _own_ids(data: Data) -> tuple[list[str], list[str]]:
+    """Return the ids of a client's versions and rotations that belong to its state."""
+    state, client = live_state(data), read_client(data)
+    rotations = (client.active_rotation, client.last_rotation)
+    return [name for name in state.versions if _is_id(name)], [name for name in rotations if name and _is_id(name)]
+
+
+def _own_paths(data: Data, plan: ReadPlan) -> list[str]:
+    """Return the paths of a client's versions, rotations and rosters, and of what else the plan derives from it."""
+    client, (versions, rotations) = read_client(data), _own_ids(data)
+    version_paths = [paths.version(client.client_id, name) for name in versions]
+    groups = client.admin_groups if plan.rosters else ()
+    return [*version_paths, *map(paths.rotation, rotations), *map(paths.roster, groups), *plan.derived(data)]
+
+
+def _is_id(text: str) -> bool:
+    # A damaged id must not lead to another document, nor to a path that the store refuses.
+    try:
+        return identifier(text) == text
+    except InvalidRequest:
+        return False
+
+
+def _part(snapshot: Snapshot, kind: type[_T], path: str) -> _T:
+    return read_part(kind, snapshot[path].data, snapshot[path].id)
+
+
+def _changeable(document: Document) -> Client:
+    """Return the client that its document holds. Raise `Broken` if no command can write it (docs/upgrade.md)."""
+    client = read_client(document.fields)
+    if client.damaged & _WRITTEN_BY or client.client_id != document.id:
+        raise Broken("a client's document cannot be continued")
+    return client
+
+
+def _is_readable(document: Document, plan: ReadPlan) -> bool:
+    """Return whether a client can be read with others. One that cannot is logged, with its id only."""
+    try:
+        if document.data is not None:
+            _changeable(document)
+            _own_paths(document.data, plan)  # it follows fields that may be damaged
+    except Broken:
+        _log.warning("a client cannot be read: %s", document.id)
+        return False
+    return True
 
 
 def _changes(reading: ClientReading, state: ClientState) -> list[Write]:
@@ -278,8 +335,16 @@ def _changes(reading: ClientReading, state: ClientState) -> list[Write]:
 def _documents(state: ClientState, now: datetime) -> dict[str, Data]:
     """Return the documents of a state's versions and rotations by path, as they would be written now."""
     client_id = state.client.client_id
-    versions = {paths.version(client_id, name): version_document(item, now) for name, item in state.versions.items()}
-    rotations = {paths.rotation(name): rotation_document(item, state, now) for name, item in state.rotations.items()}
+    versions = {
+        paths.version(client_id, name): version_document(item, now)
+        for name, item in state.versions.items()
+        if not is_stand_in(item)
+    }
+    rotations = {
+        paths.rotation(name): rotation_document(item, state, now)
+        for name, item in state.rotations.items()
+        if not is_stand_in(item)
+    }
     return {**versions, **rotations}
 
 
@@ -289,7 +354,7 @@ def _write(snapshot: Snapshot, path: str, before: Data | None, after: Data) -> W
     if before is None:
         return Create(path, after)
     # Known from the client's document only, so its other fields (recipients, acks) are not known: amend (rule 3).
-    return Amend(path, {name: value for name, value in after.items() if before[name] != value})
+    return Amend(path, {name: value for name, value in after.items() if name not in before or before[name] != value})
 
 
 def _with_read_rotations(state: ClientState, snapshot: Snapshot) -> ClientState:
@@ -297,7 +362,7 @@ def _with_read_rotations(state: ClientState, snapshot: Snapshot) -> ClientState:
     for rotation_id in state.rotations:
         document = snapshot.documents.get(paths.rotation(rotation_id))
         if document is not None and document.data is not None:
-            state = state.with_rotation(from_data(Rotation, document.data))
+            state = state.with_rotation(read_part(Rotation, document.data, rotation_id))
     return state
 
 

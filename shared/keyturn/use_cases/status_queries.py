@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.domain import lifecycle
@@ -19,7 +19,6 @@ from keyturn.use_cases.optimistic import until_won, write_if_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from keyturn.domain.model import ClientState
     from keyturn.ports.effects import Environment
@@ -105,7 +104,8 @@ class ReadStatus:
             paths.device_activity(group_id, member.npub): member.npub for member in (*roster.members, *roster.absent)
         }
         documents = self.usage.get(by_path).documents.values() if by_path else ()
-        last_active = {by_path[item.path]: item.time("seen_at") for item in documents if item.exists}
+        times = {by_path[item.path]: (item.data or {}).get("seen_at") for item in documents}
+        last_active = {npub: at for npub, at in times.items() if isinstance(at, datetime)}
         return roster, snapshot[group_path].integer("epoch"), last_active
 
     def _require_member(self, npub: str, group_id: str) -> None:
@@ -121,7 +121,8 @@ class ReadStatus:
         path = paths.device_activity(group_id, npub)
         snapshot = self.usage.get([path])
         document, now = snapshot[path], snapshot.read_time
-        if document.exists and document.time("seen_at") + ACTIVITY_RESOLUTION > now:
+        seen_at = (document.data or {}).get("seen_at")
+        if isinstance(seen_at, datetime) and seen_at + ACTIVITY_RESOLUTION > now:
             return
         # If another request of the same device wrote it just now, that one's time will do.
         write_if_unchanged(self.usage, put(document, {"seen_at": now}), self.environment)

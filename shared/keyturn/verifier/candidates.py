@@ -10,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from keyturn.domain.encodings import base64url_encode
-from keyturn.domain.errors import Broken
 from keyturn.domain.model import ClientStatus, Version, VersionState
 from keyturn.domain.policy import WINDOW_TOLERANCE
 from keyturn.domain.secret_format import version_hint
-from keyturn.records.codec import from_data, to_data
+from keyturn.records.client_document import read_part
+from keyturn.records.codec import to_data
 from keyturn.verifier.verdict import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from keyturn.domain.model import ClientState
-    from keyturn.ports.store import Data
+    from keyturn.ports.store import Data, Value
 
 PLACEHOLDER_ID: Final = "-"
 """A client id that no client has. Malformed ids are looked up under it, on the same path as well-formed ones."""
@@ -47,12 +47,20 @@ PLACEHOLDER: Final = Version(
     not_after=_LONG_AFTER,
 )
 """A version that no value matches, for work that is done whether or not there is a version."""
+DAMAGED: Final = replace(PLACEHOLDER)
+"""Takes the place of a version that cannot be checked. A value that matches no other candidate may be its secret."""
+_CHECKED: Final = frozenset(
+    {"client_id", "version_id", "rotation_id", "not_before", "not_after", "algo", "secret_hash", "mac_key_ref"}
+    | {"receipt_key"}
+)
+"""The fields of a version that a check depends on."""
 _NO_VERSIONS = {"current": to_data(replace(PLACEHOLDER, not_after=None)), "previous": to_data(PLACEHOLDER)}
 """Each has the fields of a real version in its place, so that parsing it takes the same time."""
 _NO_CLIENT: Final[Data] = {
     "client_id": PLACEHOLDER_ID,
     "status": "none",
     "revision": 0,
+    "next_due_at": None,
     "live": {"current": None, "previous": None},
 }
 _REASONS = {
@@ -65,21 +73,25 @@ _REASONS = {
 
 def client_or_placeholder(data: Data | None) -> Data:
     """Return a client's document, or the placeholder's where there is none."""
-    return data if data is not None and "client_id" in data else _NO_CLIENT
+    return data if data is not None else _NO_CLIENT
 
 
 def is_due(data: Data, now: datetime) -> bool:
     """Return whether a deadline has passed that has not taken effect in the document yet."""
-    due = data.get("next_due_at")
-    return isinstance(due, datetime) and due <= now
+    due = data.get("next_due_at", now)
+    # A damaged deadline counts as passed: what is due is computed from the versions then.
+    return due is not None and (not isinstance(due, datetime) or due <= now)
 
 
 def read_candidates(data: Data, now: datetime) -> Sequence[Version]:
-    """Return two candidates from a document without a due deadline. `Broken` if it is damaged."""
+    """Return two candidates from a document without a due deadline. Damage in its other fields does not matter."""
     live = data.get("live")
-    if not isinstance(live, Mapping):
-        raise Broken("a stored document is not the entity that its path says")
-    versions = [from_data(Version, cast("Data", live.get(name) or none)) for name, none in _NO_VERSIONS.items()]
+    parts: Mapping[str, Value] = live if isinstance(live, Mapping) else {}
+    versions = []
+    for name, no_version in _NO_VERSIONS.items():
+        version_id = data.get(f"{name}_version")
+        part = no_version if version_id is None else parts.get(name)
+        versions.append(read_part(Version, part, _PLACEHOLDER_ULID if version_id is None else str(version_id)))
     return _pad(versions, now, active=data.get("status") == ClientStatus.ACTIVE.value)
 
 
@@ -91,7 +103,7 @@ def settled_candidates(state: ClientState, now: datetime) -> Sequence[Version]:
 def live_versions(state: ClientState, now: datetime) -> Sequence[Version]:
     """Return the versions of an active client that verify at `now` (store time, ± the tolerance at the start)."""
     active = state.client.status is ClientStatus.ACTIVE
-    return [version for version in state.live if active and _is_in_window(version, now)]
+    return [version for version in state.live if active and _is_in_window(version, now) and not _is_damaged(version)]
 
 
 def select_by_hint(versions: Sequence[Version], hint: str | None) -> Iterable[Version]:
@@ -114,8 +126,15 @@ def is_in_transition(data: Data) -> bool:
 def _pad(versions: Iterable[Version], now: datetime, *, active: bool) -> Sequence[Version]:
     # No short circuit: the window is evaluated whether or not the client is active.
     # The operator & evaluates both sides, too.
-    valid = [version if _is_in_window(version, now) & active else PLACEHOLDER for version in versions]
+    valid = [
+        (DAMAGED if _is_damaged(version) else version) if _is_in_window(version, now) & active else PLACEHOLDER
+        for version in versions
+    ]
     return [*valid, PLACEHOLDER, PLACEHOLDER][:2]
+
+
+def _is_damaged(version: Version) -> bool:
+    return bool(version.damaged & _CHECKED)
 
 
 def _is_in_window(version: Version, now: datetime) -> bool:

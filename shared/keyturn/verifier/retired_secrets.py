@@ -25,7 +25,7 @@ from keyturn.domain.model import Version, VersionState
 from keyturn.domain.secret_format import SCANNABLE_LENGTH, well_formed
 from keyturn.ports.store import LostRace, put
 from keyturn.records import paths
-from keyturn.records.codec import from_data, to_data
+from keyturn.records.codec import readable, to_data
 from keyturn.records.retired_use import RETIRED_USE_RETENTION, RetiredUse, retired_use_path
 from keyturn.verifier.candidates import PLACEHOLDER, PLACEHOLDER_ID
 from keyturn.verifier.matching import match
@@ -156,8 +156,7 @@ class RetiredSecretDetector:
         if not isinstance(names, (list, tuple)):
             return ()
         documents = self._control.get(paths.version(client_id, str(name)) for name in names).documents.values()
-        versions = [from_data(Version, item.data) for item in documents if item.data]
-        return [version for version in versions if version.state is VersionState.RETIRED]
+        return [version for version in readable(Version, documents) if version.state is VersionState.RETIRED]
 
     def _alert(self, version: Version) -> None:
         now = self._monotonic()
@@ -174,8 +173,8 @@ class RetiredSecretDetector:
         path, tried = retired_use_path(version.version_id), None
         for _ in range(_ATTEMPTS):
             snapshot = self._usage.get([path])
-            data, now = snapshot[path].data, snapshot.read_time
-            stored = from_data(RetiredUse, data) if data else None
+            # A damaged record is replaced: the count starts again.
+            stored, now = next(iter(readable(RetiredUse, [snapshot[path]])), None), snapshot.read_time
             if tried is not None and stored == tried:
                 return  # the commit with an unknown outcome was applied
             tried = stored.again(now) if stored else _first_use(version, now)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.domain import lifecycle
 from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.encodings import identifier
-from keyturn.domain.errors import InvalidRequest
+from keyturn.domain.errors import Broken, InvalidRequest
 from keyturn.domain.model import ClientStatus, Version, VersionState
 from keyturn.ports.effects import Environment, monotonic
 from keyturn.ports.store import StoreUnavailable
@@ -28,6 +28,7 @@ from keyturn.records.client_document import live_state
 from keyturn.verifier.bcrypt_check import BcryptChecker
 from keyturn.verifier.cache import OF_SECRET, OF_VERSION, VerdictCache
 from keyturn.verifier.candidates import (
+    DAMAGED,
     PLACEHOLDER_ID,
     client_or_placeholder,
     is_due,
@@ -85,7 +86,9 @@ class _View:
     candidates: Sequence[Version]
 
     def refusal(self) -> Verdict:
-        """Return the verdict on a value that matches no candidate."""
+        """Return the verdict on a value that matches no candidate. `Broken` if it may be a damaged version's secret."""
+        if any(version is DAMAGED for version in self.candidates):
+            raise Broken("a live version of a client is damaged")
         reason, in_transition = refusal_reason(self.data), is_in_transition(self.data)
         return Verdict(accepted=False, now=self.now, reason=reason, in_transition=in_transition)
 
@@ -153,13 +156,13 @@ class Verifier:
         if verdict is None:
             self._admit(source)
             view = self._look_up(client_id)
-            verdict = view.refusal()
             for value in (secret, otherwise) if otherwise else (secret,):
                 version = match(value, view.client_id, view.candidates) or self._bcrypt.match(value, view.candidates)
                 if version is not None:
                     verdict = self._confirm(view, version, value)
-                if verdict.accepted:
+                if verdict is not None and verdict.accepted:
                     break
+            verdict = verdict or view.refusal()
             self._charge(source, verdict)
         for observe in self._observers:
             try:
@@ -245,7 +248,7 @@ class Verifier:
 
     def _settle(self, data: Data, now: datetime) -> ClientState:
         state = live_state(data)
-        return lifecycle.settle(state, self._policy.overridden(state.client.policy), now).state
+        return lifecycle.settle(state, self._policy.for_client(state.client.policy), now).state
 
     # --- deciding ----------------------------------------------------------------------------------------------------
 
@@ -254,7 +257,7 @@ class Verifier:
         state = view.state or self._settle(view.data, view.now)
         if not is_imported(version) and not confirm(value, version, self._mac_key):
             return Verdict(accepted=False, now=view.now, reason=Reason.MAC_REFUSED)
-        verdict = self._acceptance(state, version, view.now)
+        verdict = self._acceptance(view, state, version)
         self._keep(value, OF_SECRET, verdict, view.read, state)
         return verdict
 
@@ -266,7 +269,7 @@ class Verifier:
         state = view.state or self._settle(view.data, view.now)
         for version in live_versions(state, view.now):
             if version.version_id == version_id:
-                verdict = self._acceptance(state, version, view.now)
+                verdict = self._acceptance(view, state, version)
                 self._keep(version_id, OF_VERSION, verdict, view.read, state)
                 return verdict
         return view.refusal()
@@ -277,20 +280,20 @@ class Verifier:
         # A slow MAC key can make a verdict older than the bound before it is returned. Then it must not count at all.
         if self._monotonic() - read.began > self._policy.max_stale_seconds:
             raise StoreUnavailable("the check took longer than the staleness bound")
-        deadline = lifecycle.due(state, self._policy.overridden(state.client.policy))
+        deadline = lifecycle.due(state, self._policy.for_client(state.client.policy))
         self._cache.keep(verdict.client_id, presented, kind, verdict, read, deadline.at if deadline else None)
 
-    def _acceptance(self, state: ClientState, version: Version, now: datetime) -> Verdict:
+    def _acceptance(self, view: _View, state: ClientState, version: Version) -> Verdict:
         in_grace = version.state is VersionState.GRACE
         return Verdict(
             accepted=True,
-            now=now,
-            client_id=state.client.client_id,
+            now=view.now,
+            client_id=view.client_id,
             kind=state.client.kind,
             version_id=version.version_id,
             state=version.state.value,
             not_after=version.not_after,
-            access_token_seconds=self._policy.overridden(state.client.policy).access_token_seconds,
+            access_token_seconds=self._policy.for_client(state.client.policy).access_token_seconds,
             reason=Reason.ACCEPTED,
             deprecated_at=state.client.last_promoted_at if in_grace else None,
             terms=intern_terms(state.client.tokens),

@@ -15,6 +15,7 @@ from bench.distribute_stage import Sent, send
 from tests.world import GROUP
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.world import World
@@ -67,10 +68,16 @@ def waiting_rotations(world: World, count: int) -> list[Rotation]:
     return found
 
 
-def seconds_until_led(world: World, rotation: Rotation) -> tuple[float, int]:
+def every_client(_client_id: str) -> bool:
+    return True
+
+
+def seconds_until_led(
+    world: World, rotation: Rotation, can_lead: Callable[[str], bool] = every_client
+) -> tuple[float, int]:
     """Return how long a worker waits before it leads if no other worker makes progress, and the size of its batch."""
     slept: list[float] = []
-    led = BatchLeader(world.control, Environment(bytes, slept.append)).lead(rotation)
+    led = BatchLeader(world.control, Environment(bytes, slept.append), can_lead).lead(rotation)
     return sum(slept), len(led)
 
 
@@ -84,19 +91,24 @@ def test_the_oldest_leads_at_once_and_later_ones_one_after_the_other(world: Worl
         assert waits[place][0] > waits[place - 1][0]
 
 
+def test_a_rotation_that_cannot_be_sent_makes_no_other_wait(world: World) -> None:
+    rotations = waiting_rotations(world.found("alice"), 3)
+    assert seconds_until_led(world, rotations[1], lambda client_id: client_id != "client-0") == (0.0, 2)
+
+
 def test_progress_of_others_starts_the_wait_anew_and_being_sent_along_ends_it(world: World) -> None:
     first, second = waiting_rotations(world.found("alice"), 2)
 
     def meanwhile(_seconds: float) -> None:
         world.suite.distribution.distribute(first.client_id, first.rotation_id)
 
-    assert BatchLeader(world.control, Environment(bytes, meanwhile)).lead(second) == []
+    assert BatchLeader(world.control, Environment(bytes, meanwhile), every_client).lead(second) == []
 
 
 def test_a_rotation_beyond_the_batch_takes_itself_along(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keyturn.use_cases.distribution.batch_leader.BATCH", 2)
     rotations = waiting_rotations(world.found("alice"), 3)
-    led = BatchLeader(world.control, Environment(bytes, lambda _seconds: None)).lead(rotations[2])
+    led = BatchLeader(world.control, Environment(bytes, lambda _seconds: None), every_client).lead(rotations[2])
     assert led[0] == WaitingRotation(rotations[2].rotation_id, "client-2")
     assert len(led) == 2
     assert world.document(paths.rotation(rotations[2].rotation_id))["waiting_for"] == group_key([GROUP])

@@ -25,6 +25,7 @@ _BY_REASON = {
     "invite_differs": "Ask the admin that made the invite for its --user and --purpose, and approve exactly those.",
     "invite_used": NEW_CODE,
     "malformed_npub": "Copy the whole key from `keyturn admin list`.",
+    "newer_release": "Update the service and this CLI. If they are up to date, the operator runs `keyturn doctor`.",
     "not_active": "An operator can list suspended admins: `keyturn admin list`.",
     "not_in_group": "Have this device invited: `keyturn device invite`, then `device join`.",
     "not_before_too_early": "Give a later --not-before, or leave it out.",

@@ -22,7 +22,7 @@ from keyturn.domain.errors import PolicyViolation
 from keyturn.domain.record import Record
 from keyturn.ports.store import LostRace, delete, put
 from keyturn.records import paths
-from keyturn.records.codec import from_data, to_data
+from keyturn.records.codec import salvage, to_data
 from keyturn.records.denylist import Denylists
 from keyturn.use_cases.audit_log import HEAD, system_writes
 from keyturn.use_cases.optimistic import until_won
@@ -129,7 +129,7 @@ class EditDenylists:
 
 
 def _entity(document: Document, kind: type[_T]) -> _T | None:
-    return from_data(kind, document.data) if document.data else None
+    return salvage(kind, document.data) if document.data else None
 
 
 def _replacement(document: Document, after: Denylists | OperatorStop | None) -> list[Write]:

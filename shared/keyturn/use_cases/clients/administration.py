@@ -13,7 +13,7 @@ from keyturn.domain.model import Client, ClientKind, ClientState
 from keyturn.domain.token_terms import DEFAULT_TERMS, TokenTerms
 from keyturn.ports.store import Create, Query, put
 from keyturn.records import paths
-from keyturn.records.codec import from_data, to_data
+from keyturn.records.codec import from_data, salvage, to_data
 from keyturn.records.roster import Roster
 from keyturn.records.salt import salt_writes
 from keyturn.use_cases.audit_log import HEAD, system_writes
@@ -88,7 +88,9 @@ class Administration:
         Raises `NotFound` if there is no client `after`.
         """
         query = Query(paths.CLIENTS, order_by="client_id", limit=PAGE, after=self.clients.cursor(after))
-        clients = [from_data(Client, item.fields) for item in self.databases.control.query(query)]
+        documents = self.databases.control.query(query)
+        # A damaged client is listed with what can be read of it.
+        clients = [replace(salvage(Client, item.fields), client_id=item.id) for item in documents]
         return clients, clients[-1].client_id if len(clients) == PAGE else None
 
     def create_group(self, group_id: str) -> None:

@@ -34,7 +34,7 @@ from keyturn.domain.model import Person, Rotation, Version
 from keyturn.ports.store import Query, scan
 from keyturn.proofs.receipts import LeakReport, verify_leak_report
 from keyturn.records import paths
-from keyturn.records.codec import from_data
+from keyturn.records.codec import from_data, readable
 from keyturn.use_cases.client_repository import ReadPlan
 from keyturn.use_cases.optimistic import until_won
 from keyturn.use_cases.signed_events import answer_write, stored_answer
@@ -82,9 +82,9 @@ class Leak:
     def of_hint(self, hint: str) -> Candidates:
         """Return the versions with this hint of a scannable secret: one, or by chance a few."""
         query = Query(paths.ROTATIONS, order_by="hint", at_least=hint, at_most=hint, limit=MOST_HINTED)
-        rotations = [from_data(Rotation, item.fields) for item in self._store.query(query)]
+        rotations = readable(Rotation, self._store.query(query))
         snapshot = self._store.get(paths.version(item.client_id, item.new_version) for item in rotations)
-        return Candidates([from_data(Version, item.data) for item in snapshot.documents.values() if item.data])
+        return Candidates(readable(Version, snapshot.documents.values()))
 
     def of_all(self, after: str | None) -> Candidates:
         """Return all versions of the next page of clients, by id. It costs one read for each client and version."""
@@ -114,7 +114,7 @@ class Leak:
 
     def _versions(self, client_id: str) -> Iterator[Version]:
         documents = scan(self._store, Query(f"{paths.client(client_id)}/secrets", order_by="version_id"))
-        return (from_data(Version, item.fields) for item in documents)
+        return iter(readable(Version, documents))
 
     def _revoke(self, report: LeakReport, signature: str) -> Data:
         version_path = paths.version(report.client_id, report.version_id)

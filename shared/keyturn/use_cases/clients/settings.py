@@ -45,9 +45,12 @@ class SetPolicy:
     def _set(self, reading: ClientReading, changes: Mapping[str, int | bool | None]) -> None:
         present = _settle(reading)
         client = present.state.client
+        # Only what is written now is validated: a newer release may have stored the rest. Null also removes that.
+        written = {name: value for name, value in changes.items() if value is not None or name not in client.policy}
+        self.clients.policy.overridden({name: value for name, value in written.items() if value is not None})
         merged = {**client.policy, **changes}
         overrides = {name: value for name, value in merged.items() if value is not None}
-        policy = self.clients.policy.overridden(overrides)
+        policy = self.clients.policy.for_client(overrides)
         if overrides == client.policy:
             return
         facts = audited_facts(present.state)

@@ -9,14 +9,16 @@ over. Nothing is locked: two leaders at once only lose a race.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
+from keyturn.domain.encodings import identifier
+from keyturn.domain.errors import InvalidRequest
 from keyturn.ports.store import Query
 from keyturn.records import paths
 from keyturn.records.client_document import group_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from keyturn.domain.model import Rotation
     from keyturn.ports.effects import Environment
@@ -45,6 +47,8 @@ class BatchLeader:
 
     store: Store
     environment: Environment
+    can_lead: Callable[[str], bool]
+    """Whether the rotation of a client can be distributed at all. One that cannot would make all others wait."""
 
     def batch(self, rotation: Rotation) -> Sequence[WaitingRotation]:
         """Return the oldest waiting rotations of the same groups, at most BATCH; it can include `rotation`."""
@@ -54,8 +58,9 @@ class BatchLeader:
             equal=(("waiting_for", group_key(rotation.groups)),),
             limit=BATCH,
         )
-        documents = [item for item in self.store.query(query) if item.exists]
-        return [WaitingRotation(item.text("rotation_id"), item.text("client_id")) for item in documents]
+        waiting = ((item.id, (item.data or {}).get("client_id")) for item in self.store.query(query))
+        # A damaged rotation names no client. It waits for nothing, and expires.
+        return [WaitingRotation(rotation_id, client_id) for rotation_id, client_id in waiting if _is_id(client_id)]
 
     def lead(self, rotation: Rotation) -> Sequence[WaitingRotation]:
         """Wait for this rotation's turn, and return the batch to distribute, including it.
@@ -64,8 +69,9 @@ class BatchLeader:
         """
         own, oldest = WaitingRotation(rotation.rotation_id, rotation.client_id), None
         elapsed, pause = 0.0, POLL_SECONDS
+        leaders: dict[WaitingRotation, bool] = {own: True}
         while True:
-            batch = self.batch(rotation)
+            batch = self._led(self.batch(rotation), leaders)
             if batch[:1] != oldest:  # the leader makes progress: wait from the start again
                 elapsed, oldest = 0.0, batch[:1]
             if elapsed >= _turn(own, batch):
@@ -75,10 +81,26 @@ class BatchLeader:
             if not self._is_waiting(rotation):
                 return []
 
+    def _led(self, batch: Sequence[WaitingRotation], leaders: dict[WaitingRotation, bool]) -> Sequence[WaitingRotation]:
+        """Return a batch from its first rotation that can lead. `leaders` remembers which can: each is read once."""
+        for place, item in enumerate(batch):
+            if item not in leaders:
+                leaders[item] = self.can_lead(item.client_id)
+            if leaders[item]:
+                return batch[place:]
+        return []
+
     def _is_waiting(self, rotation: Rotation) -> bool:
         path = paths.rotation(rotation.rotation_id)
         data = self.store.get([path])[path].data
-        return data is not None and data["waiting_for"] is not None
+        return data is not None and data.get("waiting_for") is not None
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    try:
+        return isinstance(value, str) and identifier(value) == value
+    except InvalidRequest:
+        return False
 
 
 def _turn(own: WaitingRotation, batch: Sequence[WaitingRotation]) -> float:

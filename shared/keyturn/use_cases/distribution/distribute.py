@@ -19,13 +19,14 @@ from keyturn.domain.commands import Distribute as DistributeCommand
 from keyturn.domain.encodings import SECRET_BYTES, base64url_encode, canonical_input, new_secret, to_milliseconds
 from keyturn.domain.errors import Broken
 from keyturn.domain.model import Phase, Recipient
+from keyturn.domain.recognition import may_grant, require_known
 from keyturn.domain.secret_format import scannable_secret
 from keyturn.ports.store import MAX_WRITES, CommitTooLarge, typed_list
 from keyturn.proofs.receipts import receipt_key
 from keyturn.records import paths
 from keyturn.records.client_document import group_key
 from keyturn.records.denylist import require_running
-from keyturn.use_cases.client_repository import ReadPlan
+from keyturn.use_cases.client_repository import CLIENT_ONLY, ReadPlan
 from keyturn.use_cases.distribution.batch_leader import BatchLeader, WaitingRotation
 from keyturn.use_cases.groups.membership import require_not_frozen
 from keyturn.use_cases.groups.message_log import GroupLog
@@ -82,11 +83,12 @@ class DistributeSecrets:
     def _attempt(self, client_id: str, rotation_id: str, hashes: set[str]) -> bool:
         """Distribute once. `hashes` are those of the secrets that this call has generated."""
         reading = self.clients.read(client_id, _PLAN)
+        require_known(reading.state)
         own = _undistributed(reading)
         if own is None or own.rotation.rotation_id != rotation_id:
             # After a lost race: a commit with an unknown outcome was applied if one of this call's secrets is stored.
             return any(version.secret_hash in hashes for version in reading.state.versions.values())
-        batch = BatchLeader(self.clients.store, self.environment).lead(own.rotation)
+        batch = BatchLeader(self.clients.store, self.environment, self._can_lead).lead(own.rotation)
         # A batch of one has been read already.
         deliveries = [own] if len(batch) == 1 else self._together(own, batch)
         if deliveries:
@@ -119,12 +121,13 @@ class DistributeSecrets:
 
     def _together(self, own: SecretDelivery, batch: Sequence[WaitingRotation]) -> list[SecretDelivery]:
         """Return the deliveries of a batch that are still due, read at one instant."""
-        try:
-            readings = self.clients.read_together([item.client_id for item in batch], _PLAN)
-        except Broken:  # a damaged client must not block the others: this one is sent alone
-            return [own]
+        readings = self.clients.read_together([item.client_id for item in batch], _PLAN)
         deliveries = [item for reading in readings if (item := _undistributed(reading))]
         return [item for item in deliveries if group_key(item.rotation.groups) == group_key(own.rotation.groups)]
+
+    def _can_lead(self, client_id: str) -> bool:
+        readings = self.clients.read_together([client_id], CLIENT_ONLY)
+        return any(map(_undistributed, readings))
 
     def _send(self, deliveries: Sequence[SecretDelivery], hashes: set[str]) -> None:
         snapshot = deliveries[0].reading.snapshot
@@ -200,7 +203,7 @@ def _undistributed(reading: ClientReading) -> SecretDelivery | None:
     """Return the delivery that a client waits for, as of now, or None if there is none."""
     settled = lifecycle.settle(reading.state, reading.policy, reading.now)
     rotation, pending = settled.state.rotation, settled.state.pending
-    if rotation is None or pending is None or rotation.phase is not Phase.REQUESTED:
+    if rotation is None or pending is None or rotation.phase is not Phase.REQUESTED or not may_grant(settled.state):
         return None
     documents = 1 + len(reading.state.versions) + len(reading.state.rotations)
     entries = len(settled.transitions) + 1

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from keyturn.domain import invariants, lifecycle
 from keyturn.domain.bcrypt_import import is_bcrypt_hash, is_imported
 from keyturn.domain.encodings import base64url_decode, due_shard, to_milliseconds
-from keyturn.domain.errors import Broken, InvalidRequest, PolicyViolation
+from keyturn.domain.errors import Broken, InvalidRequest
 from keyturn.domain.model import Client, ClientState, Outcome, Rotation, Version
+from keyturn.domain.policy import unrecognised_names
 from keyturn.domain.secret_format import secrets_in
 from keyturn.ports.keys import KeyRefused
 from keyturn.ports.store import mapping
@@ -121,12 +122,10 @@ def _derived_findings(data: Data, state: ClientState, policy: Policy) -> Iterato
         yield CheckFinding("the verifier's copy (live) differs from the versions")
     if data["due_shard"] != due_shard(state.client.client_id):
         yield CheckFinding("the client is in the wrong shard (due_shard)")
-    try:
-        client_policy = policy.overridden(state.client.policy)
-    except PolicyViolation:
-        yield CheckFinding("the client's policy is outside its bounds")
+    if unrecognised_names(state.client.policy):
+        yield CheckFinding("the client's policy is outside its bounds, or of a newer release")
         return
-    if data["next_due_at"] != lifecycle.next_due_at(state, client_policy):
+    if data["next_due_at"] != lifecycle.next_due_at(state, policy.for_client(state.client.policy)):
         yield CheckFinding("the sweeper's time (next_due_at) differs from the state's")
 
 
@@ -168,7 +167,7 @@ def _rotation_sentences(
         yield "a rotation was promoted before its time or its quorum"
     if rotation.distributed_at is not None and not _has_notice(documents, rotation, rotation.distributed_at):
         yield "the notice of a distributed rotation is not in its group's log"
-    needs_receipt = policy.overridden(state.client.policy).require_receipts
+    needs_receipt = policy.for_client(state.client.policy).require_receipts
     if not all(_is_receipt_valid(ack, rotation, version, needed=needs_receipt) for ack in rotation.acks):
         yield "an acknowledgement's receipt does not verify under the version's receipt key"
 

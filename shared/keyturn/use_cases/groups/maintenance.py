@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.domain.errors import Broken, Refusal
@@ -23,14 +23,13 @@ from keyturn.domain.model import Rotation
 from keyturn.ports.groups import GroupError
 from keyturn.ports.store import Query, put, scan
 from keyturn.records import paths
-from keyturn.records.codec import from_data
+from keyturn.records.codec import salvage
 from keyturn.use_cases.groups.membership import open_membership
 from keyturn.use_cases.groups.message_log import GONE
 from keyturn.use_cases.optimistic import delete_unchanged, until_won, write_if_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Sequence
 
     from keyturn.ports.effects import Environment
     from keyturn.ports.groups import Groups
@@ -59,14 +58,18 @@ class GroupMaintenance:
         """Maintain each group that is due, at most PAGE of them. Return how many were due."""
         due = self.databases.control.query(Query(paths.MAINTENANCE, order_by="due_at", at_most=now, limit=PAGE))
         for document in due:
-            group_id = document.text("group_id")
-            try:
-                self._tidy_log(group_id, now)
-                until_won(functools.partial(self._remove_silent, group_id, now), self.environment)
-            except (Broken, Refusal, GroupError):  # a damaged group must not keep the others from being maintained
-                _log.error("the maintenance of a group failed")
+            group_id = document.id
+            self._try(self._tidy_log, group_id, now)
+            self._try(self._remove_silent, group_id, now)
             self._schedule_next(document, group_id, now)
         return len(due)
+
+    def _try(self, act: Callable[[str, datetime], None], group_id: str, now: datetime) -> None:
+        try:
+            until_won(functools.partial(act, group_id, now), self.environment)
+        except (Broken, Refusal, GroupError) as error:
+            # A damaged group must not keep the others from being maintained.
+            _log.error("the maintenance of a group failed: %s, %s", group_id, type(error).__name__)
 
     def _schedule_next(self, document: Document, group_id: str, now: datetime) -> None:
         due: Data = {"group_id": group_id, "due_at": now + MAINTENANCE_INTERVAL}
@@ -82,14 +85,17 @@ class GroupMaintenance:
             prefix = self._tidy_entry(document, now, prefix)
 
     def _tidy_entry(self, entry: Document, now: datetime, prefix: list[Document] | None) -> list[Document] | None:
-        kind = entry.text("kind")
+        data = entry.fields
+        kind, at, rotation_id = data.get("kind"), data.get("at"), data.get("rotation_id")
+        if not isinstance(at, datetime) or not isinstance(rotation_id, str):
+            return None  # a damaged entry stays where it is, and so does the log after it
         if prefix and kind == "commit":
             delete_unchanged(self.databases.control, prefix, self.environment)
             prefix.clear()
-        if kind == "notice" and self._has_expired(entry.text("rotation_id"), now):
+        if kind == "notice" and self._has_expired(rotation_id, now):
             gone = put(entry, {**entry.fields, "kind": GONE, "event": ""})
             write_if_unchanged(self.databases.control, gone, self.environment)
-        if prefix is not None and kind != "notice" and entry.time("at") + COMMIT_RETENTION <= now:
+        if prefix is not None and kind in {"commit", GONE} and at + COMMIT_RETENTION <= now:
             return [*prefix, entry]
         return None
 
@@ -98,7 +104,7 @@ class GroupMaintenance:
         data = self.databases.control.get([path])[path].data
         if data is None:  # the rotation was deleted at the end of its own, longer retention
             return True
-        completed_at = from_data(Rotation, data).completed_at
+        completed_at = salvage(Rotation, data).completed_at  # None for a damaged one, which keeps its notice
         return completed_at is not None and completed_at + NOTICE_RETENTION <= now
 
     # --- silent devices ----------------------------------------------------------------------------------------------
@@ -118,7 +124,9 @@ class GroupMaintenance:
         activity = self.databases.usage.get(by_path)
         # A device that never fetched counts from the time at which it joined.
         last_active = {
-            path: activity[path].time("seen_at") if activity[path].exists else member.joined_at
-            for path, member in by_path.items()
+            path: (activity[path].data or {}).get("seen_at", member.joined_at) for path, member in by_path.items()
         }
-        return [by_path[path] for path, at in last_active.items() if at + SILENCE_LIMIT <= now]
+        # With a damaged time a device is not known to be silent.
+        return [
+            by_path[path] for path, at in last_active.items() if isinstance(at, datetime) and at + SILENCE_LIMIT <= now
+        ]

@@ -27,7 +27,8 @@ from keyturn.domain.record import Record
 from keyturn.ports.relay import PublishResult
 from keyturn.ports.store import Create, Query, StoreError, delete, put
 from keyturn.records import paths
-from keyturn.records.codec import from_data, to_data
+from keyturn.records.codec import salvage, to_data
+from keyturn.records.schema import kind_of
 from keyturn.use_cases.optimistic import write_if_unchanged
 
 if TYPE_CHECKING:
@@ -126,14 +127,20 @@ class PublishOutbox:
     # --- claim -------------------------------------------------------------------------------------------------------
 
     def _claim(self, due: Sequence[Document]) -> Iterator[_Claim]:
-        posts = {item.path: from_data(RelayPost, item.data) for item in due if item.data is not None}
+        posts = {item.path: salvage(RelayPost, item.data) for item in due if item.data is not None}
+        damaged = {path for path, post in posts.items() if post.damaged or kind_of(post.source) is None}
+        posts = {path: post for path, post in posts.items() if path not in damaged}
         wished = [paths.FROZEN, *(item.source for item in posts.values()), *posts]
         snapshot = self.store.get(dict.fromkeys(wished))
         if snapshot[paths.FROZEN].exists:  # a copied store sends nothing (use_cases/groups/freeze.py)
             return
+        for document in (item for item in due if item.path in damaged):
+            # Its event stays in the log, where devices find it.
+            _log.error("a damaged post is deleted: %s", document.path)
+            self._try_write(delete(document))
         for path, post in posts.items():
             document, event = snapshot[path], _stored_event(snapshot, post, path)
-            if document.data is None or from_data(RelayPost, document.data) != post:
+            if document.data is None or salvage(RelayPost, document.data) != post:
                 continue  # another worker has claimed it
             if event is None or post.dead:
                 self._try_write(delete(document))
@@ -176,4 +183,7 @@ class PublishOutbox:
 def _stored_event(snapshot: Snapshot, post: RelayPost, path: str) -> str | None:
     """Return the event that a post refers to, or None if it has expired or its place holds another event."""
     event = str((snapshot[post.source].data or {}).get("event") or "")
-    return event if event and paths.relay_post(_id_of(event)) == path else None
+    try:
+        return event if event and paths.relay_post(_id_of(event)) == path else None
+    except (ValueError, LookupError, TypeError):  # the stored event is damaged
+        return None

@@ -10,6 +10,7 @@ Each step can be repeated. A removal that is interrupted and run again ends in t
 from __future__ import annotations
 
 import functools
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -18,11 +19,12 @@ from keyturn.domain.audit_chain import OPERATOR
 from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.commands import Cancel
 from keyturn.domain.encodings import identifier
-from keyturn.domain.errors import Conflict, NotFound
+from keyturn.domain.errors import Broken, Conflict, NotFound
 from keyturn.domain.model import Person, Rotation
+from keyturn.ports.groups import GroupError
 from keyturn.ports.store import Query, scan
 from keyturn.records import paths
-from keyturn.records.codec import from_data
+from keyturn.records.codec import readable
 from keyturn.use_cases.groups.membership import open_membership
 from keyturn.use_cases.optimistic import until_won_once
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from keyturn.records.roster import RosterMember
     from keyturn.use_cases.client_repository import ClientReading, Clients
     from keyturn.use_cases.optimistic import Act
+
+_log = logging.getLogger(__name__)
 
 PAGE = 100
 
@@ -89,20 +93,32 @@ class RemoveUser:
     def everywhere(self, departure: Departure) -> RemovalResult:
         """Remove a user from every group. The result is empty if the user is in none."""
         documents = scan(self.clients.store, Query(paths.MAINTENANCE, order_by="due_at", limit=PAGE))
-        return self._remove([document.text("group_id") for document in documents], departure)
+        return self._remove([document.id for document in documents], departure)
 
     def _remove(self, groups: Sequence[str], departure: Departure) -> RemovalResult:
         devices: dict[str, None] = {}
+        failures: list[Exception] = []
         for group_id in groups:
-            result = self._once(functools.partial(self._remove_leaves, group_id, departure))
+            try:
+                result = self._once(functools.partial(self._remove_leaves, group_id, departure))
+            except (Broken, GroupError) as error:  # a damaged group delays no other group
+                _log.error("a user could not be removed from a group: %s", group_id)
+                failures.append(error)
+                continue
             devices.update(dict.fromkeys(cast("Sequence[str]", result["devices"])))
         canceled_rotations: list[str] = []
         exposed_clients: list[str] = []
         for client_id in dict.fromkeys(client_id for group_id in groups for client_id in self._clients(group_id)):
-            result = self._once(functools.partial(self._cancel_rotation, client_id, departure))
+            try:
+                result = self._once(functools.partial(self._cancel_rotation, client_id, departure))
+            except Broken:  # what a damaged client's people received is unknown: assume the worst, as for others below
+                _log.error("a client cannot be read: %s", client_id)
+                result = {"canceled": [], "received": True}
             canceled_rotations.extend(cast("Sequence[str]", result["canceled"]))
             if result["received"]:
                 exposed_clients.append(client_id)
+        if failures:
+            raise failures[0]
         return RemovalResult(list(devices), canceled_rotations, exposed_clients)
 
     def _once(self, attempt: Callable[[Act], Data]) -> Data:
@@ -123,7 +139,7 @@ class RemoveUser:
 
     def _clients(self, group_id: str) -> Iterator[str]:
         query = Query(paths.clients_of_group(group_id), order_by="client_id", limit=PAGE)
-        return (document.text("client_id") for document in scan(self.clients.store, query))
+        return (document.id for document in scan(self.clients.store, query))
 
     def _cancel_rotation(self, client_id: str, departure: Departure, act: Act) -> Data:
         """Cancel the client's active rotation if the user received it.
@@ -163,7 +179,7 @@ class RemoveUser:
         # Imported versions were never sent to anyone.
         rotation_paths = [paths.rotation(version.rotation_id) for version in state.live if not is_imported(version)]
         documents = self.clients.store.get(rotation_paths).documents.values() if rotation_paths else ()
-        return [from_data(Rotation, document.data) if document.data else None for document in documents]
+        return [next(iter(readable(Rotation, [document])), None) for document in documents]
 
 
 def _is_recipient(rotation: Rotation, departure: Departure) -> bool:

@@ -11,29 +11,30 @@ Rules (docs/protocol.md §4):
 5. All due clients are settled before anything is published. The first failure ends the publishing, and so does the end
    of PUBLISH_SECONDS. So a bus that does not answer costs one attempt, and a slow one delays no later sweep, however
    many rotations wait. The next sweeps publish the rest.
+6. A part of the maintenance that fails delays no other part. It is logged, and runs again an hour later.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.domain import lifecycle
 from keyturn.domain.encodings import DUE_SHARDS
 from keyturn.domain.errors import NotFound
 from keyturn.domain.model import Phase
+from keyturn.domain.recognition import may_grant
 from keyturn.ports.effects import uniform
 from keyturn.ports.store import LostRace, Query, StoreUnavailable, put, scan
 from keyturn.ports.triggers import DISTRIBUTION_TOPIC
 from keyturn.records import paths
-from keyturn.use_cases.client_repository import ReadPlan
+from keyturn.use_cases.client_repository import CLIENT_ONLY
 from keyturn.use_cases.optimistic import until_won, write_if_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterator, Sequence
 
     from keyturn.domain.model import Rotation
     from keyturn.ports.bus import Bus
@@ -70,8 +71,6 @@ class _Settlement:
     """The state of settling one client, over all attempts."""
 
     client_id: str
-    document: Document | None
-    """The client as the query returned it, which saves the first attempt a read. After a lost race it is outdated."""
     is_settled: bool = False
 
 
@@ -107,19 +106,19 @@ class Sweep:
         return scan(self.clients.store, query)
 
     def _settle_client(self, document: Document, waiting: list[Rotation]) -> str:
-        settlement = _Settlement(document.id, document)
+        settlement = _Settlement(document.id)
         try:
             return until_won(lambda: self._settle(settlement, waiting), self.environment)
         except StoreUnavailable:
             raise  # no client can be settled now
         except Exception as error:  # noqa: BLE001 - rule 4
-            _log_unsettled(error)
+            _log_unsettled(document.id, error)
             return "failed"
 
     def _settle(self, settlement: _Settlement, waiting: list[Rotation]) -> str:
-        document, settlement.document = settlement.document, None
         try:
-            reading = self.clients.read(settlement.client_id, ReadPlan(document=document))
+            # What time brings rests on no membership: a damaged roster delays nothing.
+            reading = self.clients.read(settlement.client_id, CLIENT_ONLY)
         except NotFound:
             return "gone"
         try:
@@ -128,6 +127,9 @@ class Sweep:
             settlement.is_settled = True  # if nothing is due any more, this commit was applied, or a concurrent one
             raise
         rotation = reading.state.rotation
+        if not settlement.is_settled and rotation is not None and not may_grant(reading.state):
+            _log.error("a client could not be settled: %s, it is damaged or of a newer release", settlement.client_id)
+            return "failed"
         if settlement.is_settled or rotation is None or rotation.phase is not Phase.REQUESTED:
             return "settled" if settlement.is_settled else "early"
         waiting.append(rotation)
@@ -155,26 +157,37 @@ class Sweep:
             try:
                 self.bus.publish(DISTRIBUTION_TOPIC, message)  # publishing it twice does no harm
             except Exception as error:  # noqa: BLE001 - rule 5
-                _log_unsettled(error)
+                _log_unsettled(rotation.client_id, error)
                 return count
         return len(waiting)
 
     def _maintain(self, snapshot: Snapshot) -> None:
         document, now = snapshot[paths.HOUSEKEEPING], snapshot.read_time
-        if document.exists and document.time("due_at") > now:
+        due_at = (document.data or {}).get("due_at")
+        # A damaged document counts as due, and is replaced.
+        if isinstance(due_at, datetime) and due_at > now:
             return
-        if self.delete_expired is not None:
-            self.delete_expired(now)
-        self.group_maintenance(now)
-        if self.watch_transitions is not None:
-            self.watch_transitions(now)
+        for name, act in self._maintenance():
+            try:
+                act(now)
+            except StoreUnavailable:
+                raise  # nothing can be maintained now
+            except Exception as error:  # noqa: BLE001 - rule 6
+                _log.error("%s failed: %s", name, type(error).__name__)
         # Last: if this sweep dies before, the next one does the maintenance.
         write_if_unchanged(self.clients.store, put(document, {"due_at": now + MAINTENANCE_EVERY}), self.environment)
 
+    def _maintenance(self) -> Iterator[tuple[str, Callable[[datetime], object]]]:
+        if self.delete_expired is not None:
+            yield "deleting expired documents", self.delete_expired
+        yield "the maintenance of groups", self.group_maintenance
+        if self.watch_transitions is not None:
+            yield "watching transitions", self.watch_transitions
 
-def _log_unsettled(error: Exception) -> None:
-    # Only the class of the error: its text may contain a stored value. The words are an alert's filter.
-    _log.error("a client could not be settled: %s", type(error).__name__)
+
+def _log_unsettled(client_id: str, error: Exception) -> None:
+    # Of the error only its class: its text may contain a stored value. The words are an alert's filter.
+    _log.error("a client could not be settled: %s, %s", client_id, type(error).__name__)
 
 
 def _log_if_late(reading: ClientReading) -> None:

@@ -110,7 +110,7 @@ class ProveCanary:
         if data is None:
             return None
         state = live_state(data)
-        return lifecycle.settle(state, self.policy.overridden(state.client.policy), now).state
+        return lifecycle.settle(state, self.policy.for_client(state.client.policy), now).state
 
     def _store(self, rotation: Rotation, instance: str) -> int:
         path = canaries_path(rotation.rotation_id)

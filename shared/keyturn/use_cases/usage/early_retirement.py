@@ -97,7 +97,7 @@ class WatchTransitions:
 
     def _retire_if_silent(self, document: Document, evidence: _Evidence) -> bool:
         state = live_state(document.fields)
-        client, policy = state.client, self.clients.policy.overridden(state.client.policy)
+        client, policy = state.client, self.clients.policy.for_client(state.client.policy)
         state = lifecycle.settle(state, policy, evidence.now).state
         if state.previous is None or client.status is not ClientStatus.ACTIVE:
             return False

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.domain import usage_silence
 from keyturn.domain.usage_silence import HOUR, Forecast, Silence, UsageEvidence, UseHistory, VerifierReport, hour_of
 from keyturn.ports.store import Query, scan
-from keyturn.records.codec import from_data
+from keyturn.records.codec import from_data, salvage
 from keyturn.records.usage import (
     USAGE_SHARDS,
     ClientFailures,
@@ -108,7 +108,7 @@ class ReadUsage:
     def reports(self, now: datetime) -> Sequence[VerifierReport]:
         """Return the reports of all verifier processes that have not expired."""
         query = Query("verifiers", order_by="expires_at", at_least=now)
-        return [_report(from_data(VerifierLife, document.fields)) for document in scan(self.usage, query)]
+        return [_report(salvage(VerifierLife, document.fields), now) for document in scan(self.usage, query)]
 
     def progress(self, state: ClientState, reports: Sequence[VerifierReport], now: datetime) -> MigrationProgress:
         """Return the progress of a client with this settled state, in one read."""
@@ -137,7 +137,10 @@ class ReadUsage:
         )
 
 
-def _report(record: VerifierLife) -> VerifierReport:
+def _report(record: VerifierLife, now: datetime) -> VerifierReport:
+    if record.damaged:
+        # It may have lost counts up to now, so that no silence is shown before it expires.
+        return VerifierReport(now, now, None, now)
     return VerifierReport(record.started_at, record.counted_to, record.ended_at, record.lost_to)
 
 
