@@ -12,7 +12,8 @@ import sys
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from keyturn.domain.policy import Policy
@@ -59,7 +60,7 @@ class Running:
     """The functions over a data folder, and the process that started them."""
 
     folder: Path
-    starter: subprocess.Popen[str]
+    starter: subprocess.Popen[Any]
     host: int
     ports: Mapping[str, int]
 
@@ -177,6 +178,17 @@ def test_all_of_them_end_with_a_starter_that_was_killed(tmp_path: Path) -> None:
         running.starter.kill()
         running.starter.wait(30)
         until(lambda: not running.processes())
+
+
+def test_the_end_of_their_host_is_reported_and_they_answer_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with start_functions(Settings(Stage.LOCAL, tmp_path), os.environ) as processes:
+        ports = processes.ports()
+        os.kill(processes.host.pid, signal.SIGKILL)
+        processes.watch(Event())
+        running = Running(tmp_path, processes.host, processes.host.pid, ports)
+        assert running.ask("client_token") == 401
+    assert "are not started again" in caplog.text
+    until(lambda: not running.processes())
 
 
 def test_a_function_gets_settings_and_nothing_else() -> None:

@@ -3,8 +3,8 @@
     keyturn up ──▶ function host ──▶ admin_proof, client_token, … (one process each)
 
 1. It imports what the functions need, opens a socket for each of them, and prints their ports as one JSON object.
-   Then it forks the functions: all of them start in the time of one, and share the memory of the imports. It
-   has no thread and no connection that a fork could copy.
+   Then it forks the functions: all of them start in the time of one, and share the memory of the imports. It has
+   no thread and no connection that a fork could copy (docs/adr/0019).
 2. A function starts as on Google Cloud: functions-framework loads `main.py`, and FUNCTION_TARGET names the function.
 3. A function that ends is reported and started again. Meanwhile its requests wait in its socket's queue.
 4. SIGTERM ends all of them. The caller's end does too (child_process.py).
@@ -44,9 +44,10 @@ _SLOW_IMPORTS = (
     "keyturn.adapters.pubsub_bus",
     "keyturn.entry.functions",
 )
+_LOG_FORMAT = "%(asctime)s {} %(levelname)s %(name)s %(message)s"
 _SIGNALS = (signal.SIGTERM, signal.SIGCHLD)
 
-_log = logging.getLogger("keyturn.functions")
+_log = logging.getLogger("keyturn.local")
 
 
 def main() -> None:
@@ -54,6 +55,7 @@ def main() -> None:
     # Blocked signals wait until `sigwait` takes them: none is lost between two of its calls.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # an ignored signal would not wait
+    logging.basicConfig(format=_LOG_FORMAT.format("functions"), level=logging.WARNING)
     for name in _SLOW_IMPORTS:
         importlib.import_module(name)
     listeners = {name: socket.create_server((HOST, 0), backlog=_QUEUE) for name in sys.argv[1:]}
@@ -87,7 +89,7 @@ class FunctionHost:
         """Be the function from now on. `os._exit`, because the code around the fork is the host's."""
         status = 1
         try:
-            logging.basicConfig(format=f"%(asctime)s {name} %(levelname)s %(name)s %(message)s", level=logging.WARNING)
+            logging.basicConfig(format=_LOG_FORMAT.format(name), level=logging.WARNING, force=True)
             for other in self._listeners.keys() - {name}:
                 self._listeners[other].close()
             time.sleep(pause_seconds)

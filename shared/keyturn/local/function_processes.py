@@ -36,7 +36,7 @@ _WATCH_SECONDS = 0.5
 _SYSTEM = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TZ")
 _SETTINGS = frozenset(setting.variable for section in SECTIONS if section.owner for setting in section.settings)
 _POLICIES = f"{PREFIX}POLICY_"
-_log = getLogger("keyturn.functions")
+_log = getLogger("keyturn.local")
 
 
 @dataclass(frozen=True, slots=True)
