@@ -601,6 +601,9 @@ READS: dict[Route, Prepare] = {
     ("client_token", "GET", "/.well-known/oauth-authorization-server"): public(
         "GET", "/client_token/.well-known/oauth-authorization-server"
     ),
+    ("client_token", "GET", "/.well-known/openid-configuration"): public(
+        "GET", "/client_token/.well-known/openid-configuration"
+    ),
     ("client_token", "GET", "/.well-known/jwks.json"): public("GET", "/client_token/.well-known/jwks.json"),
     ("status", "GET", "/openapi.json"): public("GET", "/status/openapi.json"),
     ("status", "GET", "/rotations/<key>"): signed_get("/rotations/<rotation>"),

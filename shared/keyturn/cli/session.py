@@ -18,6 +18,7 @@ from keyturn.cli.folders import data_folder, state_folder
 from keyturn.cli.operator_token import read_token
 from keyturn.cli.output import paused_spinners, print_instruction, print_note, print_warning
 from keyturn.cli.passphrase import read_passphrase
+from keyturn.cli.request_keys import StoredKeys
 from keyturn.device.core.errors import UsageError
 from keyturn.device.core.signed_events import utc_now
 from keyturn.device.home.errors import PassphraseError
@@ -84,7 +85,7 @@ class Session:
         """Return a client of the server at the session's address."""
         from keyturn.device.api.client import ApiClient  # noqa: PLC0415 - `--help` need not load the network's libraries
 
-        return ApiClient(self.url, self.ports.transport, self.ports.sleep)
+        return ApiClient(self.url, self.ports.transport, self.ports.sleep, StoredKeys(self._counter_folder()))
 
     def operator_token(self) -> str:
         """Return the operator token for the session's address. Raises `NoOperatorTokenError`."""

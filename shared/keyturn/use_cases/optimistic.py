@@ -7,10 +7,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from keyturn.domain.encodings import length_prefixed
 from keyturn.domain.errors import Unavailable
 from keyturn.ports.store import Create, Delete, LostRace, delete
 from keyturn.records import paths
@@ -32,8 +34,24 @@ _ID_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """One request of the operator. A `key` names it when it is repeated, "" names none (docs/http.md)."""
+
+    key: str = ""
+
+    def act(self, parts: Sequence[str], environment: Environment) -> Act:
+        """Return the act that `parts` name within this call."""
+        if not self.key:
+            return Act(paths.event(environment.random(_ID_BYTES).hex()))
+        return Act(paths.event(hashlib.sha256(length_prefixed("keyturn/act/v1", self.key, *parts)).hexdigest()))
+
+
+UNNAMED = Call()
+
+
+@dataclass(frozen=True, slots=True)
 class Act:
-    """What one call does in one commit. Its id is drawn once, before the first attempt."""
+    """What one call does in one commit. Its id is known before the first attempt."""
 
     path: str
 
@@ -79,17 +97,20 @@ def until_won(attempt: Callable[[], _T], environment: Environment) -> _T:
     raise Unavailable("contended", "Too many changes at once. Try again.")
 
 
-def until_won_once(attempt: Callable[[Act], Data], store: Store, environment: Environment) -> Data:
+def until_won_once(
+    attempt: Callable[[Act], Data], store: Store, environment: Environment, call: Call = UNNAMED, *parts: str
+) -> Data:
     """Return the answer of `attempt`, as `until_won` does, or the answer that an earlier attempt of this call stored.
 
-    The commit of `attempt` in `store` includes `Act.mark` with the same answer.
+    The commit of `attempt` in `store` includes `Act.mark` with the same answer. With a named `call`, an earlier attempt
+    may be one of an earlier request. `parts` tell the acts of one call apart.
     """
-    act = Act(paths.event(environment.random(_ID_BYTES).hex()))
-    has_lost = False
+    act = call.act(parts, environment)
+    has_lost = bool(call.key)
 
     def turn() -> Data:
         nonlocal has_lost
-        # Before the first attempt there is nothing to find, so the usual case costs no read.
+        # Before the first attempt of an unnamed call there is nothing to find, so it costs no read.
         answer = stored_answer(store.get([act.path])[act.path]) if has_lost else None
         has_lost = True
         return attempt(act) if answer is None else answer

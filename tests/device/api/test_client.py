@@ -68,11 +68,17 @@ def test_a_read_is_repeated_when_the_server_fails(api: ApiClient, alice: Device,
     assert len(server.calls) == 3
 
 
-def test_operator_calls_are_not_repeated(api: ApiClient, server: Service) -> None:
+def test_operator_calls_are_repeated_under_one_key(api: ApiClient, server: Service) -> None:
     server.override = problem(503, "unavailable")
-    with pytest.raises(ServerRefusedError):
-        api.operator("POST", "/groups", "token", {"group_id": "ops"})
-    assert len(server.calls) == 1
+    keys = []
+    for group_id in ("ops", "sales"):
+        server.calls.clear()
+        with pytest.raises(ServerRefusedError):
+            api.operator("POST", "/groups", "token", {"group_id": group_id})
+        assert len(server.calls) == 3
+        keys.append({call.headers["Idempotency-Key"] for call in server.calls})
+    assert [len(each) for each in keys] == [1, 1]
+    assert keys[0] != keys[1]
 
 
 def test_a_refused_secret_is_a_verdict(api: ApiClient) -> None:

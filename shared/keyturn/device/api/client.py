@@ -1,7 +1,7 @@
 """The service's HTTP API as a device uses it (docs/http.md), and the transport that carries its requests.
 
-1. Reads and signed events may be sent twice: the same event gets the same answer. So they are repeated when the network
-   or the server fails. Nothing else is repeated.
+1. Reads and signed events may be sent twice: the same event gets the same answer. So may the operator's requests, which
+   a key names (`RequestKeys`). They are repeated when the network or the server fails. Nothing else is repeated.
 2. No redirect is followed and no proxy is used: a proof or a token goes to the user's address, or nowhere.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import secrets
 import time
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -48,9 +49,14 @@ class ApiClient:
     """The API at one base URL. Every method may raise `ServerRefusedError` or `UnreachableError`."""
 
     def __init__(
-        self, url: str, transport: Transport | None = None, sleep: Callable[[float], None] = time.sleep
+        self,
+        url: str,
+        transport: Transport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        keys: RequestKeys | None = None,
     ) -> None:
         self.url = require_base_url(url)
+        self._keys = keys or FreshKeys()
         self._transport = transport or HttpTransport()
         self._sleep = sleep
 
@@ -123,7 +129,19 @@ class ApiClient:
     ) -> dict[str, object]:
         """Call the function `operator`, which works without any admin."""
         body = None if fields is None else json.dumps(fields).encode("utf-8")
-        return self._call(method, "/operator" + path, {"Authorization": f"Bearer {token}"}, body)
+        path, headers = "/operator" + path, {"Authorization": f"Bearer {token}"}
+        if body is None:
+            return self._with_retries(lambda: self._call(method, path, headers, None))
+        request = self.url.encode("utf-8") + b" " + path.encode("utf-8") + b" " + body
+        headers["Idempotency-Key"] = self._keys.key(request)
+        try:
+            answer = self._with_retries(lambda: self._call(method, path, headers, body))
+        except ServerRefusedError as error:
+            if error.status not in UNANSWERED:
+                self._keys.forget(request)
+            raise
+        self._keys.forget(request)
+        return answer
 
     def sweep(self, token: str) -> dict[str, object]:
         """Run one sweep now."""
@@ -227,6 +245,30 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")  # RFC 6761 §6.3
+
+
+class RequestKeys(Protocol):
+    """Names the operator's requests, so that a repeated one gets the answer of the first (docs/http.md)."""
+
+    def key(self, request: bytes, /) -> str:
+        """Return the key of a request: the same one until the request is answered."""
+        ...
+
+    def forget(self, request: bytes, /) -> None:
+        """Forget the key of a request that was answered."""
+        ...
+
+
+class FreshKeys:
+    """Keys that no later run knows."""
+
+    def key(self, request: bytes) -> str:
+        """Return a random key."""
+        del request
+        return secrets.token_hex(16)
+
+    def forget(self, request: bytes) -> None:
+        """Do nothing."""
 
 
 # --- the transport ---------------------------------------------------------------------------------------------------

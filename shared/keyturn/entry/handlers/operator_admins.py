@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.domain.errors import NotFound
 from keyturn.entry.composition.suite import current
-from keyturn.entry.http.requests import fields_of
+from keyturn.entry.http.requests import call_of, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,14 +22,16 @@ def list_admins(_request: flask.Request) -> Mapping[str, Any]:
     return {"admins": [_admin_view(admin) for admin in current().operator.suspension.admins()]}
 
 
-def suspend(_request: flask.Request, user: str) -> Mapping[str, Any]:
+def suspend(request: flask.Request, user: str) -> Mapping[str, Any]:
     """Suspend an admin until they are resumed."""
-    return {"user": user, "status": "suspended", **asdict(current().operator.suspension.suspend(user))}
+    result = current().operator.suspension.suspend(user, call_of(request))
+    return {"user": user, "status": "suspended", **asdict(result)}
 
 
-def remove(_request: flask.Request, user: str) -> Mapping[str, Any]:
+def remove(request: flask.Request, user: str) -> Mapping[str, Any]:
     """Remove an admin for good."""
-    return {"user": user, "status": "removed", **asdict(current().operator.suspension.remove(user))}
+    result = current().operator.suspension.remove(user, call_of(request))
+    return {"user": user, "status": "removed", **asdict(result)}
 
 
 def resume(_request: flask.Request, user: str) -> Mapping[str, Any]:

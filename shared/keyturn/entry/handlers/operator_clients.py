@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from keyturn.domain.errors import InvalidRequest
 from keyturn.entry.composition.suite import current
 from keyturn.entry.http import views
-from keyturn.entry.http.requests import fields_of, page_start
+from keyturn.entry.http.requests import call_of, fields_of, page_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,8 @@ def add_client(request: flask.Request) -> Mapping[str, Any]:
     # The policy itself refuses values of another type, with an error of its own.
     policy = cast("Mapping[str, int | bool]", fields.fields("policy").values if "policy" in fields.values else {})
     terms = _terms_change(fields)(DEFAULT_TERMS)
-    current().operator.administration.add_client(client_id, _kind(fields), _groups(fields), policy, terms)
+    administration = current().operator.administration
+    administration.add_client(client_id, _kind(fields), _groups(fields), policy, terms, call_of(request))
     return show_client(request, client_id)
 
 
@@ -38,7 +39,7 @@ def import_clients(request: flask.Request) -> Mapping[str, Any]:
     rows = fields_of(request).values.get("clients")
     if not isinstance(rows, list):
         raise InvalidRequest("bad_field", "clients must be a list of objects.")
-    result = current().operator.import_clients(rows)
+    result = current().operator.import_clients(rows, call_of(request))
     refusals = [{"index": index, "reason": reason} for index, reason in result.refusals]
     return {"added": list(result.added), "known": list(result.existing), "refused": refusals}
 

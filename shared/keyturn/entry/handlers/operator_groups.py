@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.domain.errors import InvalidRequest
 from keyturn.entry.composition.suite import current
 from keyturn.entry.http import views
-from keyturn.entry.http.requests import fields_of
+from keyturn.entry.http.requests import call_of, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def create_group(request: flask.Request) -> Mapping[str, Any]:
     """Create a group."""
     group_id = fields_of(request).text("group_id")
-    current().operator.administration.create_group(group_id)
+    current().operator.administration.create_group(group_id, call_of(request))
     return show_group(request, group_id)
 
 
@@ -30,7 +30,8 @@ def show_group(_request: flask.Request, group_id: str) -> Mapping[str, Any]:
 
 def remove_user(request: flask.Request, group_id: str) -> Mapping[str, Any]:
     """Remove a user from a group."""
-    return asdict(current().operator.remove_user(group_id, fields_of(request).text("user")))
+    user = fields_of(request).text("user")
+    return asdict(current().operator.remove_user(group_id, user, call_of(request)))
 
 
 def create_invite(request: flask.Request) -> Mapping[str, Any]:
@@ -46,6 +47,6 @@ def create_invite(request: flask.Request) -> Mapping[str, Any]:
         raise InvalidRequest("bad_field", "Only an invite for another device revokes devices.")
     # Revoking first: if the second step fails, the user has one device too few rather than one too many.
     operator = current().operator
-    revoked = {"revoked": asdict(operator.suspension.revoke(user, npubs))} if npubs else {}
+    revoked = {"revoked": asdict(operator.suspension.revoke(user, npubs, call_of(request)))} if npubs else {}
     invite = operator.invites(user, fields.text("group_id"), InvitePurpose(purpose), fields.optional_text("subject"))
     return {**invite, **revoked}

@@ -9,6 +9,7 @@ from keyturn.domain.errors import InvalidRequest, TooLarge
 from keyturn.domain.request_fields import Fields
 from keyturn.entry.composition.suite import current
 from keyturn.proofs.strict_json import load_object
+from keyturn.use_cases.optimistic import Call
 from keyturn.verifier.failure_limits import source_of
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from keyturn.verifier.failure_limits import FailureLimits
 
 BODY_LIMIT_BYTES = 256 * 1024
+_LONGEST_KEY = 128
 
 INCOMPLETE = "The request is incomplete or malformed HTTP."
 TOO_LARGE = "The body is over 256 KiB."
@@ -50,6 +52,14 @@ def _read(request: flask.Request, length: int | None) -> bytes:
 def fields_of(request: flask.Request) -> Fields:
     """Return the JSON object in the body. `InvalidRequest` if there is none."""
     return Fields(load_object(body_of(request)))
+
+
+def call_of(request: flask.Request) -> Call:
+    """Return the call that a request's Idempotency-Key names. `InvalidRequest` for a key that is too long."""
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > _LONGEST_KEY:
+        raise InvalidRequest("bad_field", "An Idempotency-Key has at most 128 characters.")
+    return Call(f"{request.path} {key}" if key else "")
 
 
 def query_parameter(request: flask.Request, name: str) -> str | None:

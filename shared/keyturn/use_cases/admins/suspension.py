@@ -30,7 +30,7 @@ from keyturn.records.invite import Invite, InvitePurpose
 from keyturn.use_cases.admins.create_invite import INVITE_LIFETIME
 from keyturn.use_cases.audit_log import HEAD, announce_once, system_writes
 from keyturn.use_cases.groups.remove_user import Departure
-from keyturn.use_cases.optimistic import until_won
+from keyturn.use_cases.optimistic import UNNAMED, Call, until_won
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,13 +60,13 @@ class ManageAdmins:
         documents = self.databases.auth.get(admin_paths).documents.values() if admin_paths else ()
         return [admin for document in documents if (admin := read_admin(document)) is not None]
 
-    def suspend(self, user: str) -> RemovalResult:
+    def suspend(self, user: str, call: Call = UNNAMED) -> RemovalResult:
         """Suspend an admin. Raise `NotFound` for an unknown one and `Conflict` for a removed one."""
-        return self._stop(identifier(user), AdminStatus.SUSPENDED)
+        return self._stop(identifier(user), AdminStatus.SUSPENDED, call)
 
-    def remove(self, user: str) -> RemovalResult:
+    def remove(self, user: str, call: Call = UNNAMED) -> RemovalResult:
         """Remove an admin for good. Raise `NotFound` for an unknown one."""
-        return self._stop(identifier(user), AdminStatus.REMOVED)
+        return self._stop(identifier(user), AdminStatus.REMOVED, call)
 
     def resume(self, user: str) -> str | None:
         """Let a suspended admin act again.
@@ -75,22 +75,24 @@ class ManageAdmins:
         """
         return until_won(lambda: self._resume(identifier(user)), self.environment)
 
-    def revoke(self, user: str, npubs: Sequence[str]) -> RemovalResult:
+    def revoke(self, user: str, npubs: Sequence[str], call: Call = UNNAMED) -> RemovalResult:
         """Revoke devices of an admin for good. Raise `NotFound` for a key that never was this admin's."""
         keys = frozenset(map(npub_identifier, npubs))
         until_won(lambda: self._unregister(identifier(user), keys), self.environment)
-        departure = Departure(user, for_good=True, action="revoke_device", npubs=keys, because="a device was revoked")
+        because = "a device was revoked"
+        departure = Departure(user, for_good=True, action="revoke_device", npubs=keys, because=because, call=call)
         return self.remove_user.everywhere(departure)
 
     # --- suspend and remove ------------------------------------------------------------------------------------------
 
-    def _stop(self, user: str, status: AdminStatus) -> RemovalResult:
+    def _stop(self, user: str, status: AdminStatus, call: Call) -> RemovalResult:
         # The order matters: without a proof the admin cannot act while the slower steps are still running.
         until_won(lambda: self._set_status(user, status), self.environment)
         until_won(lambda: self._bar(user, status), self.environment)
         for_good = status is AdminStatus.REMOVED
         because = f"a recipient was {status.value}"
-        return self.remove_user.everywhere(Departure(user, for_good=for_good, action=_ACTIONS[status], because=because))
+        departure = Departure(user, for_good=for_good, action=_ACTIONS[status], because=because, call=call)
+        return self.remove_user.everywhere(departure)
 
     def _set_status(self, user: str, status: AdminStatus) -> None:
         snapshot, admin = self._read_admin(user)

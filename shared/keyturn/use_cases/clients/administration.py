@@ -19,7 +19,7 @@ from keyturn.records.salt import salt_writes
 from keyturn.use_cases.audit_log import HEAD, system_writes
 from keyturn.use_cases.groups.maintenance import MAINTENANCE_INTERVAL
 from keyturn.use_cases.groups.message_log import GroupLog
-from keyturn.use_cases.optimistic import until_won_once
+from keyturn.use_cases.optimistic import UNNAMED, Call, until_won_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,10 +49,12 @@ class Administration:
         groups: Sequence[str],
         policy: Mapping[str, int | bool],
         tokens: TokenTerms = DEFAULT_TERMS,
+        call: Call = UNNAMED,
     ) -> None:
         """Add a client without a secret; its first rotation issues one. Raises `NotFound` for an unknown group."""
         arguments = (identifier(client_id), kind, tuple(groups), policy, tokens.checked())
-        until_won_once(lambda act: self._add_client(act, *arguments), self.databases.control, self.environment)
+        store, environment = self.databases.control, self.environment
+        until_won_once(lambda act: self._add_client(act, *arguments), store, environment, call, "client", client_id)
 
     def _add_client(
         self,
@@ -93,10 +95,11 @@ class Administration:
         clients = [replace(salvage(Client, item.fields), client_id=item.id) for item in documents]
         return clients, clients[-1].client_id if len(clients) == PAGE else None
 
-    def create_group(self, group_id: str) -> None:
+    def create_group(self, group_id: str, call: Call = UNNAMED) -> None:
         """Create a group with the service as its only member."""
         name = identifier(group_id)
-        until_won_once(lambda act: self._create_group(act, name), self.databases.control, self.environment)
+        store, environment = self.databases.control, self.environment
+        until_won_once(lambda act: self._create_group(act, name), store, environment, call, "group", name)
 
     def _create_group(self, act: Act, group_id: str) -> Data:
         snapshot = self.databases.control.get([HEAD, paths.group(group_id), paths.roster(group_id)])

@@ -19,7 +19,7 @@ from keyturn.domain.request_fields import Fields
 from keyturn.ports.store import Create, Query
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
-from keyturn.use_cases.optimistic import until_won_once
+from keyturn.use_cases.optimistic import UNNAMED, Call, until_won_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ class ImportClients:
     clients: Clients
     environment: Environment
 
-    def __call__(self, rows: Sequence[object]) -> ImportResult:
+    def __call__(self, rows: Sequence[object], call: Call = UNNAMED) -> ImportResult:
         """Import the valid rows. Raises `InvalidRequest` for more than `MOST_ROWS` rows."""
         if len(rows) > MOST_ROWS:
             raise InvalidRequest("too_many_rows", "The request has too many rows.")
@@ -73,7 +73,7 @@ class ImportClients:
         for index, presented in enumerate(rows):
             try:
                 row = _row(presented)
-                (new_ids if self._import(row) else existing_ids).append(row.client_id)
+                (new_ids if self._import(row, call) else existing_ids).append(row.client_id)
             except (
                 InvalidRequest,
                 NotFound,
@@ -82,9 +82,13 @@ class ImportClients:
                 refusals.append((index, refusal.reason))
         return ImportResult(new_ids, existing_ids, refusals)
 
-    def _import(self, row: ImportRow) -> bool:
+    def _import(self, row: ImportRow, call: Call) -> bool:
         """Import one row. Return whether it added a client."""
-        return bool(until_won_once(lambda act: self._attempt(act, row), self.clients.store, self.environment)["added"])
+        store, environment = self.clients.store, self.environment
+        answer = until_won_once(
+            lambda act: self._attempt(act, row), store, environment, call, "import", row.client_id, row.secret_hash
+        )
+        return bool(answer["added"])
 
     def _attempt(self, act: Act, row: ImportRow) -> Data:
         path = paths.client(row.client_id)

@@ -26,10 +26,10 @@ from keyturn.ports.store import Query, scan
 from keyturn.records import paths
 from keyturn.records.codec import readable
 from keyturn.use_cases.groups.membership import open_membership
-from keyturn.use_cases.optimistic import until_won_once
+from keyturn.use_cases.optimistic import UNNAMED, Call, until_won_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from keyturn.domain.model import ClientState, Recipient
     from keyturn.ports.effects import Environment
@@ -69,6 +69,7 @@ class Departure:
     action: str = "remove"
     npubs: frozenset[str] | None = None
     because: str = "a recipient was removed"
+    call: Call = UNNAMED
 
     def concerns(self, device: RosterMember | Recipient) -> bool:
         """Return whether a member of a group, or a recipient of a notice, is one of the leaving devices."""
@@ -83,9 +84,9 @@ class RemoveUser:
     groups: Groups
     environment: Environment
 
-    def __call__(self, group_id: str, user: str) -> RemovalResult:
+    def __call__(self, group_id: str, user: str, call: Call = UNNAMED) -> RemovalResult:
         """Remove a user from a group. Raise `NotFound` for a user that never was in it and received nothing."""
-        result = self._remove([identifier(group_id)], Departure(identifier(user)))
+        result = self._remove([identifier(group_id)], Departure(identifier(user), call=call))
         if not (result.devices or result.canceled or result.received):
             raise NotFound("unknown_user", "The group has no such user.")
         return result
@@ -100,7 +101,7 @@ class RemoveUser:
         failures: list[Exception] = []
         for group_id in groups:
             try:
-                result = self._once(functools.partial(self._remove_leaves, group_id, departure))
+                result = self._once(functools.partial(self._remove_leaves, group_id, departure), departure, group_id)
             except (Broken, GroupError) as error:  # a damaged group delays no other group
                 _log.error("a user could not be removed from a group: %s", group_id)
                 failures.append(error)
@@ -110,7 +111,8 @@ class RemoveUser:
         exposed_clients: list[str] = []
         for client_id in dict.fromkeys(client_id for group_id in groups for client_id in self._clients(group_id)):
             try:
-                result = self._once(functools.partial(self._cancel_rotation, client_id, departure))
+                attempt = functools.partial(self._cancel_rotation, client_id, departure)
+                result = self._once(attempt, departure, client_id)
             except Broken:  # what a damaged client's people received is unknown: assume the worst, as for others below
                 _log.error("a client cannot be read: %s", client_id)
                 result = {"canceled": [], "received": True}
@@ -121,8 +123,9 @@ class RemoveUser:
             raise failures[0]
         return RemovalResult(list(devices), canceled_rotations, exposed_clients)
 
-    def _once(self, attempt: Callable[[Act], Data]) -> Data:
-        return until_won_once(attempt, self.clients.store, self.environment)
+    def _once(self, attempt: functools.partial[Data], departure: Departure, subject: str) -> Data:
+        parts = (attempt.func.__name__, departure.action, departure.user, subject)
+        return until_won_once(attempt, self.clients.store, self.environment, departure.call, *parts)
 
     def _remove_leaves(self, group_id: str, departure: Departure, act: Act) -> Data:
         membership = open_membership(self.clients.store, self.groups, group_id)
