@@ -82,3 +82,19 @@ def test_the_preview_shows_required_canaries(
     assert preview_of(alice, server, first).canaries == 0
     show_preview(preview_of(alice, server, asked), err=False)
     assert "at the quorum and 3 canaries, not before" in capsys.readouterr().out
+
+
+def test_the_preview_warns_of_tokens_that_outlive_the_grace(
+    alice: Device, server: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    current = {"current_version": "V1", "kind": "oauth2_client_secret"}
+    short = preview_of(alice, server, current, grace=timedelta(minutes=5))
+    assert short.tokens_until == short.promoted_from + 10 * MINUTE > short.grace_until
+    show_preview(short, err=False)
+    assert "shorter than the lifetime of access tokens" in " ".join(capsys.readouterr().err.split())
+    for client, grace in (
+        (current, 10),
+        ({**current, "current_version": None}, 5),
+        ({**current, "kind": "x_api_key"}, 5),
+    ):
+        assert preview_of(alice, server, client, grace=timedelta(minutes=grace)).tokens_until is None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import bcrypt
 import pytest
-from keyturn.domain.bcrypt_import import bcrypt_hash, presentable
-from keyturn.domain.errors import InvalidRequest
+from keyturn.domain.bcrypt_import import is_bcrypt_hash, presentable
 
 SALT, REST = "abcdefghijklmnopqrstuO", "B" * 30 + "C"
 GOOD = f"$2b$12${SALT}{REST}"
@@ -14,12 +13,12 @@ GOOD = f"$2b$12${SALT}{REST}"
 @pytest.mark.parametrize("kind", ["2a", "2b", "2y"])
 @pytest.mark.parametrize("cost", ["04", "10", "14"])
 def test_a_hash_of_a_known_kind_and_cost_is_taken(kind: str, cost: str) -> None:
-    assert bcrypt_hash(f"${kind}${cost}${SALT}{REST}")
+    assert is_bcrypt_hash(f"${kind}${cost}${SALT}{REST}")
 
 
 def test_what_the_library_makes_is_taken() -> None:
     for _ in range(20):
-        assert bcrypt_hash(bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode("ascii"))
+        assert is_bcrypt_hash(bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode("ascii"))
 
 
 @pytest.mark.parametrize(
@@ -38,11 +37,8 @@ def test_what_the_library_makes_is_taken() -> None:
         "plain",
     ],
 )
-def test_no_other_hash_is_taken_nor_echoed(text: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        bcrypt_hash(text)
-    assert refused.value.reason == "bad_hash"
-    assert not text or text not in str(refused.value)
+def test_no_other_hash_is_taken(text: str) -> None:
+    assert not is_bcrypt_hash(text)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def add_imported_client(world: World, monkeypatch: pytest.MonkeyPatch) -> list[s
     checker = world.suite.verification.bcrypt
     compute = checker._check
 
-    def check(password: bytes, of: bytes) -> bool:
+    def check(password: bytes, of: str) -> bool:
         values.append(password.decode())
         return compute(password, of)
 

@@ -10,6 +10,7 @@ from keyturn.device.api import response_fields
 from keyturn.device.core.errors import NotEnrolledError
 from keyturn.device.core.signed_events import RotationRequest
 from keyturn.domain.encodings import milliseconds, to_milliseconds
+from keyturn.domain.model import ClientKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +51,8 @@ class RotationPreview:
     current_version: str | None
     version_in_grace: str | None
     active_rotation: str | None
+    tokens_until: int | None = None
+    """Until when checkers that look only at `exp` accept tokens of the current version. None: not beyond its grace."""
     lead: timedelta | None = None
     """The least time from the event to the promotion; None for the policy's least time."""
 
@@ -101,6 +104,7 @@ def preview_rotation(
         current_version=response_fields.optional_text(client, "current_version"),
         version_in_grace=response_fields.optional_text(client, "previous_version"),
         active_rotation=response_fields.optional_text(client, "active_rotation"),
+        tokens_until=_tokens_until(client, policy, promoted_from, request.grace_milliseconds),
         lead=options.not_before,
     )
 
@@ -124,6 +128,20 @@ def any_group(memberships: Sequence[DeviceMembership]) -> str:
     if not own:
         raise NotEnrolledError("This device is in no group.", "Have it invited: `keyturn device invite`.")
     return own[0]
+
+
+def _tokens_until(
+    client: Mapping[str, object], policy: Mapping[str, object], promoted_from: int, grace_milliseconds: int
+) -> int | None:
+    # Until the promotion tokens are issued for their whole lifetime, and from then on to the end of the grace.
+    if (
+        client.get("kind") != ClientKind.OAUTH2_CLIENT_SECRET
+        or client.get("current_version") is None
+        or "access_token_seconds" not in policy
+    ):
+        return None
+    lifetime = 1000 * response_fields.integer(policy, "access_token_seconds")
+    return promoted_from + lifetime if lifetime > grace_milliseconds else None
 
 
 def _canaries(options: RotationOptions, client: Mapping[str, object], policy: Mapping[str, object]) -> int:

@@ -1,4 +1,4 @@
-"""Imported credentials: bcrypt hashes from the system that a client is moved from (docs/protocol.md §3, `algo`).
+"""Imported credentials: hashes from the system that a client is moved from (docs/protocol.md §3, `algo`).
 
 They verify until the grace period of their first rotation ends. They have no receipt key and no MAC.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from keyturn.domain.errors import InvalidRequest
-
 if TYPE_CHECKING:
     from keyturn.domain.model import Version
 
 BCRYPT: Final = "bcrypt"
-"""The `algo` of an imported version."""
+PBKDF2: Final = "pbkdf2"
+ARGON2ID: Final = "argon2id"
+IMPORTED: Final = frozenset({BCRYPT, PBKDF2, ARGON2ID})
+"""The `algo` of imported versions (`domain.imported_hash`)."""
 BCRYPT_BYTES: Final = 72
 """bcrypt ignores every further byte. A longer secret works in the old system, so it must work here as well."""
 MOST_CHARACTERS: Final = 512
@@ -26,21 +27,14 @@ _HASH = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-4])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-def bcrypt_hash(text: str) -> str:
-    """Return a bcrypt hash unchanged. Raises `InvalidRequest` unless version and cost (4 to 14) are supported."""
-    if not is_bcrypt_hash(text):
-        raise InvalidRequest("bad_hash", "This is not a bcrypt hash of version 2a, 2b or 2y with a cost from 4 to 14.")
-    return text
-
-
 def is_bcrypt_hash(text: str) -> bool:
-    """Return whether a text is a supported bcrypt hash."""
+    """Return whether a text is a bcrypt hash of version 2a, 2b or 2y with a cost from 4 to 14."""
     return _HASH.match(text) is not None
 
 
 def is_imported(version: Version) -> bool:
     """Return whether a version was imported with its hash."""
-    return version.algo == BCRYPT
+    return version.algo in IMPORTED
 
 
 def presentable(secret: str) -> bool:

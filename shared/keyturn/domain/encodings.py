@@ -174,7 +174,7 @@ def crockford(number: int) -> str:
 
 
 def new_secret(randomness: bytes) -> str:
-    """Return a secret of 256 bits (`bytes, 32` from the operating system's CSPRNG): 43 base64url characters."""
+    """Return a secret (`bytes, 32` from the operating system's CSPRNG): 43 base64url characters."""
     if len(randomness) != SECRET_BYTES:
         raise ValueError("a secret is made of 32 random bytes")
     return base64url_encode(randomness)

@@ -46,10 +46,11 @@ class TokenTerms(Record):
 
     def granted(self, scope: str) -> tuple[str, ...] | None:
         """Return the scopes of a token for this `scope` parameter, or None if the client may not have one of them."""
-        if not scope:
+        # RFC 6749 §3.3: a list separated by spaces, in any order. A repeated scope counts once, and white space around
+        # and between the names does not count at all.
+        names = tuple(dict.fromkeys(scope.split()))
+        if not names:
             return self.scopes
-        # RFC 6749 §3.3: a list separated by spaces, in any order. A repeated scope counts once.
-        names = tuple(dict.fromkeys(scope.split(" ")))
         return names if set(names) <= set(self.scopes) else None
 
 

@@ -1,8 +1,8 @@
-"""Check imported credentials by bcrypt, which is slow by design, without slowing other clients down.
+"""Check imported credentials by hashes that are slow by design, without slowing other clients down.
 
 1. At most SLOTS hashes are computed at a time, on half of the processors, by threads with a low priority where the
-   system supports it (Linux). bcrypt releases the interpreter lock meanwhile, so clients with native secrets are served
-   as fast as ever, however many values are presented for imported ones.
+   system supports it (Linux). The hash functions release the interpreter lock meanwhile, so clients with native
+   secrets are served as fast as ever, however many values are presented for imported ones.
 2. At most PLACES requests wait here, each for at most WAIT_SECONDS until its hash starts. A request that finds no place
    gets `ImportedBusy` at once. So no request waits for long, and a server never runs out of threads.
 3. If the same value is presented for the same version at the same time, it is hashed once. A match is remembered for
@@ -21,10 +21,11 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from keyturn.domain.bcrypt_import import BCRYPT_BYTES, is_imported, presentable
+from keyturn.domain.bcrypt_import import is_imported, presentable
 from keyturn.domain.encodings import length_prefixed
 from keyturn.ports.effects import wait
 from keyturn.ports.keys import KeyUnavailable
+from keyturn.verifier.hash_functions import check_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,20 +49,13 @@ class ImportedBusy(KeyUnavailable):
     """Too many imported credentials are being checked at once, so there is no verdict now."""
 
 
-def check_by_bcrypt(password: bytes, hashed: bytes) -> bool:
-    """Return whether the password (at most 72 bytes) has this bcrypt hash. ValueError for a malformed hash."""
-    import bcrypt  # noqa: PLC0415 - few verifiers ever need it
-
-    return bcrypt.checkpw(password, hashed)
-
-
 class BcryptChecker:
     """Checks values against the hashes of imported versions. Any number of threads may use it."""
 
     def __init__(
         self,
         monotonic: Callable[[], float],
-        check: Callable[[bytes, bytes], bool] = check_by_bcrypt,
+        check: Callable[[bytes, str], bool] = check_hash,
         slots: int = SLOTS,
         *,
         random: Random = os.urandom,
@@ -103,12 +97,12 @@ class BcryptChecker:
         return blake2b(data, key=self._key, digest_size=16).digest()
 
     def _take_place(self, digest: bytes, secret: str, hashed: str) -> Future[bool]:
-        password = secret.encode("utf-8")[:BCRYPT_BYTES]
+        password = secret.encode("utf-8")
         with self._lock:
             if self._places_taken >= PLACES:
                 raise ImportedBusy("too many imported credentials are being checked")
             if digest not in self._running:
-                self._running[digest] = self._pool.submit(self._compute, digest, password, hashed.encode("ascii"))
+                self._running[digest] = self._pool.submit(self._compute, digest, password, hashed)
             self._places_taken += 1
             return self._running[digest]
 
@@ -136,7 +130,7 @@ class BcryptChecker:
                 del self._running[digest]
         return True
 
-    def _compute(self, digest: bytes, password: bytes, hashed: bytes) -> bool:
+    def _compute(self, digest: bytes, password: bytes, hashed: str) -> bool:
         matched = False
         try:
             matched = self._check(password, hashed)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import pbkdf2_hmac
 from typing import TYPE_CHECKING, Any, cast
 
 import bcrypt
 import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from keyturn.adapters.mls.message_headers import read_head
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records import paths
@@ -143,3 +146,23 @@ def test_an_outage_ends_the_page_and_the_next_one_goes_on(world: World, monkeypa
     monkeypatch.undo()
     done = imported(world, *rows)
     assert (done["known"], done["added"]) == (["old-0"], ["old-1", "old-2"])
+
+
+@pytest.mark.parametrize("algo", ["pbkdf2", "argon2id", "bcrypt"])
+def test_a_secret_with_the_hash_of_a_framework_keeps_working(world: World, algo: str) -> None:
+    world.found("alice", "bob")
+    hashes = {
+        "pbkdf2": f"pbkdf2_sha256$1000$salt${b64encode(pbkdf2_hmac('sha256', OLD.encode(), b'salt', 1000)).decode()}",
+        "argon2id": "argon2"
+        + Argon2id(salt=b"s" * 8, length=32, iterations=1, lanes=1, memory_cost=64).derive_phc_encoded(OLD.encode()),
+        "bcrypt": "{bcrypt}" + HASH,
+    }
+    assert imported(world, row(secret_hash=hashes[algo]))["added"] == ["old"]
+    assert imported(world, row(secret_hash=hashes[algo]))["known"] == ["old"]
+    version = world.document(paths.client("old"))["live"]["current"]
+    assert version["algo"] == algo
+    assert world.check(OLD, "old")["accepted"]
+    assert not world.check(OLD + "!", "old")["accepted"]
+    assert breaches(world) == []
+    world.issue("alice", "bob", client_id="old")
+    assert world.check(OLD, "old")["state"] == "grace"

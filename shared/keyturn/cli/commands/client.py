@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from keyturn.cli.commands.client_import import import_
-from keyturn.cli.commands.client_policy import policy
+from keyturn.cli.commands.client_policy import policy, warn_of_short_grace
 from keyturn.cli.commands.client_tokens import Algorithm, Audience, Introspects, Scopes, terms, token_facts, tokens
 from keyturn.cli.commands.cutover import cutover
 from keyturn.cli.durations import format_duration
@@ -69,6 +69,7 @@ def add(
     }
     with waiting("Adding the client"):
         client = session.server().operator("POST", "/clients", session.operator_token(), fields)
+    warn_of_short_grace(client)
     _report(client, as_json=json)
 
 

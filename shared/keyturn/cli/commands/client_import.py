@@ -1,5 +1,6 @@
-"""`keyturn client import`: add clients with bcrypt hashes from a CSV or JSON Lines file."""
+"""`keyturn client import`: add clients with the hashes of another system from a CSV or JSON Lines file."""
 
+import codecs
 import csv
 import json as json_module
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ _COLUMNS = ("client_id", "groups", "kind", "secret_hash")
 _REQUIRED = frozenset({"client_id", "secret_hash"})
 _KINDS = {"oauth2": "oauth2_client_secret", "x-api-key": "x_api_key"}
 _SENTENCES = {
-    "bad_hash": "secret_hash is not a bcrypt hash ($2a$, $2b$ or $2y$, cost 4 to 14)",
+    "bad_hash": "secret_hash is no bcrypt, PBKDF2 or Argon2id hash of a supported form and cost",
     "bad_identifier": "client_id or a group is not a valid id",
     "bad_groups": "groups must name at least one group, each once (or give --group)",
     "bad_field": "a field is missing, too long or of the wrong type",
@@ -54,14 +55,14 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="Columns (CSV with a header, or JSON lines): client_id, secret_hash (bcrypt), groups, kind. -: stdin.",
+            help="Columns (CSV with a header, or JSON lines): client_id, secret_hash, groups, kind. -: stdin.",
         ),
     ],
     *,
     group: Annotated[list[str] | None, typer.Option(help="The group of rows without groups. May be repeated.")] = None,
     json: Json = False,
 ) -> None:
-    """Add clients with the bcrypt hashes of their existing secrets (operator).
+    """Add clients with the bcrypt, PBKDF2 or Argon2id hashes of their existing secrets (operator).
 
     Those secrets keep working until the grace period of the first rotation ends.
     Existing clients do not change, so a file can be imported again.
@@ -116,7 +117,9 @@ def _pages(lines: Iterable[Line]) -> Iterator[list[Line]]:
 def _read(file: Path) -> str:
     try:
         data = standard_input.read_all() if str(file) == "-" else file.read_bytes()
-        return data.decode("utf-8-sig")  # spreadsheets write a byte order mark
+        # Spreadsheets write a byte order mark, and some of them UTF-16.
+        is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return data.decode("utf-16" if is_utf16 else "utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise UsageError("The file can't be read as text.", "Check the path, and that the file is in UTF-8.") from None
 
@@ -136,7 +139,8 @@ def _json_lines(text: str) -> Iterator[Line]:
 
 
 def _csv_lines(text: str) -> Iterator[Line]:
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    lines = text.splitlines(keepends=True)
+    reader = csv.reader(lines, strict=True, delimiter=_delimiter(lines[0] if lines else ""))
     try:
         header = [name.strip().lower() for name in next(reader, [])]
         if not set(header) >= _REQUIRED or len(set(header)) != len(header):
@@ -145,12 +149,17 @@ def _csv_lines(text: str) -> Iterator[Line]:
                 "Its first line must name the columns: client_id,groups,kind,secret_hash.",
             )
         for row in reader:
-            if len(row) == len(header):
-                yield Line(reader.line_num, dict(zip(header, row, strict=True)))
-            elif row:
+            if len(row) == len(header) and any(map(str.strip, row)):
+                yield Line(reader.line_num, dict(zip(header, map(str.strip, row), strict=True)))
+            elif any(map(str.strip, row)):  # a spreadsheet writes an empty row as separators or nothing
                 yield Line(reader.line_num, reason="bad_columns")
     except csv.Error:  # its message may quote the line, which may hold a secret
         yield Line(reader.line_num, reason="bad_csv")
+
+
+def _delimiter(header: str) -> str:
+    """Return what separates the columns: spreadsheets write semicolons where the comma is the decimal separator."""
+    return max(",;\t", key=header.count)
 
 
 def _sendable(line: Line, groups: list[str]) -> Line:

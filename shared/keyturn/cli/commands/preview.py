@@ -5,7 +5,7 @@ from datetime import timedelta
 import typer
 
 from keyturn.cli.durations import format_duration
-from keyturn.cli.output import ask, moment, print_facts, print_note
+from keyturn.cli.output import ask, moment, print_facts, print_note, print_warning
 from keyturn.cli.session import Session
 from keyturn.device.core.errors import UsageError
 from keyturn.device.rotation_preview import RotationPreview
@@ -39,6 +39,11 @@ def show_preview(preview: RotationPreview, *, err: bool) -> None:
     if preview.current_version is None:
         facts[6] = ("current version", "none: this is the first")
     print_facts(facts, err=err)
+    if preview.tokens_until is not None:
+        print_warning(
+            f"The grace ({grace}) is shorter than the lifetime of access tokens. Services that check tokens without"
+            f" keyturn accept tokens of the current version until {moment(preview.tokens_until)}, after its grace."
+        )
 
 
 def confirm(session: Session, question: str, *, yes: bool) -> None:

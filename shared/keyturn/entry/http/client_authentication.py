@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from keyturn.verifier.verifier import Verifier
 
 _FORM = "application/x-www-form-urlencoded"
+RESOURCE = "resource"
 
 
 def authenticate(request: flask.Request, form: Mapping[str, str], verifier: Verifier) -> Verdict:
@@ -52,8 +53,17 @@ def read_form(request: flask.Request) -> Mapping[str, str]:
         raise bad_form("The form is malformed, or has too many parameters.")
     form = dict(pairs)
     if len(form) != len(pairs):  # RFC 6749 §3.2: parameters must not be included more than once
-        raise bad_form("A parameter is repeated.")
+        form = _with_all_resources(pairs)
     return {name: value for name, value in form.items() if value}  # RFC 6749 §3.2: one without a value is omitted
+
+
+def _with_all_resources(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Return the form with all its resources in one text, separated by spaces. `OAuthError` for other repetitions."""
+    others = [(name, value) for name, value in pairs if name != RESOURCE]
+    if len(dict(others)) != len(others):
+        raise bad_form("A parameter is repeated.")
+    # RFC 8707 §2: the one parameter that may be repeated. A resource is a URI, which contains no space.
+    return {**dict(others), RESOURCE: " ".join(value for name, value in pairs if name == RESOURCE)}
 
 
 def _pairs(body: bytes) -> list[tuple[str, str]] | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.errors import InvalidRequest, RateLimited
 from keyturn.domain.model import ClientKind
-from keyturn.entry.http.client_authentication import authenticate, read_form
+from keyturn.entry.http.client_authentication import RESOURCE, authenticate, read_form
 from keyturn.entry.http.oauth_errors import OAuthError, bad_form, error_answer, limited, unavailable
 from keyturn.entry.http.problems import UNAVAILABLE
 from keyturn.entry.http.responses import json_answer
@@ -81,12 +81,12 @@ def _token(request: flask.Request, form: Mapping[str, str], verifier: Verifier, 
     scopes = verdict.terms.granted(requested_scope)
     if scopes is None:
         raise OAuthError("invalid_scope", "The client may not have every scope that it asks for.")
-    if form.get("resource", tokens.audience_of(verdict)) != tokens.audience_of(verdict):
+    if RESOURCE in form and {*form[RESOURCE].split(" ")} != {tokens.audience_of(verdict)}:
         # RFC 8707 §2: no token rather than one for another resource
         raise OAuthError("invalid_target", "The resource is not the audience of this client's tokens.")
     token, seconds = tokens.issue(verdict, scopes)
     # RFC 6749 §5.1: the scope is in the response where it differs from the requested one.
-    scope = {"scope": " ".join(scopes)} if scopes and not requested_scope else {}
+    scope = {"scope": " ".join(scopes)} if scopes and not requested_scope.split() else {}
     answer = json_answer({"access_token": token, "token_type": "Bearer", "expires_in": seconds, **scope})
     answer.headers.extend(deprecation_headers(verdict))
     return answer

@@ -68,6 +68,7 @@ def client_view(view: ClientView) -> Mapping[str, Any]:
             "last_promoted_at": plain(state.client.last_promoted_at),
             "require_ack_proofs": policy.require_ack_proofs,
             "canaries": policy.canaries,
+            "access_token_seconds": policy.access_token_seconds,
             "own": plain(state.client.policy),
         },
     }

@@ -74,6 +74,7 @@ _POLICY: Final = fields(
         "last_promoted_at": maybe(TIME),
         "require_ack_proofs": FLAG,
         "canaries": COUNT,
+        "access_token_seconds": COUNT,
         "own": {"type": "object", "description": "the client's own values, which replace the deployment's"},
     }
 )

@@ -1,4 +1,4 @@
-"""Import clients with the bcrypt hashes of another system, so that they can move here with their present secrets.
+"""Import clients with the hashes of another system, so that they can move here with their present secrets.
 
 Every row is committed on its own, so an invalid row does not block the others. An existing client is left unchanged, so
 the same file can be imported again. A row that differs from an existing client is refused.
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.domain.audit_chain import OPERATOR, Transition
-from keyturn.domain.bcrypt_import import BCRYPT, bcrypt_hash
 from keyturn.domain.encodings import identifier, ulid
 from keyturn.domain.errors import Conflict, InvalidRequest, NotFound
+from keyturn.domain.imported_hash import stored_hash
 from keyturn.domain.lifecycle import Decision, audited_facts
 from keyturn.domain.model import Client, ClientKind, ClientState, Version, VersionState
 from keyturn.domain.request_fields import Fields
@@ -48,11 +48,12 @@ class ImportResult:
 
 @dataclass(frozen=True, slots=True)
 class ImportRow:
-    """One client to import: its groups and the bcrypt hash of its secret."""
+    """One client to import: its groups and the hash of its secret (`domain.imported_hash`)."""
 
     client_id: str
     kind: ClientKind
     groups: tuple[str, ...]
+    algo: str
     secret_hash: str
 
 
@@ -126,7 +127,7 @@ class ImportClients:
             rotated_by=OPERATOR,
             rotation_reason=REASON,
             state=VersionState.CURRENT,
-            algo=BCRYPT,
+            algo=row.algo,
             secret_hash=row.secret_hash,
         )
 
@@ -145,11 +146,13 @@ def _row(presented: object) -> ImportRow:
     kind = fields.optional_text("kind") or ClientKind.OAUTH2_CLIENT_SECRET.value
     if kind not in set(ClientKind):
         raise InvalidRequest("unknown_kind", "There is no such kind of client.")
+    algo, secret_hash = stored_hash(fields.text("secret_hash"))
     return ImportRow(
         client_id=identifier(fields.text("client_id")),
         kind=ClientKind(kind),
         groups=_groups(fields.values),
-        secret_hash=bcrypt_hash(fields.text("secret_hash")),
+        algo=algo,
+        secret_hash=secret_hash,
     )
 
 

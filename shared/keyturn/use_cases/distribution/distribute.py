@@ -158,9 +158,13 @@ class DistributeSecrets:
         return item.reading.decide(command)
 
     def _generate(self, item: SecretDelivery) -> str:
-        randomness = self.environment.random(SECRET_BYTES)
-        scannable = item.reading.policy.scannable_secrets
-        return scannable_secret(randomness, item.pending.version_id) if scannable else new_secret(randomness)
+        if item.reading.policy.scannable_secrets:
+            return scannable_secret(self.environment.random(SECRET_BYTES), item.pending.version_id)
+        while True:
+            secret = new_secret(self.environment.random(SECRET_BYTES))
+            # A command line takes a word with a leading dash for an option. One secret in 64 has one.
+            if not secret.startswith("-"):
+                return secret
 
     def _with_hash(self, pending: Version, secret: str) -> Version:
         """Return the pending version with the hash and the receipt key of its secret."""

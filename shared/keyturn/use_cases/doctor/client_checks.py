@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from keyturn.domain import invariants, lifecycle
-from keyturn.domain.bcrypt_import import is_bcrypt_hash, is_imported
+from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.encodings import base64url_decode, due_shard, to_milliseconds
 from keyturn.domain.errors import Broken, InvalidRequest
+from keyturn.domain.imported_hash import is_stored_hash
 from keyturn.domain.model import Client, ClientState, Outcome, Rotation, Version
 from keyturn.domain.policy import unrecognised_names
 from keyturn.domain.secret_format import secrets_in
@@ -137,7 +138,7 @@ def _same_live(stored: Data, expected: Data) -> bool:
 
 def _live_findings(version: Version, mac_key: MacKey) -> Iterator[CheckFinding]:
     where = paths.version(version.client_id, version.version_id)
-    if is_imported(version) and not is_bcrypt_hash(version.secret_hash or ""):
+    if is_imported(version) and not is_stored_hash(version.algo, version.secret_hash or ""):
         yield CheckFinding("an imported version's hash is malformed", where)
     if version.secret_hash and version.mac_key_ref:
         try:
