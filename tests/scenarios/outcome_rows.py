@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -16,13 +17,15 @@ from keyturn.records.invite import MAX_WRONG_CODES
 from tests.functions.attested import Person, admitted, invite
 from tests.functions.envelopes import envelope, inside
 from tests.functions.scene import key_package
+from tests.lossy_store import Faults, LossyStore
 from tests.use_cases.clients.leak_requests import asked, the_version_of
 from tests.use_cases.groups.answering_relays import Answering
 from tests.use_cases.usage import canary_requests, secret_uses
-from tests.world import CLIENT, GROUP
+from tests.world import CLIENT, GROUP, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
     from typing import TypeAlias
 
     from tests.world import World
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     Prepare: TypeAlias = Callable[[World], Call]
 
 HASH = bcrypt.hashpw(b"integrator", bcrypt.gensalt(4)).decode()
+STORES = ("control", "auth", "usage")
 Route = tuple[str, str, str]
 """A function, a method and a path, as the route tables have them."""
 
@@ -515,6 +519,28 @@ ROWS: dict[str, Row] = {
     "thaw": Row(thaw),
 }
 """Each route that writes has a row here, and each function of the package that commits (test_unknown_outcomes.py)."""
+
+
+# --- a row's world ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def prepared(row: Row, folder: Path, kind: str = "memory", **options: object) -> Iterator[tuple[World, Call, Faults]]:
+    """Provide a world for a row, its call, and the faults of all three stores."""
+    with opened(folder, kind, attested=row.attested, **options) as world:
+        if row.founded:
+            world.found(*(() if row.attested else ("alice", "bob")))
+        call = row.prepare(world)
+        yield world, call, lossy(world)
+
+
+def lossy(world: World) -> Faults:
+    """Put all stores of a world on a list of faults."""
+    faults = Faults()
+    for name in STORES:
+        setattr(world, name, LossyStore(getattr(world, name), faults))
+    world.serve()
+    return faults
 
 
 # --- what writes nothing ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import keyturn
 import pytest
@@ -19,10 +19,10 @@ from keyturn.entry.functions import FUNCTIONS
 from keyturn.use_cases.commands.actions import ACTIONS
 from werkzeug.test import TestResponse
 
-from tests.lossy_store import Faults, LossyStore
+from tests.functions.attested import admitted
 from tests.memory_store import MemoryStore
-from tests.scenarios.outcome_rows import COMMANDS, READS, ROWS
-from tests.world import opened, running
+from tests.scenarios.outcome_rows import COMMANDS, READS, ROWS, STORES, lossy, prepared
+from tests.world import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from keyturn.adapters.sqlite.store import SqliteStore
 
-    from tests.scenarios.outcome_rows import Call, Row
+    from tests.lossy_store import Faults
+    from tests.scenarios.outcome_rows import Call
     from tests.world import World
 
-NAMES = ("control", "auth", "usage")
 PACKAGE = Path(keyturn.__file__).parent
 RANDOM_FIELDS = {"hint", "due_shard", "counted_to", "process"}
 """Short fields that are made at random, or from a clock of the process."""
@@ -54,7 +54,7 @@ class Saved:
 
     def __init__(self, world: World) -> None:
         self.world, self.queue = world, list(world.queue)
-        self.stores: list[MemoryStore | SqliteStore] = [getattr(world, name).inner for name in NAMES]
+        self.stores: list[MemoryStore | SqliteStore] = [getattr(world, name).inner for name in STORES]
         self.copies = [_copy(store) for store in self.stores]
         self.text = repr(self._documents())
 
@@ -75,7 +75,7 @@ class Saved:
         return Outcome(self._plain(answer), sorted(stored, key=repr), sorted(events))
 
     def _documents(self) -> list[tuple[str, object]]:
-        found = zip(NAMES, self.stores, strict=True)
+        found = zip(STORES, self.stores, strict=True)
         by_store = [(store, self.world.documents(getattr(self.world, name))) for name, store in found]
         return [(path, store.get([path])[path].data) for store, paths in by_store for path in paths]
 
@@ -122,25 +122,6 @@ def _connected(store: SqliteStore) -> Iterator[Connection]:
         connection.execute("COMMIT")
     finally:
         connection.close()
-
-
-@contextmanager
-def prepared(row: Row, folder: Path, kind: str = "memory", **options: object) -> Iterator[tuple[World, Call, Faults]]:
-    """Provide a world for a row, its call, and the faults of all three stores."""
-    with opened(folder, kind, attested=row.attested, **options) as world:
-        if row.founded:
-            world.found(*(() if row.attested else ("alice", "bob")))
-        call = row.prepare(world)
-        yield world, call, lossy(world)
-
-
-def lossy(world: World) -> Faults:
-    """Put all stores of a world on a list of faults."""
-    faults = Faults()
-    for name in NAMES:
-        setattr(world, name, LossyStore(getattr(world, name), faults))
-    world.serve()
-    return faults
 
 
 # --- the rows are complete --------------------------------------------------------------------------------------------
@@ -199,8 +180,9 @@ def _committing(tree: ast.AST, within: str) -> Iterator[str]:
 
 def test_each_function_that_commits_runs_in_a_row(tmp_path: Path) -> None:
     seen: set[tuple[str, str]] = set()
-    for number, row in enumerate(ROWS.values()):
-        with prepared(row, tmp_path / str(number)) as (_, call, faults):
+    # All commands of admins commit in the same function, which `request` runs as well.
+    for name in (name for name in ROWS if not name.startswith(("command ", "envelope "))):
+        with prepared(ROWS[name], tmp_path / name) as (_, call, faults):
             faults.callers = seen
             call()
     assert committing_functions() - seen == WITHOUT_ROW.keys()
@@ -235,3 +217,36 @@ def test_the_outcome_is_as_without_the_fault(name: str, kind: str, tmp_path: Pat
     row = ROWS[name]
     with prepared(row, tmp_path, kind) as (world, call, faults):
         assert list(differences(world, call, faults, row.status)) == []
+
+
+# --- what an unknown outcome must not allow ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["register", "prove"])
+def test_challenge_is_used_up_for_every_other_request(name: str, tmp_path: Path) -> None:
+    with prepared(ROWS[name], tmp_path) as (_, call, faults):
+        faults.start(0, applied=True)
+        assert cast("TestResponse", call()).status_code == 200
+        again = cast("TestResponse", call())
+    assert (again.status_code, again.json and again.json["reason"]) == (401, "challenge_refused")
+
+
+def test_code_is_used_up_for_every_other_request(tmp_path: Path) -> None:
+    with running(tmp_path, attested=True) as world:
+        alice = admitted(world.found(), "alice")
+        faults = lossy(world)
+        faults.start(0, applied=True)
+        code = alice.fresh_code()
+        assert alice.prove("A" * 43, totp=code).status_code == 200
+        again = alice.prove("A" * 43, totp=code)
+    assert (again.status_code, again.json and again.json["reason"]) == (401, "proof_refused")
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_wrong_code_is_counted_once(tmp_path: Path, *, applied: bool) -> None:
+    with running(tmp_path, attested=True) as world:
+        alice = admitted(world.found(), "alice")
+        faults = lossy(world)
+        faults.start(0, applied=applied)
+        assert alice.prove("A" * 43, totp="000000").status_code == 401
+        assert world.auth.get(["admins/alice"])["admins/alice"].integer("failures") == 1
