@@ -81,3 +81,13 @@ def test_damaged_addresses_are_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "emulators.json").write_text(content, encoding="ascii")
     with pytest.raises(LocalError, match="damaged"):
         read_addresses(tmp_path)
+
+
+def test_each_emulator_has_its_own_address_in_the_settings() -> None:
+    cloud = local_cloud("firestore:1", "pubsub:2", "kms:3")
+    assert (cloud.firestore_emulator, cloud.pubsub_emulator, cloud.kms_emulator) == ("firestore:1", "pubsub:2", "kms:3")
+    assert [name.rpartition("/")[2] for name in (cloud.mac_key, cloud.seal_key, cloud.sign_key)] == [
+        "mac",
+        "seal",
+        "sign",
+    ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
-from keyturn.entry.config.settings import Cloud
+from keyturn.local.emulator_project import local_cloud
 from keyturn.local.emulator_webhooks import EmulatorWebhooks
 from keyturn.local.emulators import start_firestore
 from keyturn.local.trigger_probe import PATH, TriggerProbe, register_probe
@@ -87,7 +88,7 @@ def test_an_emulator_that_posts_here_is_heard_and_another_is_not(
 ) -> None:
     address, way_in, taken = listening
     with start_firestore(functions=address if knows_us else None) as emulator:
-        cloud = Cloud("demo-probe", "control", "auth", "usage", "m", "s", "t", firestore_emulator=emulator.host)
+        cloud = replace(local_cloud(emulator.host, "127.0.0.1:1", "127.0.0.1:1"), project="demo-probe")
         register_probe(cloud, SECRET)
         channel = FirestoreChannel(emulator_host=emulator.host)
         store = FirestoreStore(channel, project=cloud.project, database=cloud.control)

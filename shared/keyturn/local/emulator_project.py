@@ -57,7 +57,18 @@ def emulators(folder: Path, functions: str, environment: Mapping[str, str]) -> I
 def local_cloud(firestore: str, pubsub: str, kms: str) -> Cloud:
     """Return the project with emulators at these addresses (`address:port`)."""
     names = CloudKeyNames.of_ring(RING)
-    return Cloud(PROJECT, "control", "auth", "usage", names.mac, names.seal, names.sign, firestore, pubsub, kms)
+    return Cloud(
+        project=PROJECT,
+        control="control",
+        auth="auth",
+        usage="usage",
+        mac_key=names.mac,
+        seal_key=names.seal,
+        sign_key=names.sign,
+        firestore_emulator=firestore,
+        pubsub_emulator=pubsub,
+        kms_emulator=kms,
+    )
 
 
 def webhook_secret(folder: Path) -> str:

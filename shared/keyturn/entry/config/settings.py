@@ -32,7 +32,7 @@ class Stage(StrEnum):
     PRODUCTION = "production"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cloud:
     """A Google Cloud project with the suite's three Firestore databases and three KMS keys, by full resource names."""
 
