@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.simulation.faults import Fault
+from tests.simulation.kinds import NOT_WRITTEN, missing_kinds
 from tests.simulation.run import SITUATIONS_A_SEED, Result, new_template, run_seed
 from tests.simulation.situations import all_situations, reachable, reason_unreachable
 from tests.simulation.story import tell
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
 
 SURE_AFTER = 2
 """How often a campaign must have aimed at a situation before a missing one is a failure: other faults may interfere."""
+OBSERVATIONS = (
+    "accepted",
+    "refused",
+    "answers",
+    "probes",
+    "secrets delivered",
+    "audit chains",
+    "values searched for",
+    "sweeps judged",
+    "distributions judged",
+    "blocks judged",
+)
+"""What every campaign of some seeds observes."""
 
 
 @dataclass
@@ -39,6 +53,7 @@ class Campaign:
     counts: Counter[str] = field(default_factory=Counter)
     violations: list[tuple[int, Violation]] = field(default_factory=list)
     crashes: list[tuple[int, str]] = field(default_factory=list)
+    kinds: set[str] = field(default_factory=set)
 
     def add(self, result: Result | Crash) -> None:
         """Add one run."""
@@ -53,6 +68,7 @@ class Campaign:
         self.filled |= result.filled
         self.faults += result.faults
         self.counts.update(result.counts)
+        self.kinds |= result.kinds
         self.violations += [(result.seed, violation) for violation in result.violations]
 
     @property
@@ -61,8 +77,13 @@ class Campaign:
         return sorted(cell for cell, times in self.aimed.items() if times >= SURE_AFTER and cell not in self.filled)
 
     @property
+    def unseen(self) -> list[str]:
+        """Kinds of observations that no run has made: a campaign that sees nothing proves nothing."""
+        return [name for name in OBSERVATIONS if not self.counts[name]]
+
+    @property
     def is_good(self) -> bool:
-        return not (self.violations or self.crashes or self.empty)
+        return not (self.violations or self.crashes or self.empty or self.unseen)
 
     def lines(self) -> Iterator[str]:
         """Yield the report."""
@@ -76,6 +97,11 @@ class Campaign:
             f"situations: {len(self.filled)} of {len(self.aimed)} aimed at, {len(reachable())} reachable,"
             f" {len(unreachable)} of {len(generated)} unreachable ({len(unreachable) / len(generated):.1%})"
         )
+        yield f"kinds of documents: {len(self.kinds)} written, {len(NOT_WRITTEN)} not simulated"
+        for kind in missing_kinds(self.kinds):
+            yield f"not written: {kind}"
+        for name in self.unseen:
+            yield f"never observed: {name}"
         for cell in self.empty[:20]:
             yield f"empty: {cell}"
         for seed, text in self.crashes[:3]:

@@ -37,6 +37,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BASE_URL = "https://keyturn.example"
 HOP_SECONDS = 0.008
 TIMEOUT_SECONDS = 30.0
+INTERNAL_ERROR = 500
 QUICK = Policy(minimum_not_before_seconds=0, minimum_interval_seconds=0)
 DAY_SECONDS = 86_400.0
 PROCESSES: Sequence[tuple[str, tuple[str, ...], bool]] = (
@@ -86,6 +87,8 @@ class Deployment:
         self.drawn: list[bytes] = []
         self.written: list[Written] = []
         self.oracle: Oracle | None = None
+        self.is_poisoned = False
+        """Whether a stored document is damaged."""
         self._statuses: dict[str, list[tuple[float, str]]] = {}
         self.story: list[tuple[float, str]] = []
         self.faults: Counter[Fault] = Counter()
@@ -186,6 +189,7 @@ class Deployment:
     def heal(self) -> None:
         """End all failures."""
         self.down.clear()
+        self.events.losing.clear()
         for process in self.processes:
             process.paused_until = 0.0
 
@@ -215,6 +219,11 @@ class Deployment:
         self.process_for(function, process).answer(function, environ, reply, armed)
         if not reply.signal.wait(TIMEOUT_SECONDS):
             return None
+        if armed is not None and armed.strikes(frozenset({Fault.ANSWER_LOST})):
+            self.note_fault(armed.kind, f"{method} {path.split('?', maxsplit=1)[0]}")
+            return None
+        if reply.status == INTERNAL_ERROR and self.oracle is not None and not self.is_poisoned:
+            self.oracle.note_internal_error(path, self.scheduler.now)
         self.scheduler.sleep(HOP_SECONDS * self.random.uniform(0.5, 2.0))
         return reply
 
@@ -257,6 +266,8 @@ class Events:
 
     deployment: Deployment
     count: int = 0
+    losing: set[str] = field(default_factory=set)
+    """Clients whose events are lost now."""
     earlier: dict[str, list[OutboxEvent]] = field(default_factory=dict)
     """The last events about each client."""
 
@@ -264,6 +275,10 @@ class Events:
         """Deliver an event of the current task."""
         deployment = self.deployment
         armed = deployment.armed.get(deployment.scheduler.current)
+        client_id = attributes.get("client_id") or subject.split("/")[1]
+        if client_id in self.losing:
+            deployment.note_fault(Fault.EVENT_LOST, f"{function} {subject}")
+            return
         delays = [deployment.random.expovariate(4.0)]
         if armed is not None and armed.strikes(OF_EVENTS):
             deployment.note_fault(armed.kind, f"{function} {subject}")
@@ -275,7 +290,6 @@ class Events:
             }[armed.kind]
         self.count += 1
         event = OutboxEvent(f"event-{self.count}", function, kind, subject, dict(attributes), at, 1)
-        client_id = attributes.get("client_id") or subject.split("/")[1]
         self.earlier[client_id] = [*self.earlier.get(client_id, []), event][-6:]
         for delay in delays:
             deployment.scheduler.spawn(f"event for {function}", lambda: self._deliver(event, armed), delay)

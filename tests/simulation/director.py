@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.simulation.faults import Fault
+from tests.simulation.faults import OF_COMMITS, Fault
 from tests.simulation.preparation import Preparation
 from tests.simulation.rows import BY_OTHERS, Attempt
 from tests.simulation.situations import NEAR_SECONDS, Place, Situation
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 LEAD_SECONDS = 0.45
 """How long a device takes, at most, from the decision of its user to the command on the network."""
-_BEGINS_BEFORE, _BEGINS_AFTER = -1.0, 0.3
+_BEGINS_BEFORE, _BEGINS_AFTER = -1.3, 1.0
 _OFFSETS = {
-    Place.BEFORE: (-1.6, -2.5, -6.0, -12.0, -40.0, -48.0, -50.0, -70.0),
-    Place.AT: (-0.7, -0.5, -0.3, -0.1, 0.0),
-    Place.AFTER: (0.6, 1.0, 2.5, 8.0, 30.0, 75.0),
+    Place.BEFORE: (-2.0, -2.5, -6.0, -12.0, -40.0, -48.0, -50.0, -70.0),
+    Place.AT: (-0.6, -0.3, -0.1, 0.2, 0.4, 0.6),
+    Place.AFTER: (1.7, 2.5, 4.0, 8.0, 30.0, 75.0),
 }
+_AROUND_THE_MARGIN = (-6.0, -25.0, -49.8, -60.0, -75.0)
 
 
 @dataclass
@@ -43,7 +44,10 @@ class Director:
         if edge is None:
             stage.note("the situation could not be prepared")
             return
-        begins = edge + stage.random.choice(_OFFSETS[cell.place])
+        offsets = _OFFSETS[cell.place]
+        if cell.place is Place.BEFORE and cell.fault in OF_COMMITS:
+            offsets = _AROUND_THE_MARGIN  # nearer to the edge many commands are refused, and commit nothing
+        begins = edge + stage.random.choice(offsets)
         stage.sleep(begins - LEAD_SECONDS - stage.now)
         self._play_at_edge(cell, client_id, edge)
         self._heal(client_id)
@@ -102,6 +106,8 @@ class Director:
         bodies = [body for person in stage.people.values() for body in person.bodies[-2:]]
         for body in random.sample(bodies, min(2, len(bodies))):
             stage.repeat(body)
+        if random.random() < 0.3:
+            stage.count_uses()
         stage.sleep(random.choice((5.0, 35.0, 100.0)))
         stage.sweep()
         stage.check_all(client_id)

@@ -81,6 +81,8 @@ class Checked:
 class _Secret:
     """What was seen of one secret."""
 
+    first_at: float | None = None
+    """When it was first accepted."""
     accepted_at: float | None = None
     current_at: float | None = None
     dead_at: float | None = None
@@ -181,11 +183,13 @@ class Oracle:
             self.counts["accepted"] += 1
             self._judge_acceptance(check, secret)
             secret.accepted_at = check.ended
+            secret.first_at = check.ended if secret.first_at is None else secret.first_at
             if check.state == "current":
                 secret.current_at = check.ended
         elif check.is_active:
             self.counts["refused"] += 1
-            if secret.accepted_at is not None:
+            # A refusal may rest on a read from just before the promotion (docs/protocol.md §10).
+            if secret.first_at is not None and check.began > secret.first_at + TOLERANCE_SECONDS:
                 self._judge_refusal(check, secret)
                 if secret.dead_at is None:
                     secret.dead_at, secret.dead_by = check.ended, check.verifier
@@ -289,6 +293,16 @@ class Oracle:
         if not is_distributed:
             sentence = f"the rotation of {client_id} has no secret after {DISTRIBUTION_SECONDS:.0f} s"
             self._report("a rotation is distributed once everything works", sentence, at)
+
+    def note_block(self, user: str, at: float, *, is_accepted: bool) -> None:
+        """Note whether a request was accepted after the operator had blocked its user, or stopped the suite."""
+        self.counts["blocks judged"] += 1
+        if is_accepted:
+            self._report("who is blocked does not act", f"{user} is blocked, and a request was accepted", at)
+
+    def note_internal_error(self, path: str, at: float) -> None:
+        """Note an answer that is a fault of the service itself, while all stored documents are whole."""
+        self._report("no request ends in an internal error", f"{path} was answered with an internal error", at)
 
     def note_refused_rate(self, messages: int, at: float) -> None:
         """Note that a device was refused for too many messages of its group, and how many there were."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from keyturn.device.api.client import HttpResponse
 from keyturn.device.core.errors import DeviceError, ServerRefusedError, UnreachableError
 from keyturn.device.device import Device
+from keyturn.device.groups.inbox import INBOX
 from keyturn.device.home.errors import HomeError
 from keyturn.device.home.home import Home
 from keyturn.device.home.sealed_files import ScryptCost
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 CHEAP = ScryptCost(n=2**4)
 PASSPHRASE = "correct horse"
-_TRAVELS = OF_COMMITS | OF_PROCESSES | OF_EVENTS
+_TRAVELS = OF_COMMITS | OF_PROCESSES | OF_EVENTS | {Fault.ANSWER_LOST}
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,12 @@ class Person:
     offset_seconds: float = 0.0
     armed: Armed | None = None
     is_busy: bool = False
-    posted_at: float | None = None
-    """When the device last began to post a command."""
+    posted_at: list[float] = field(default_factory=list)
+    """When the device posted each command."""
     bodies: list[bytes] = field(default_factory=list)
     """What this device posted: the network may repeat it."""
     device: Device = field(init=False)
+    _shown: set[str] = field(default_factory=set)
 
     @property
     def home(self) -> Path:
@@ -117,12 +119,8 @@ class Person:
         travelling = armed if armed is not None and armed.kind in _TRAVELS else None
         if is_command:
             self.bodies.append(call.body or b"")
-            if self.posted_at is None:
-                self.posted_at = self.deployment.scheduler.now
+            self.posted_at.append(self.deployment.scheduler.now)
         reply = self.deployment.request(call.method, path, call.body or b"", call.headers, armed=travelling)
-        if armed is not None and armed.strikes(frozenset({Fault.ANSWER_LOST})):
-            self.deployment.note_fault(armed.kind, self.user)
-            reply = None
         if reply is None:
             raise UnreachableError("The server does not answer.", "")
         if is_command:
@@ -159,7 +157,11 @@ class Person:
         return self.act("reads the inbox", read)
 
     def show_secrets(self) -> None:
-        for notice in self.device.inbox():
+        """Show the oracle the secrets that the device has opened since the last time."""
+        new = set(self.device.context.home.ids(INBOX)) - self._shown
+        self._shown |= new
+        for rotation_id in sorted(new):
+            notice = self.device.notice(rotation_id)
             if notice.secret is not None:
                 self.oracle.note_delivery(delivery_of(notice, self.user, self.deployment.scheduler.now))
 

@@ -15,11 +15,11 @@ from keyturn.domain.commands import Acknowledge
 from keyturn.domain.policy import Policy
 from keyturn.ports.bus import BusUnavailable
 from keyturn.ports.triggers import DISTRIBUTION_TOPIC
+from keyturn.use_cases import client_repository
 from keyturn.use_cases.commands import execute, execute_envelope
 from keyturn.use_cases.commands.token_bucket import Buckets, Charge
 from keyturn.use_cases.distribution import distribute
 from keyturn.use_cases.sweep.sweep import Sweep
-from keyturn.use_cases.usage.early_retirement import WatchTransitions
 
 from tests.simulation import oracle
 from tests.simulation.faults import Fault
@@ -96,8 +96,8 @@ def _publish_while_settling(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Sweep, "_settle_client", settle_and_publish)
 
 
-def _judge_transitions_without_care(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(WatchTransitions, "_check_client", WatchTransitions._retire_if_silent)
+def _read_damaged_clients(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(client_repository, "_is_readable", lambda _document, _plan: True)
 
 
 def lower_the_burst(patch: pytest.MonkeyPatch) -> None:
@@ -159,9 +159,9 @@ DEFECTS = (
         trial="the bus starves the sweep",
     ),
     Defect(
-        "a poisoned document stops the maintenance",
-        _judge_transitions_without_care,
-        frozenset({"a sweep ends"}),
+        "a poisoned document stops the others' distribution",
+        _read_damaged_clients,
+        frozenset({"a rotation is distributed once everything works"}),
         trial="a poisoned document",
     ),
     Defect(

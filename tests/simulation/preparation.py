@@ -50,7 +50,7 @@ class Preparation:
                 return
         if cell.row == "Restore":
             self.stage.command(self.person, "rollback", self.client_id, {})
-        if cell.row == "Resume":
+        if cell.row == "Resume" and cell.edge is not Edge.PROMOTE_DEADLINE:
             self.stage.command(self.person, "suspend", self.client_id, {})
         if not at_grace or cell.row in NEED_OPEN_ROTATION:
             self._open_rotation()

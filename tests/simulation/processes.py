@@ -40,6 +40,7 @@ DEADLINE_SECONDS = 10.0
 LATEST_SECONDS = 30.0
 """How long the store may work on a commit that was sent."""
 BUS_TIMEOUT_SECONDS = 8.0
+KEY_PORTS = ("mac", "sealer", "signer", "rs256_signer")
 
 
 @dataclass(eq=False)
@@ -307,8 +308,8 @@ class SimulatedKeys:
     """One process's connection to the keys."""
 
     def __init__(self, process: Process) -> None:
-        self.mac, self.sealer, self.signer = (
-            _KeyPort(process, name, getattr(process.deployment.keys, name)) for name in ("mac", "sealer", "signer")
+        self.mac, self.sealer, self.signer, self.rs256_signer = (
+            _KeyPort(process, name, getattr(process.deployment.keys, name)) for name in KEY_PORTS
         )
 
 
@@ -320,6 +321,8 @@ class _KeyPort:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the port has
         method, process = getattr(self._target, name), self._process
+        if not callable(method):
+            return method
 
         def call(*arguments: object) -> Any:  # noqa: ANN401 - what the port returns
             deployment = process.deployment

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tests.simulation.stage import Stage
 
 NO_VERSION = "01KJMMA2G09AGNKGJXP5TJZTD3"
+_SOON_SECONDS = 1.5
+"""A command that its device sends later was held up by the fault: the attempt began with its user's decision."""
 NOTHING = Outcome(0, "asked for by no person")
 
 
@@ -47,12 +49,15 @@ class Attempt:
     def run(self) -> Attempt:
         """Try it now."""
         person = self.person
-        self.began, person.armed, person.posted_at = self.stage.now, self.armed, None
+        self.began, person.armed = self.stage.now, self.armed
+        posted_before = len(person.posted_at)
         try:
             self.outcome = PERFORM[self.row](self)
         finally:
             person.armed = None
-        self.began = self.began if person.posted_at is None else person.posted_at
+        posted = person.posted_at[posted_before:]
+        if posted and posted[0] - self.began < _SOON_SECONDS:
+            self.began = posted[0]
         return self
 
     def command(self, action: str, params: Mapping[str, Any] | None = None) -> Outcome:
@@ -67,7 +72,7 @@ class Attempt:
 def _rotate(attempt: Attempt, *, emergency: bool = False) -> Outcome:
     random = attempt.stage.random
     grace = timedelta(seconds=random.choice((0, 60, 3600)))
-    supersede = not emergency and random.random() < 0.6
+    supersede = not emergency and (attempt.armed is not None or random.random() < 0.6)
     return attempt.stage.rotate(
         attempt.person, attempt.client_id, emergency=emergency, supersede=supersede, grace=grace
     )
@@ -179,7 +184,7 @@ def _retire_silent(attempt: Attempt) -> Outcome:
 def _revoke_version(attempt: Attempt) -> Outcome:
     random = attempt.stage.random
     params: dict[str, Any] = {"version_id": random.choice(attempt.stage.live(attempt.client_id) or [NO_VERSION])}
-    if random.random() < 0.6:
+    if attempt.armed is not None or random.random() < 0.6:
         params["force"] = True
     return attempt.command("revoke", params)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.deployment import Deployment
 from tests.simulation.director import Director
+from tests.simulation.kinds import kinds_of
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import Person
 from tests.simulation.scheduler import Signal
@@ -48,6 +49,8 @@ class Result:
     attempts: int
     seconds: float
     trace: str
+    kinds: set[str]
+    """The kinds of documents that were written, by the pattern of their paths."""
     story: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -60,6 +63,7 @@ class Template:
     saved: Saved
     statuses: Mapping[str, list[tuple[float, str]]]
     deliveries: Sequence[Mapping[str, object]]
+    kinds: set[str]
 
 
 def temporary_folder() -> Path:
@@ -102,6 +106,7 @@ def new_template(users: Sequence[str] = USERS) -> Template:
         deployment.save(),
         deployment.statuses(),
         [vars(item) | {"user": ""} for item in oracle.deliveries.values()],
+        kinds_of([item.path for item in deployment.written]),
     )
     deployment.close()
     return template
@@ -173,6 +178,7 @@ def run_seed(
             attempts=director.attempts,
             seconds=process_time() - began,
             trace=deployment.trace(),
+            kinds=kinds_of([item.path for item in deployment.written]) | template.kinds,
             story=deployment.story,
         )
     finally:

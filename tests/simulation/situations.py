@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain import lifecycle
 
-from tests.simulation.faults import Fault
+from tests.simulation.faults import OF_COMMITS, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class Edge(StrEnum):
@@ -71,16 +71,59 @@ def all_situations() -> Iterator[Situation]:
 
 
 def reason_unreachable(cell: Situation) -> str:
-    """Return why a cell can't be met, or "" if it can."""
-    for (row, faults), reason in UNREACHABLE.items():
-        if row in {cell.row, ""} and cell.fault in faults:
-            return reason
-    if cell.row in TIMED and cell.place is Place.BEFORE:
-        return "what time alone brings is never written before its time"
-    return ""
+    """Return why a cell can't be met, or "" if it can: a commit can't go wrong where there is none."""
+    if cell.fault not in OF_COMMITS:
+        return ""
+    return next((item.reason for item in WITHOUT_COMMIT if item.covers(cell)), "")
 
 
-UNREACHABLE: Mapping[tuple[str, frozenset[Fault]], str] = {}
+@dataclass(frozen=True)
+class WithoutCommit:
+    """Rows that commit nothing at some edges, and why."""
+
+    rows: frozenset[str]
+    edges: frozenset[Edge]
+    places: frozenset[Place]
+    reason: str
+
+    def covers(self, cell: Situation) -> bool:
+        """Return whether a cell is one of these."""
+        return cell.row in self.rows and cell.edge in self.edges and cell.place in self.places
+
+
+_OF_ROTATIONS = frozenset(Edge) - {Edge.GRACE_END}
+_DISTRIBUTED = _OF_ROTATIONS - {Edge.DISTRIBUTE_DEADLINE}
+_BEFORE, _AT, _AFTER = (frozenset({place}) for place in Place)
+WITHOUT_COMMIT: Sequence[WithoutCommit] = (
+    WithoutCommit(frozenset({"Request"}), _OF_ROTATIONS, _BEFORE, "refused while a rotation is active"),
+    WithoutCommit(frozenset({"Rollback", "Restore"}), _OF_ROTATIONS, _BEFORE, "refused while a rotation is active"),
+    WithoutCommit(
+        frozenset({"Rollback", "Restore"}),
+        frozenset({Edge.GRACE_END}),
+        _AT | _AFTER,
+        "refused within the margin and after the end of grace",
+    ),
+    WithoutCommit(frozenset({"Retire"}), frozenset({Edge.GRACE_END}), _AFTER, "refused: no version is in grace"),
+    WithoutCommit(frozenset({"Cancel", "Acknowledge"}), _OF_ROTATIONS, _AFTER, "refused: the rotation has ended"),
+    WithoutCommit(
+        frozenset({"Acknowledge"}),
+        frozenset({Edge.DISTRIBUTE_DEADLINE}),
+        _BEFORE | _AT,
+        "refused: there is no secret yet",
+    ),
+    WithoutCommit(frozenset({"Distribute"}), _DISTRIBUTED, frozenset(Place), "a rotation is distributed once"),
+    WithoutCommit(frozenset({"Distribute"}), frozenset({Edge.DISTRIBUTE_DEADLINE}), _AFTER, "the rotation has expired"),
+    WithoutCommit(
+        frozenset({"Resume"}),
+        frozenset({Edge.PROMOTE_DEADLINE}),
+        frozenset(Place),
+        "refused: a rotation that waits for canaries ends with the suspension",
+    ),
+    WithoutCommit(
+        frozenset({"CountCanaries"}), frozenset({Edge.DISTRIBUTE_DEADLINE}), _BEFORE, "there is no secret to prove"
+    ),
+    WithoutCommit(frozenset(TIMED), frozenset(Edge), _BEFORE, "what time alone brings is not written before its time"),
+)
 
 
 @functools.cache

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from keyturn.ports.store import StoreError
 
 from tests.simulation.deployment import START
 from tests.simulation.oracle import SWEEP_SECONDS, Checked
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from random import Random
+
+    from keyturn.entry.composition.verifier_suite import VerifierSuite
 
     from tests.simulation.deployment import Deployment
     from tests.simulation.faults import Armed
@@ -32,6 +37,14 @@ CLIENTS = ("acme", "borealis", "cascade", "delta")
 VERIFIERS = ("verifier-1", "verifier-2", "verifier-3")
 FRESH = "verifier-3"
 """The verifier that keeps no verdicts."""
+
+
+def _count_uses(verification: VerifierSuite) -> None:
+    with suppress(StoreError):  # the next flush writes them
+        verification.telemetry.flush()
+        verification.retired_secrets.turn()
+
+
 _JOINT_SECONDS = 4000.0
 _REFUSED_OR_NOT = (200, 401)
 
@@ -217,6 +230,12 @@ class Stage:
         """Present the latest secrets of a client."""
         for delivery in self.oracle.secrets_of(client_id)[-3:]:
             self.check(delivery, verifier or self.random.choice(VERIFIERS))
+
+    def count_uses(self) -> None:
+        """Let the verifiers write their counts, and look for uses of retired secrets, as their threads do."""
+        for process in self.deployment.processes:
+            if "client_token" in process.functions:
+                process.spawn("telemetry", partial(_count_uses, process.suite.verification))
 
     def probe(self, client_id: str) -> None:
         """Ask a fresh verifier for every secret of a client: one of them verifies while it is active."""

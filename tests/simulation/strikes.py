@@ -33,10 +33,10 @@ class Strike:
 
     def prepare(self) -> None:
         """Bring about what is there before the attempt begins."""
-        if self.fault in OF_COMMITS | OF_EVENTS | {Fault.ANSWER_LOST}:
+        if self.fault in OF_COMMITS | OF_EVENTS - {Fault.EVENT_LOST} | {Fault.ANSWER_LOST}:
             self.armed = Armed(self.fault)
         if self.fault in OF_PROCESSES:
-            self.armed = Armed(self.fault, self.stage.random.randrange(6))
+            self.armed = Armed(self.fault, self.stage.random.randrange(4))
         if self.fault in OF_DEPENDENCIES:
             self._fail_dependency()
         if self.fault in PREPARE:
@@ -64,6 +64,11 @@ class Strike:
         """Deliver events of this client from before once more, late and out of order."""
         self._note(f"earlier events of {self.client_id}")
         self.stage.deployment.events.repeat(self.client_id)
+
+    def lose_events(self) -> None:
+        """Lose every event about this client from now on."""
+        self._note(f"events of {self.client_id}")
+        self.stage.deployment.events.losing.add(self.client_id)
 
     def set_clock(self) -> None:
         """Set the clock of the store, or of the device."""
@@ -120,6 +125,7 @@ class Strike:
 
 
 PREPARE: Mapping[Fault, Callable[[Strike], None]] = {
+    Fault.EVENT_LOST: Strike.lose_events,
     Fault.EVENT_DOUBLED: Strike.repeat_events,
     Fault.EVENT_REORDERED: Strike.repeat_events,
     Fault.EVENT_DAY_LATE: Strike.repeat_events,

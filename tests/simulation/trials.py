@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.simulation.people import Person
     from tests.simulation.stage import Stage
 
+_DONE = 200
 SHORT_GRACE = timedelta(seconds=40)
 
 
@@ -86,11 +87,13 @@ def poison_a_document(stage: Stage, clients: list[str]) -> None:
     whole = control.get([path])[path].fields
     stage.note(f"field {field} of {path} is damaged")
     control.commit([Amend(path, {field: {"not": "what it was"}})])
+    stage.deployment.is_poisoned = True
     _make_everything_due(stage)
     stage.judge_sweep(poisoned)
     _judge_distributions(stage, [waiting])
     stage.check_all(due)
     control.commit([Amend(path, {field: whole[field]})])
+    stage.deployment.is_poisoned = False
 
 
 def _poison(stage: Stage, client_id: str) -> tuple[str, str]:
@@ -98,7 +101,7 @@ def _poison(stage: Stage, client_id: str) -> tuple[str, str]:
     client = stage.client(client_id)
     client_path = f"oauth2_clients/{client_id}"
     paths = {
-        client_path: ("live", "updated_at", "recent_requests", "current_version", "admin_groups", "tokens"),
+        client_path: ("live", "updated_at", "policy", "recent_requests", "current_version", "admin_groups", "tokens"),
         f"{client_path}/secrets/{client['current_version']}": ("state", "not_before"),
         f"oauth2_rotations/{client['active_rotation'] or client['last_rotation']}": ("phase", "created_at", "acks"),
     }
@@ -141,6 +144,24 @@ def let_a_crowd_acknowledge(stage: Stage, clients: list[str]) -> None:
         stage.oracle.note_refused_rate(messages, stage.now)
 
 
+def let_the_operator_block(stage: Stage, clients: list[str]) -> None:
+    """Deny a person, and stop the suite, by a process that may die on the way. Both hold once they are answered."""
+    client_id, denied = clients[0], stage.person()
+    other = stage.person(other_than=denied)
+    armed = Armed(Fault.PROCESS_KILLED_AFTER, stage.random.randrange(10))
+    stage.deployment.operate("/denied", {"add": {"users": [denied.user]}, "reason": "left in anger"}, armed=armed)
+    if stage.deployment.operate("/denied", {"add": {"users": [denied.user]}, "reason": "left in anger"})[0] == _DONE:
+        is_accepted = _rotate(stage, denied, client_id)
+        stage.oracle.note_block(denied.user, stage.now, is_accepted=is_accepted)
+    stage.deployment.operate("/denied", {"remove": {"users": [denied.user]}, "reason": "came back"})
+    if stage.deployment.operate("/stop", {"reason": "an incident"})[0] == _DONE:
+        is_accepted = _rotate(stage, other, client_id)
+        stage.oracle.note_block("everybody", stage.now, is_accepted=is_accepted)
+    stage.check_all(client_id)
+    stage.deployment.operate("/start", {"reason": "it is over"})
+    stage.probe(client_id)
+
+
 def _judge_distributions(stage: Stage, clients: list[str]) -> None:
     """Wait until everything should be distributed, with a sweep each minute."""
     requested = [client_id for client_id in clients if stage.phase(client_id) == "requested"]
@@ -158,4 +179,5 @@ TRIALS: Mapping[str, Callable[[Stage, list[str]], None]] = {
     "a poisoned document": poison_a_document,
     "a full batch": fill_a_batch,
     "a crowd acknowledges": let_a_crowd_acknowledge,
+    "the operator blocks": let_the_operator_block,
 }
