@@ -17,8 +17,8 @@ from keyturn.private_files import replace_private
 if TYPE_CHECKING:
     from pathlib import Path
 
-LIFETIME_SECONDS = 23 * 3600
-"""A little shorter than the service stores answers (docs/protocol.md §3)."""
+LIFETIME_SECONDS = 600
+"""A failed command is repeated soon, if at all. Later the same words may mean another request."""
 
 
 @dataclass(frozen=True, slots=True)

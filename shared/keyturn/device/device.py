@@ -21,7 +21,7 @@ from keyturn.device.groups.inbox import Inbox
 from keyturn.device.groups.join import Enrolment
 from keyturn.device.groups.key_refresh import KeyRefresh
 from keyturn.device.groups.membership import LostReason, Memberships, changes_of
-from keyturn.device.groups.outbox import OUTGOING, AckSender, CommandOutbox
+from keyturn.device.groups.outbox import ACTION, OUTGOING, AckSender, CommandOutbox
 from keyturn.device.incidents import Incident
 from keyturn.device.rotation_preview import RotationOptions, any_group, common_group, preview_rotation
 from keyturn.device.security_key import NO_SECURITY_KEYS, SecurityKeys
@@ -211,7 +211,8 @@ class Device:
         groups = response_fields.texts(self.client(client_id), "groups")
         group = common_group(groups, self._sending_memberships())
         request = ServiceRequest(action_type, self.new_id(), client_id, group, {**params, "reason": reason})
-        return self._outbox.send(f"action:{request.action_id}", group, lambda: self._sign_with_proof(request))
+        request = self._outbox.resumed(request)
+        return self._outbox.send(f"{ACTION}{request.action_id}", group, lambda: self._sign_with_proof(request))
 
     def approve(self, invite: str, user: str, purpose: str) -> dict[str, object]:
         """Approve an invite (its id) or a resumption, which must be for this user and purpose.

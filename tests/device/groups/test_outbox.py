@@ -181,6 +181,40 @@ def test_a_crash_before_the_answer_resends_the_same_bytes(
     assert stored_commands(tmp_path) == {}
 
 
+@pytest.mark.parametrize("arrives", [False, True])
+def test_command_that_is_run_again_soon_is_the_same_command(
+    alice: Device, server: Service, clock: Clock, tmp_path: Path, *, arrives: bool
+) -> None:
+    alice.catch_up()
+    line = DeadLine(server, arrives=arrives)
+    with pytest.raises(UnreachableError):
+        over(line, tmp_path, clock).command("suspend", "acme", {}, "an incident")
+    (command,) = stored_commands(tmp_path).values()
+
+    line.cut = False
+    clock.advance(seconds=5)
+    came_before = len(server.envelopes)
+    answer = over(line, tmp_path, clock).command("suspend", "acme", {}, "an incident")
+    assert answer["status"] == "suspended"
+    assert server.envelopes[came_before] == command.envelope
+    assert stored_commands(tmp_path) == {}
+
+
+@pytest.mark.parametrize(("reason", "minutes"), [("another incident", 0), ("an incident", 11)])
+def test_other_command_and_later_one_are_commands_of_their_own(
+    alice: Device, server: Service, clock: Clock, tmp_path: Path, reason: str, minutes: int
+) -> None:
+    alice.catch_up()
+    line = DeadLine(server, arrives=False)
+    with pytest.raises(UnreachableError):
+        over(line, tmp_path, clock).command("suspend", "acme", {}, "an incident")
+    (command,) = stored_commands(tmp_path).values()
+    line.cut = False
+    clock.advance(minutes=minutes)
+    over(line, tmp_path, clock).command("suspend", "acme", {}, reason)
+    assert command.envelope not in server.envelopes
+
+
 def test_the_sending_key_of_a_command_is_deleted_from_the_saved_state(
     alice: Device, server: Service, clock: Clock, tmp_path: Path
 ) -> None:

@@ -4,7 +4,8 @@
 
 1. The group without the used key is saved before the ciphertext leaves. So no generation is used twice, wherever the
    process dies (RFC 9420 §9.1).
-2. A command is kept until it is answered, and is sent again with exactly the same bytes.
+2. A command is kept until it is answered, and is sent again with exactly the same bytes. The same command that is run
+   again soon is that command.
 3. If its epoch is over (`stale_epoch`), the device catches up and encrypts the same command again. So it does if the
    server has decrypted the message before and can't do it again. The event id stays, so the command counts once.
 4. Without a usable membership, or if the current epoch can't be reached, the signed event is sent in clear: an
@@ -39,11 +40,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from keyturn.device.context import DeviceContext
+    from keyturn.device.core.signed_events import ServiceRequest
     from keyturn.device.groups.inbox import Notice
     from keyturn.device.home.sealed_files import RecordKey
     from keyturn.proofs.nostr import Event
 
 OUTGOING = "outgoing"
+ACTION = "action:"
+"""The ids of commands that are neither rotations nor acknowledgements begin with it."""
+RESUMED_WITHIN = timedelta(minutes=10)
+"""A failed command is repeated soon, if at all. Later the same words may mean another command."""
 KEPT_FOR = timedelta(hours=24)
 """The server keeps an answer as long (docs/http.md: the same event gets the same answer)."""
 _ATTEMPTS = 4
@@ -115,6 +121,15 @@ class CommandOutbox:
             if changes:
                 home.save_all(changes)
         return answer
+
+    def resumed(self, request: ServiceRequest) -> ServiceRequest:
+        """Return the request under the id of a recent one for the same that was not answered, else as it is."""
+        oldest = self._context.signer.now() - RESUMED_WITHIN
+        for command_id in self._context.home.ids(OUTGOING):
+            stored = self._stored(command_id) if command_id.startswith(ACTION) else None
+            if stored and stored.command.created_at >= oldest.timestamp() and _is_for_the_same(stored, request):
+                return replace(request, action_id=command_id.removeprefix(ACTION))
+        return request
 
     def delete_expired(self) -> None:
         """Delete commands that are so old that the server would not answer them any more."""
@@ -198,6 +213,12 @@ class CommandOutbox:
     def _stored(self, command_id: str) -> OutgoingCommand | None:
         record = self._context.home.load(OUTGOING, command_id)
         return None if record is None else OutgoingCommand.from_bytes(record)
+
+
+def _is_for_the_same(stored: OutgoingCommand, request: ServiceRequest) -> bool:
+    content = load_object(stored.command.content)
+    fields = (content.get("action_type"), content.get("client_id"), content.get("params"), stored.group_id)
+    return fields == (request.action_type, request.client_id, dict(request.params), request.group)
 
 
 class AckSender:
