@@ -20,6 +20,7 @@ CROSS_CUTTING = {
     "interop": "implementations by other people",
     "packaging": "the deployment archive, the wheel and the requirements",
     "proving": "attacks on admin proofs, through all rooms",
+    "releases": "two releases at once, and damaged documents",
     "rules": "firestore.rules",
     "scenarios": "random histories of several people and devices",
     "simulation": "the whole suite under faults, in virtual time",

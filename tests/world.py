@@ -253,6 +253,7 @@ class World:
 
     def sweep(self) -> dict[str, int]:
         answer = self.call("POST", "/grace_sweeper/", b"{}", {"Authorization": f"Bearer {TOKEN}"})
+        assert answer.status_code == 200, answer.text
         return cast("dict[str, int]", answer.json)
 
     def deliver(self, item: Delivery) -> TestResponse:

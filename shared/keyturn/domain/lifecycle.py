@@ -244,9 +244,9 @@ def ahead(state: ClientState, policy: Policy, until: datetime) -> ClientState:
     is_foreign = rotation and not may_grant(state) and not state.client.damaged
     if not rotation or not is_foreign or is_rotation_damaged(state, rotation):
         return state
-    # A promotion by time alone needs the quorum, and never comes before `not_before`.
-    is_promotable = rotation.phase not in {Phase.REQUESTED, Phase.DISTRIBUTED} and rotation.not_before <= until
-    return effects.promote(state, until, policy).state if is_promotable else state
+    # A promotion by time alone needs the quorum and the canaries, and never comes before `not_before`.
+    waits = rotation.phase in {Phase.REQUESTED, Phase.DISTRIBUTED} or rotation.awaits_canaries
+    return state if waits or rotation.not_before > until else effects.promote(state, until, policy).state
 
 
 def decide(state: ClientState, command: Command, policy: Policy, now: datetime, longest_commit: timedelta) -> Decision:

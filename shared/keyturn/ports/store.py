@@ -226,6 +226,14 @@ def put(document: Document, data: Data, stamped: str | None = None) -> Create | 
     return Replace(document.path, data, document.version, stamped)
 
 
+def update(document: Document, data: Data) -> Create | Replace:
+    """Return the write as `put`, which keeps the fields that `data` does not name: a newer release may have added them.
+
+    Entities keep such fields themselves (`keyturn.domain.record`).
+    """
+    return put(document, {**(document.data or {}), **data})
+
+
 def delete(document: Document) -> Delete:
     """Return the write that deletes a document that was read, only at the version that was read."""
     if document.version is None:

@@ -55,8 +55,10 @@ class AdminDirectory(Record):
 
     def with_admin(self, admin: Admin) -> AdminDirectory:
         """Return the directory with this admin's entry added or updated."""
+        new = AdminEntry(admin.user, admin.subject, admin.status)
+        before = next((entry for entry in self.admins if entry.user == admin.user), new)
         others = tuple(entry for entry in self.admins if entry.user != admin.user)
-        return replace(self, admins=(*others, AdminEntry(admin.user, admin.subject, admin.status)))
+        return replace(self, admins=(*others, replace(before, subject=admin.subject, status=admin.status)))
 
 
 def read_directory(document: Document) -> AdminDirectory | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain import audit_chain as audit
 from keyturn.domain.encodings import length_prefixed
-from keyturn.ports.store import Create, put
+from keyturn.ports.store import Create, update
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
 
@@ -34,7 +34,7 @@ def system_writes(snapshot: Snapshot, transitions: Iterable[Transition], now: da
     document = snapshot[HEAD]
     head = from_data(audit.Head, document.data) if document.data else audit.Head()
     entries = audit.chained(head, transitions, now, banner=banner)
-    return [put(document, to_data(entries[-1].head)), *entry_writes(audit.SYSTEM_CHAIN, entries)]
+    return [update(document, to_data(entries[-1].head)), *entry_writes(audit.SYSTEM_CHAIN, entries)]
 
 
 def entry_writes(chain: str, entries: Iterable[audit.Entry]) -> list[Write]:

@@ -256,7 +256,9 @@ class Clients:
         entries = audit.chained(client.audit_head, decision.transitions, reading.now, banner=self.banner)
         updated = replace(
             decision.state.client,
-            audit_head=entries[-1].head if entries else client.audit_head,
+            audit_head=replace(client.audit_head, seq=entries[-1].seq, hash=entries[-1].hash)
+            if entries
+            else client.audit_head,
             # It only rises: verifiers bind cached verdicts to it.
             revision=client.revision + 1,
             updated_at=reading.now,

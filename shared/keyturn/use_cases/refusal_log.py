@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import due_shard
 from keyturn.domain.errors import Broken
-from keyturn.ports.store import LostRace, StoreError, mappings, put, typed
+from keyturn.ports.store import LostRace, StoreError, mappings, typed, update
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +77,7 @@ class Refusals:
         # A known caller, too, must not be able to fill the database.
         if recent or len(entries) >= MOST_ENTRIES:
             return
-        self.store.commit([put(document, {"entries": [*entries, entry], "expires_at": now + KEPT})])
+        self.store.commit([update(document, {"entries": [*entries, entry], "expires_at": now + KEPT})])
 
 
 def refusals_path(npub: str, now: datetime) -> str:

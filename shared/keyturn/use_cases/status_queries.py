@@ -10,7 +10,7 @@ from keyturn.domain import lifecycle
 from keyturn.domain.encodings import base64url_decode, identifier, rotation_identifier
 from keyturn.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from keyturn.domain.model import Rotation
-from keyturn.ports.store import Query, put
+from keyturn.ports.store import Query, update
 from keyturn.records import paths
 from keyturn.records.codec import from_data
 from keyturn.records.roster import Roster
@@ -125,7 +125,7 @@ class ReadStatus:
         if isinstance(seen_at, datetime) and seen_at + ACTIVITY_RESOLUTION > now:
             return
         # If another request of the same device wrote it just now, that one's time will do.
-        write_if_unchanged(self.usage, put(document, {"seen_at": now}), self.environment)
+        write_if_unchanged(self.usage, update(document, {"seen_at": now}), self.environment)
 
     def welcome(self, npub: str, reference: str) -> str:
         """Return the kind-444 event for a key package. Raises `NotFound` for every key but the one that it is for."""

@@ -12,7 +12,7 @@ Rules (docs/protocol.md §7):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime  # noqa: TC003 - the document codec reads these annotations
 from typing import TYPE_CHECKING, TypeVar
 
@@ -145,7 +145,8 @@ def _validated(lists: Denylists) -> Denylists:
 
 def _edited(before: Denylists, add: Denylists, remove: Denylists) -> Denylists:
     by_list = zip(_lists(before), _lists(add), _lists(remove), strict=True)
-    after = Denylists(*(tuple(sorted({*old, *additions} - {*removals})) for old, additions, removals in by_list))
+    users, npubs, clients = (tuple(sorted({*old, *additions} - {*removals})) for old, additions, removals in by_list)
+    after = replace(before, users=users, npubs=npubs, clients=clients)
     # Lists that are too long already may still shrink.
     if _length(after) > MOST_DENIED and _length(after) > _length(before):
         raise PolicyViolation("too_many_denied", f"The denylists may have at most {MOST_DENIED} items together.")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from keyturn.domain.audit_chain import OPERATOR, Transition
 from keyturn.domain.encodings import identifier, length_prefixed, npub_identifier
 from keyturn.domain.errors import Conflict, NotFound
-from keyturn.ports.store import delete, put
+from keyturn.ports.store import delete, put, update
 from keyturn.records import paths
 from keyturn.records.admin import AdminStatus, admin_path
 from keyturn.records.admin_directory import admin_writes, approvals_needed, read_admin, read_directory
@@ -109,7 +109,7 @@ class ManageAdmins:
         transition = Transition(_ACTIONS[status], OPERATOR, {"user": user}, after={"status": status.value})
         suspension: Data = {"user": user, "status": status.value, "at": snapshot.read_time}
         audit = system_writes(snapshot, [transition], snapshot.read_time, self.banner)
-        self.databases.control.commit([*audit, put(snapshot[path], suspension)])
+        self.databases.control.commit([*audit, update(snapshot[path], suspension)])
 
     def _unregister(self, user: str, npubs: frozenset[str]) -> None:
         keys = [paths.npub(npub) for npub in sorted(npubs)]

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.domain.guards import recent_of
-from keyturn.ports.store import LostRace, Snapshot, put
+from keyturn.ports.store import LostRace, Snapshot, update
 from keyturn.records import paths
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def count_request(snapshot: Snapshot, user: str, event_id: str) -> Write:
     """Return the write that counts a user's request, now."""
     document, now = snapshot[_own(user, event_id)], snapshot.read_time
     moments = [*recent_of(_moments(document), now), now]
-    return put(document, {"recent": moments, "expires_at": now + KEPT})
+    return update(document, {"recent": moments, "expires_at": now + KEPT})
 
 
 def unprotected_paths(user: str | None, event_id: str) -> set[str]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from keyturn.domain.encodings import base64url_decode, identifier, invite_id
 from keyturn.domain.errors import Conflict, Forbidden, InvalidRequest
 from keyturn.ports.groups import GroupError
-from keyturn.ports.store import Check, LostRace, put
+from keyturn.ports.store import Check, LostRace, update
 from keyturn.proofs.nostr import open_event
 from keyturn.records import paths
 from keyturn.records.admin import UNKNOWN_USER, admin_path
@@ -85,7 +85,7 @@ class JoinGroup:
         if not stored_welcome and member is not None and not is_upgrade:
             raise Conflict("already_member", "This device is a member of the group already.")
         is_first_use = not stored_welcome and document.fields["used_by"] is None
-        marked = put(document, {**document.fields, "used_by": key_package.reference})
+        marked = update(document, {"used_by": key_package.reference})
         invite_writes = (marked, *registration_checks) if is_first_use else ()
         return self._answer(membership, stored_welcome, user, key_package, event, invite_writes)
 

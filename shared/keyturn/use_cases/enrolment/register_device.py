@@ -25,7 +25,7 @@ from keyturn.domain.proofs_policy import Missing, ProofRefused
 from keyturn.ports.attestation import AttestationRefused
 from keyturn.ports.authorisation import Act
 from keyturn.ports.identity import IdentityRefused
-from keyturn.ports.store import delete, put
+from keyturn.ports.store import delete, update
 from keyturn.proofs.statement import RegistrationStatement
 from keyturn.proofs.totp import SEED_BYTES, matching_step, provisioning_uri
 from keyturn.records import paths
@@ -196,7 +196,7 @@ class RegisterDevice:
         # The seed is in the admin's record from now on, and nowhere else.
         completed = replace(registration, totp_sealed=None, confirmed_at=context.now)
         invite = context.invite_write(replace(context.invite, registration=completed))
-        return [invite, put(context.key_document, {"user": context.invite.user})]
+        return [invite, update(context.key_document, {"user": context.invite.user})]
 
     def _write_audit(self, context: InviteContext, npub: str) -> None:
         user, invite = context.invite.user, context.invite

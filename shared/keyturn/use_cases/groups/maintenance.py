@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from keyturn.domain.errors import Broken, Refusal
 from keyturn.domain.model import Rotation
 from keyturn.ports.groups import GroupError
-from keyturn.ports.store import Query, put, scan
+from keyturn.ports.store import Query, scan, update
 from keyturn.records import paths
 from keyturn.records.codec import salvage
 from keyturn.use_cases.groups.membership import open_membership
@@ -73,7 +73,7 @@ class GroupMaintenance:
 
     def _schedule_next(self, document: Document, group_id: str, now: datetime) -> None:
         due: Data = {"group_id": group_id, "due_at": now + MAINTENANCE_INTERVAL}
-        write_if_unchanged(self.databases.control, put(document, due), self.environment)
+        write_if_unchanged(self.databases.control, update(document, due), self.environment)
 
     # --- the log -----------------------------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ class GroupMaintenance:
             delete_unchanged(self.databases.control, prefix, self.environment)
             prefix.clear()
         if kind == "notice" and self._has_expired(rotation_id, now):
-            gone = put(entry, {**entry.fields, "kind": GONE, "event": ""})
+            gone = update(entry, {"kind": GONE, "event": ""})
             write_if_unchanged(self.databases.control, gone, self.environment)
         if prefix is not None and kind in {"commit", GONE} and at + COMMIT_RETENTION <= now:
             return [*prefix, entry]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keyturn.ports.store import Create, put
+from keyturn.ports.store import Create, update
 from keyturn.records import paths
 from keyturn.use_cases.groups.relay_outbox import relay_post
 
@@ -80,4 +80,4 @@ class GroupLog:
     def writes(self) -> list[Write]:
         """Return the writes of the group's new state, only over the state that was read, and of all new messages."""
         # Resting on the version that was read: a state that another commit has replaced must never be used again.
-        return [put(self.document, {**self.session.sealed(), "next_index": self.next_index}), *self.entries]
+        return [update(self.document, {**self.session.sealed(), "next_index": self.next_index}), *self.entries]

@@ -27,7 +27,7 @@ from keyturn.domain.errors import NotFound
 from keyturn.domain.model import Phase
 from keyturn.domain.recognition import may_grant
 from keyturn.ports.effects import uniform
-from keyturn.ports.store import LostRace, Query, StoreUnavailable, put, scan
+from keyturn.ports.store import LostRace, Query, StoreUnavailable, scan, update
 from keyturn.ports.triggers import DISTRIBUTION_TOPIC
 from keyturn.records import paths
 from keyturn.use_cases.client_repository import CLIENT_ONLY
@@ -175,7 +175,7 @@ class Sweep:
             except Exception as error:  # noqa: BLE001 - rule 6
                 _log.error("%s failed: %s", name, type(error).__name__)
         # Last: if this sweep dies before, the next one does the maintenance.
-        write_if_unchanged(self.clients.store, put(document, {"due_at": now + MAINTENANCE_EVERY}), self.environment)
+        write_if_unchanged(self.clients.store, update(document, {"due_at": now + MAINTENANCE_EVERY}), self.environment)
 
     def _maintenance(self) -> Iterator[tuple[str, Callable[[datetime], object]]]:
         if self.delete_expired is not None:
