@@ -1,15 +1,18 @@
-"""Standard input as a pipe, shared by the commands of a script, empty or closed."""
+"""Standard input as a pipe, shared by the commands of a script."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-import pytest
+from tests.local.terminal import Reader
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ASK = f"'{sys.executable}' -c 'from keyturn.cli.output import ask; print(ask(\"Code?\"))'"
-READ = f"'{sys.executable}' -c 'from keyturn.cli.standard_input import read_all; print(read_all())'"
-LOOK = f"'{sys.executable}' -c 'from keyturn.cli.standard_input import is_terminal; print(is_terminal())'"
 
 
 def run(script: str) -> list[str]:
@@ -22,6 +25,12 @@ def test_each_command_of_a_script_takes_its_own_line() -> None:
     assert run(f"printf '111111\\n 222222 \\nrest' | {{ {ASK}; {ASK}; cat; }}") == ["111111", "222222", "rest"]
 
 
-@pytest.mark.parametrize(("command", "answer"), [(ASK, ""), (READ, "b''"), (LOOK, "False")])
-def test_a_closed_input_is_an_empty_one(command: str, answer: str) -> None:
-    assert run(f"{command} <&-") == [answer]
+def test_a_pipe_does_not_hide_the_terminal_of_the_session(tmp_path: Path) -> None:
+    names = "has_terminal(), is_terminal()"
+    look = f"echo x | '{sys.executable}' -c 'from keyturn.cli.standard_input import *; print({names})'"
+    attended = Reader().run(["/bin/sh", "-c", look], os.environ, tmp_path)
+    assert attended.stdout.split() == ["True", "False"]
+    unattended = subprocess.run(  # noqa: S603 - ours
+        ["/bin/sh", "-c", look], capture_output=True, text=True, check=True, start_new_session=True
+    )
+    assert unattended.stdout.split() == ["False", "False"]

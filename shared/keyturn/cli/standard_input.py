@@ -1,4 +1,4 @@
-"""Standard input: a terminal, a pipe or nothing. And the terminal of the session, which a pipe does not hide."""
+"""Standard input: a terminal or a pipe. And the terminal of the session, which a pipe does not hide."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TERMINAL = "/dev/tty"
 
 def is_terminal() -> bool:
     """Return whether a person types into standard input."""
-    return sys.stdin is not None and sys.stdin.isatty()  # None: it is closed
+    return sys.stdin.isatty()
 
 
 def has_terminal() -> bool:
@@ -24,8 +24,6 @@ def has_terminal() -> bool:
 
 def read_line() -> str:
     """Return the next line without its end, empty at the end of the input."""
-    if sys.stdin is None:
-        return ""
     if is_terminal():
         return sys.stdin.readline().strip()
     # Unbuffered: the lines that follow belong to the commands that follow in a script.
@@ -36,4 +34,4 @@ def read_line() -> str:
 
 def read_all() -> bytes:
     """Return the whole input."""
-    return b"" if sys.stdin is None else sys.stdin.buffer.read()
+    return sys.stdin.buffer.read()
