@@ -31,8 +31,16 @@ def envelope(world: World, content: bytes, group: str = GROUP) -> Event:
 
 def inside(admin: Admin, event: Event) -> bytes:
     """Say an event as a member says it: without its signature, encrypted to the group."""
+    return many_inside(admin, event, 1)[0]
+
+
+def many_inside(admin: Admin, event: Event, count: int) -> list[bytes]:
+    """Say an event so many times, each time with the key of the next generation."""
     admin.device.catch_up()
     fields = event.to_dict()
-    said = {name: fields[name] for name in ("kind", "created_at", "tags", "content")}
-    _, message = admin.device.memberships()[0].group.encrypt(json.dumps(said).encode(), random=os.urandom)
-    return message
+    said = json.dumps({name: fields[name] for name in ("kind", "created_at", "tags", "content")}).encode()
+    group, messages = admin.device.memberships()[0].group, []
+    for _ in range(count):
+        group, message = group.encrypt(said, random=os.urandom)
+        messages.append(message)
+    return messages

@@ -41,12 +41,16 @@ def members_of(tree: RatchetTree) -> tuple[Member, ...]:
 
 @dataclass(frozen=True)
 class ApplicationReceived:
-    """A decrypted application message, with its sender and epoch."""
+    """A decrypted application message, with its sender and epoch.
+
+    steps: how many generations the sender's ratchet moved forward. It is 0 for the key of a generation jumped over.
+    """
 
     sender: Member
     plaintext: bytes = field(repr=False)
     authenticated_data: bytes
     epoch: int
+    steps: int
 
 
 @dataclass(frozen=True)

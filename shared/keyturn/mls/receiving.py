@@ -20,6 +20,7 @@ from .proposal_list import Pending, validate
 from .proposals import Add, CommitContent, Proposal, Remove, Update
 from .protection import Opened, open_private, open_public
 from .public_message import PublicMessage
+from .secret_tree import APPLICATION as APPLICATION_RATCHET
 from .state import State
 
 MOST_PENDING = 1000
@@ -36,7 +37,8 @@ def receive(
     next_state, authenticated, sender = _open(state, message)
     body, content = authenticated.content.body, authenticated.content
     if isinstance(body, bytes):
-        return next_state, ApplicationReceived(sender, body, content.authenticated_data, content.epoch)
+        steps = _generation(next_state, sender, content.epoch) - _generation(state, sender, content.epoch)
+        return next_state, ApplicationReceived(sender, body, content.authenticated_data, content.epoch, steps)
     if isinstance(body, CommitContent):
         return process_commit(next_state, authenticated, body, external, check_lifetime, now)
     return _keep_proposal(next_state, authenticated, body, sender, check_lifetime)
@@ -54,6 +56,14 @@ def _open(state: State, message: bytes) -> Opened:
         reader.finish()
         return open_public(state, public)
     raise MalformedMessage("the message is not one of a group's members", "RFC 9420 §6")
+
+
+def _generation(state: State, sender: Member, epoch: int) -> int:
+    """Return the next generation of a member's application ratchet in the current or a past epoch."""
+    past_trees = {past.context.epoch: past.secret_tree for past in state.past}
+    ratchets = {state.context.epoch: state.secret_tree, **past_trees}[epoch].ratchets
+    key = (sender.leaf_index, APPLICATION_RATCHET)
+    return ratchets[key].generation if key in ratchets else 0
 
 
 def _keep_proposal(

@@ -59,6 +59,8 @@ class Received:
 
     npub: str
     plaintext: bytes | None = field(repr=False)
+    must_save: bool = True
+    """Whether the session's state must be stored with the message. If not, the state that was opened stays good."""
 
 
 class GroupSession(Protocol):

@@ -21,6 +21,7 @@ from keyturn.use_cases.distribution import distribute
 from keyturn.use_cases.distribution.distribute import DistributeSecrets
 from keyturn.verifier.matching import matches
 
+from tests.functions.envelopes import envelope, inside
 from tests.use_cases.faults import Died, Wire
 from tests.world import EACH_STORE, GROUP, WatchedStore
 
@@ -369,3 +370,29 @@ def test_no_secret_looks_like_an_option(world: World, monkeypatch: pytest.Monkey
     monkeypatch.setattr(distribute, "new_secret", lambda _randomness: new_secret(drawn.pop(0)))
     secret = world.issue("alice", "alice")
     assert (secret, drawn) == (new_secret(b"\x07" * 32), [])
+
+
+def test_acknowledgements_in_envelopes_do_not_disturb_a_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each envelope wrote the group that a batch rests on: 60 rotations took 302 calls of the MAC key, not 62."""
+    world.found("alice", "bob")
+    first = asked_for(world, "client-one", [GROUP])
+    assert on_wire(world, Wire())("client-one", first)
+    bob = world.admins["bob"]
+    ack = envelope(world, inside(bob, bob.ack(first)))
+    rotation_id = asked_for(world, "client-two", [GROUP])
+    commit, attempts = WatchedStore.commit, []
+
+    def acknowledged_before(store: WatchedStore, writes: Sequence[Write], **given: Any) -> datetime:  # noqa: ANN401
+        if any(write.path == paths.group(GROUP) for write in writes):
+            attempts.append(writes)
+            monkeypatch.setattr(WatchedStore, "commit", commit)
+            assert world.send(ack).status_code == 200
+            monkeypatch.setattr(WatchedStore, "commit", acknowledged_before)
+        return commit(store, writes, **given)
+
+    monkeypatch.setattr(WatchedStore, "commit", acknowledged_before)
+    wire = Wire()
+    assert on_wire(world, wire)("client-two", rotation_id)
+
+    assert (len(attempts), Counter(wire.calls)["LocalMacKey.sign"]) == (1, 1)
+    assert world.document(f"oauth2_rotations/{first}")["outcome"] == "promoted"

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 _LEAF_LIFETIME = timedelta(days=84)
 _LIFETIMES = mls.LifetimePolicy(LONGEST_LIFETIME, LEAST_REMAINING_LIFETIME)
+_MOST_UNSAVED_STEPS = mls.MOST_SKIPPED
+"""How far a member's ratchet may run ahead of its saved state (ADR 0020).
+
+A saved ratchet keeps the keys of so many generations that it jumped over, so a message that is late is still opened.
+"""
 _CLOCK_DIFFERENCE = timedelta(hours=1)
 """A leaf is valid from an hour ago, because members' clocks may be behind (RFC 9420 §7.2)."""
 
@@ -106,7 +111,7 @@ class MlsSession:
             group, event = self._group.receive(message, now=self._now)
         if isinstance(event, mls.ApplicationReceived):
             self._group = group
-            return Received(event.sender.identity.hex(), event.plaintext)
+            return Received(event.sender.identity.hex(), event.plaintext, must_save=event.steps >= _MOST_UNSAVED_STEPS)
         if not isinstance(event, mls.CommitReceived):
             raise GroupError("proposals are not accepted, only the service changes a group's membership")
         # A member's commit may replace its own keys (a path update) and nothing else.

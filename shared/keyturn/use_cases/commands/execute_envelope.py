@@ -1,8 +1,10 @@
 """Execute an envelope: a kind-445 event with an MLS message: a command, an acknowledgement or a path update.
 
-The credential of the MLS sender is the signer; the key that signed the outer event has no meaning. The key that the
-message used up, or the path that it changed, is written in the commit of what it asked for. So a message takes effect
-once, whatever envelope it arrives in.
+The credential of the MLS sender is the signer. The key that signed the outer event has no meaning.
+
+A command is stored under the id of the event inside the message, so it takes effect once, whatever envelope it arrives
+in. Its commit does not write the group's state. Otherwise all acknowledgements of a group would compete for one
+document, with each other and with `distribute` (ADR 0020).
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Document, Store, Write
     from keyturn.proofs.nostr import Event
     from keyturn.use_cases.commands.execute import AcceptEvent
+    from keyturn.use_cases.groups.message_log import GroupLog
 
 _NO_SIGNATURE = "0" * 128
 
@@ -69,7 +72,7 @@ class AcceptEnvelope:
         if received.plaintext is None:
             return self._store_update(membership, answer_document, message, received.npub)
         inner = _inner_event(received.npub, received.plaintext)
-        extra_writes = partial(_log_writes, membership, answer_document)
+        extra_writes = partial(_extra_writes, membership.log if received.must_save else None, answer_document)
         # Two reads in all: this group's roster names the groups that a command from here can concern.
         return self.accept_event.accept(inner, extra_writes, membership.roster)
 
@@ -109,9 +112,9 @@ class AcceptEnvelope:
         announce_once(self._store, about, transition, banner)
 
 
-def _log_writes(membership: Membership, answer_document: Document, answer: Data, now: datetime) -> list[Write]:
-    """Return the writes of the group without the message's key, and of the answer for a repeated envelope."""
-    return [*membership.log.writes(), answer_write(answer_document, answer, now)]
+def _extra_writes(log: GroupLog | None, answer_document: Document, answer: Data, now: datetime) -> list[Write]:
+    """Return the writes of the answer for a repeated envelope, and of the group's state if it must be stored."""
+    return [*(log.writes() if log else ()), answer_write(answer_document, answer, now)]
 
 
 def _inner_event(npub: str, plaintext: bytes) -> Event:
