@@ -12,7 +12,7 @@ import pytest
 from keyturn.local.emulators import firestore_jar, java_program, pubsub_jar
 from keyturn.local.errors import LocalError
 
-PROGRAMS = {"node": ("node", "npm"), "java": ("java",), "curl": ("curl",)}
+PROGRAMS = {"node": ("node", "npm"), "java": ("java",), "curl": ("curl",), "nginx": ("nginx",)}
 """Tier `java` is Google's emulators: they need the Google Cloud CLI's jars besides."""
 
 

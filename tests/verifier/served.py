@@ -37,6 +37,8 @@ class Served:
     orders: str
     secret: str = field(repr=False)
     asker_secret: str = field(repr=False)
+    previous_secret: str = field(repr=False)
+    """In grace since `secret` was promoted."""
 
     @property
     def token_url(self) -> str:
@@ -51,16 +53,18 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Served]:
+def served(folder: Path, algorithm: str = "ES256") -> Iterator[Served]:
     with running(folder, "sqlite") as world:
         world.found("alice", "bob")
-        world.add_client(CLIENT, audience=AUDIENCE, scopes=SCOPES)
+        world.add_client(CLIENT, audience=AUDIENCE, scopes=SCOPES, algorithm=algorithm)
         world.add_client(ASKER, introspects=[AUDIENCE])
-        secrets = [world.issue("alice", "bob", client_id=name) for name in (CLIENT, ASKER)]
+        previous, secret, asker_secret = (
+            world.issue("alice", "bob", client_id=name) for name in (CLIENT, CLIENT, ASKER)
+        )
         with _listening(open_gateway(TOKEN)) as doors:
             checker = _at(world, doors)
             with _listening(WsgiGuard(_orders, Guard(checker.verifier, checker, scopes=SCOPES[:1]))) as orders:
-                yield Served(world, checker.issuer, f"{orders}/orders", *secrets)
+                yield Served(world, checker.issuer, f"{orders}/orders", secret, asker_secret, previous)
 
 
 def _at(world: World, url: str) -> TokenChecker:

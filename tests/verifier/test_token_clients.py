@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 SECONDS = 20
 
 
-@pytest.fixture(scope="module")
-def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("served")) as found:
+@pytest.fixture(scope="module", params=["ES256", "RS256"])
+def at(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("served"), request.param) as found:
         yield found
 
 

@@ -63,6 +63,19 @@ def test_a_proxy_may_pass_on_an_access_token(world: World) -> None:
     assert refused.headers.getlist("WWW-Authenticate")[1] == 'Bearer realm="keyturn", error="invalid_token"'
 
 
+def test_a_token_is_for_the_service_that_the_proxy_names(world: World) -> None:
+    secret = world.issue("alice", "bob")
+    world.operator(f"/clients/{CLIENT}/tokens", {"audience": "https://orders.example"})
+    token = cast("Any", post(world, GRANT, (CLIENT, secret)).json)["access_token"]
+    for query, status in (
+        ("", 401),
+        ("?audience=https://orders.example", 204),
+        ("?audience=https://stock.example", 401),
+    ):
+        path = f"/client_token/check{query}"
+        assert world.call("GET", path, headers={"Authorization": f"Bearer {token}"}).status_code == status
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("headers", [{}, key(CLIENT, WRONG), basic(CLIENT, WRONG), key("no-such-client", WRONG)])
 def test_what_is_refused_is_challenged(world: World, method: str, headers: Mapping[str, str]) -> None:

@@ -5,11 +5,12 @@ The request carries its credential in a header, in any of the ways that the guar
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import flask
 
-from keyturn.entry.http.requests import source
+from keyturn.entry.http.requests import query_parameter, source
 from keyturn.entry.http.responses import json_answer
 from keyturn.entry.http.views import verdict_view
 from keyturn.verifier.middleware.challenges import basic_challenge
@@ -43,12 +44,21 @@ def gate_answer(request: flask.Request, guard: Guard) -> flask.Response:
 
     nginx (`auth_request`) and Traefik (forward-auth) pass a request on after any 2xx.
     """
+    if request.environ.get("QUERY_STRING"):
+        guard = _for_audience(guard, query_parameter(request, "audience"))
     decision = guard.decide(_headers(request), source=source(request))
     if isinstance(decision, Denial):
         answer = json_answer({"error": decision.error}, decision.status)
         answer.headers.extend(decision.headers)
         return answer
     return flask.Response(status=204, headers=response_headers(decision))
+
+
+def _for_audience(guard: Guard, audience: str | None) -> Guard:
+    """Return the guard of the service with that audience: its tokens are no tokens for other services (RFC 9068 §4)."""
+    if audience is None or guard.tokens is None:
+        return guard
+    return replace(guard, tokens=replace(guard.tokens, audience=audience))
 
 
 def _headers(request: flask.Request) -> dict[str, str]:

@@ -18,7 +18,7 @@ from keyturn.entry.openapi.forms import (
     one_of,
     ref,
 )
-from keyturn.entry.openapi.operations import CLIENT, OAUTH_ERROR, Operations, header, operation
+from keyturn.entry.openapi.operations import CLIENT, OAUTH_ERROR, Operations, header, operation, query
 
 _OAUTH: Final = {"4XX": OAUTH_ERROR, "5XX": OAUTH_ERROR}
 _CREDENTIALS: Final = {"client_id": TEXT, "client_secret": TEXT}
@@ -50,7 +50,7 @@ CLIENT_TOKEN: Final[Operations] = {
     ("GET", "/check"): operation(
         "Check a credential for a proxy, and answer in headers",
         None,
-        parameters=_KEY_HEADERS,
+        parameters=(*_KEY_HEADERS, query("audience", TEXT, "the service's audience, if it is not the deployment's")),
         signed=CLIENT,
         errors={"4XX": _DENIED, "5XX": _DENIED},
     ),
