@@ -374,3 +374,12 @@ def test_emergencies_count_too() -> None:
     with pytest.raises(RateLimited) as caught:
         scene.wait(HOUR - TICK).emergency(4)
     assert caught.value.retry_after_seconds == 1
+
+
+def test_a_clock_that_is_set_back_neither_counts_requests_for_long_nor_starts_an_interval() -> None:
+    scene = staged("current", requests_per_hour_per_client=1)
+    scene.request(2)
+    scene.cancel(2)
+    scene.now = min(scene.now, scene.state.client.last_promoted_at or scene.now) - HOUR
+    scene.request(3)
+    assert scene.rotation(3).rotation_id == rotation_id(3)

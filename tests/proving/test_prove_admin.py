@@ -130,6 +130,15 @@ def test_while_locked_no_code_is_looked_at_and_the_answer_says_how_long(stage: S
     assert stage.admin().last_step == 0
 
 
+def test_a_lock_longer_than_the_longest_is_of_a_wrong_clock_and_ends(stage: Stage) -> None:
+    stage.change_admin(failures=40, locked_until=stage.now + timedelta(hours=4, microseconds=1))
+    with pytest.raises(ProofRefused):
+        stage.prover()(stage.asked(totp="000000"))
+    with pytest.raises(RateLimited) as refusal:  # but the next wrong code locks again
+        stage.prover()(stage.asked())
+    assert refusal.value.retry_after_seconds == 4 * 3600
+
+
 def test_no_caller_locks_out_another_admin(stage: Stage) -> None:
     for _ in range(5):
         with pytest.raises(ProofRefused):

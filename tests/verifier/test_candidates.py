@@ -45,13 +45,13 @@ def test_there_are_always_two_candidates() -> None:
     assert [version.client_id for version in candidates.read_candidates(data_of(stage), START)] == ["acme", "acme"]
 
 
-def test_a_version_outside_its_window_is_no_candidate() -> None:
+def test_a_version_after_its_end_is_no_candidate_and_one_whose_start_is_ahead_is() -> None:
     stage = Stage()
     two(stage)
     data = data_of(stage)
     after = candidates.read_candidates(data, START + timedelta(hours=1))
-    before = candidates.read_candidates(data, START - timedelta(seconds=3))
-    assert [version.client_id == "acme" for version in (*after, *before)] == [True, False, False, False]
+    set_back = candidates.read_candidates(data, START - timedelta(days=8))
+    assert [version.client_id == "acme" for version in (*after, *set_back)] == [True, False, True, True]
 
 
 @pytest.mark.parametrize("status", [ClientStatus.SUSPENDED, ClientStatus.REVOKED])

@@ -13,6 +13,7 @@ from keyturn.ports.store import StoreUnavailable
 from keyturn.verifier.failure_limits import FailureLimits
 from keyturn.verifier.verifier import Caching, Verifier
 
+from tests.verifier.token_requests import GRANT, post
 from tests.world import CLIENT
 
 if TYPE_CHECKING:
@@ -117,6 +118,20 @@ def test_the_previous_secret_is_accepted_until_its_end_and_never_after(world: Wo
     assert not world.check(first)["accepted"]
     world.clock.advance(days=365)
     assert [world.check(secret)["accepted"] for secret in (first, second)] == [False, True]
+
+
+def test_a_clock_that_is_set_back_refuses_no_live_version_and_no_token(world: World) -> None:
+    first = world.issue("alice", "bob")
+    world.clock.advance(hours=1)
+    second = world.issue("alice", "bob")
+    token = str(cast("Any", post(world, GRANT, (CLIENT, second)).json)["access_token"])
+    for seconds in (-9 * 60, -30 * 24 * 3600):
+        world.clock.advance(seconds=seconds)
+        assert [world.check(secret)["state"] for secret in (first, second)] == ["grace", "current"]
+        fresh = str(cast("Any", post(world, GRANT, (CLIENT, second)).json)["access_token"])
+        checker = world.suite.verification.token_checker
+        # An older token is refused once its start is further ahead than its lifetime of ten minutes.
+        assert [checker.check(item).verdict.accepted for item in (token, fresh)] == [seconds == -9 * 60, True]
 
 
 def test_a_scheduled_secret_is_accepted_from_its_start_with_no_sweeper_awake(world: World) -> None:

@@ -291,7 +291,8 @@ def interval_kept(case: Case[Request]) -> None:
     # Measured to the start of the new version: a request can come early for a start that is late enough.
     last = case.state.client.last_promoted_at
     interval = timedelta(seconds=case.policy.minimum_interval_seconds)
-    if last is not None and start(case) < last + interval:
+    # A promotion that is still ahead shows that the clock was set back, and says nothing about the interval.
+    if last is not None and last <= case.now and start(case) < last + interval:
         raise PolicyViolation("interval_too_short", "The last promotion is too recent for another one.")
 
 
@@ -315,8 +316,8 @@ def _wait(moments: Sequence[datetime], limit: int, now: datetime) -> int:
 
 
 def recent_of(moments: Sequence[datetime], now: datetime) -> tuple[datetime, ...]:
-    """Return those of the moments that are within the last hour."""
-    return tuple(moment for moment in moments if moment > now - _HOUR)
+    """Return those of the moments that are within the last hour. One that is ahead by an hour is of a wrong clock."""
+    return tuple(moment for moment in moments if abs(now - moment) < _HOUR)
 
 
 # --- rollback, early retirement, revocation --------------------------------------------------------------------------

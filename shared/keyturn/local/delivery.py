@@ -118,7 +118,7 @@ class Delivery:
                 return
 
     def _is_due(self, due: datetime | None) -> bool:
-        return due is not None and due <= self._outbox.clock()
+        return due is not None and self._outbox.is_due(due)
 
     def _deliver(self, event: OutboxEvent) -> None:
         try:

@@ -30,7 +30,7 @@ LONGEST_SECONDS: Final = 60.0
 SLOW_READ_SECONDS: Final = 5.0
 """A verdict that took longer than this since its read began is returned and not kept. Polls rely on that."""
 OFFSET_SECONDS: Final = 2.0
-"""How uncertain the offset to the store's clock may be: the tolerance at a window's edge (docs/protocol.md §6)."""
+"""How uncertain the offset to the store's clock may be: the tolerance between two clocks (docs/protocol.md §6)."""
 RENEW_SECONDS: Final = 1.0
 """How old the `now` of a kept verdict may become."""
 MOST_CLIENTS: Final = 200_000

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.model import ClientStatus, Version, VersionState
-from keyturn.domain.policy import WINDOW_TOLERANCE
 from keyturn.domain.secret_format import version_hint
 from keyturn.records.client_document import read_part
 from keyturn.records.codec import to_data
@@ -50,8 +49,7 @@ PLACEHOLDER: Final = Version(
 DAMAGED: Final = replace(PLACEHOLDER)
 """Takes the place of a version that cannot be checked. A value that matches no other candidate may be its secret."""
 _CHECKED: Final = frozenset(
-    {"client_id", "version_id", "rotation_id", "not_before", "not_after", "algo", "secret_hash", "mac_key_ref"}
-    | {"receipt_key"}
+    {"client_id", "version_id", "rotation_id", "not_after", "algo", "secret_hash", "mac_key_ref", "receipt_key"}
 )
 """The fields of a version that a check depends on."""
 _NO_VERSIONS = {"current": to_data(replace(PLACEHOLDER, not_after=None)), "previous": to_data(PLACEHOLDER)}
@@ -101,7 +99,7 @@ def settled_candidates(state: ClientState, now: datetime) -> Sequence[Version]:
 
 
 def live_versions(state: ClientState, now: datetime) -> Sequence[Version]:
-    """Return the versions of an active client that verify at `now` (store time, ± the tolerance at the start)."""
+    """Return the versions of an active client that verify at `now` (store time)."""
     active = state.client.status is ClientStatus.ACTIVE
     return [version for version in state.live if active and _is_in_window(version, now) and not _is_damaged(version)]
 
@@ -138,4 +136,6 @@ def _is_damaged(version: Version) -> bool:
 
 
 def _is_in_window(version: Version, now: datetime) -> bool:
-    return (version.not_before <= now + WINDOW_TOLERANCE) & (now < (version.not_after or _LONG_AFTER))
+    # Without `not_before`: no version is promoted earlier, so a live one whose start is ahead shows that the clock was
+    # set back. It would lock out the integrator until the clock catches up.
+    return now < (version.not_after or _LONG_AFTER)

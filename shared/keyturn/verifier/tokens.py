@@ -4,7 +4,9 @@
    the version no longer verifies, all its tokens are invalid, whatever their `exp` (docs/protocol.md §10).
 2. No token outlives the end of its version, so no valid token is left when its grace has elapsed.
 3. A service that checks tokens needs the public keys and a verifier. It does not call the issuer.
-4. A token says no more than its client's terms say now: narrower scopes or another audience end it at once.
+4. The clock may have been set back since a token was issued. So `iat` may be ahead by up to the token's own lifetime,
+   and no token is accepted for longer than twice its lifetime.
+5. A token says no more than its client's terms say now: narrower scopes or another audience end it at once.
 """
 
 from __future__ import annotations
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
 TYPE: Final = "at+jwt"
 """The header's `typ` (RFC 9068 §2.1): no other token of ours is accepted as an access token."""
-TOLERANCE_SECONDS: Final = 2
-"""How far ahead of the store's clock `iat` may be, as at the edges of a version's window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,8 @@ class TokenChecker:
         # Once a client has an audience of its own, a token that was issued before, for the default one, is refused.
         is_for_us = claims.get("iss") == self.issuer and audience in audiences and terms.audience in {None, audience}
         is_within_terms = is_for_us and _scopes(claims).issubset(terms.scopes)
-        return is_within_terms and issued_at <= now + TOLERANCE_SECONDS and now < expires_at
+        lifetime = expires_at - issued_at
+        return is_within_terms and issued_at <= now + lifetime and now < expires_at  # rule 4
 
 
 def _scopes(claims: Mapping[str, object]) -> frozenset[str]:

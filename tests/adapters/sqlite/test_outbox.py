@@ -262,3 +262,20 @@ def test_depth_names_the_oldest(store: SqliteStore, outbox: Outbox, clock: SetCl
     clock.pass_seconds(5)
     store.commit([Create("oauth2_clients/b/secrets/1", {})])
     assert (outbox.depth().waiting, outbox.depth().oldest) == (2, START)
+
+
+@pytest.mark.parametrize("leased", [False, True])
+def test_a_clock_that_is_set_back_delays_a_delivery_by_no_more_than_its_lease(
+    store: SqliteStore, outbox: Outbox, clock: SetClock, *, leased: bool
+) -> None:
+    store.commit([Create(SECRET, {})])
+    if leased:
+        claim_one(outbox)
+    clock.now -= timedelta(days=8)
+    due = outbox.next_due()
+    assert due is not None
+    assert outbox.is_due(due)
+    assert claim_one(outbox).attempts == 1 + leased
+    assert outbox.claim(10) == ()
+    clock.pass_seconds(60)
+    assert claim_one(outbox).attempts == 2 + leased

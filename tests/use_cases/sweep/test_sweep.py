@@ -425,3 +425,11 @@ def test_a_version_that_lives_again_outlives_its_rotation(world: World) -> None:
     assert breaches(world) == []
     removed = world.operator(f"/groups/{GROUP}/remove", {"user": "bob"}).json or {}
     assert removed["received"] == [CLIENT]  # its recipients are unknown by now
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_maintenance(world: World) -> None:
+    world.sweep()
+    world.clock.advance(days=-8)
+    for _ in range(2):
+        world.sweep()
+        assert world.document("service/house")["due_at"] == world.clock() + timedelta(hours=1)

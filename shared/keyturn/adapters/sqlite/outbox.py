@@ -5,7 +5,8 @@
    expires, or earlier, when another process starts to deliver and finds itself alone (delivery_lock.py).
 3. After a failure the row waits, longer each time (exponential, capped, jittered). After the last attempt it is a dead
    letter, which stays until it is replayed.
-4. The attempt number fences a claim: a failure reported after the lease expired changes nothing.
+4. A row that is due later than any lease or delay lasts is due now: the host's clock was set back.
+5. The attempt number fences a claim: a failure reported after the lease expired changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _RANDOM = SystemRandom()
 _COLUMNS = "event_id, door, kind, subject, attributes, published_at, attempts, reason"
-_DUE = f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ? ORDER BY due_at LIMIT ?"  # noqa: S608 - a constant
+_DUE = f"SELECT {_COLUMNS} FROM outbox WHERE due_at <= ? OR due_at > ? ORDER BY due_at LIMIT ?"  # noqa: S608 - a constant
 _DEAD = f"SELECT {_COLUMNS} FROM outbox WHERE due_at IS NULL ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
 _BURY = "UPDATE outbox SET due_at = NULL, leased = 0, reason = ? WHERE event_id = ? AND attempts = ?"
 _LEASE = "UPDATE outbox SET due_at = ?, leased = 1, attempts = attempts + 1 WHERE event_id = ?"
@@ -51,6 +52,11 @@ class DeliveryPolicy:
     first_delay_seconds: float = 0.2
     longest_delay_seconds: float = 60.0
     attempts: int = 12
+
+    @property
+    def longest_wait(self) -> timedelta:
+        """The longest time for which a row is leased or delayed."""
+        return timedelta(seconds=max(self.lease_seconds, self.longest_delay_seconds))
 
     def delay(self, attempts: int, jitter: float) -> timedelta:
         """Return the wait after that many attempts. `jitter` is a uniform random number from 0 to 1."""
@@ -120,13 +126,13 @@ class Outbox:
 
         A row becomes a dead letter instead if the lease of its last attempt expired.
         """
-        now = micros(self.clock())
+        due = tuple(map(micros, self._due_bounds()))
         # Read first: most calls find nothing, and a write transaction would block other writers.
         with self.file.reading() as connection:
-            if connection.execute(_DUE, (now, 1)).fetchone() is None:
+            if connection.execute(_DUE, (*due, 1)).fetchone() is None:
                 return ()
         with self.file.writing(durable=False) as connection:
-            events = [_event(row) for row in connection.execute(_DUE, (now, limit)).fetchall()]
+            events = [_event(row) for row in connection.execute(_DUE, (*due, limit)).fetchall()]
             return tuple(leased for event in events if (leased := self._lease(connection, event)) is not None)
 
     def mark_delivered(self, event: OutboxEvent) -> None:
@@ -149,6 +155,16 @@ class Outbox:
         with self.file.reading() as connection:
             (due,) = connection.execute("SELECT min(due_at) FROM outbox WHERE due_at IS NOT NULL").fetchone()
         return None if due is None else from_micros(due)
+
+    def is_due(self, due: datetime) -> bool:
+        """Return whether a row that is due at that time can be claimed now."""
+        now, too_far = self._due_bounds()
+        return due <= now or due > too_far
+
+    def _due_bounds(self) -> tuple[datetime, datetime]:
+        """Return now, and the time from which on a row counts as due (rule 4)."""
+        now = self.clock()
+        return now, now + 2 * self.policy.longest_wait
 
     def dead_letters(self, limit: int = 100) -> Sequence[OutboxEvent]:
         """Return up to `limit` dead letters, oldest first."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from keyturn.domain.errors import RateLimited, Refusal
+from keyturn.domain.lockout import LONGEST_DELAY
 from keyturn.domain.proofs_policy import Missing, ProofRefused
 from keyturn.ports.store import put
 from keyturn.proofs.totp import matching_step
@@ -140,7 +141,8 @@ class ProveAdmin:
 
 def require_unlocked(admin: Admin, now: datetime) -> None:
     """Refuse (`RateLimited`) to check a TOTP code while the admin is locked after too many wrong codes."""
-    if admin.locked_until and now < admin.locked_until:
+    # A lock that lasts longer than any that is set shows that the clock was set back. The next wrong code sets another.
+    if admin.locked_until and now < admin.locked_until <= now + LONGEST_DELAY:
         seconds = math.ceil((admin.locked_until - now).total_seconds())
         raise RateLimited("locked", "Too many wrong codes: wait before the next one.", retry_after_seconds=seconds)
 

@@ -164,8 +164,8 @@ class Sweep:
     def _maintain(self, snapshot: Snapshot) -> None:
         document, now = snapshot[paths.HOUSEKEEPING], snapshot.read_time
         due_at = (document.data or {}).get("due_at")
-        # A damaged document counts as due, and is replaced.
-        if isinstance(due_at, datetime) and due_at > now:
+        # A damaged document counts as due, and so does a time further ahead than one interval: the clock was set back.
+        if isinstance(due_at, datetime) and now < due_at <= now + MAINTENANCE_EVERY:
             return
         for name, act in self._maintenance():
             try:
