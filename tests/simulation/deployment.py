@@ -20,7 +20,7 @@ from keyturn.ports.authorisation import UNSAFE_NO_ATTESTATION
 
 from tests.memory_store import MemoryStore
 from tests.simulation.faults import OF_EVENTS, Armed, Fault
-from tests.simulation.processes import Process, Reply, environ_of
+from tests.simulation.processes import Cost, Process, Reply, environ_of
 from tests.simulation.scheduler import Scheduler, Signal
 
 if TYPE_CHECKING:
@@ -226,6 +226,18 @@ class Deployment:
             self.oracle.note_internal_error(path, self.scheduler.now)
         self.scheduler.sleep(HOP_SECONDS * self.random.uniform(0.5, 2.0))
         return reply
+
+    def start_meter(self, function: str) -> Cost:
+        """Measure what a function costs from now on."""
+        meter = Cost(function)
+        for process in self.processes:
+            process.meter = meter if function in process.functions else None
+        return meter
+
+    def stop_meter(self) -> None:
+        """Measure no more."""
+        for process in self.processes:
+            process.meter = None
 
     def operate(self, path: str, fields: Mapping[str, object] | None = None, armed: Armed | None = None) -> Any:  # noqa: ANN401 - any JSON
         """Send a request of the operator. Return its status and its JSON."""

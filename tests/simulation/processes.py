@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import io
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -17,7 +18,7 @@ from keyturn.entry.functions import FUNCTIONS
 from keyturn.ports.bus import BusUnavailable
 from keyturn.ports.effects import Environment
 from keyturn.ports.keys import KeyUnavailable
-from keyturn.ports.store import Check, Databases, LostRace, StoreUnavailable
+from keyturn.ports.store import Check, Databases, LostRace, StoreUnavailable, write_bytes
 from keyturn.ports.triggers import SUBSCRIPTIONS, TRIGGERS
 from keyturn.verifier.verifier import Caching
 
@@ -43,6 +44,20 @@ BUS_TIMEOUT_SECONDS = 8.0
 KEY_PORTS = ("mac", "sealer", "signer", "rs256_signer")
 
 
+@dataclass
+class Cost:
+    """What the calls of one function have cost."""
+
+    function: str
+    calls: Counter[str] = field(default_factory=Counter)
+    """By port and operation."""
+    writes: int = 0
+    bytes: int = 0
+    """Of what was written."""
+    documents: set[str] = field(default_factory=set)
+    """The paths of what was read or written."""
+
+
 @dataclass(eq=False)
 class Process:
     """One instance of a function. A killed one starts again with an empty memory."""
@@ -54,6 +69,7 @@ class Process:
     tasks: set[Task] = field(default_factory=set)
     paused_until: float = 0.0
     starts: int = 0
+    meter: Cost | None = None
     suite: Suite = field(init=False)
 
     def __post_init__(self) -> None:
@@ -135,6 +151,8 @@ class Process:
         armed = deployment.armed.get(deployment.scheduler.current)
         strikes = armed is not None and armed.strikes(OF_PROCESSES)
         deployment.note_call(self, name)
+        if self.meter is not None:
+            self.meter.calls[name.rpartition(" ")[0]] += 1
         self._pass_time(seconds / 2)
         if armed is not None and strikes:
             deployment.note_fault(armed.kind, self.name)
@@ -223,6 +241,7 @@ class SimulatedStore:
         wanted = list(paths)
         asked_at = self._deployment.scheduler.now
         act = lambda: self._open().get(wanted)  # noqa: E731 - short
+        self._measure(wanted)
         snapshot: Snapshot = self._process.call(f"{self._name} get {len(wanted)}", READ_SECONDS, act)
         return replace(snapshot, asked_at=asked_at)
 
@@ -233,8 +252,16 @@ class SimulatedStore:
         )
 
     def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
+        self._measure([write.path for write in writes], writes)
         act = lambda: self._send(list(writes), basis)  # noqa: E731 - short
         return cast("datetime", self._process.call(f"{self._name} commit {len(writes)}", COMMIT_SECONDS, act))
+
+    def _measure(self, paths: Iterable[str], writes: Sequence[Write] = ()) -> None:
+        meter = self._process.meter
+        if meter is not None:
+            meter.documents.update(f"{self._name}/{path}" for path in paths)
+            meter.writes += len(writes)
+            meter.bytes += sum(map(write_bytes, writes))
 
     def _open(self) -> Any:  # noqa: ANN401 - the store
         if self._deployment.is_down(Fault.STORE_DOWN, self._process):

@@ -92,14 +92,14 @@ def carry_out(deployment: Deployment, act: Callable[[], None]) -> None:
         raise RuntimeError("the run did not end")
 
 
-def new_template(users: Sequence[str] = USERS) -> Template:
+def new_template(users: Sequence[str] = USERS, clients: Sequence[str] = CLIENTS) -> Template:
     """Found a group with its people and clients, each client with a first secret."""
     folder = temporary_folder()
     deployment = Deployment(Random(0), folder)
     oracle = deployment.oracle = Oracle(deployment.keys.mac.sign)
     people = {user: Person(deployment, oracle, user, folder) for user in users}
     stage = Stage(deployment, oracle, people, folder)
-    carry_out(deployment, lambda: _found(stage))
+    carry_out(deployment, lambda: _found(stage, clients))
     template = Template(
         folder,
         users,
@@ -112,14 +112,14 @@ def new_template(users: Sequence[str] = USERS) -> Template:
     return template
 
 
-def _found(stage: Stage) -> None:
+def _found(stage: Stage, clients: Sequence[str]) -> None:
     deployment = stage.deployment
     assert deployment.operate("/groups", {"group_id": GROUP})[0] == 200
     for user, person in stage.people.items():
         person.create()
         code = str(deployment.operate("/invites", {"user": user, "group_id": GROUP})[1]["code"])
         person.device.join(code)
-    for client_id in CLIENTS:
+    for client_id in clients:
         assert deployment.operate("/clients", {"client_id": client_id, "groups": [GROUP]})[0] == 200
         person = next(iter(stage.people.values()))
         outcome = stage.rotate(person, client_id)

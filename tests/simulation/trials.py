@@ -88,7 +88,7 @@ def poison_a_document(stage: Stage, clients: list[str]) -> None:
     stage.note(f"field {field} of {path} is damaged")
     control.commit([Amend(path, {field: {"not": "what it was"}})])
     stage.deployment.is_poisoned = True
-    _make_everything_due(stage)
+    make_everything_due(stage)
     stage.judge_sweep(poisoned)
     _judge_distributions(stage, [waiting])
     stage.check_all(due)
@@ -109,7 +109,7 @@ def _poison(stage: Stage, client_id: str) -> tuple[str, str]:
     return path, stage.random.choice(paths[path])
 
 
-def _make_everything_due(stage: Stage) -> None:
+def make_everything_due(stage: Stage) -> None:
     """Let the hourly maintenance run with the next sweep."""
     store = stage.deployment.databases["control"]
     if store.get(["service/house"])["service/house"].exists:
