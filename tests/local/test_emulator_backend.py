@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from keyturn.domain.policy import Policy
+from keyturn.local import emulator_project
+from keyturn.local.child_process import start_child
 from keyturn.local.emulator_addresses import published_addresses, read_addresses
 from keyturn.local.emulator_backend import EmulatorBackend
-from keyturn.local.emulator_project import local_cloud, webhook_secret
+from keyturn.local.emulator_project import emulators, local_cloud, webhook_secret
+from keyturn.local.emulators import Emulator
 from keyturn.local.errors import LocalError
 from keyturn.local.machine import run_suite
 
@@ -91,3 +94,14 @@ def test_each_emulator_has_its_own_address_in_the_settings() -> None:
         "seal",
         "sign",
     ]
+
+
+def test_an_emulator_that_starts_beside_one_that_does_not_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with start_child(["sleep", "60"]) as process:
+        monkeypatch.setenv("PATH", str(tmp_path))  # no java, and so no Firestore
+        monkeypatch.setattr(emulator_project, "start_pubsub", lambda: Emulator("127.0.0.1:1", process))
+        with pytest.raises(LocalError), emulators(tmp_path, "127.0.0.1:1", {}):
+            pass
+        assert process.poll() is not None

@@ -11,7 +11,8 @@ used and not stopped.
 from __future__ import annotations
 
 import secrets
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Self
 
 from keyturn.adapters.google_kms.keys import CloudKeyNames
@@ -24,7 +25,7 @@ from keyturn.local.machine import write_secret
 from keyturn.ports.keys import KeyUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from keyturn.local.emulators import Emulator
@@ -44,11 +45,11 @@ def emulators(folder: Path, functions: str, environment: Mapping[str, str]) -> I
     `functions` (`address:port`) is where a Firestore emulator started here posts events. A running one must have been
     started with that address.
     """
-    with (
-        _kms_emulator(folder) as kms,
-        _running_emulator(environment.get(PUBSUB_VARIABLE)) or start_pubsub() as pubsub,
-        _running_emulator(environment.get(FIRESTORE_VARIABLE)) or start_firestore(functions=functions) as firestore,
-    ):
+    starts: Sequence[Callable[[], _RunningEmulator | Emulator]] = (
+        lambda: _running_emulator(environment.get(FIRESTORE_VARIABLE)) or start_firestore(functions=functions),
+        lambda: _running_emulator(environment.get(PUBSUB_VARIABLE)) or start_pubsub(),
+    )
+    with _kms_emulator(folder) as kms, _started(starts) as (firestore, pubsub):
         cloud = local_cloud(firestore.host, pubsub.host, kms.host)
         with published_addresses(folder, cloud):
             yield cloud
@@ -94,6 +95,20 @@ class _RunningEmulator:
 
 def _running_emulator(host: str | None) -> _RunningEmulator | Emulator | None:
     return _RunningEmulator(host) if host else None
+
+
+@contextmanager
+def _started(
+    starts: Sequence[Callable[[], _RunningEmulator | Emulator]],
+) -> Iterator[Sequence[_RunningEmulator | Emulator]]:
+    """Start emulators at the same time, and stop them with the context. If one does not start, none is left."""
+    with ExitStack() as stack:
+        with ThreadPoolExecutor(len(starts)) as pool:
+            starting = [pool.submit(start) for start in starts]
+        for emulator in starting:
+            if emulator.exception() is None:
+                stack.enter_context(emulator.result())
+        yield [emulator.result() for emulator in starting]
 
 
 @contextmanager
