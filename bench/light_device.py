@@ -5,23 +5,31 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from keyturn import mls
-from keyturn.device.core.signed_events import EventSigner, RotationRequest, key_package_event, rotation_event
+from keyturn.device.core.signed_events import (
+    EventSigner,
+    RotationRequest,
+    ack_event,
+    envelope_event,
+    key_package_event,
+    mls_payload,
+    rotation_event,
+)
 from keyturn.domain.encodings import base64url_decode, ulid
+from keyturn.domain.key_packages import KEY_PACKAGE_LIFETIME
 from keyturn.ports.store import Query, scan
 from keyturn.proofs.nostr import parse_event
+from keyturn.proofs.receipts import AckStatement
 from keyturn.records import paths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from keyturn.entry.composition.suite import Suite
     from keyturn.ports.store import Data
-
-_LEAF_LASTS = timedelta(days=30)
 
 
 def utc_now() -> datetime:
@@ -38,6 +46,8 @@ class LightDevice:
     group: mls.Group | None = field(default=None, repr=False)
     cursor: int = 0
     opened_rotations: list[str] = field(default_factory=list)
+    notices: dict[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """The content of each opened notice, by rotation."""
 
     def join(self, suite: Suite, user: str) -> None:
         """Enrol by an invite of this suite."""
@@ -45,7 +55,7 @@ class LightDevice:
         now, seed = utc_now(), os.urandom(32)
         identity = bytes.fromhex(self.signer.public_key)
         offered = mls.create_key_package(
-            identity, seed, not_before=now - _LEAF_LASTS, not_after=now + _LEAF_LASTS, random=os.urandom
+            identity, seed, not_before=now, not_after=now + KEY_PACKAGE_LIFETIME, random=os.urandom
         )
         answer = suite.enrolment.join(code, key_package_event(self.signer, offered.key_package).to_dict())
         welcome = parse_event(cast("str", answer["event"]))
@@ -76,7 +86,28 @@ class LightDevice:
         group = cast("mls.Group", self.group)
         self.group, event = group.receive(message, now=utc_now())
         if isinstance(event, mls.ApplicationReceived):
-            self.opened_rotations.append(json.loads(event.plaintext)["rotation_id"])
+            notice = json.loads(event.plaintext)
+            self.opened_rotations.append(notice["rotation_id"])
+            self.notices[notice["rotation_id"]] = notice
+
+    def acknowledgement(self, rotation_id: str, *, in_envelope: bool) -> bytes:
+        """Return the event that acknowledges an opened notice, signed, or inside an MLS message."""
+        notice = self.notices[rotation_id]
+        statement = AckStatement(
+            rotation_id=rotation_id,
+            client_id=notice["client_id"],
+            version_id=notice["version_id"],
+            ack_by=self.signer.public_key,
+            ack_at=int(utc_now().timestamp() * 1000),
+            secret_hash=notice["secret_hash"],
+            mac_key_ref=notice["mac_key_ref"],
+        )
+        event = ack_event(self.signer, statement, notice["secret"])
+        if in_envelope:
+            group = cast("mls.Group", self.group)
+            self.group, message = group.encrypt(mls_payload(event), random=os.urandom)
+            event = envelope_event(self.signer, self.group_id, message)
+        return event.to_json().encode()
 
 
 def agree(devices: Sequence[LightDevice]) -> bool:

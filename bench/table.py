@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.cloud_rotation import emulator_rotation_vs_floor
 from bench.door_import import door_import_vs_floor
+from bench.envelope_acks import deliveries_envelope_vs_event
 from bench.group_batch import group_batch_commits
 from bench.mls_bytes import bytes_against_wrapping
 from bench.mls_encrypt import encrypt_bytes, encrypt_time
@@ -23,6 +24,7 @@ from bench.verify_refusals import refusals_alike
 ROWS = (
     Row("rotation_vs_floor", 1.5, rotation_vs_floor),
     Row("group_batch_commits", 1.2, group_batch_commits),
+    Row("deliveries_envelope_vs_event", 1.2, deliveries_envelope_vs_event),
     Row("emulator_rotation_vs_floor", 1.5, emulator_rotation_vs_floor),
     Row("door_import_vs_floor", 1.15, door_import_vs_floor),
     Row("mls_encrypt_time_200_vs_3", 1.2, encrypt_time),

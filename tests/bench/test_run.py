@@ -17,6 +17,7 @@ from bench.table import ROWS
 ROOT = Path(__file__).parents[2]
 PROMISED = {
     "group_batch_commits": 1.2,
+    "deliveries_envelope_vs_event": 1.2,
     "mls_encrypt_time_200_vs_3": 1.2,
     "mls_encrypt_bytes_200_vs_3": 1.0,
     "mls_update_200_vs_add_200_rfc9420": 1.0,
