@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime  # noqa: TC003 - the document codec reads these annotations
 from typing import TYPE_CHECKING
 
+from keyturn.domain.errors import Conflict
 from keyturn.domain.record import OPTIONAL, Record
 from keyturn.records import paths
 from keyturn.records.codec import from_data
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from keyturn.ports.store import Snapshot
+
+
+MOST_DEVICES = 1000
+"""How many devices a group takes. A path update is sealed to each of them (docs/scale.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,16 @@ class Roster(Record):
     """Devices without a leaf that may rejoin with a fresh key package, after a long silence or a restore."""
     beside: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     """Other groups that administer a client together with this one. A command from here may depend on their rosters."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the group takes no further device. Absent devices count, because each may rejoin at any time."""
+        return len(self.members) + len(self.absent) >= MOST_DEVICES
+
+    def require_place(self) -> None:
+        """Refuse (`Conflict`) a further device of a full group."""
+        if self.is_full:
+            raise Conflict("group_full", f"The group has {MOST_DEVICES} devices already, absent ones included.")
 
     def member(self, npub: str) -> RosterMember | None:
         """Return the member with this key, or None."""

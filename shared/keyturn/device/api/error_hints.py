@@ -21,6 +21,7 @@ _BY_REASON = {
     "grace_in_progress": "Wait until that window ends, or add --supersede to end it when the new version takes over.",
     "grace_out_of_bounds": "Give a --grace of at most 30d, or leave it out for the client's own.",
     "group_exists": "Choose another id.",
+    "group_full": "Remove people who left with `keyturn group remove`, or create another group.",
     "interval_too_short": "Schedule it later with --not-before, or use --emergency if it can't wait.",
     "invite_differs": "Ask the admin that made the invite for its --user and --purpose, and approve exactly those.",
     "invite_used": NEW_CODE,

@@ -22,6 +22,7 @@ from keyturn.records.admin import AdminStatus, admin_path
 from keyturn.records.admin_directory import approvals_needed, read_admin, read_directory, removal_version
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.invite import Invite, InvitePurpose
+from keyturn.records.roster import Roster
 from keyturn.use_cases.audit_log import HEAD, announcement_path, announcement_writes
 from keyturn.use_cases.optimistic import until_won
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 INVITE_LIFETIME = timedelta(hours=24)
 RESERVED_USERS = frozenset({OPERATOR, "time", "policy", "distribute", "canaries"})
 """Actors in the audit that are not people. A user with such an id could not be told apart from them."""
+ADDS_DEVICE = frozenset({InvitePurpose.JOIN, InvitePurpose.DEVICE})
 _CODE_BYTES = 16
 
 
@@ -95,6 +97,9 @@ class CreateInvite:
         snapshot = self.databases.control.get([HEAD, roster, announced])
         if not snapshot[roster].exists:
             raise NotFound("unknown_group", "There is no such group.")
+        if purpose in ADDS_DEVICE:
+            # Invites at the same time can each find the last place, so the join looks again.
+            from_data(Roster, snapshot[roster].fields).require_place()
         if snapshot[announced].exists:  # an earlier attempt of this call wrote the entry
             return snapshot.read_time
         ids = {"group_id": group_id, "user": user, "invite": invite}

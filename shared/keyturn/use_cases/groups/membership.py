@@ -70,8 +70,10 @@ class Membership:
     def add_device(self, user: str, key_package: OfferedKeyPackage, event: Event) -> str:
         """Add a device by the key package that it signed, and return the Welcome's event (JSON).
 
-        An old leaf with the same key is removed first.
+        An old leaf with the same key is removed first. Raise `Conflict` if the group is full.
         """
+        if self.roster.find(key_package.npub) is None:
+            self.roster.require_place()
         self._remove_leaf(key_package.npub)
         commit, message = self._add_leaf(key_package)
         self.log.append("commit", commit, joined=event.to_json())
