@@ -32,6 +32,7 @@ from keyturn.ports.store import (
 )
 
 from tests.emulators import FIRESTORE
+from tests.lossy_store import Faults, LossyStore
 from tests.memory_store import MemoryStore
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ EMBEDDED: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
 """Those that take their time from a clock of ours."""
 STORES: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
     **EMBEDDED,
+    "lossy": lambda request: cast("Store", LossyStore(MemoryStore(request.getfixturevalue("clock")), Faults())),
     "firestore": lambda request: cast("Store", request.getfixturevalue("firestore_store")),
 }
 MARKS = {"firestore": FIRESTORE}

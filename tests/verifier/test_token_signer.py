@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -50,6 +51,30 @@ def test_a_file_that_is_not_there_is_made_by_nobody(world: World, secret: str, t
     answer = post(world, GRANT, (CLIENT, secret))
     assert oauth_error(answer) == (503, "temporarily_unavailable")
     assert not (tmp_path / "own").exists()
+
+
+def test_swap_of_a_mounted_file_needs_no_restart(world: World, secret: str, tmp_path: Path) -> None:
+    """As Kubernetes does: a new folder, a rename of `..data`, and the old folder is deleted."""
+    keys, mount = LocalKeys.open_or_create(tmp_path / "keys" / "sign.json", os.urandom), tmp_path / "own"
+
+    def token_of(state: str) -> str:
+        (mount / state).mkdir(parents=True)
+        (mount / state / "sign.json").write_bytes((tmp_path / "keys" / "sign.json").read_bytes())
+        (mount / state / "sign.json").chmod(0o440)
+        (mount / "..next").symlink_to(state)
+        (mount / "..next").rename(mount / "..data")
+        return str(cast("Any", post(world, GRANT, (CLIENT, secret)).json)["access_token"])
+
+    mount.mkdir()
+    (mount / "sign.json").symlink_to("..data/sign.json")
+    old = token_of("..2026_03_01")
+    keys.add_version("sign")
+    new = token_of("..2026_03_02")
+    shutil.rmtree(mount / "..2026_03_01")
+
+    assert read_unverified(old).header["kid"] != read_unverified(new).header["kid"]
+    accepted = [world.suite.verification.token_checker.check(token).verdict.accepted for token in (old, new)]
+    assert accepted == [True, True]
 
 
 def test_a_file_that_others_may_read_signs_nothing(world: World, secret: str, tmp_path: Path) -> None:

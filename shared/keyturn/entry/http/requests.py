@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from keyturn.verifier.failure_limits import FailureLimits
 
 BODY_LIMIT_BYTES = 256 * 1024
-_LONGEST_KEY = 128
 
 INCOMPLETE = "The request is incomplete or malformed HTTP."
 TOO_LARGE = "The body is over 256 KiB."
@@ -55,10 +54,8 @@ def fields_of(request: flask.Request) -> Fields:
 
 
 def call_of(request: flask.Request) -> Call:
-    """Return the call that a request's Idempotency-Key names. `InvalidRequest` for a key that is too long."""
+    """Return the call that a request's Idempotency-Key names, if it has one."""
     key = request.headers.get("Idempotency-Key", "")
-    if len(key) > _LONGEST_KEY:
-        raise InvalidRequest("bad_field", "An Idempotency-Key has at most 128 characters.")
     return Call(f"{request.path} {key}" if key else "")
 
 

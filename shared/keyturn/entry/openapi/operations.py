@@ -98,10 +98,17 @@ def paths_of(function: str, operations: Operations) -> dict[str, dict[str, Opera
         operation_object = {
             **item,
             "tags": [function],
-            "parameters": [*path_parameters, *described.get("parameters", [])],
+            "parameters": [*path_parameters, *described.get("parameters", []), *_headers(function, method)],
         }
         paths.setdefault(f"/{function}" + _PATH_PARAMETER.sub(r"{\1}", path), {})[method.lower()] = operation_object
     return paths
+
+
+def _headers(function: str, method: str) -> list[Operation]:
+    """Return the headers that every request of this kind may have."""
+    if (function, method) != (OPERATOR, "POST"):
+        return []
+    return [header("Idempotency-Key")]
 
 
 def at(described: Operation, **schemas: Schema) -> Operation:
