@@ -62,6 +62,7 @@ locals {
     client_failures  = { database = "usage", collection = "client_failures" }
     verifiers        = { database = "usage", collection = "verifiers" }
     canaries         = { database = "usage", collection = "canaries" }
+    revoked_tokens   = { database = "usage", collection = "revoked_tokens" }
     honeytokens      = { database = "usage", collection = "honeytokens" }
     invites          = { database = "auth", collection = "invites" }
     challenges       = { database = "auth", collection = "challenges" }

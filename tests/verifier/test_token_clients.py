@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -105,6 +105,14 @@ def test_authlib_introspects_as_a_resource_server(at: Served) -> None:
     assert said["scope"] == " ".join(SCOPES)
 
 
+def test_authlib_revokes_a_token(at: Served) -> None:
+    session = authlib_session(at, "client_secret_basic")
+    token = session.fetch_token(at.token_url, grant_type="client_credentials")
+    assert session.get(at.orders).status_code == 200
+    assert cast("Any", session).revoke_token(f"{at.issuer}/revoke", token=token["access_token"]).status_code == 200
+    assert session.get(at.orders).status_code == 401
+
+
 def test_the_metadata_is_whole_and_where_clients_look_for_it(at: Served) -> None:
     found = requests.get(get_well_known_url(at.issuer, external=True), timeout=SECONDS)
     below = requests.get(f"{at.issuer}/.well-known/oauth-authorization-server", timeout=SECONDS)
@@ -114,7 +122,8 @@ def test_the_metadata_is_whole_and_where_clients_look_for_it(at: Served) -> None
     metadata.validate_token_endpoint_auth_methods_supported()
     metadata.validate_introspection_endpoint_auth_methods_supported()
     assert found.json()["issuer"] == at.issuer
-    for name in ("token_endpoint", "introspection_endpoint", "jwks_uri"):
+    metadata.validate_revocation_endpoint_auth_methods_supported()
+    for name in ("token_endpoint", "introspection_endpoint", "revocation_endpoint", "jwks_uri"):
         assert urlsplit(found.json()[name]).path.startswith("/client_token/")
 
 

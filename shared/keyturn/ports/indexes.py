@@ -43,6 +43,7 @@ VERIFIERS_BY_END = Index("verifiers", (), "expires_at")
 RETIRED_USES_BY_END = Index("honeytokens", (), "expires_at")
 ROTATIONS_BY_END = Index("oauth2_rotations", (), "expires_at")
 CANARIES_BY_END = Index("canaries", (), "expires_at")
+REVOKED_TOKENS_BY_END = Index("revoked_tokens", (), "expires_at")
 
 INDEXES = (
     DUE_CLIENTS,
@@ -72,5 +73,6 @@ INDEXES = (
     RETIRED_USES_BY_END,
     ROTATIONS_BY_END,
     CANARIES_BY_END,
+    REVOKED_TOKENS_BY_END,
 )
 """A `{name}` in a collection stands for any id: the index covers the collections of all parents."""

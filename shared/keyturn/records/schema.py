@@ -23,7 +23,7 @@ from keyturn.records.denylist import Denylists
 from keyturn.records.invite import Invite
 from keyturn.records.retired_use import RetiredUse
 from keyturn.records.roster import Roster
-from keyturn.records.usage import Canaries, ClientFailures, VerifierLife, VersionUse
+from keyturn.records.usage import Canaries, ClientFailures, RevokedToken, VerifierLife, VersionUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,6 +200,7 @@ KINDS = (
     DocumentKind("version_usage/{shard}", "uses of versions", shape_of(VersionUse), standalone=True),
     DocumentKind("client_failures/{shard}", "refusals in transitions", shape_of(ClientFailures), standalone=True),
     DocumentKind("verifiers/{process}", "verifiers", shape_of(VerifierLife), standalone=True),
+    DocumentKind("revoked_tokens/{token}", "revoked tokens", shape_of(RevokedToken), standalone=True),
     DocumentKind("canaries/{rotation}", "canaries", shape_of(Canaries), standalone=True),
 )
 """Each path matches one kind at most."""

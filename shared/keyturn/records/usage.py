@@ -46,6 +46,19 @@ def verifier_path(process: str) -> str:
     return f"verifiers/{process}"
 
 
+@dataclass(frozen=True, slots=True)
+class RevokedToken(Record):
+    """An access token that its client has revoked, until it expires."""
+
+    client_id: str
+    expires_at: datetime
+
+
+def revoked_token_path(token_hash: str) -> str:
+    """Return the path of a revoked token, by the hash of its id (lower-case hex)."""
+    return f"revoked_tokens/{token_hash}"
+
+
 def canaries_path(rotation_id: str) -> str:
     """Return the path of the instances that proved that they hold a rotation's secret."""
     return f"canaries/{rotation_id}"

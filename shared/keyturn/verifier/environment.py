@@ -28,7 +28,8 @@ class ServiceVerifier(Verifier):
         """Return a verifier for the deployment that the KEYTURN_ variables name (docs/settings.md).
 
         It counts uses and detects retired secrets, for which it needs write access to the database usage. Without that
-        access pass `telemetry=False`. The last counts are written when the process ends.
+        access pass `telemetry=False`. The last counts are written when the process ends. Tokens that were revoked at
+        `/revoke` are refused with access to that database only.
 
         `SettingsError` if a variable is malformed or a client library is missing. `Unavailable` if none names a store.
         `StoreUnavailable` or `KeyUnavailable` if the data folder cannot be opened.
@@ -48,4 +49,5 @@ class ServiceVerifier(Verifier):
             failure_limits=FailureLimits(monotonic),
             observers=(verification.telemetry, verification.retired_secrets) if telemetry else (),
             callers=verification.callers if telemetry else None,
+            revocations=verification.revocations if telemetry else None,
         )

@@ -121,15 +121,15 @@ class TokenChecker:
 
     def check_for(self, token: str, audiences: Sequence[str], *, source: str = "") -> CheckedToken:
         """Return whether a token is valid now for one of these audiences; errors as `Verifier.check`."""
-        claims = self._signed_claims(token)
+        claims = self.signed_claims(token)
         # A version is looked up whatever is wrong with the token, so that all refusals look alike from outside.
         client_id, version_id = (str(claims.get(name, "")) for name in ("client_id", "client_version_id"))
         verdict = self.verifier.check_version(client_id, version_id, source=source)
-        if not verdict.accepted or not self._claims_hold(claims, verdict, audiences):
+        if not verdict.accepted or not self._claims_hold(claims, verdict, audiences) or self._is_revoked(claims):
             return _refusal(verdict, Reason.BAD_TOKEN if verdict.accepted or not claims else verdict.reason)
         return CheckedToken(verdict, claims)
 
-    def _signed_claims(self, token: str) -> Mapping[str, object]:
+    def signed_claims(self, token: str) -> Mapping[str, object]:
         """Return the claims of a token that one of our keys signed, and none for any other."""
         try:
             kid = read_unverified(token).header["kid"]
@@ -139,6 +139,10 @@ class TokenChecker:
             return verified_claims(token, key, algorithm=algorithm, typ=TYPE) if algorithm in ALGORITHMS else {}
         except Refusal:
             return {}
+
+    def _is_revoked(self, claims: Mapping[str, object]) -> bool:
+        revocations = self.verifier.revocations
+        return revocations is not None and revocations.is_revoked(str(claims["client_id"]), str(claims.get("jti", "")))
 
     def _claims_hold(self, claims: Mapping[str, object], verdict: Verdict, audiences: Sequence[str]) -> bool:
         now, issued_at, expires_at = verdict.now.timestamp(), claims.get("iat"), claims.get("exp")

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Store
     from keyturn.verifier.callers import CallerTags
     from keyturn.verifier.failure_limits import FailureLimits
+    from keyturn.verifier.revoked_tokens import RevokedTokens
     from keyturn.verifier.shared_reads import Read
 
 _log = logging.getLogger("keyturn")
@@ -97,7 +98,7 @@ class Verifier:
     """Checks credentials of clients. Any number of threads may share it.
 
     `failure_limits` bounds wrong secrets by source. Each of `observers` sees every check. `callers` makes the tags that
-    observers tell callers apart by.
+    observers tell callers apart by. Token checkers refuse the tokens of `revocations`.
     """
 
     def __init__(
@@ -112,9 +113,11 @@ class Verifier:
         callers: CallerTags | None = None,
         environment: Environment | None = None,
         bcrypt: BcryptChecker | None = None,
+        revocations: RevokedTokens | None = None,
     ) -> None:
         system = environment or Environment()
         self.callers = callers
+        self.revocations = revocations
         self._mac_key = mac_key
         self._policy = policy
         self._failure_limits = failure_limits

@@ -128,7 +128,11 @@ CHALLENGE = re.compile(r'(Nostr|Bearer|Basic|Bearer realm="[^"]+"|Basic realm="[
 
 @pytest.mark.parametrize(("path", "method"), SECURED)
 def test_a_request_without_credentials_is_challenged(world: World, path: str, method: str) -> None:
-    kind = "application/x-www-form-urlencoded" if path.endswith(("/token", "/introspect")) else "application/json"
+    kind = (
+        "application/x-www-form-urlencoded"
+        if path.endswith(("/token", "/introspect", "/revoke"))
+        else "application/json"
+    )
     form = b"grant_type=client_credentials&token=x"
     for authorization in ({}, {"Authorization": "Nonsense"}, {"Authorization": "Digest a=b"}):
         headers = {"Content-Type": kind, **authorization}

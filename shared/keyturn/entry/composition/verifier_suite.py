@@ -14,6 +14,7 @@ from keyturn.verifier.callers import CallerTags, Salt
 from keyturn.verifier.failure_limits import FailureLimits
 from keyturn.verifier.middleware.credentials import Guard
 from keyturn.verifier.retired_secrets import RetiredSecretDetector
+from keyturn.verifier.revoked_tokens import RevokedTokens
 from keyturn.verifier.telemetry import Telemetry, in_thread
 from keyturn.verifier.tokens import TokenChecker, TokenIssuer
 from keyturn.verifier.verifier import Caching, Verifier
@@ -46,7 +47,15 @@ class VerifierSuite:
             callers=self.callers,
             environment=base.environment,
             bcrypt=self.bcrypt,
+            revocations=self.revocations,
         )
+
+    @functools.cached_property
+    def revocations(self) -> RevokedTokens:
+        """Access tokens that their clients have revoked."""
+        base = self.base
+        share_seconds = base.settings.policy.max_stale_seconds if self.caching else 0
+        return RevokedTokens(base.databases.usage, base.environment.monotonic, share_seconds)
 
     @functools.cached_property
     def guard(self) -> Guard:

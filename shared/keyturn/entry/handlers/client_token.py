@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.entry.composition.suite import current
 from keyturn.entry.http.credential_check import gate_answer, verdict_answer
-from keyturn.entry.http.oauth import introspection_answer, metadata, token_answer
+from keyturn.entry.http.oauth import introspection_answer, metadata, revocation_answer, token_answer
 from keyturn.entry.http.requests import charge, fields_of
 from keyturn.entry.http.responses import public_document
 from keyturn.entry.http.routing import Routes
@@ -52,6 +52,12 @@ def introspect(request: flask.Request) -> flask.Response:
     return introspection_answer(request, suite.verifier, suite.token_checker)
 
 
+def revoke(request: flask.Request) -> flask.Response:
+    """Revoke an access token (RFC 7009)."""
+    suite = current().verification
+    return revocation_answer(request, suite.verifier, suite.token_checker)
+
+
 def check(request: flask.Request) -> flask.Response:
     """Return the verdict on a credential: 200 if it is accepted, else 401."""
     return verdict_answer(request, current().verification.guard)
@@ -93,6 +99,7 @@ ROUTES: Final = Routes("client_token", {
     ("POST", "/canary/challenge"): canary_challenge,
     ("POST", "/canary"): canary_proof,
     ("POST", "/introspect"): introspect,
+    ("POST", "/revoke"): revoke,
     ("GET", "/.well-known/oauth-authorization-server"): server_metadata,
     ("GET", "/.well-known/openid-configuration"): server_metadata,
     ("GET", "/.well-known/jwks.json"): jwks,

@@ -1,7 +1,8 @@
-"""OAuth2 over HTTP: tokens (RFC 6749 §5.1), introspection (RFC 7662), and metadata (RFC 8414)."""
+"""OAuth2 over HTTP: tokens (RFC 6749), introspection (RFC 7662), revocation (RFC 7009), and metadata (RFC 8414)."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from keyturn.domain.errors import InvalidRequest, RateLimited
@@ -34,6 +35,11 @@ def introspection_answer(request: flask.Request, verifier: Verifier, checker: To
     return _respond(request, lambda form: _introspection(request, form, verifier, checker))
 
 
+def revocation_answer(request: flask.Request, verifier: Verifier, checker: TokenChecker) -> flask.Response:
+    """Return the response of the revocation endpoint (RFC 7009 §2) to an authenticated client."""
+    return _respond(request, lambda form: _revocation(request, form, verifier, checker))
+
+
 def metadata(issuer: str) -> Mapping[str, object]:
     """Return the authorization server's metadata (RFC 8414 §2)."""
     methods = ["client_secret_basic", "client_secret_post"]
@@ -42,10 +48,12 @@ def metadata(issuer: str) -> Mapping[str, object]:
         "issuer": issuer,
         "token_endpoint": f"{issuer}/token",
         "introspection_endpoint": f"{issuer}/introspect",
+        "revocation_endpoint": f"{issuer}/revoke",
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
     }
 
 
@@ -102,3 +110,20 @@ def _introspection(
     if not result.verdict.accepted:
         return json_answer({"active": False})  # RFC 7662 §2.2: nothing more, whatever the reason
     return json_answer({"active": True, "token_type": "Bearer", **result.claims})
+
+
+def _revocation(
+    request: flask.Request, form: Mapping[str, str], verifier: Verifier, checker: TokenChecker
+) -> flask.Response:
+    caller = authenticate(request, form, verifier)
+    if "token" not in form:
+        raise bad_form("The parameter token is missing.")
+    claims = checker.signed_claims(form["token"])
+    expires_at = claims.get("exp")
+    if claims.get("client_id", caller.client_id) != caller.client_id:  # RFC 7009 §2.1
+        raise OAuthError("unauthorized_client", "The token was issued to another client.")
+    # A token that is no token of ours, or has expired, is not valid anyway (RFC 7009 §2.2).
+    if type(expires_at) is int and expires_at > caller.now.timestamp() and verifier.revocations is not None:
+        ends_at = datetime.fromtimestamp(expires_at, UTC)
+        verifier.revocations.revoke(caller.client_id, str(claims.get("jti", "")), ends_at)
+    return json_answer({})

@@ -35,6 +35,7 @@ EXPIRING = (
     ("usage", "client_failures"),
     ("usage", "verifiers"),
     ("usage", "canaries"),
+    ("usage", "revoked_tokens"),
     ("usage", "honeytokens"),
 )
 """Database and collection of documents that expire."""
