@@ -38,6 +38,7 @@ from keyturn.ports.authorisation import UNSAFE_NO_ATTESTATION as UNSAFE
 from keyturn.ports.effects import Environment
 from keyturn.ports.store import Check, Databases
 from keyturn.ports.triggers import SUBSCRIPTIONS, TRIGGERS
+from keyturn.records import paths
 from werkzeug.test import Client as HttpClient
 
 from tests.memory_store import MemoryStore
@@ -328,6 +329,15 @@ class World:
         with cast("SqliteStore", inner).file.reading() as connection:
             rows = connection.execute("SELECT path, version, data FROM documents").fetchall()
         return {path: (str(version), data) for path, version, data in rows}
+
+    def audited(self, *chains: str) -> list[dict[str, Any]]:
+        """Return the audit entries of these chains in order, or of the deployment's and then all groups'."""
+        heads = sorted(
+            {path.split("/")[1] for path in self.documents() if path.startswith("audit_heads/")}, reverse=True
+        )
+        collections = [f"{paths.audit(chain)}/" for chain in chains or heads]
+        stored = sorted(self.documents())
+        return [self.document(path) for part in collections for path in stored if path.startswith(part)]
 
     def dump(self) -> bytes:
         """Return everything that is stored, and what is queued, as bytes."""

@@ -25,9 +25,8 @@ def alice(world: World) -> Person:
     return admitted(world, "alice")
 
 
-def of_the_system(world: World, action: str) -> list[dict[str, Any]]:
-    entries: list[Any] = [data for path, (_, data) in sorted(world.documents().items()) if "_system/audit/" in path]
-    return [entry for entry in entries if entry["action"] == action]
+def audited(world: World, action: str) -> list[dict[str, Any]]:
+    return [entry for entry in world.audited() if entry["action"] == action]
 
 
 def test_an_approval_counts_once_is_audited_and_uses_its_proof_up(world: World, alice: Person) -> None:
@@ -37,7 +36,7 @@ def test_an_approval_counts_once_is_audited_and_uses_its_proof_up(world: World, 
     assert body(first) == {"invite": made["invite"], "approvals": 1, "needed": 1}
     assert alice.send_approval(event).text == first.text
     assert body(alice.approve(made["invite"], "bob"))["approvals"] == 1
-    done = of_the_system(world, "approve")
+    done = audited(world, "approve")
     assert [(entry["actor"], entry["ids"]["user"], entry["ids"]["invite"]) for entry in done] == [
         ("alice", "bob", made["invite"])
     ] * 2
@@ -207,7 +206,7 @@ def test_cut_short_around_a_commit_the_same_event_goes_on(
     with pytest.raises(Died):
         suite.enrolment.approvals(event.to_dict())
     assert body(alice.send_approval(event))["approvals"] == 1
-    assert len(of_the_system(world, "approve")) == 1
+    assert len(audited(world, "approve")) == 1
 
 
 @pytest.mark.world("alice")

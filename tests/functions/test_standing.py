@@ -39,8 +39,7 @@ def stop(world: World, user: str, how: str = "suspend") -> dict[str, Any]:
 
 
 def audited(world: World, *actions: str) -> list[str]:
-    entries: list[Any] = [data for path, (_, data) in sorted(world.documents().items()) if "_system/audit/" in path]
-    return [entry["action"] for entry in entries if entry["action"] in actions]
+    return [entry["action"] for entry in world.audited() if entry["action"] in actions]
 
 
 def rotation(world: World, person: Person) -> str:

@@ -1,4 +1,7 @@
-"""Audit: one hash chain for each client, one entry for each transition, in its own commit (docs/protocol.md §9)."""
+"""Audit: hash chains of entries, one entry for each transition, in its own commit (docs/protocol.md §9).
+
+Each client has a chain, each group has one, and the deployment has one for everything else.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,24 @@ GENESIS = "0" * 64
 """`prev` of a chain's first entry."""
 
 SYSTEM_CHAIN = "_system"
-"""The chain of entries that concern no client. No client id starts with an underscore."""
+"""The deployment's chain. No client id starts with an underscore."""
+
+OPEN_CHAIN = "open_chain"
+"""The action of the entry in the deployment's chain that comes with the first entry of a group's chain."""
 
 OPERATOR = "operator"
 """The actor of the operator's entries. No user can have this id."""
+
+
+def group_chain(group_id: str) -> str:
+    """Return the name of a group's chain. No id contains a colon, so it differs from every other chain's name."""
+    return f"_group:{group_id}"
+
+
+def chain_of(ids: Mapping[str, str]) -> str:
+    """Return the chain of an entry that belongs to no client's: that of the group in its ids, or the deployment's."""
+    group_id = ids.get("group_id", "")
+    return group_chain(group_id) if group_id else SYSTEM_CHAIN
 
 
 @dataclass(frozen=True, slots=True)

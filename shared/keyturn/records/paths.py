@@ -43,7 +43,7 @@ def audit_head(chain: str) -> str:
 
 
 def audit(chain: str) -> str:
-    """Return the collection of a chain's entries. The chain is a client id or `_system`."""
+    """Return the collection of a chain's entries. The chain is a client id, `_system` or `_group:…`."""
     # Client ids never start with an underscore (docs/protocol.md §2), so the two families cannot collide.
     parent = audit_head(chain) if chain.startswith("_") else client(chain)
     return f"{parent}/audit"

@@ -45,7 +45,7 @@ def denied(world: World, **change: object) -> dict[str, Any]:
 
 def chain(world: World) -> list[tuple[str, dict[str, str], str]]:
     """Return what stands in the system's chain about denying and stopping: action, ids, reason."""
-    entries = [world.document(path) for path in sorted(world.documents()) if "/_system/audit/" in path]
+    entries = world.audited("_system")
     told = {"deny", "allow", "stop", "start"}
     return [(item["action"], dict(item["ids"]), item["reason"]) for item in entries if item["action"] in told]
 

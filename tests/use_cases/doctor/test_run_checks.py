@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 GROUP, ROSTER = paths.group("ops"), paths.roster("ops")
+OPS_CHAIN = audit.group_chain("ops")
 NOT_SENT = "the notice of a distributed rotation is not in its group's log"
 OTHER_ID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
@@ -73,13 +74,18 @@ def _rechain(ill: Patient, change: Callable[[list[dict[str, Any]]], object]) -> 
     """Change the client's entries and make a whole chain of them again: what only a replay can find."""
     entries = [ill.data(entry(seq)) for seq in range(1, ill.client["audit_head"]["seq"] + 1)]
     change(entries)
+    ill.set(CLIENT, audit_head=_write_chain(ill, "acme", entries))
+
+
+def _write_chain(ill: Patient, chain: str, entries: list[dict[str, Any]]) -> dict[str, object]:
+    """Write entries as a whole chain, and return its head."""
     head = audit.Head()
     for content in entries:
         content.pop("hash")
         content.update(seq=head.seq + 1, prev=head.hash)
         head = audit.Head(head.seq + 1, audit.entry_hash(content))
-        ill.put(entry(head.seq), {**content, "hash": head.hash})
-    ill.set(CLIENT, audit_head={"seq": head.seq, "hash": head.hash})
+        ill.put(paths.audit_entry(chain, head.seq), {**content, "hash": head.hash})
+    return {"seq": head.seq, "hash": head.hash}
 
 
 def _edit_ack(ill: Patient, **changes: object) -> None:
@@ -130,9 +136,24 @@ def _welcome(ill: Patient) -> str:
     return _key_package(ill).replace("key_packages/", "welcomes/")
 
 
-def _system_entry(ill: Patient, action: str) -> str:
-    seqs = range(1, ill.data(paths.audit_head("_system"))["seq"] + 1)
-    return next(path for path in (paths.audit_entry("_system", s) for s in seqs) if ill.data(path)["action"] == action)
+def _chain(ill: Patient, chain: str) -> list[str]:
+    """Return the paths of a chain's entries in order."""
+    return [paths.audit_entry(chain, seq) for seq in range(1, ill.data(paths.audit_head(chain))["seq"] + 1)]
+
+
+def _drop_chain(ill: Patient, chain: str) -> None:
+    _drop(ill, *_chain(ill, chain), paths.audit_head(chain))
+
+
+def _drop(ill: Patient, *places: str) -> None:
+    for path in places:
+        ill.drop(path)
+
+
+def _begin_again(ill: Patient) -> None:
+    """Delete the group's chain, and have the next act begin a new one."""
+    _drop_chain(ill, OPS_CHAIN)
+    ill.suite.operator.invites("erin", "ops")
 
 
 def _flipped(text: str) -> str:
@@ -296,9 +317,31 @@ PLANTED: dict[str, tuple[Callable[[Patient], object], str]] = {
     ),
     "revision too high": (lambda ill: ill.set(CLIENT, revision=10_000), "the revision is not the number of changes"),
     "revision gone back": (lambda ill: ill.set(CLIENT, revision=1), "the revision is not the number of changes"),
-    "system entry changed": (
-        lambda ill: ill.set(_system_entry(ill, "join"), actor="mallory"),
-        "the audit chain is broken at entry",
+    "deployment's entry changed": (
+        lambda ill: ill.set(_chain(ill, "_system")[0], actor="mallory"),
+        "the audit chain is broken at entry 1",
+    ),
+    "group's entry changed": (
+        lambda ill: ill.set(_chain(ill, OPS_CHAIN)[2], actor="mallory"),
+        "the audit chain is broken at entry 3",
+    ),
+    "group's chain cut": (
+        lambda ill: ill.drop(_chain(ill, OPS_CHAIN)[-1]),
+        "truncated, or the head was changed",
+    ),
+    "group's chain without its head": (
+        lambda ill: ill.drop(paths.audit_head(OPS_CHAIN)),
+        "truncated, or the head was changed",
+    ),
+    "group's chain deleted": (lambda ill: _drop_chain(ill, OPS_CHAIN), "a group's audit chain is missing"),
+    "group's chain begun again": (_begin_again, "a group's audit chain was opened more than once"),
+    "deployment's chain deleted": (
+        lambda ill: _drop_chain(ill, "_system"),
+        "a member does not have exactly one audit entry of joining",
+    ),
+    "group removed with its documents": (
+        lambda ill: _drop(ill, GROUP, ROSTER, paths.maintenance("ops")),
+        "a named group is missing",
     ),
     # invariants 8 and 9: the groups
     "log with a gap": (lambda ill: ill.drop(message(4)), "the log has a gap"),
@@ -379,6 +422,26 @@ def test_healthy_store_has_no_breach_and_all_of_it_was_seen(ill: Patient) -> Non
     assert examination.counts["messages"] == 2 + 3 * 2
     assert examination.counts["audit entries"] > 12
     assert (examination.counts["key packages"], examination.counts["welcomes"]) == (2, 2)
+
+
+def test_a_group_from_before_groups_had_chains_is_healthy_and_gets_a_chain(ill: Patient) -> None:
+    entries = [ill.data(path) for chain in ("_system", OPS_CHAIN) for path in _chain(ill, chain)]
+    _drop_chain(ill, OPS_CHAIN)
+    _drop_chain(ill, "_system")
+    older = [content for content in entries if content["action"] != "open_chain"]
+    ill.put(paths.audit_head("_system"), _write_chain(ill, "_system", older))
+    assert examine(ill).breaches == ()
+    ill.suite.operator.invites("erin", "ops")
+    assert [ill.data(path)["action"] for path in _chain(ill, OPS_CHAIN)] == ["invite"]
+    assert [ill.data(path)["action"] for path in _chain(ill, "_system")][len(older) :] == ["open_chain"]
+    assert examine(ill).breaches == ()
+
+
+def test_an_entry_in_another_group_s_chain_is_found(ill: Patient) -> None:
+    entries = [ill.data(path) for path in _chain(ill, OPS_CHAIN)]
+    entries[-1]["ids"] = {**entries[-1]["ids"], "group_id": "other"}
+    ill.put(paths.audit_head(OPS_CHAIN), _write_chain(ill, OPS_CHAIN, entries))
+    assert "an audit entry is in the chain of another group" in [item.sentence for item in examine(ill).breaches]
 
 
 def test_a_client_that_was_written_before_it_told_its_last_rotation_is_healthy(ill: Patient) -> None:

@@ -27,7 +27,7 @@ from keyturn.records.codec import from_data, to_data
 from keyturn.records.denylist import BLOCK_PATHS, require_allowed, require_running
 from keyturn.records.invite import Invite, not_active
 from keyturn.records.roster import read_rosters
-from keyturn.use_cases.audit_log import HEAD, system_writes
+from keyturn.use_cases.audit_log import audit_heads, audit_writes
 from keyturn.use_cases.commands.parse import APPROVE, read_approval
 from keyturn.use_cases.optimistic import until_won
 from keyturn.use_cases.signed_events import ANSWERS_LAST, require_fresh
@@ -85,7 +85,7 @@ class ApproveInvite:
         return {"invite": invite_id, "approvals": len(invite.approvals), "needed": len(invite.approvals) + lacking}
 
     def _read_control(self, event: Event, intent: Intent) -> Snapshot:
-        own_paths = [HEAD, paths.event(event.id), paths.roster(intent.group)]
+        own_paths = [*audit_heads(intent.group), paths.event(event.id), paths.roster(intent.group)]
         return self.databases.control.get([*own_paths, *self.authoriser.reads(intent.proof), *BLOCK_PATHS])
 
     def _authorise(self, event: Event, intent: Intent, user: str, control: Snapshot) -> list[Create]:
@@ -124,7 +124,7 @@ class ApproveInvite:
         roster = paths.roster(intent.group)
         answer: Data = {"answer": {"action": APPROVE}, "expires_at": control.read_time + ANSWERS_LAST}
         self.databases.control.commit([
-            *system_writes(control, [transition], control.read_time, self.banner),
+            *audit_writes(control, [transition], control.read_time, self.banner),
             Create(paths.event(event.id), answer),
             Check(roster, control[roster].version),
             *proof_writes,

@@ -23,7 +23,7 @@ from keyturn.records.admin_directory import approvals_needed, read_admin, read_d
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.invite import Invite, InvitePurpose
 from keyturn.records.roster import Roster
-from keyturn.use_cases.audit_log import HEAD, announcement_path, announcement_writes
+from keyturn.use_cases.audit_log import announcement_path, announcement_writes, audit_heads
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class CreateInvite:
     def _write_audit(self, invite: str, user: str, group_id: str, purpose: InvitePurpose) -> datetime:
         roster = paths.roster(group_id)
         announced = announcement_path("invite", (invite,))
-        snapshot = self.databases.control.get([HEAD, roster, announced])
+        snapshot = self.databases.control.get([*audit_heads(group_id), roster, announced])
         if not snapshot[roster].exists:
             raise NotFound("unknown_group", "There is no such group.")
         if purpose in ADDS_DEVICE:

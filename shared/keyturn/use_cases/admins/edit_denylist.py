@@ -24,7 +24,7 @@ from keyturn.ports.store import LostRace, delete, put
 from keyturn.records import paths
 from keyturn.records.codec import salvage, to_data
 from keyturn.records.denylist import Denylists
-from keyturn.use_cases.audit_log import HEAD, system_writes
+from keyturn.use_cases.audit_log import audit_heads, audit_writes
 from keyturn.use_cases.optimistic import until_won
 
 if TYPE_CHECKING:
@@ -111,13 +111,13 @@ class EditDenylists:
     def _write(
         self, path: str, kind: type[_T], decide: Callable[[_T | None, datetime], tuple[_T | None, list[Transition]]]
     ) -> _T | None:
-        auth, control = self.databases.auth.get([path]), self.databases.control.get([HEAD, path])
+        auth, control = self.databases.auth.get([path]), self.databases.control.get([*audit_heads(), path])
         before = _entity(control[path], kind)
         after, transitions = decide(before, control.read_time)
         if _entity(auth[path], kind) != after:
             self.databases.auth.commit(_replacement(auth[path], after))
         if before != after:
-            audit = system_writes(control, transitions, control.read_time, self.banner)
+            audit = audit_writes(control, transitions, control.read_time, self.banner)
             self.databases.control.commit([*_replacement(control[path], after), *audit])
         if not self._agree(path, kind):  # rule 3
             raise LostRace("another act wrote one of the two databases in between")

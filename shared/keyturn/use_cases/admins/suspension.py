@@ -28,7 +28,7 @@ from keyturn.records.admin_directory import admin_writes, approvals_needed, read
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.invite import Invite, InvitePurpose
 from keyturn.use_cases.admins.create_invite import INVITE_LIFETIME
-from keyturn.use_cases.audit_log import HEAD, announce_once, system_writes
+from keyturn.use_cases.audit_log import announce_once, audit_heads, audit_writes
 from keyturn.use_cases.groups.remove_user import Departure
 from keyturn.use_cases.optimistic import UNNAMED, Call, until_won
 
@@ -103,12 +103,12 @@ class ManageAdmins:
 
     def _bar(self, user: str, status: AdminStatus) -> None:
         path = paths.suspension(user)
-        snapshot = self.databases.control.get([HEAD, path])
+        snapshot = self.databases.control.get([*audit_heads(), path])
         if snapshot[path].exists and snapshot[path].text("status") == status.value:
             return
         transition = Transition(_ACTIONS[status], OPERATOR, {"user": user}, after={"status": status.value})
         suspension: Data = {"user": user, "status": status.value, "at": snapshot.read_time}
-        audit = system_writes(snapshot, [transition], snapshot.read_time, self.banner)
+        audit = audit_writes(snapshot, [transition], snapshot.read_time, self.banner)
         self.databases.control.commit([*audit, update(snapshot[path], suspension)])
 
     def _unregister(self, user: str, npubs: frozenset[str]) -> None:
@@ -175,12 +175,12 @@ class ManageAdmins:
 
     def _remove_bar(self, user: str) -> None:
         path = paths.suspension(user)
-        snapshot = self.databases.control.get([HEAD, path])
+        snapshot = self.databases.control.get([*audit_heads(), path])
         if not snapshot[path].exists:
             return
         status = AdminStatus.ACTIVE.value
         transition = Transition("resume_admin", OPERATOR, {"user": user}, after={"status": status})
-        audit = system_writes(snapshot, [transition], snapshot.read_time, self.banner)
+        audit = audit_writes(snapshot, [transition], snapshot.read_time, self.banner)
         self.databases.control.commit([*audit, delete(snapshot[path])])
 
 

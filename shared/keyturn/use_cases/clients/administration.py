@@ -16,7 +16,7 @@ from keyturn.records import paths
 from keyturn.records.codec import from_data, salvage, to_data
 from keyturn.records.roster import Roster
 from keyturn.records.salt import salt_writes
-from keyturn.use_cases.audit_log import HEAD, system_writes
+from keyturn.use_cases.audit_log import audit_heads, audit_writes
 from keyturn.use_cases.groups.maintenance import MAINTENANCE_INTERVAL
 from keyturn.use_cases.groups.message_log import GroupLog
 from keyturn.use_cases.optimistic import UNNAMED, Call, until_won_once
@@ -102,7 +102,7 @@ class Administration:
         until_won_once(lambda act: self._create_group(act, name), store, environment, call, "group", name)
 
     def _create_group(self, act: Act, group_id: str) -> Data:
-        snapshot = self.databases.control.get([HEAD, paths.group(group_id), paths.roster(group_id)])
+        snapshot = self.databases.control.get([*audit_heads(group_id), paths.group(group_id), paths.roster(group_id)])
         if snapshot[paths.group(group_id)].exists:
             raise Conflict("group_exists", "A group with that id already exists.")
         now = snapshot.read_time
@@ -113,7 +113,7 @@ class Administration:
                 *log.writes(),
                 Create(paths.roster(group_id), to_data(Roster(group_id))),
                 Create(paths.maintenance(group_id), {"group_id": group_id, "due_at": now + MAINTENANCE_INTERVAL}),
-                *system_writes(snapshot, [transition], now, self.clients.banner),
+                *audit_writes(snapshot, [transition], now, self.clients.banner),
                 act.mark({}, now),
             ]
         )

@@ -42,6 +42,19 @@ def chain_findings(chain: str, entries: Sequence[Document], head: audit.Head) ->
         yield CheckFinding(sentence, paths.audit_entry(chain, problem.seq))
 
 
+def group_chain_findings(chain: str, entries: Sequence[Document], openings: int) -> Iterator[CheckFinding]:
+    """Yield the places where a group's chain disagrees with the deployment's, which tells `openings` of it."""
+    head = paths.audit_head(chain)
+    if not entries:
+        yield CheckFinding("a group's audit chain is missing", head)
+    if openings != 1:  # it was deleted, and began again
+        yield CheckFinding("a group's audit chain was opened more than once", head)
+    for entry in entries:
+        group_id = mapping(entry.fields, "ids").get("group_id", "")
+        if audit.group_chain(str(group_id)) != chain:
+            yield CheckFinding("an audit entry is in the chain of another group", entry.path)
+
+
 def _path(chain: str, seq: object) -> str:
     return paths.audit_entry(chain, seq) if isinstance(seq, int) else ""
 

@@ -3,7 +3,7 @@
 Rules:
 
 1. Documents that change together are checked together: those of a client, of a group, of the directory of admins and
-   of the system chain. They are read between two reads of the one document that each such change writes. If it changed
+   of an audit chain. They are read between two reads of the one document that each such change writes. If it changed
    in between, they are read again, since the store may be in use. Documents that change all the time are reported as
    unstable, which is no breach.
 2. All reads use declared indexes, a page at a time. One client, or one group, is in memory at a time.
@@ -23,13 +23,12 @@ from keyturn.ports.keys import KeyRefused
 from keyturn.ports.store import Query, scan
 from keyturn.records import paths
 from keyturn.records.schema import kind_of
-from keyturn.use_cases.audit_log import HEAD
 from keyturn.use_cases.doctor.admin_checks import admin_findings, read_admin_documents
-from keyturn.use_cases.doctor.audit_checks import chain_findings
+from keyturn.use_cases.doctor.audit_checks import chain_findings, group_chain_findings
+from keyturn.use_cases.doctor.audit_history import AuditHistory
 from keyturn.use_cases.doctor.client_checks import ClientDocuments, client_findings
 from keyturn.use_cases.doctor.findings import Breach, CheckFinding
 from keyturn.use_cases.doctor.group_checks import GroupChecks, GroupDocuments
-from keyturn.use_cases.doctor.system_history import SystemHistory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -103,16 +102,17 @@ class RunChecks:
     def __call__(self) -> CheckResult:
         """Check everything once. Raise `StoreUnavailable` or `KeyUnavailable` if that is impossible."""
         notes = _Notes()
-        history = SystemHistory().continued(self._control)
+        history = AuditHistory().continued(self._control)
         npub = self._check_service(notes, history)
+        recreated_at = history.recreated_at()
         for client in scan(self._control, Query(paths.CLIENTS, order_by="client_id")):
-            self._check_client(notes, client.path, history)
+            self._check_client(notes, client.path, recreated_at)
         # Groups that were created since count as well: a client may name them.
         history = history.continued(self._control)
         checks = GroupChecks(self.groups, self.read_head, npub)
         groups = sorted({*map(paths.group, history.created_groups()), *notes.groups})
         joins = {path: self._check_group(notes, path, checks) for path in groups}
-        self._check_system_chain(notes, history, joins)
+        self._check_chains(notes, history, joins)
         self._check_admins(notes)
         self._check_others(notes)
         return CheckResult(
@@ -139,7 +139,7 @@ class RunChecks:
 
     # --- the service -------------------------------------------------------------------------------------------------
 
-    def _check_service(self, notes: _Notes, history: SystemHistory) -> str:
+    def _check_service(self, notes: _Notes, history: AuditHistory) -> str:
         """Check the service's identity. Return the stored npub, or an empty text if there is none."""
         document = self._control.get([paths.SERVICE])[paths.SERVICE]
         if document.data is not None:
@@ -160,8 +160,7 @@ class RunChecks:
 
     # --- clients -----------------------------------------------------------------------------------------------------
 
-    def _check_client(self, notes: _Notes, path: str, history: SystemHistory) -> None:
-        recreated_at = history.recreated_at()
+    def _check_client(self, notes: _Notes, path: str, recreated_at: Mapping[str, int]) -> None:
         documents = self._read_stable(path, lambda client: self._client_documents(client, recreated_at))
         if documents is None:
             notes.unstable.append(f"client {path.rpartition('/')[2]}")
@@ -219,15 +218,36 @@ class RunChecks:
 
     # --- documents of no client --------------------------------------------------------------------------------------
 
-    def _check_system_chain(self, notes: _Notes, history: SystemHistory, joins: Mapping[str, Sequence[str]]) -> None:
-        subject = f"chain {audit.SYSTEM_CHAIN}"
-        chain = self._read_stable(HEAD, lambda head: (head, history.continued(self._control)))
-        if chain is None:
-            notes.unstable.append(subject)
-            return
-        head, history = chain
-        documents = [*([head] if head.exists else []), *history.entries]
-        notes.add(subject, documents, _system_findings(head, history, joins))
+    def _check_chains(self, notes: _Notes, history: AuditHistory, joins: Mapping[str, Sequence[str]]) -> None:
+        unstable: set[str] = set()
+        # The deployment's chain comes first, since it names the others. A chain that it names has begun by then.
+        history = self._check_chain(notes, audit.SYSTEM_CHAIN, history, unstable)
+        for chain in history.names():
+            if chain != audit.SYSTEM_CHAIN:
+                history = self._check_chain(notes, chain, history, unstable)
+        notes.unstable += [f"chain {chain}" for chain in sorted(unstable)]
+        created, joined = history.created_groups(), history.joins()
+        for path, events in joins.items():
+            group_id = path.rpartition("/")[2]
+            # Entries are missing from a chain that could not be read to its end.
+            if not unstable & {audit.SYSTEM_CHAIN, audit.group_chain(group_id)}:
+                notes.add(
+                    f"group {group_id}",
+                    [],
+                    _group_findings(path, created[group_id], [joined[event] for event in events]),
+                )
+
+    def _check_chain(self, notes: _Notes, chain: str, history: AuditHistory, unstable: set[str]) -> AuditHistory:
+        """Check one chain. Return the history with all of its entries."""
+        stable = self._read_stable(paths.audit_head(chain), lambda head: (head, history.extended(chain, self._control)))
+        if stable is None:
+            unstable.add(chain)
+            return history
+        head, history = stable
+        entries = history.chains[chain]
+        documents = [*([head] if head.exists else []), *entries]
+        notes.add(f"chain {chain}", documents, _chain_findings(chain, head, history))
+        return history
 
     def _check_admins(self, notes: _Notes) -> None:
         auth = self.databases.auth
@@ -264,14 +284,17 @@ def _join_events(roster: Document) -> Sequence[str]:
     return [str(member.get("key_package_event")) for member in members if hasattr(member, "get")]
 
 
-def _system_findings(
-    head: Document, history: SystemHistory, joins: Mapping[str, Sequence[str]]
-) -> Iterator[CheckFinding]:
+def _chain_findings(chain: str, head: Document, history: AuditHistory) -> Iterator[CheckFinding]:
+    entries = history.chains[chain]
     chain_head = audit.Head(head.integer("seq"), head.text("hash")) if head.exists else audit.Head()
-    yield from chain_findings(audit.SYSTEM_CHAIN, history.entries, chain_head)
-    created, joined = history.created_groups(), history.joins()
-    for path, events in joins.items():
-        if created[path.rpartition("/")[2]] != 1:
-            yield CheckFinding("a group does not have exactly one audit entry of its creation", path)
-        if not all(joined[event] == 1 for event in events):
-            yield CheckFinding("a member does not have exactly one audit entry of joining", path)
+    yield from chain_findings(chain, entries, chain_head)
+    if chain != audit.SYSTEM_CHAIN:
+        yield from group_chain_findings(chain, entries, history.openings()[chain])
+
+
+def _group_findings(path: str, creations: int, joins: Sequence[int]) -> Iterator[CheckFinding]:
+    """Yield what is wrong with the numbers of audit entries: of a group's creation, and of each member's joining."""
+    if creations != 1:
+        yield CheckFinding("a group does not have exactly one audit entry of its creation", path)
+    if not all(times == 1 for times in joins):
+        yield CheckFinding("a member does not have exactly one audit entry of joining", path)

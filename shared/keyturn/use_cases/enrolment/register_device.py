@@ -33,7 +33,7 @@ from keyturn.records.admin import Admin, AdminDevice, AdminStatus, challenge_pat
 from keyturn.records.invite import InvitePurpose, Registration, bad_invite
 from keyturn.use_cases.admin_proof.challenge import challenge_refused, use_challenge
 from keyturn.use_cases.admin_proof.prove import require_unlocked
-from keyturn.use_cases.audit_log import HEAD, announcement_path, announcement_writes
+from keyturn.use_cases.audit_log import announcement_path, announcement_writes, audit_heads
 from keyturn.use_cases.enrolment.invite_context import not_registered
 from keyturn.use_cases.optimistic import Attempts, until_won
 
@@ -208,7 +208,7 @@ class RegisterDevice:
         path = announcement_path(transition.action, (context.invite_id, npub))
         suspension = paths.suspension(user)
         control = self.databases.control
-        snapshot = control.get([HEAD, path, suspension])
+        snapshot = control.get([*audit_heads(invite.group_id), path, suspension])
         writes = [] if snapshot[path].exists else announcement_writes(snapshot, path, transition, self.banner)
         # A removed admin that was invited again may join groups again. Whether the user is an admin is decided by the
         # next commit, in `auth`.

@@ -21,7 +21,7 @@ from keyturn.ports.store import Create, Query, delete, pages, put, scan
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.roster import Roster
-from keyturn.use_cases.audit_log import HEAD, system_writes
+from keyturn.use_cases.audit_log import audit_heads, audit_writes
 from keyturn.use_cases.groups.message_log import GroupLog
 from keyturn.use_cases.optimistic import delete_unchanged, until_won, until_won_once
 
@@ -55,7 +55,7 @@ class Freeze:
         until_won(lambda: self._freeze(because), self.environment)
 
     def _freeze(self, because: str) -> None:
-        snapshot = self.store.get([HEAD, paths.FROZEN])
+        snapshot = self.store.get([*audit_heads(), paths.FROZEN])
         if snapshot[paths.FROZEN].exists:
             return
         marker: Data = {"since": snapshot.read_time, "because": because}
@@ -80,7 +80,7 @@ class Freeze:
 
     def _recreate(self, group_id: str, act: Act) -> Data:
         group, roster = paths.group(group_id), paths.roster(group_id)
-        snapshot = self.store.get([HEAD, group, roster])
+        snapshot = self.store.get([*audit_heads(group_id), group, roster])
         before = from_data(Roster, snapshot[roster].fields)
         log = GroupLog.create(self.groups, snapshot[group], snapshot.read_time)
         after = replace(before, members=(), absent=(*before.absent, *before.members))
@@ -91,11 +91,11 @@ class Freeze:
         return answer
 
     def _end(self) -> None:
-        snapshot = self.store.get([HEAD, paths.FROZEN])
+        snapshot = self.store.get([*audit_heads(), paths.FROZEN])
         marker = snapshot[paths.FROZEN]
         if marker.exists:
             self.store.commit([delete(marker), *self._audit_writes(snapshot, "thaw", "")])
 
     def _audit_writes(self, snapshot: Snapshot, action: str, reason: str, group_id: str = "") -> list[Write]:
         transition = Transition(action, OPERATOR, {"group_id": group_id}, reason=reason)
-        return system_writes(snapshot, [transition], snapshot.read_time, self.banner)
+        return audit_writes(snapshot, [transition], snapshot.read_time, self.banner)

@@ -21,7 +21,7 @@ from keyturn.ports.store import Check, Create, put
 from keyturn.records import paths
 from keyturn.records.codec import from_data, to_data
 from keyturn.records.roster import Roster, RosterMember
-from keyturn.use_cases.audit_log import HEAD, system_writes
+from keyturn.use_cases.audit_log import audit_heads, audit_writes
 from keyturn.use_cases.groups.message_log import WELCOME, GroupLog
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def membership_paths(group_id: str) -> list[str]:
     """Return the paths that a change of a group's membership depends on."""
-    return [HEAD, paths.FROZEN, paths.group(group_id), paths.roster(group_id)]
+    return [*audit_heads(group_id), paths.FROZEN, paths.group(group_id), paths.roster(group_id)]
 
 
 def require_not_frozen(snapshot: Snapshot) -> None:
@@ -101,7 +101,7 @@ class Membership:
 
     def commit(self, store: Store, banner: str) -> None:
         """Write all changes in one commit. Raise `LostRace` if a document changed since it was read."""
-        audit = system_writes(self.snapshot, self.transitions, self.log.now, banner)
+        audit = audit_writes(self.snapshot, self.transitions, self.log.now, banner)
         roster = put(self.snapshot[paths.roster(self.log.group_id)], to_data(self.roster))
         # A freeze that is written after this group was opened must win: a copied store may not change any group.
         not_frozen = Check(paths.FROZEN, self.snapshot[paths.FROZEN].version)
