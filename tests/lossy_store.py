@@ -19,13 +19,16 @@ class Faults:
     """Numbers the commits of several stores. Number `at` raises `LostRace`, after it was `applied` or instead."""
 
     def __init__(self) -> None:
-        self.at, self.applied, self.count = -1, False, 0
+        self.at, self.applied, self.count, self.failures = -1, False, 0, 0
         self.callers: set[tuple[str, str]] | None = None
         """The functions of the package (module, name) that were on the stack of a commit, if they are collected."""
 
-    def start(self, at: int, *, applied: bool) -> None:
-        """Count from 0 again, and lose the answer to commit number `at`, none if it is negative."""
-        self.at, self.applied, self.count = at, applied, 0
+    def start(self, at: int, *, applied: bool, failures: int = 0) -> None:
+        """Count from 0 again, and lose the answer to commit number `at`, none if it is negative.
+
+        As many commits before it as `failures` are not applied.
+        """
+        self.at, self.applied, self.count, self.failures = at, applied, 0, failures
 
 
 class LossyStore:
@@ -42,7 +45,8 @@ class LossyStore:
         number, faults.count = faults.count, faults.count + 1
         if faults.callers is not None:
             faults.callers.update(callers())
-        if number == faults.at and not faults.applied:
+        fails = faults.at - faults.failures <= number < faults.at
+        if fails or (number == faults.at and not faults.applied):
             raise LostRace("the answer was lost, and the commit before it")
         at = self._inner.commit(writes, basis=basis)
         if number == faults.at:

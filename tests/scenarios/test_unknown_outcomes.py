@@ -17,6 +17,7 @@ import pytest
 from keyturn.adapters.sqlite.schema import connect
 from keyturn.entry.functions import FUNCTIONS
 from keyturn.use_cases.commands.actions import ACTIONS
+from keyturn.use_cases.optimistic import ATTEMPTS
 from werkzeug.test import TestResponse
 
 from tests.functions.attested import admitted
@@ -217,6 +218,46 @@ def test_the_outcome_is_as_without_the_fault(name: str, kind: str, tmp_path: Pat
     row = ROWS[name]
     with prepared(row, tmp_path, kind) as (world, call, faults):
         assert list(differences(world, call, faults, row.status)) == []
+
+
+# --- when a call has used up its attempts -----------------------------------------------------------------------------
+
+OTHER_ANSWER = {
+    "invite": "has another code: the first was shown to nobody",
+    "invite another phone": "the same",
+    "prove": "consumes its code: the device asks for another one",
+    "prove, wrong code": "the same",
+    "register": "consumes its challenge: the device asks for another one",
+    "confirm, wrong code": "is a second wrong code",
+}
+"""Requests that answer otherwise when they are made again, each with the reason."""
+BY_ITSELF = {"distribute", "grace_sweeper"}
+"""Functions that only the suite calls. It reads nothing but the status of their answers."""
+
+
+def made_again() -> list[str]:
+    """Return the rows of requests by people and integrators."""
+    return [
+        name for name, row in ROWS.items() if row.route and not {row.route[0], name} & (BY_ITSELF | {*OTHER_ANSWER})
+    ]
+
+
+@pytest.mark.parametrize("name", made_again())
+def test_request_that_is_made_again_gets_the_answer_that_was_lost(name: str, tmp_path: Path) -> None:
+    """The last attempt is applied, its answer is lost, and the caller is told 503 where nothing else repeats it."""
+    row = ROWS[name]
+    with prepared(row, tmp_path) as (world, call, faults):
+        send = world.call
+        world.call = lambda method, path, body=b"", headers=None: send(  # type: ignore[method-assign]  # as the CLI
+            method, path, body, {**(headers or {}), "Idempotency-Key": "of this request"}
+        )
+        saved = Saved(world)
+        honest = saved.outcome(call())
+        saved.restore()
+        faults.start(ATTEMPTS - 1, applied=True, failures=ATTEMPTS - 1)
+        lost = call()
+        assert not isinstance(lost, TestResponse) or lost.status_code in {503, row.status}
+        assert saved.outcome(call()) == honest
 
 
 # --- what an unknown outcome must not allow ---------------------------------------------------------------------------
