@@ -11,7 +11,7 @@ from keyturn.records.admin_directory import AdminDirectory, AdminEntry
 from keyturn.records.codec import to_data
 from keyturn.records.denylist import Denylists
 from keyturn.records.retired_use import RetiredUse
-from keyturn.records.usage import CallerUse, Canaries, ClientFailures, VerifierLife, VersionUse
+from keyturn.records.usage import CallerUse, Canaries, ClientFailures, RevokedToken, VerifierLife, VersionUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,6 +104,11 @@ SAMPLES: dict[str, Sample] = {
         "usage",
         "verifiers/process-1",
         to_data(VerifierLife("process-1", 1, now, now, None, None, now + DAY)),
+    ),
+    "revoked_tokens/{token}": lambda ids, now: (
+        "usage",
+        f"revoked_tokens/{ids['id']}",
+        to_data(RevokedToken(ids["client_id"], now + DAY)),
     ),
     "canaries/{rotation}": lambda ids, now: (
         "usage",

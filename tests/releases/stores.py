@@ -9,12 +9,14 @@ elsewhere       a client of another group, which waits for its distribution
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.errors import Refusal
 from keyturn.domain.policy import Policy
+from keyturn.ports.effects import Environment
 from keyturn.ports.relay import PublishResult
 from keyturn.ports.store import Create
 from keyturn.records.schema import KINDS, kind_of
@@ -24,7 +26,7 @@ from tests.use_cases.groups.answering_relays import Answering
 from tests.world import GROUP, World, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from keyturn.ports.store import Data, Document
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from tests.memory_store import MemoryStore
 
-VICTIM, OTHER_GROUP = "victim", "sales-team"
+VICTIM, STUCK, OTHER_GROUP = "victim", "stuck", "sales-team"
 POLICY = Policy(minimum_not_before_seconds=0, minimum_interval_seconds=0, requests_per_hour_per_requester=1000)
 DATABASES = ("control", "auth", "usage")
 WAIT_SECONDS = 60
@@ -49,6 +51,8 @@ class Built:
     secrets: dict[str, str] = field(default_factory=dict)
     rotations: dict[str, str] = field(default_factory=dict)
     events: dict[str, Event] = field(default_factory=dict)
+    slept: list[float] = field(default_factory=list)
+    """The pauses that the suite has taken since this list was cleared, in seconds."""
 
     def restore(self, changes: Mapping[tuple[str, str], Data] | None = None) -> None:
         """Put every database back, with some documents replaced, and serve it by a new suite."""
@@ -59,7 +63,7 @@ class Built:
                     documents[path] = type(documents[path])(path, data, documents[path].version)
             cast("MemoryStore", getattr(self.world, name).inner).restore(documents, 1_000_000)
         self.world.queue.clear()
-        self.world.serve()
+        self.world.serve(environment=Environment(os.urandom, self.slept.append))
 
     def create(self, database: str, path: str, data: Data) -> None:
         getattr(self.world, database).inner.commit([Create(path, data)])
@@ -70,42 +74,45 @@ class Built:
         except Refusal:
             return False
 
-    def find(self, kind: DocumentKind) -> tuple[str, Document]:
-        """Return the database and the document of a kind which belongs to the victim, or else any."""
-        ids = (VICTIM, self.rotations[VICTIM], self.secrets_versions(), "bob", f"/{GROUP}")
+    def find(self, kind: DocumentKind, client_id: str = VICTIM) -> tuple[str, Document]:
+        """Return the database and the document of a kind which belongs to a client or to bob, or else any."""
         found = [
             (name, document)
             for name in DATABASES
             for path, document in self.documents[name].items()
             if kind_of(path) is kind
         ]
-        flat = [item for entry in ids for item in ([entry] if isinstance(entry, str) else entry)]
-        return next((item for mark in flat for item in found if mark in item[1].path), found[0])
-
-    def secrets_versions(self) -> list[str]:
-        data = cast("Mapping[str, Any]", self.documents["control"][f"oauth2_clients/{VICTIM}"].data)
-        return [str(data["current_version"]), str(data["previous_version"])]
+        client = cast("Mapping[str, Any]", self.documents["control"][f"oauth2_clients/{client_id}"].data)
+        pending = client["live"]["pending"]
+        marks = (client_id, self.rotations[client_id], pending["version_id"], client["current_version"], "bob", GROUP)
+        return next((item for mark in marks for item in found if mark in item[1].path), found[0])
 
 
 @contextlib.contextmanager
 def built(folder: Path) -> Iterator[Built]:
     """Serve the deployment while the context lasts."""
-    with running(
-        folder, policy=POLICY, overrides={"relays": Answering({"wss://relay.example": PublishResult.UNKNOWN})}
-    ) as world:
+    with running(folder, policy=POLICY, overrides=overrides()) as world:
         built = Built(world)
-        _found(built)
+        tell_story(built)
+        built.documents = {name: dict(cast("MemoryStore", getattr(world, name).inner)._documents) for name in DATABASES}
         yield built
 
 
-def _found(built: Built) -> None:
+def overrides() -> dict[str, object]:
+    """Return the parts of the deployment: relays that never answer, so that posts wait in the outbox."""
+    return {"relays": Answering({"wss://relay.example": PublishResult.UNKNOWN})}
+
+
+def tell_story(built: Built, begin: Callable[[Built], None] = lambda _built: None) -> None:
+    """Write documents of every kind, up to the state in which each case begins. `begin` may add clients first."""
     world = built.world
     for group in (GROUP, OTHER_GROUP):
         assert world.operator("/groups", {"group_id": group}).status_code == 200
     for user in ("alice", "bob"):
         for group in (GROUP, OTHER_GROUP):
             world.join(user, group)
-    for client_id in (VICTIM, "due", "waiting", "acked", "asked", "elsewhere"):
+    begin(built)
+    for client_id in (VICTIM, STUCK, "due", "waiting", "acked", "asked", "elsewhere"):
         groups = [OTHER_GROUP] if client_id == "elsewhere" else [GROUP]
         world.add_client(client_id, groups)
         built.secrets[client_id] = world.issue("alice", "bob", client_id=client_id, group=groups[0])
@@ -114,18 +121,23 @@ def _found(built: Built) -> None:
     built.secrets["victim's previous"] = built.secrets[VICTIM]
     built.secrets[VICTIM] = world.issue("bob", "alice", client_id=VICTIM)
     assert world.operator(f"/clients/{VICTIM}/policy", {"policy": {"canaries": 1, "quorum": 1}}).status_code == 200
-    _open(built, VICTIM, "bob", supersede=True)
+    open_rotation(built, VICTIM, "bob", supersede=True)
     assert world.send(world.admins["alice"].ack(built.rotations[VICTIM])).status_code == 200
-    _open(built, "due", "alice", not_before=world.milliseconds(seconds=WAIT_SECONDS))
+    open_rotation(built, "due", "alice", not_before=world.milliseconds(seconds=WAIT_SECONDS))
     assert world.send(world.admins["alice"].ack(built.rotations["due"])).status_code == 200
     built.secrets["due's next"] = world.admins["alice"].secret(built.rotations["due"])
-    _open(built, "acked", "alice")
+    open_rotation(built, "acked", "alice")
     built.secrets["acked's next"] = world.admins["alice"].secret(built.rotations["acked"])
     world.sweep()
-    for client_id, group in (("waiting", GROUP), ("elsewhere", OTHER_GROUP)):
-        event = world.admins["alice"].rotation(client_id=client_id, group=group)
+    for client_id, user, group in (
+        (STUCK, "bob", GROUP),
+        ("waiting", "alice", GROUP),
+        ("elsewhere", "alice", OTHER_GROUP),
+    ):
+        event = world.admins[user].rotation(client_id=client_id, group=group)
         built.rotations[client_id] = str(cast("Any", world.send(event).json)["rotation_id"])
         world.queue.clear()
+        world.clock.advance(seconds=1)
     world.invite("carol")
     _add_samples(built)
     world.clock.advance(seconds=WAIT_SECONDS)
@@ -134,10 +146,10 @@ def _found(built: Built) -> None:
         "request": world.admins["alice"].rotation(client_id="asked"),
     }
     world.clock.advance(seconds=1)
-    built.documents = {name: dict(cast("MemoryStore", getattr(world, name).inner)._documents) for name in DATABASES}
 
 
-def _open(built: Built, client_id: str, requester: str, **changes: object) -> None:
+def open_rotation(built: Built, client_id: str, requester: str, **changes: object) -> None:
+    """Request a rotation and deliver its secret. It is not acknowledged."""
     event = built.world.admins[requester].rotation(client_id=client_id, **changes)
     answer = built.world.send(event)
     assert answer.status_code == 200, answer.text

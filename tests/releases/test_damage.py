@@ -9,10 +9,13 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from keyturn.domain.model import Phase
 from keyturn.records.schema import KINDS
+from keyturn.use_cases.distribution.batch_leader import PATIENCE_SECONDS
 
 from tests.releases.damage import damages
-from tests.releases.stores import OTHER_GROUP, VICTIM, built
+from tests.releases.marks import MARKS
+from tests.releases.stores import OTHER_GROUP, STUCK, VICTIM, built
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +25,6 @@ if TYPE_CHECKING:
 
     from tests.releases.stores import Built
 
-MARKS = {
-    "service/frozen": {"since": None, "because": "restored"},
-    "service/stopped": {"since": None, "reason": "an incident"},
-}
-"""Documents that stop all commands by being there, whatever they contain."""
 OF_A_GROUP = {"mls_groups/{group}", "mls_groups/{group}/roster/members"}
 """Without them nothing can be sent to this group. All clients of other groups rotate."""
 NO_COMMANDS = {"service/denied"}
@@ -74,6 +72,23 @@ def test_one_damaged_document_stops_no_other_client(deployment: Built, kind: Doc
         except Exception as error:
             error.add_note(f"{damage.field} is {damage.what}")
             raise
+
+
+@pytest.mark.parametrize(
+    "pattern", ["oauth2_clients/{client}", "oauth2_rotations/{rotation}", "oauth2_clients/{client}/secrets/{version}"]
+)
+def test_a_damaged_rotation_that_waits_makes_no_other_wait(deployment: Built, pattern: str) -> None:
+    kind = next(kind for kind in KINDS if kind.pattern == pattern)
+    database, document = deployment.find(kind, STUCK)
+    for damage in damages(document.fields, kind.shape):
+        if damage.what == "of another type" and "last" not in damage.field:
+            deployment.restore({(database, document.path): damage.data})
+            deployment.slept.clear()
+            assert deployment.try_to_distribute("waiting"), damage.field
+            # It waits until its patience ends only for an older rotation that can be sent, which it then takes along.
+            stuck = deployment.world.document(f"oauth2_rotations/{deployment.rotations[STUCK]}")
+            is_taken_along = stuck.get("phase") == Phase.DISTRIBUTED
+            assert is_taken_along or sum(deployment.slept) < PATIENCE_SECONDS, damage.field
 
 
 @pytest.mark.parametrize("path", MARKS)

@@ -113,8 +113,9 @@ def test_a_policy_of_a_newer_release_can_be_removed(deployment: Built) -> None:
     removed = world.operator(f"/clients/{VICTIM}/policy", {"policy": {"hardware_quorum": None}})
     assert removed.status_code == 200
     assert "hardware_quorum" not in world.document(CLIENT[1])["policy"]
-    unknown = world.operator(f"/clients/{VICTIM}/policy", {"policy": {"hardware_quorum": 2}})
-    assert (unknown.status_code, cast("Any", unknown.json)["reason"]) == (422, "unknown_policy")
+    for value in (2, None):
+        unknown = world.operator(f"/clients/{VICTIM}/policy", {"policy": {"hardware_quorum": value}})
+        assert (unknown.status_code, cast("Any", unknown.json)["reason"]) == (422, "unknown_policy")
 
 
 def test_a_damaged_rotation_can_be_canceled_and_followed_by_another(deployment: Built) -> None:

@@ -249,6 +249,16 @@ SWITCHES = frozenset(item.name for item in policy_fields() if item.unit is Unit.
 MAX_GRACE = timedelta(seconds=BOUNDS["grace_seconds"][1])
 
 
+def require_client_setting(name: str) -> None:
+    """Refuse (`PolicyViolation`) a name that no client can have a value of."""
+    if name not in BOUNDS and name not in SWITCHES:
+        raise _unknown_policy()
+
+
+def _unknown_policy() -> PolicyViolation:
+    return PolicyViolation("unknown_policy", "A policy setting is unknown or only the deployment can set it.")
+
+
 def unrecognised_names(overrides: Mapping[str, object]) -> frozenset[str]:
     """Return the names of a client's stored values that this release would not accept from a request."""
     return frozenset(name for name, value in overrides.items() if _override_refusal(name, value))
@@ -257,7 +267,7 @@ def unrecognised_names(overrides: Mapping[str, object]) -> frozenset[str]:
 def _override_refusal(name: str, value: object) -> PolicyViolation | None:
     """Return the refusal of a client's own value, or None if it is accepted."""
     if name not in BOUNDS and name not in SWITCHES:
-        return PolicyViolation("unknown_policy", "A policy setting is unknown or only the deployment can set it.")
+        return _unknown_policy()
     # bool is a subclass of int in Python, so isinstance alone would accept True as a number.
     if not isinstance(value, int) or type(value) is not (bool if name in SWITCHES else int):
         return PolicyViolation("policy_type", "A policy value has the wrong type.")

@@ -66,7 +66,8 @@ def warn_of_short_grace(client: dict[str, object]) -> None:
 
 def _change(item: str) -> tuple[str, int | bool | None]:
     name, _, value = item.partition("=")
-    if name not in {*BOUNDS, *SWITCHES}:
+    # A newer release may have set a value that this one does not know. It can be removed, and the server knows it.
+    if name not in {*BOUNDS, *SWITCHES} and value != "default":
         raise UsageError("Unknown policy setting.", f"Choose one of: {', '.join(sorted({*BOUNDS, *SWITCHES}))}.")
     if value in _WORDS:
         return name, _WORDS[value]

@@ -11,6 +11,7 @@ from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import Conflict
 from keyturn.domain.lifecycle import Decision, audited_facts
 from keyturn.domain.model import ClientStatus
+from keyturn.domain.policy import require_client_setting
 from keyturn.use_cases.client_repository import CLIENT_ONLY
 from keyturn.use_cases.optimistic import until_won
 
@@ -45,9 +46,10 @@ class SetPolicy:
     def _set(self, reading: ClientReading, changes: Mapping[str, int | bool | None]) -> None:
         present = _settle(reading)
         client = present.state.client
-        # Only what is written now is validated: a newer release may have stored the rest. Null also removes that.
-        written = {name: value for name, value in changes.items() if value is not None or name not in client.policy}
-        self.clients.policy.overridden({name: value for name, value in written.items() if value is not None})
+        # Only what is written now is validated: a newer release may have stored the rest, which null removes as well.
+        for name in changes.keys() - client.policy.keys():
+            require_client_setting(name)
+        self.clients.policy.overridden({name: value for name, value in changes.items() if value is not None})
         merged = {**client.policy, **changes}
         overrides = {name: value for name, value in merged.items() if value is not None}
         policy = self.clients.policy.for_client(overrides)

@@ -26,7 +26,7 @@ from keyturn.proofs.receipts import receipt_key
 from keyturn.records import paths
 from keyturn.records.client_document import group_key
 from keyturn.records.denylist import require_running
-from keyturn.use_cases.client_repository import CLIENT_ONLY, ReadPlan
+from keyturn.use_cases.client_repository import ReadPlan
 from keyturn.use_cases.distribution.batch_leader import BatchLeader, WaitingRotation
 from keyturn.use_cases.groups.membership import require_not_frozen
 from keyturn.use_cases.groups.message_log import GroupLog
@@ -126,7 +126,7 @@ class DistributeSecrets:
         return [item for item in deliveries if group_key(item.rotation.groups) == group_key(own.rotation.groups)]
 
     def _can_lead(self, client_id: str) -> bool:
-        readings = self.clients.read_together([client_id], CLIENT_ONLY)
+        readings = self.clients.read_together([client_id], _PLAN)
         return any(map(_undistributed, readings))
 
     def _send(self, deliveries: Sequence[SecretDelivery], hashes: set[str]) -> None:
