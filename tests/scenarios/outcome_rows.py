@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 from tests.scenarios.outcome_scenes import (
     COMMANDS,
@@ -37,6 +36,7 @@ from tests.scenarios.outcome_scenes import (
     of_admins,
     operated,
     plain_request,
+    post_form,
     presented_retired_secret,
     prove,
     read_log,
@@ -47,6 +47,7 @@ from tests.scenarios.outcome_scenes import (
     renewed_keys,
     replaced_phone,
     requested,
+    revoked_token,
     settled,
     silent_secret,
     thaw,
@@ -126,6 +127,7 @@ ROWS: dict[str, Row] = {
     "prove, wrong code": Row(
         lambda world: prove(world, "000000"), ("admin_proof", "POST", "/proof"), attested=True, status=401
     ),
+    "revoke a token": Row(revoked_token, ("client_token", "POST", "/revoke")),
     "canary": Row(_prove_canary, ("client_token", "POST", "/canary"), founded=False),
     "read the log": Row(read_log, ("status", "GET", "/groups/<group_id>/messages")),
     "counted uses": Row(counted_uses),
@@ -184,17 +186,12 @@ def gate(world: World) -> Call:
 
 def issue_token(world: World) -> Call:
     secret = world.issue("alice", "bob")
-    return lambda: _form(world, "token", secret, grant_type="client_credentials")
+    return lambda: post_form(world, "token", secret, grant_type="client_credentials")
 
 
 def introspect_token(world: World) -> Call:
     secret = world.issue("alice", "bob")
-    return lambda: _form(world, "introspect", secret, token="a-token")
-
-
-def _form(world: World, endpoint: str, secret: str, **fields: str) -> object:
-    form = urlencode({"client_id": CLIENT, "client_secret": secret, **fields}).encode()
-    return world.call("POST", f"/client_token/{endpoint}", form, {"Content-Type": "application/x-www-form-urlencoded"})
+    return lambda: post_form(world, "introspect", secret, token="a-token")
 
 
 READS: dict[Route, Prepare] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import bcrypt
 from keyturn.device.core.signed_events import key_package_event
@@ -21,6 +22,8 @@ from tests.world import CLIENT, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from werkzeug.test import TestResponse
 
     from tests.scenarios.outcome_world import Call, Prepare
     from tests.world import World
@@ -370,6 +373,17 @@ def _prove_canary(world: World) -> Call:
     rotation_id, version_id, secret = canary_requests.begun(world)
     canary = Canary(rotation_id, CLIENT, version_id, "pod-1", canary_requests.nonce(world))
     return lambda: canary_requests.answered(world, secret, canary)
+
+
+def post_form(world: World, endpoint: str, secret: str, **fields: str) -> TestResponse:
+    form = urlencode({"client_id": CLIENT, "client_secret": secret, **fields}).encode()
+    return world.call("POST", f"/client_token/{endpoint}", form, {"Content-Type": "application/x-www-form-urlencoded"})
+
+
+def revoked_token(world: World) -> Call:
+    secret = world.issue("alice", "bob")
+    token = (post_form(world, "token", secret, grant_type="client_credentials").json or {})["access_token"]
+    return lambda: post_form(world, "revoke", secret, token=token)
 
 
 def read_log(world: World) -> Call:
