@@ -41,7 +41,8 @@ coverage: .venv/.dev  ## require 95 % branch coverage of the MLS library
 	@$(BIN)/coverage run --source shared/keyturn/mls -m pytest -q tests/mls -p no:cacheprovider --ignore tests/mls/test_machine.py
 	@$(BIN)/coverage report --fail-under 95
 
-soak: .venv/.dev  ## run the long tests: MLS sequences, verifiers in several processes, ten million checks
+soak: .venv/.dev  ## run the long tests: MLS sequences, verifiers in several processes, ten million checks, 200 kills
+	KILL_LOOP_KILLS=200 $(BIN)/python -m pytest -s tests/local/test_kill_loop.py
 	MLS_SEQUENCES=10000 $(BIN)/python -m pytest tests/mls/test_machine.py
 	VERIFIER_HISTORIES=100000 $(BIN)/python -m pytest -n 2 tests/verifier/test_histories.py
 	VERIFIER_SECONDS=600 $(BIN)/python -m pytest -s tests/verifier/test_processes.py
