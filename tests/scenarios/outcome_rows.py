@@ -70,6 +70,9 @@ CLIENT_TERMS = {"client_id": "new", "groups": [GROUP]}
 ROWS: dict[str, Row] = {
     "client add": operated("/clients", CLIENT_TERMS),
     "client tokens": operated("/clients/<client_id>/tokens", {"scopes": ["read"]}, path=f"/clients/{CLIENT}/tokens"),
+    "client access": operated(
+        "/clients/<client_id>/access", {"sources": ["192.0.2.0/24"]}, path=f"/clients/{CLIENT}/access"
+    ),
     "client import": operated("/imports", {"clients": [{"client_id": "old", "groups": [GROUP], "secret_hash": HASH}]}),
     "client policy": operated(
         "/clients/<client_id>/policy", {"policy": {"minimum_interval_seconds": 60}}, path=f"/clients/{CLIENT}/policy"
