@@ -10,8 +10,7 @@ from keyturn.local.firestore_control import all_documents
 from keyturn.records.schema import kind_of
 
 from tests.emulators import FIRESTORE
-from tests.scenarios.outcome_rows import ROWS
-from tests.scenarios.outcome_world import prepared
+from tests.scenarios.outcome_rows import ROWS, prepared
 
 if TYPE_CHECKING:
     from pathlib import Path

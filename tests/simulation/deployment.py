@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -339,7 +340,9 @@ class LogTap(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage()
         self._deployment.texts.append(("a log line", line))
-        self._deployment.note(f"log: {line}" if record.levelno >= logging.ERROR else "log")
+        # The id of an internal error is drawn anew in each run.
+        shown = re.sub(r"^[0-9a-f]{16} ", "", line)
+        self._deployment.note(f"log: {shown}" if record.levelno >= logging.ERROR else "log")
 
     def close(self) -> None:
         logger = logging.getLogger("keyturn")

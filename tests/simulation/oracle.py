@@ -220,7 +220,7 @@ class Oracle:
             sentence = f"the only secret of {check.client_id} that was ever current is refused"
             self._report("the right secret is accepted", f"{sentence} (accepted {clock(since)})", check.ended)
             return
-        promised = max(item.grace_until or 0 for item in later[:1])
+        promised = min(item.grace_until or 0 for item in later)
         if check.store_ms < promised - TOLERANCE_SECONDS * 1000:
             sentence = (
                 f"version {check.version_id[-6:]} of {check.client_id} is refused,"
@@ -229,15 +229,16 @@ class Oracle:
             self._report("the promised grace is kept", sentence, check.ended)
 
     def _successors(self, check: Checked) -> list[Delivery]:
-        """Return the later secrets that may have been promoted by now, the first one first."""
+        """Return the later secrets that may have been the next to be promoted: up to the first that was accepted."""
         acknowledged = any(item.action == "ack" and item.client_id == check.client_id for item in self.commands)
         later = [item for item in self.secrets_of(check.client_id) if item.version_id > check.version_id]
-        return [
-            item
-            for item in later
-            if self._secrets[check.client_id, item.version_id].accepted_at is not None
-            or (acknowledged and item.not_before <= check.store_ms + TOLERANCE_SECONDS * 1000)
-        ]
+        possible: list[Delivery] = []
+        for item in later:
+            if self._secrets[check.client_id, item.version_id].accepted_at is not None:
+                return [*possible, item]
+            if acknowledged and item.not_before <= check.store_ms + TOLERANCE_SECONDS * 1000:
+                possible.append(item)
+        return possible
 
     def note_probe(self, client_id: str, verdicts: Mapping[str, bool], at: float) -> None:
         """Note what a fresh verifier says about all secrets of a client that is active."""

@@ -118,6 +118,7 @@ class Person:
         armed = self.armed if is_command else None
         travelling = armed if armed is not None and armed.kind in _TRAVELS else None
         if is_command:
+            self.show_secrets()  # before an acknowledgement can promote one of them
             self.bodies.append(call.body or b"")
             self.posted_at.append(self.deployment.scheduler.now)
         reply = self.deployment.request(call.method, path, call.body or b"", call.headers, armed=travelling)

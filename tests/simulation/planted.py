@@ -26,7 +26,7 @@ from tests.simulation.faults import Fault
 from tests.simulation.situations import Edge, Place, Situation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     import pytest
@@ -97,7 +97,10 @@ def _publish_while_settling(patch: pytest.MonkeyPatch) -> None:
 
 
 def _read_damaged_clients(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(client_repository, "_is_readable", lambda _document, _plan: True)
+    def read_each(self: Any, client_ids: Iterable[str], plan: Any = client_repository.READ_ALL) -> list[Any]:  # noqa: ANN401 - the repository
+        return [self.read(client_id, plan) for client_id in client_ids]
+
+    patch.setattr(client_repository.Clients, "read_together", read_each)
 
 
 def lower_the_burst(patch: pytest.MonkeyPatch) -> None:

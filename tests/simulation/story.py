@@ -43,7 +43,8 @@ def _relevant(story: Sequence[tuple[float, str]], violation: Violation) -> Itera
         if at > violation.at:
             return
         if line.startswith("--- "):
-            is_concerned = not client or line.startswith(f"--- {client}:")
+            # A trial is about several clients, and its line names none.
+            is_concerned = not client or line.startswith(f"--- {client}:") or ":" not in line
         if not is_concerned or line == "log":
             continue
         if _VERDICT.match(line):

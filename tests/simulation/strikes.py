@@ -94,14 +94,17 @@ class Strike:
         self.actor.restore(self.stage.templates / "homes" / self.actor.user)
 
     def write_next_release(self) -> None:
-        """Write fields that this release doesn't know, as the next one may."""
+        """Write fields, a policy or a kind of client that this release doesn't know, as the next one may."""
         self._note(self.client_id)
         client = self.stage.client(self.client_id)
         names = [f"oauth2_clients/{self.client_id}/secrets/{name}" for name in self.stage.live(self.client_id)]
         if client.get("active_rotation"):
             names.append(f"oauth2_rotations/{client['active_rotation']}")
         unknown: Data = {"of_the_next_release": {"kind": "unknown", "count": 2}}
-        writes = [Amend(path, unknown) for path in (f"oauth2_clients/{self.client_id}", *names)]
+        policy: Data = {"policy": {**client["policy"], "of_the_next_release": 3}}
+        kind: Data = {"kind": "of_the_next_release"}
+        fields: Data = {**unknown, **self.stage.random.choice(({}, policy, kind))}
+        writes = [Amend(f"oauth2_clients/{self.client_id}", fields), *(Amend(path, unknown) for path in names)]
         self.stage.deployment.databases["control"].commit(writes)
 
     def _do_mischief(self) -> None:

@@ -101,7 +101,7 @@ def _poison(stage: Stage, client_id: str) -> tuple[str, str]:
     client = stage.client(client_id)
     client_path = f"oauth2_clients/{client_id}"
     paths = {
-        client_path: ("live", "updated_at", "policy", "recent_requests", "current_version", "admin_groups", "tokens"),
+        client_path: ("live", "policy", "admin_groups", "audit_head", "status", "revision", "kind"),
         f"{client_path}/secrets/{client['current_version']}": ("state", "not_before"),
         f"oauth2_rotations/{client['active_rotation'] or client['last_rotation']}": ("phase", "created_at", "acks"),
     }
