@@ -18,6 +18,7 @@ NOT_WRITTEN: Mapping[str, str] = {
     "refusals/{day_shard}": "the same: refusals of proofs are kept there",
     "admin_standing/{user}": "the same: only registered admins are suspended",
     "relay_outbox/{event}": "no outside relays are set: tests/use_cases/groups publishes to relays",
+    "revoked_tokens/{token}": "no access tokens are issued here: tests/verifier issues and revokes them",
     "service/frozen": "no store is copied: tests/scenarios takes copies",
 }
 
