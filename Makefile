@@ -14,7 +14,7 @@ define PINS_HEAD
 endef
 export PINS_HEAD
 
-.PHONY: demo test lint format bench coverage soak mutants simulate package wheel docs lock clean
+.PHONY: demo test lint format bench load coverage soak mutants simulate package wheel docs lock clean
 
 demo: .venv/.local  ## run a whole rotation on this machine, from an empty folder to a retired secret
 	@$(BIN)/keyturn demo
@@ -37,11 +37,15 @@ format: .venv/.dev  ## format the code and fix what ruff can fix
 bench: .venv/.dev  ## measure all ratios in one run and write build/bench.json; ROWS="a b" measures these rows only
 	@$(BIN)/python -m bench $(ROWS)
 
+load: .venv/.dev  ## measure many rotations at once on the emulators: FEW=50 in three groups, MANY=1000 in one
+	@$(BIN)/python -m bench.load $(or $(FEW),50) $(or $(MANY),1000)
+
 coverage: .venv/.dev  ## require 95 % branch coverage of the MLS library
 	@$(BIN)/coverage run --source shared/keyturn/mls -m pytest -q tests/mls -p no:cacheprovider --ignore tests/mls/test_machine.py
 	@$(BIN)/coverage report --fail-under 95
 
-soak: .venv/.dev  ## run the long tests: MLS sequences, verifiers in several processes, ten million checks
+soak: .venv/.dev  ## run the long tests: MLS sequences, verifiers in several processes, ten million checks, 200 kills
+	KILL_LOOP_KILLS=200 $(BIN)/python -m pytest -s tests/local/test_kill_loop.py
 	MLS_SEQUENCES=10000 $(BIN)/python -m pytest tests/mls/test_machine.py
 	VERIFIER_HISTORIES=100000 $(BIN)/python -m pytest -n 2 tests/verifier/test_histories.py
 	VERIFIER_SECONDS=600 $(BIN)/python -m pytest -s tests/verifier/test_processes.py

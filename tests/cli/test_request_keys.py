@@ -16,7 +16,7 @@ from keyturn.local.server import Server
 
 from tests.adapters.valve import Valve
 from tests.functions.attested import admitted
-from tests.scenarios.outcome_rows import HASH
+from tests.scenarios.outcome_scenes import HASH
 from tests.world import CLIENT, GROUP, TOKEN, WorldTransport, running
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from keyturn.local.firestore_control import all_documents
 from keyturn.records.schema import kind_of
 
 from tests.emulators import FIRESTORE
-from tests.scenarios.outcome_rows import ROWS, prepared
+from tests.scenarios.outcome_rows import ROWS
+from tests.scenarios.outcome_world import prepared
 
 if TYPE_CHECKING:
     from pathlib import Path

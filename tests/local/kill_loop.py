@@ -79,6 +79,8 @@ class Prober:
     holdings: Holdings
     verdicts: int = 0
     locked_out: list[str] = field(default_factory=list)
+    refused: set[int] = field(default_factory=set)
+    """The status codes of answers without a verdict."""
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
@@ -102,7 +104,10 @@ class Prober:
         try:
             # In this order: if the first is refused, the other was promoted before, and verifies from then on.
             accepted = any(self._accepts(client_id, secret) for secret in (held.current, held.next) if secret)
-        except (UnreachableError, ServerRefusedError):
+        except ServerRefusedError as answer:
+            self.refused.add(answer.status)
+            return
+        except UnreachableError:
             return  # killed in the middle: no verdict
         self.verdicts += 1
         if not accepted and held is self.holdings.of(client_id):

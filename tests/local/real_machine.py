@@ -141,7 +141,7 @@ class Machine:
 
 @dataclass
 class Killer:
-    """Kills the machine's process at random moments and starts it again, until told to stop or its time is over.
+    """Kills the machine's process at random moments and starts it again, until told to stop or it has done enough.
 
     Lives are short, mostly; a long one comes by now and then, so that a slow machine gets on, too.
     """
@@ -150,6 +150,8 @@ class Killer:
     rng: Random
     mean_life_seconds: float = 0.6
     seconds: float = 40.0
+    enough: int | None = None
+    """So many kills, however long that takes. None: as many as the time allows."""
     kills: int = 0
     failure: BaseException | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -163,10 +165,17 @@ class Killer:
         self._stop.set()
         self._thread.join()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it killed often enough, or cannot go on."""
+        return self.failure is not None or (self.enough is not None and self.kills >= self.enough)
+
     def _run(self) -> None:
         try:
             deadline = time.monotonic() + self.seconds
-            while not self._stop.wait(self.rng.expovariate(1 / self.mean_life_seconds)) and time.monotonic() < deadline:
+            while not self._stop.wait(self.rng.expovariate(1 / self.mean_life_seconds)):
+                if self.is_done or (self.enough is None and time.monotonic() > deadline):
+                    return
                 self.machine.kill()
                 self.kills += 1
                 self.machine.start()

@@ -22,7 +22,9 @@ from werkzeug.test import TestResponse
 
 from tests.functions.attested import admitted
 from tests.memory_store import MemoryStore
-from tests.scenarios.outcome_rows import COMMANDS, READS, ROWS, STORES, lossy, prepared
+from tests.scenarios.outcome_rows import READS, ROWS
+from tests.scenarios.outcome_scenes import COMMANDS
+from tests.scenarios.outcome_world import STORES, lossy, prepared
 from tests.world import running
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from keyturn.adapters.sqlite.store import SqliteStore
 
     from tests.lossy_store import Faults
-    from tests.scenarios.outcome_rows import Call
+    from tests.scenarios.outcome_world import Call
     from tests.world import World
 
 PACKAGE = Path(keyturn.__file__).parent

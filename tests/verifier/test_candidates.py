@@ -61,7 +61,7 @@ def test_who_does_not_stand_well_has_no_candidate(status: ClientStatus) -> None:
     stage.stand("acme", status)
     found = candidates.read_candidates(data_of(stage), START)
     assert list(found) == list(candidates.read_candidates(candidates.client_or_placeholder(None), START))
-    assert candidates.refusal_reason(data_of(stage)) is Reason(status.value)
+    assert candidates.refusal_reason(data_of(stage), START) is Reason(status.value)
 
 
 @pytest.mark.parametrize("live", [None, "x", {"current": {"client_id": "acme"}, "previous": None}])

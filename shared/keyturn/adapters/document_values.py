@@ -38,6 +38,8 @@ KEY_OFFSET = 62_135_596_800_000_000
 HELD_BACK = timedelta(seconds=60)
 EMBEDDED_LONGEST_COMMIT = timedelta(seconds=2)
 """`longest_commit` of a store that compares the commit time with the basis inside of the commit."""
+LATE_COMMIT = "a decision took effect later than the store allows: check the last rotation of each client"
+"""What is logged as an error when a commit turns out to be late (docs/protocol.md §4)."""
 _INTEGERS = range(-(2**63), 2**63)
 _BOUNDS: tuple[tuple[int | str, int | str], ...] = ((_INTEGERS[0], ""), ("b", "b~"), ("t", "t~"), ("u", "v"))
 
@@ -55,9 +57,17 @@ def steady_time(now: datetime, last: datetime) -> datetime:
     return last if now < last <= now + HELD_BACK else now
 
 
-def check_age(basis: Snapshot | None, now: datetime) -> None:
-    """Raise `LostRace` if a commit at `now` is too late for its basis (rule 9 of the port)."""
-    if basis is not None and now - basis.read_time > EMBEDDED_LONGEST_COMMIT:
+def check_age(basis: Snapshot | None, now: datetime, elapsed: float | None = None) -> None:
+    """Raise `LostRace` if a commit at `now` is too late for its basis (rule 9 of the port).
+
+    `elapsed` is the time now of the clock of the basis's `asked_at`.
+    """
+    if basis is None:
+        return
+    ages = [now - basis.read_time]
+    if elapsed is not None and basis.asked_at is not None:
+        ages.append(timedelta(seconds=elapsed - basis.asked_at))
+    if max(ages) > EMBEDDED_LONGEST_COMMIT:
         raise LostRace("the commit comes too late after its read")
 
 

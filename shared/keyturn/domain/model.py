@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from keyturn.domain.audit_chain import Head
 from keyturn.domain.errors import Broken
-from keyturn.domain.record import Record
+from keyturn.domain.record import OPTIONAL, Record
 from keyturn.domain.token_terms import DEFAULT_TERMS, TokenTerms
 
 
@@ -224,6 +224,10 @@ class Client(Record):
     """The last versions that were retired, oldest first. Use of such a secret is a sign of an old copy or of a leak."""
     audit_head: Head = field(default_factory=Head)
     revision: int = 0
+    valid_until: datetime | None = field(default=None, metadata=OPTIONAL)
+    """When all of its credentials end, whatever their versions. None for a client without an end."""
+    sources: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    """The address ranges that its credentials are accepted from (`domain.client_access`). Empty for all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ Every implementation keeps these rules, and one contract test holds them (tests/
    not after the commit time that it returns.
 9. A commit with a `basis` takes effect at most `longest_commit` after that snapshot's read time, or never: the store
    refuses an older basis with `LostRace`. So a decision can keep its distance from the edges of time that it rests on.
+10. A store whose clock may be wrong says so with its snapshots. Nothing that time alone brings is written then.
 """
 
 from __future__ import annotations
@@ -166,6 +167,8 @@ class Snapshot:
     read_time: datetime
     asked_at: float | None = field(default=None, compare=False)
     """When the read was sent, in seconds of a clock of this process. Only the store that set it uses it (rule 9)."""
+    is_time_certain: bool = field(default=True, compare=False)
+    """Whether the store's clock is confirmed (rule 10)."""
 
     def __getitem__(self, path: str) -> Document:
         """Return the document at `path`. Raises `KeyError` if it was not read."""

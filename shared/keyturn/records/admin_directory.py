@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Document, Snapshot, Write
 
 
+MOST_ADMINS = 2000
+"""How many admins the directory takes: with the longest ids they fill two thirds of a document."""
+
+
 @dataclass(frozen=True, slots=True)
 class AdminEntry(Record):
     """One admin's entry in the directory."""
@@ -53,6 +57,11 @@ class AdminDirectory(Record):
         remaining = (entry for entry in self.admins if entry.status is not AdminStatus.REMOVED)
         return next((entry.user for entry in remaining if entry.subject == subject), None)
 
+    def require_place(self, user: str) -> None:
+        """Refuse (`Conflict`) a further user of a full directory. Removed admins count, because their entries stay."""
+        if len(self.admins) >= MOST_ADMINS and all(entry.user != user for entry in self.admins):
+            raise Conflict("too_many_admins", f"The deployment has {MOST_ADMINS} admins, removed ones included.")
+
     def with_admin(self, admin: Admin) -> AdminDirectory:
         """Return the directory with this admin's entry added or updated."""
         new = AdminEntry(admin.user, admin.subject, admin.status)
@@ -82,6 +91,7 @@ def admin_writes(snapshot: Snapshot, admin: Admin) -> list[Write]:
     """Return the writes of an admin's record and of the directory. Both documents are in `snapshot`."""
     document = snapshot[paths.ADMINS]
     directory = read_directory(document) or AdminDirectory(admin.user, snapshot.read_time)
+    directory.require_place(admin.user)
     # Always both, so that the directory and the records never disagree (checked by `keyturn doctor`).
     return [
         put(snapshot[admin_path(admin.user)], to_data(admin)),

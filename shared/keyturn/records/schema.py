@@ -119,7 +119,8 @@ _LIVE = DocumentShape(
     {"last": shape_of(Rotation)},
 )
 _CLIENT = DocumentShape(
-    {**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard", "changed_at")}
+    {**shape_of(Client).required, "live": _LIVE, **_plain("next_due_at", "due_shard", "changed_at")},
+    shape_of(Client).optional,
 )
 _IDS = DocumentShape(
     optional=_plain("client_id", "rotation_id", "version_id", "npub", "group_id", "user", "event_id", "invite")

@@ -90,17 +90,19 @@ def read_candidates(data: Data, now: datetime) -> Sequence[Version]:
         version_id = data.get(f"{name}_version")
         part = no_version if version_id is None else parts.get(name)
         versions.append(read_part(Version, part, _PLACEHOLDER_ULID if version_id is None else str(version_id)))
-    return _pad(versions, now, active=data.get("status") == ClientStatus.ACTIVE.value)
+    # The operator & evaluates both sides: no short circuit.
+    is_active = (data.get("status") == ClientStatus.ACTIVE.value) & (not has_ended(data.get("valid_until"), now))
+    return _pad(versions, now, active=is_active)
 
 
 def settled_candidates(state: ClientState, now: datetime) -> Sequence[Version]:
     """Return two candidates from a state in which every due deadline has taken effect."""
-    return _pad(state.live, now, active=state.client.status is ClientStatus.ACTIVE)
+    return _pad(state.live, now, active=_is_active(state, now))
 
 
 def live_versions(state: ClientState, now: datetime) -> Sequence[Version]:
     """Return the versions of an active client that verify at `now` (store time)."""
-    active = state.client.status is ClientStatus.ACTIVE
+    active = _is_active(state, now)
     return [version for version in state.live if active and _is_in_window(version, now) and not _is_damaged(version)]
 
 
@@ -111,8 +113,19 @@ def select_by_hint(versions: Sequence[Version], hint: str | None) -> Iterable[Ve
     return [version if version_hint(version.version_id) == hint else PLACEHOLDER for version in versions]
 
 
-def refusal_reason(data: Data) -> Reason:
+def has_ended(valid_until: object, now: datetime) -> bool:
+    """Return whether a client's end has passed. What is no time has passed."""
+    return valid_until is not None and not (isinstance(valid_until, datetime) and now < valid_until)
+
+
+def _is_active(state: ClientState, now: datetime) -> bool:
+    return state.client.status is ClientStatus.ACTIVE and not has_ended(state.client.valid_until, now)
+
+
+def refusal_reason(data: Data, now: datetime) -> Reason:
     """Return why nothing that is presented for this client verifies."""
+    if has_ended(data.get("valid_until"), now):
+        return Reason.EXPIRED
     return _REASONS.get(str(data.get("status")), Reason.NO_MATCH)
 
 

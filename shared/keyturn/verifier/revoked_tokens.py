@@ -12,7 +12,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from keyturn.domain.encodings import length_prefixed
-from keyturn.ports.store import Create, LostRace
+from keyturn.ports.store import Create, LostRace, StoreUnavailable
 from keyturn.records.codec import to_data
 from keyturn.records.usage import RevokedToken, revoked_token_path
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Store
 
 MOST_REMEMBERED: Final = 50_000
+_ATTEMPTS: Final = 5
 
 
 class RevokedTokens:
@@ -38,10 +39,15 @@ class RevokedTokens:
         """Revoke a token, which may be revoked already. Raises `StoreUnavailable`."""
         path = revoked_token_path(_token_hash(client_id, jti))
         self._not_revoked_until.pop(path, None)
-        try:
-            self._usage.commit([Create(path, to_data(RevokedToken(client_id, expires_at)))])
-        except LostRace:
+        for _ in range(_ATTEMPTS):
+            try:
+                self._usage.commit([Create(path, to_data(RevokedToken(client_id, expires_at)))])
+            except LostRace:
+                # It was revoked already, or the outcome is unknown: then it may not be.
+                if not self._usage.get([path])[path].exists:
+                    continue
             return
+        raise StoreUnavailable("the outcome of a revocation is unknown")
 
     def is_revoked(self, client_id: str, jti: str) -> bool:
         """Return whether a token is revoked. Raises `StoreUnavailable`."""

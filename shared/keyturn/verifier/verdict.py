@@ -22,6 +22,10 @@ class Reason(StrEnum):
     UNKNOWN_CLIENT = "unknown_client"
     SUSPENDED = "suspended"
     REVOKED = "revoked"
+    EXPIRED = "expired"
+    """The client's `valid_until` has passed."""
+    WRONG_SOURCE = "wrong_source"
+    """The credential is right, and the request comes from outside of the client's address ranges."""
     NO_MATCH = "no_match"
     """The value is no live secret of the client: it is wrong, retired, or not valid yet."""
     MAC_REFUSED = "mac_refused"
@@ -36,8 +40,8 @@ class Reason(StrEnum):
 class Verdict:
     """The result of a check. `now` is store time, at most a second old. A refusal fills in no other field.
 
-    `not_after` is None for a version without an end. For a version in grace, `deprecated_at` is when its successor
-    was promoted.
+    `not_after` is the end of the version or of the client, whichever is earlier, and None without one. For a version in
+    grace, `deprecated_at` is when its successor was promoted.
     """
 
     accepted: bool
@@ -52,6 +56,8 @@ class Verdict:
     deprecated_at: datetime | None = None
     terms: TokenTerms = DEFAULT_TERMS
     """The audience and scopes of the client's access tokens, and the audiences that it may introspect."""
+    sources: tuple[str, ...] = ()
+    """The client's address ranges, of which the request's source is in one. Empty for all."""
     in_transition: bool = False
     """Only in a refusal: whether the client has a version in grace, so that a faulty cutover may be the cause."""
 
@@ -60,6 +66,12 @@ class Verdict:
 def intern_terms(terms: TokenTerms) -> TokenTerms:
     """Return one shared object for all equal terms, because a cache may hold 200,000 verdicts."""
     return terms
+
+
+@functools.lru_cache(maxsize=1024)
+def intern_sources(sources: tuple[str, ...]) -> tuple[str, ...]:
+    """Return one shared object for all equal address ranges, for the same reason."""
+    return sources
 
 
 class Observer(Protocol):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.domain import lifecycle
 from keyturn.domain.bcrypt_import import is_imported
+from keyturn.domain.client_access import permits
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import Broken, InvalidRequest
 from keyturn.domain.model import ClientStatus, Version, VersionState
@@ -41,7 +42,7 @@ from keyturn.verifier.candidates import (
 from keyturn.verifier.changes import ChangePoller, in_thread
 from keyturn.verifier.matching import confirm, match
 from keyturn.verifier.shared_reads import SharedReads
-from keyturn.verifier.verdict import Observer, Reason, Verdict, intern_terms
+from keyturn.verifier.verdict import Observer, Reason, Verdict, intern_sources, intern_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from keyturn.verifier.revoked_tokens import RevokedTokens
     from keyturn.verifier.shared_reads import Read
 
+_ACCESS: Final = frozenset({"valid_until", "sources"})
 _log = logging.getLogger("keyturn")
 
 SHARE_SECONDS: Final = 1.0
@@ -90,7 +92,7 @@ class _View:
         """Return the verdict on a value that matches no candidate. `Broken` if it may be a damaged version's secret."""
         if any(version is DAMAGED for version in self.candidates):
             raise Broken("a live version of a client is damaged")
-        reason, in_transition = refusal_reason(self.data), is_in_transition(self.data)
+        reason, in_transition = refusal_reason(self.data, self.now), is_in_transition(self.data)
         return Verdict(accepted=False, now=self.now, reason=reason, in_transition=in_transition)
 
 
@@ -167,6 +169,8 @@ class Verifier:
                     break
             verdict = verdict or view.refusal()
             self._charge(source, verdict)
+        if verdict.sources and not permits(verdict.sources, source):
+            verdict = self._refuse_source(source, verdict)
         for observe in self._observers:
             try:
                 observe(verdict, client_id, secret, caller)
@@ -181,11 +185,22 @@ class Verifier:
             self._changes.poll_if_due()
             kept = self._cache.find(client_id, version_id, OF_VERSION)
             if kept is not None:
-                return kept
+                return self._at_source(kept, source)
         self._admit(source)
         verdict = self._check_version(self._look_up(client_id), version_id)
         self._charge(source, verdict)
+        return self._at_source(verdict, source)
+
+    def _at_source(self, verdict: Verdict, source: str) -> Verdict:
+        """Return the verdict on a token from a source. "" is not checked: who introspects a token is not its bearer."""
+        if verdict.sources and source and not permits(verdict.sources, source):
+            return self._refuse_source(source, verdict)
         return verdict
+
+    def _refuse_source(self, source: str, verdict: Verdict) -> Verdict:
+        refusal = Verdict(accepted=False, now=verdict.now, reason=Reason.WRONG_SOURCE)
+        self._charge(source, refusal)
+        return refusal
 
     def poll(self) -> None:
         """Look for changes now, in the caller's thread. `StoreUnavailable` if that fails.
@@ -284,10 +299,13 @@ class Verifier:
         if self._monotonic() - read.began > self._policy.max_stale_seconds:
             raise StoreUnavailable("the check took longer than the staleness bound")
         deadline = lifecycle.due(state, self._policy.for_client(state.client.policy))
-        self._cache.keep(verdict.client_id, presented, kind, verdict, read, deadline.at if deadline else None)
+        ends_at = _earliest(deadline.at if deadline else None, state.client.valid_until)
+        self._cache.keep(verdict.client_id, presented, kind, verdict, read, ends_at)
 
     def _acceptance(self, view: _View, state: ClientState, version: Version) -> Verdict:
         in_grace = version.state is VersionState.GRACE
+        if state.client.damaged & _ACCESS:  # nobody knows any more from where, or until when
+            raise Broken("a client's end or its address ranges are damaged")
         return Verdict(
             accepted=True,
             now=view.now,
@@ -295,11 +313,12 @@ class Verifier:
             kind=state.client.kind,
             version_id=version.version_id,
             state=version.state.value,
-            not_after=version.not_after,
+            not_after=_earliest(version.not_after, state.client.valid_until),
             access_token_seconds=self._policy.for_client(state.client.policy).access_token_seconds,
             reason=Reason.ACCEPTED,
             deprecated_at=state.client.last_promoted_at if in_grace else None,
             terms=intern_terms(state.client.tokens),
+            sources=intern_sources(state.client.sources),
         )
 
 
@@ -308,3 +327,7 @@ def _identifier_or_placeholder(client_id: str) -> str:
         return identifier(client_id)
     except InvalidRequest:
         return PLACEHOLDER_ID
+
+
+def _earliest(*times: datetime | None) -> datetime | None:
+    return min((time for time in times if time is not None), default=None)

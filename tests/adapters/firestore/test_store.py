@@ -8,10 +8,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from keyturn.adapters.document_values import LATE_COMMIT
 from keyturn.adapters.firestore.store import FirestoreChannel, FirestoreStore
 from keyturn.ports.store import (
     MAX_WRITES,
@@ -108,6 +110,16 @@ def test_the_age_of_a_read_counts_from_before_it_was_sent(firestore_host: str, p
     with pytest.raises(LostRace):
         store.commit([put(snapshot[A], {"n": 1})], basis=snapshot)
     channel.close()
+
+
+def test_a_commit_that_the_server_made_too_late_is_reported(
+    firestore_store: FirestoreStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    for age, messages in ((timedelta(0), []), (timedelta(seconds=40), [LATE_COMMIT])):
+        snapshot = firestore_store.get([A])
+        basis = replace(snapshot, read_time=snapshot.read_time - age)  # the process froze right before the call
+        firestore_store.commit([put(snapshot[A], {"n": 1})], basis=basis)
+        assert [record.getMessage() for record in caplog.records] == messages
 
 
 def test_basis_of_another_store_is_too_old(firestore_store: FirestoreStore) -> None:

@@ -18,6 +18,9 @@ from threading import Thread
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from keyturn.adapters.document_values import LATE_COMMIT
+from keyturn.adapters.sqlite import file
+from keyturn.adapters.sqlite.host_clock import HostClock
 from keyturn.adapters.sqlite.outbox import Outbox
 from keyturn.adapters.sqlite.query import page_statement
 from keyturn.adapters.sqlite.store import SqliteStore
@@ -105,8 +108,19 @@ from keyturn.adapters.sqlite.store import SqliteStore
 from keyturn.ports.store import LostRace, put
 store = SqliteStore(pathlib.Path(sys.argv[1]))
 snapshot = store.get([sys.argv[2]])
-print("read", flush=True)
-time.sleep(0.3)  # in which the process is stopped
+
+def pause():
+    print("ready", flush=True)
+    time.sleep(0.3)  # in which the process is stopped
+
+def pause_inside(*args, add_events=store._add_events):
+    pause()
+    return add_events(*args)
+
+if sys.argv[3] == "inside":
+    store._add_events = pause_inside  # the writes are applied, and the end of the transaction is next
+else:
+    pause()
 try:
     store.commit([put(snapshot[sys.argv[2]], {"n": 1})], basis=snapshot)
     print("committed")
@@ -115,18 +129,51 @@ except LostRace:
 """
 
 
-@pytest.mark.parametrize(("frozen_seconds", "outcome"), [(2.2, "lost"), (0.0, "committed")])
-def test_a_process_that_is_frozen_between_read_and_commit(path: Path, frozen_seconds: float, outcome: str) -> None:
-    command = [sys.executable, "-c", FROZEN, str(path), CLIENT]
+@pytest.mark.parametrize(
+    ("where", "frozen_seconds", "outcome"),
+    [("before", 2.2, "lost"), ("inside", 2.2, "lost"), ("inside", 0.0, "committed")],
+)
+def test_a_process_that_is_frozen_between_read_and_commit(
+    path: Path, where: str, frozen_seconds: float, outcome: str
+) -> None:
+    command = [sys.executable, "-c", FROZEN, str(path), CLIENT, where]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         assert process.stdout is not None
-        assert process.stdout.readline() == "read\n"
+        assert process.stdout.readline() == "ready\n"
         if frozen_seconds:
             process.send_signal(signal.SIGSTOP)
             time.sleep(frozen_seconds)
             process.send_signal(signal.SIGCONT)
         assert process.stdout.read() == f"{outcome}\n"
     assert SqliteStore(path).get([CLIENT])[CLIENT].exists is (outcome == "committed")
+
+
+def test_a_freeze_at_the_end_of_the_transaction_is_reported(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [datetime(2026, 1, 1, tzinfo=UTC)]
+    store = SqliteStore(path, clock=lambda: now[0])
+
+    def freeze(connection: sqlite3.Connection, _path: Path) -> None:
+        now[0] += timedelta(seconds=2.1)
+        connection.execute("COMMIT")
+
+    for basis in (store.get([CLIENT]), None):
+        with monkeypatch.context() as patch:
+            patch.setattr(file, "_commit", freeze)
+            store.commit([put(store.get([CLIENT])[CLIENT], {})], basis=basis)
+        assert [record.getMessage() for record in caplog.records] == [LATE_COMMIT] * (basis is not None)
+        caplog.clear()
+
+
+def test_a_clock_that_is_set_back_does_not_hide_the_age_of_a_read(path: Path) -> None:
+    now, elapsed = [datetime(2026, 1, 1, tzinfo=UTC)], [0.0]
+    store = SqliteStore(path, host=HostClock(lambda: now[0], lambda: elapsed[0]))
+    snapshot = store.get([CLIENT])
+    elapsed[0] += 2.001
+    now[0] -= timedelta(seconds=50)
+    with pytest.raises(LostRace):
+        store.commit([put(snapshot[CLIENT], {})], basis=snapshot)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -6,7 +6,8 @@
    effect.
 3. No vendor module is imported and no connection opened before the first call.
 4. A commit with a basis is sent at most `READ_AGE` after its read was sent, by a clock of this process that goes on
-   while the machine sleeps. A commit that was sent takes effect within `SENT_COMMIT`, or never.
+   while the machine sleeps. A commit that was sent takes effect within `SENT_COMMIT`, or never. A process that freezes
+   between that check and the call is noticed by the server's times of read and commit, and logged as an error.
 
 The emulator does not enforce everything, so tests on it do not prove: composite indexes, TTL, the limits of a commit,
 and that writes without a change (`Check`) fire no trigger.
@@ -14,12 +15,13 @@ and that writes without a change (`Check`) fire no trigger.
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.document_values import distinct_paths, document_path, find_index, freeze_write
+from keyturn.adapters.document_values import LATE_COMMIT, distinct_paths, document_path, find_index, freeze_write
 from keyturn.ports.effects import Environment, monotonic
 from keyturn.ports.indexes import INDEXES
 from keyturn.ports.store import LostRace, Snapshot
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from keyturn.adapters.firestore.rpc import FirestoreRpc, Interceptor
     from keyturn.ports.indexes import Index
     from keyturn.ports.store import Document, Query, Write
+
+_log = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 10.0
 READ_AGE = timedelta(seconds=10)
@@ -129,7 +133,10 @@ class FirestoreStore:
         request = requests.commit(self._root, [freeze_write(write) for write in writes])
         rpc = self._channel.rpc
         self._check_age(basis)  # last of all, because opening a connection takes time as well
-        return requests.commit_time(rpc.commit(request))
+        committed_at = requests.commit_time(rpc.commit(request))
+        if basis is not None and committed_at - basis.read_time > self.longest_commit:
+            _log.error(LATE_COMMIT)
+        return committed_at
 
     def _check_age(self, basis: Snapshot | None) -> None:
         if basis is None:

@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 
 from keyturn.adapters.sqlite.schema import (
     BUSY_SECONDS,
+    CLOCK_TABLE,
     NO_SPACE,
     check_file,
     connect,
@@ -70,6 +71,7 @@ class SqliteFile:
             if not os.path.lexists(path):
                 create_file(path)
             check_file(path)
+        self._create_clock_table()
         self._create_indexes(indexes)
         with suppress(StoreFull):  # reading still works, and `needs_checkpoint` stays set
             self.checkpoint()
@@ -182,6 +184,13 @@ class SqliteFile:
     def _put_back(self, connection: sqlite3.Connection) -> None:
         with self._lock:
             self._idle.append(connection)
+
+    def _create_clock_table(self) -> None:
+        with self.reading() as connection:
+            (count,) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'clock'").fetchone()
+        if not count:
+            with self.writing() as connection:
+                connection.execute(CLOCK_TABLE)
 
     def _create_indexes(self, indexes: Mapping[str, str]) -> None:
         with self.reading() as connection:

@@ -18,8 +18,9 @@ from datetime import timedelta
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
-from keyturn.adapters.document_values import from_micros, micros, utc_now
+from keyturn.adapters.document_values import from_micros, micros
 from keyturn.adapters.sqlite.delivery_lock import hold_delivery_lock
+from keyturn.adapters.sqlite.host_clock import HOST
 
 if TYPE_CHECKING:
     import sqlite3
@@ -99,7 +100,7 @@ class Outbox:
         file: SqliteFile,
         *,
         policy: DeliveryPolicy | None = None,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = HOST.now,
         jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self.file = file

@@ -28,6 +28,9 @@ BUSY_SECONDS = 10.0
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """A full disk, a used up quota, and a limit of the process for the size of a file."""
 _PROBE_BYTES = 64 * 1024
+CLOCK_TABLE = """CREATE TABLE IF NOT EXISTS clock (id INTEGER PRIMARY KEY CHECK (id = 1),
+    boot TEXT NOT NULL, origin INTEGER NOT NULL)"""
+"""At most one row: the anchor of the host's clock (host_clock.py). Files of earlier builds lack the table."""
 _SCHEMA = (
     "PRAGMA journal_mode = WAL",
     f"PRAGMA application_id = {APPLICATION_ID}",
@@ -36,6 +39,7 @@ _SCHEMA = (
     # One row: the highest version so far, and the latest commit time in microseconds since 1970.
     "CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, time INTEGER NOT NULL)",
     "INSERT INTO counter VALUES (1, 0, 0)",
+    CLOCK_TABLE,
     # `shape` is the collection's path with every id replaced by `*`: the partial indexes select by it.
     """CREATE TABLE documents (path TEXT PRIMARY KEY, collection TEXT NOT NULL, shape TEXT NOT NULL,
         version INTEGER NOT NULL, data TEXT NOT NULL)""",

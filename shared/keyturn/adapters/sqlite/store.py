@@ -5,12 +5,14 @@
 2. Versions come from one counter in the file, which only rises.
 3. A commit that overwrites or deletes a document outside `PLAIN_ROOTS` truncates the log, so that no byte of the file
    still holds an old MLS state (RFC 9420 §9.2: forward secrecy depends on deletion).
-4. The age of a basis is checked inside of the transaction, with the commit time.
+4. The age of a basis is checked inside of the transaction, last right before its end, by two clocks: the store's time
+   and the time since the boot. What freezes after that is noticed after the commit, and logged as an error.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from contextlib import suppress
 from types import MappingProxyType
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.adapters.document_values import (
     EMBEDDED_LONGEST_COMMIT,
+    LATE_COMMIT,
     check_age,
     collection_of,
     distinct_paths,
@@ -29,10 +32,10 @@ from keyturn.adapters.document_values import (
     micros,
     shape,
     steady_time,
-    utc_now,
 )
 from keyturn.adapters.sqlite.document_json import decode, encode
 from keyturn.adapters.sqlite.file import SqliteFile
+from keyturn.adapters.sqlite.host_clock import HOST, Anchor, HostClock
 from keyturn.adapters.sqlite.query import create_index, page_statement
 from keyturn.adapters.sqlite.schema import unusable
 from keyturn.ports.indexes import INDEXES
@@ -59,10 +62,14 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Query, Write
     from keyturn.ports.triggers import Trigger
 
+_log = logging.getLogger(__name__)
+
 PLAIN_ROOTS = frozenset({"oauth2_clients", "audit_heads", "oauth2_rotations", "rates"})
 """Old states of these collections may stay in the log, as they hold only hashes, public keys and times."""
 
 _READ = "SELECT path, version, data FROM documents WHERE path IN (SELECT value FROM json_each(?))"
+_COUNTER = "SELECT version, time, boot, origin FROM counter LEFT JOIN clock ON clock.id = 1"
+_ANCHOR = "INSERT OR REPLACE INTO clock (id, boot, origin) VALUES (1, ?, ?)"
 _INSERT = "INSERT INTO documents (path, collection, shape, version, data) VALUES (?, ?, ?, ?, ?)"
 _UPDATE = "UPDATE documents SET version = ?, data = ? WHERE path = ?"
 _OUTBOX = (
@@ -73,8 +80,8 @@ _OUTBOX = (
 class SqliteStore:
     """Implements `keyturn.ports.store.Store` over the file at `path`, which is created (0600) if it does not exist.
 
-    `triggers` say which written documents call which function. `clock` returns aware UTC. If it goes back by less than
-    a minute, the store's times do not.
+    `triggers` say which written documents call which function. `host` gives the time. If it goes back by less than a
+    minute, the store's times do not. A `clock` in its place returns aware UTC, and is followed at each step.
     """
 
     def __init__(
@@ -83,25 +90,29 @@ class SqliteStore:
         *,
         triggers: Sequence[Trigger] = (),
         indexes: Sequence[Index] = INDEXES,
-        clock: Callable[[], datetime] = utc_now,
+        host: HostClock = HOST,
+        clock: Callable[[], datetime] | None = None,
         random: Random = os.urandom,
     ) -> None:
         self._indexes = tuple(indexes)
         self._triggers = tuple(triggers)
-        self._clock = clock
+        self._host = HostClock.following(clock) if clock else host
         self._random = random
         self._last = from_micros(0)
         self.file = SqliteFile(path, dict(create_index(index) for index in self._indexes))
+        with self.file.reading() as connection:
+            self._read_counter(connection)  # before the first time is taken, so that the host's clock knows the anchor
 
     def get(self, paths: Iterable[str]) -> Snapshot:
         """Read several documents in one consistent state."""
         paths = [document_path(path) for path in paths]
-        now = self._clock()
+        asked_at, now = self._host.elapsed(), self._host.now()
         with self.file.reading() as connection:
-            last = connection.execute("SELECT time FROM counter").fetchone()[0]
+            _, last, _ = self._read_counter(connection)
             rows = connection.execute(_READ, (json.dumps(paths),)).fetchall()
         documents = {path: Document(path, None, None) for path in paths} | {row[0]: self._document(row) for row in rows}
-        return Snapshot(MappingProxyType(documents), self._steady(now, from_micros(last)))
+        read_time, is_certain = self._steady(now, last), self._host.is_certain()
+        return Snapshot(MappingProxyType(documents), read_time, asked_at, is_time_certain=is_certain)
 
     def _new_id(self) -> str:
         return self._random(16).hex()
@@ -118,16 +129,24 @@ class SqliteStore:
         with self.file.writing() as connection:
             _check_preconditions(connection, writes, paths)
             now, version = self._advance(connection, len(texts))
-            check_age(basis, now)
+            check_age(basis, now, self._host.elapsed())
             texts |= _texts([write for write in writes if getattr(write, "stamped", None)], now)
             texts |= {path: self._merge(connection, path, data) for path, data in _amendments(writes)}
             for write in writes:
                 version += _apply(connection, write, version, texts)
             outbox_rows = self._add_events(connection, writes, now)
+            check_age(basis, self._host.now(), self._host.elapsed())
+        self._report_if_late(basis)
         self._truncate_log(writes)
         if outbox_rows:
             self.file.wake.set()  # last, because a claim during the checkpoint would make both wait
         return now
+
+    def _report_if_late(self, basis: Snapshot | None) -> None:
+        try:
+            check_age(basis, self._host.now(), self._host.elapsed())
+        except LostRace:
+            _log.error(LATE_COMMIT)
 
     def query(self, query: Query) -> Sequence[Document]:
         """Read one page of a declared index. StoreError("undeclared index") if no index covers the query."""
@@ -174,10 +193,24 @@ class SqliteStore:
 
     def _advance(self, connection: sqlite3.Connection, versions: int) -> tuple[datetime, int]:
         """Advance the file's counter and time. Return the commit time and the first of the new versions."""
-        version, last = connection.execute("SELECT version, time FROM counter").fetchone()
-        now = self._steady(self._clock(), from_micros(last))
+        version, last, kept = self._read_counter(connection)
+        now = self._steady(self._host.now(), last)
+        self._keep_anchor(connection, kept)
         connection.execute("UPDATE counter SET version = ?, time = ?", (version + versions, micros(now)))
         return now, version + 1
+
+    def _read_counter(self, connection: sqlite3.Connection) -> tuple[int, datetime, Anchor | None]:
+        """Return the highest version, the last commit time, and the anchor of the host's clock, which learns of it."""
+        version, last, boot, origin = connection.execute(_COUNTER).fetchone()
+        anchor = Anchor(boot, from_micros(origin)) if boot is not None else None
+        self._host.note(anchor, is_new=version == 0)
+        return version, from_micros(last), anchor
+
+    def _keep_anchor(self, connection: sqlite3.Connection, kept: Anchor | None) -> None:
+        """Write the host's anchor if the file keeps another one."""
+        anchor = self._host.anchor()
+        if anchor is not None and not (kept and kept.is_near(anchor)):
+            connection.execute(_ANCHOR, (anchor.boot, micros(anchor.origin)))
 
     def _add_events(self, connection: sqlite3.Connection, writes: Sequence[Write], now: datetime) -> int:
         written = [write.path for write in writes if not isinstance(write, Check)]

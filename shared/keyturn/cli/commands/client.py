@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from keyturn.cli.commands.client_access import access, access_facts, warn_of_end
 from keyturn.cli.commands.client_import import import_
 from keyturn.cli.commands.client_policy import policy, warn_of_short_grace
 from keyturn.cli.commands.client_tokens import Algorithm, Audience, Introspects, Scopes, terms, token_facts, tokens
@@ -21,6 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Add, list, show and configure clie
 app.command("tokens")(tokens)
 app.command("import")(import_)
 app.command("policy")(policy)
+app.command("access")(access)
 app.command("cutover")(cutover)
 
 
@@ -122,10 +124,12 @@ def _report(client: dict[str, object], *, as_json: bool) -> None:
         return
     names = ("client_id", "kind", "status", "quorum", "current_version", "previous_version", "active_rotation")
     facts = [(name.replace("_", " "), client.get(name)) for name in names]
+    facts.append(("groups", ", ".join(answers.texts(client, "groups"))))
     terms_facts = token_facts(answers.mapping(client, "tokens"))
-    print_facts([*facts, ("groups", ", ".join(answers.texts(client, "groups"))), *_policy_facts(client), *terms_facts])
+    print_facts([*facts, *_policy_facts(client), *terms_facts, *access_facts(client)])
     rows = map(_version_row, answers.mappings(client, "versions"))
     print_table(("VERSION", "STATE", "FROM", "UNTIL", "BY"), rows, empty="The client has no live version.")
+    warn_of_end(client)
     if client.get("stopped") is True:
         print_warning("The operator has stopped the service: only cancel, revoke and suspend are accepted.")
 

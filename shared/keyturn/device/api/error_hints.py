@@ -45,6 +45,7 @@ _BY_REASON = {
     "stale_epoch": "The group changes fast: try again in a moment.",
     "stale_event": "Set this machine's clock: a command is valid for two minutes only.",
     "stopped": "Only cancel, revoke and suspend are accepted until an operator runs `keyturn start`.",
+    "too_many_admins": "Invite a user that is registered already, or use a second deployment.",
     "unknown_door": _CHECK_URL,
     "unknown_path": _CHECK_URL,
     "wrong_url": "Give --url as the service's own base URL, exactly: signatures contain it. `keyturn up` prints it; in"

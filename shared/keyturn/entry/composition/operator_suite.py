@@ -12,6 +12,7 @@ from keyturn.use_cases.admins.suspension import ManageAdmins
 from keyturn.use_cases.clients.administration import Administration
 from keyturn.use_cases.clients.import_bcrypt import ImportClients
 from keyturn.use_cases.clients.leak import Leak
+from keyturn.use_cases.clients.set_access import SetAccess
 from keyturn.use_cases.clients.settings import SetPolicy, SetTokenTerms
 from keyturn.use_cases.groups.remove_user import RemoveUser
 
@@ -45,6 +46,11 @@ class OperatorSuite:
     def set_token_terms(self) -> SetTokenTerms:
         """Changes the audience and scopes of a client's access tokens."""
         return SetTokenTerms(self.base.clients, self.base.environment)
+
+    @functools.cached_property
+    def set_access(self) -> SetAccess:
+        """Changes until when and from where a client's credentials are accepted."""
+        return SetAccess(self.base.clients, self.base.environment)
 
     @functools.cached_property
     def leak(self) -> Leak:

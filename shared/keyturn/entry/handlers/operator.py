@@ -24,6 +24,7 @@ ROUTES: Final = Routes("operator", {
     ("GET", "/clients/<client_id>/cutover"): operator_cutover.show_cutover,
     ("POST", "/callers"): operator_cutover.caller_tag,
     ("POST", "/clients/<client_id>/tokens"): operator_clients.set_token_terms,
+    ("POST", "/clients/<client_id>/access"): operator_clients.set_access,
     ("POST", "/imports"): operator_clients.import_clients,
     ("POST", "/clients/<client_id>/policy"): operator_clients.set_policy,
     ("GET", "/versions"): operator_leaks.list_versions,

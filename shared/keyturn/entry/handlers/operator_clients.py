@@ -68,6 +68,17 @@ def set_token_terms(request: flask.Request, client_id: str) -> Mapping[str, Any]
     return show_client(request, client_id)
 
 
+def set_access(request: flask.Request, client_id: str) -> Mapping[str, Any]:
+    """Change until when and from where a client's credentials are accepted. Absent fields keep their values."""
+    from keyturn.use_cases.clients.set_access import AccessChange
+
+    fields = fields_of(request)
+    sources = fields.texts("sources") if "sources" in fields.values else None
+    change = AccessChange(sources, "valid_until" in fields.values, fields.optional_time("valid_until"))
+    current().operator.set_access(client_id, change)
+    return show_client(request, client_id)
+
+
 def _policy_changes(fields: Fields) -> dict[str, int | bool | None]:
     changes: dict[str, int | bool | None] = {}
     for name, value in fields.values.items():

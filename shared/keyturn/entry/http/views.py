@@ -59,6 +59,8 @@ def client_view(view: ClientView) -> Mapping[str, Any]:
         "versions": [_version_view(version) for version in _live_versions(state)],
         "last_rotation": state.client.last_rotation,
         "tokens": known_data(state.client.tokens),
+        "valid_until": plain(state.client.valid_until),
+        "sources": list(state.client.sources),
         "now": to_milliseconds(view.reading.now),
         "stopped": view.stopped,
         "policy": {

@@ -117,6 +117,12 @@ CLIENTS: Final[Operations] = {
         takes=fields({}, _TERMS),
         signed=OPERATOR,
     ),
+    ("POST", "/clients/<client_id>/access"): operation(
+        "Change until when and from where a client's credentials are accepted",
+        ref("Client"),
+        takes=fields({}, {"valid_until": maybe(TIME), "sources": many(TEXT)}),
+        signed=OPERATOR,
+    ),
     ("POST", "/clients/<client_id>/policy"): operation(
         "Change a client's policy, null to remove an override",
         ref("Client"),

@@ -121,6 +121,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
                     "algorithm": maybe(one_of("ES256", "RS256")),
                 }
             ),
+            "valid_until": maybe(TIME),
+            "sources": many(TEXT),
             "now": TIME,
             "stopped": FLAG,
             "policy": _POLICY,

@@ -127,6 +127,8 @@ def _require_invitable(admin: Admin | None, purpose: InvitePurpose) -> None:
 
 
 def _require_free(directory: AdminDirectory | None, user: str, subject: str) -> None:
+    if directory is not None:
+        directory.require_place(user)
     owner = directory.owner(subject) if directory else None
     if owner not in {None, user}:
         raise Conflict("subject_taken", "This subject belongs to another admin.")

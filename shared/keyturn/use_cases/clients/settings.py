@@ -44,7 +44,7 @@ class SetPolicy:
         until_won(lambda: self._set(self.clients.read(identifier(client_id), CLIENT_ONLY), changes), self.environment)
 
     def _set(self, reading: ClientReading, changes: Mapping[str, int | bool | None]) -> None:
-        present = _settle(reading)
+        present = settled(reading)
         client = present.state.client
         # Only what is written now is validated: a newer release may have stored the rest, which null removes as well.
         for name in changes.keys() - client.policy.keys():
@@ -82,7 +82,7 @@ class SetTokenTerms:
         until_won(lambda: self._set(self.clients.read(identifier(client_id), CLIENT_ONLY), change), self.environment)
 
     def _set(self, reading: ClientReading, change: TermsChange) -> None:
-        present = _settle(reading)
+        present = settled(reading)
         client = present.state.client
         terms = change(client.tokens).checked()
         if terms == client.tokens:
@@ -97,7 +97,7 @@ class SetTokenTerms:
         self.clients.commit(reading, Decision(state, (*present.transitions, transition)))
 
 
-def _settle(reading: ClientReading) -> Decision:
+def settled(reading: ClientReading) -> Decision:
     """Return the client as of now. Raises `Conflict` for a revoked one."""
     present = lifecycle.settle(reading.state, reading.policy, reading.now)
     if present.state.client.status is ClientStatus.REVOKED:

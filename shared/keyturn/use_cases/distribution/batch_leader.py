@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from keyturn.ports.effects import Environment
     from keyturn.ports.store import Store
 
-BATCH = 50
+BATCH = 100
+"""How many rotations one commit can send at most, at 5 writes each (`MAX_WRITES` in ports/store.py)."""
+LAST_TURN = 50
+"""The place in turn of every rotation that waits behind so many others."""
 POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 0.25
 PATIENCE_SECONDS = 2.0
@@ -108,5 +111,5 @@ def _turn(own: WaitingRotation, batch: Sequence[WaitingRotation]) -> float:
     if not batch or own == batch[0]:
         return 0.0
     # A rotation that the query did not return (the batch is full) is the last in turn.
-    place = batch.index(own) if own in batch else BATCH
-    return PATIENCE_SECONDS + place * STAGGER_SECONDS
+    place = batch.index(own) if own in batch else LAST_TURN
+    return PATIENCE_SECONDS + min(place, LAST_TURN) * STAGGER_SECONDS

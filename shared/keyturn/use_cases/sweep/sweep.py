@@ -11,7 +11,8 @@ Rules (docs/protocol.md §4):
 5. All due clients are settled before anything is published. The first failure ends the publishing, and so does the end
    of PUBLISH_SECONDS. So a bus that does not answer costs one attempt, and a slow one delays no later sweep, however
    many rotations wait. The next sweeps publish the rest.
-6. A part of the maintenance that fails delays no other part. It is logged, and runs again an hour later.
+6. While the store's clock is not confirmed, nothing is swept: a wrong time would end grace windows for good.
+7. A part of the maintenance that fails delays no other part. It is logged, and runs again an hour later.
 """
 
 from __future__ import annotations
@@ -91,6 +92,9 @@ class Sweep:
     def __call__(self) -> SweepResult:
         """Sweep once. Raise `StoreUnavailable` if the store cannot be reached."""
         snapshot = self.clients.store.get([paths.HOUSEKEEPING])
+        if not snapshot.is_time_certain:
+            _log.warning("the host's clock is not confirmed yet: this sweep does nothing")
+            return SweepResult(0, 0, 0)
         due = [document for shard in range(DUE_SHARDS) for document in self._due(shard, snapshot.read_time)]
         waiting: list[Rotation] = []
         results = [self._settle_client(document, waiting) for document in due]
@@ -172,7 +176,7 @@ class Sweep:
                 act(now)
             except StoreUnavailable:
                 raise  # nothing can be maintained now
-            except Exception as error:  # noqa: BLE001 - rule 6
+            except Exception as error:  # noqa: BLE001 - rule 7
                 _log.error("%s failed: %s", name, type(error).__name__)
         # Last: if this sweep dies before, the next one does the maintenance.
         write_if_unchanged(self.clients.store, update(document, {"due_at": now + MAINTENANCE_EVERY}), self.environment)

@@ -18,12 +18,14 @@ def response_headers(verdict: Verdict) -> list[tuple[str, str]]:
 
 
 def deprecation_headers(verdict: Verdict) -> list[tuple[str, str]]:
-    """Return the headers that say since when an old secret is replaced, and until when it works. None for another.
+    """Return the headers that say since when an old secret is replaced, and until when a secret works.
 
     `Deprecation` is a structured date (RFC 9745 §2.1), `Sunset` an HTTP date (RFC 8594 §3), both in whole seconds.
     """
-    if verdict.state != VersionState.GRACE.value or verdict.not_after is None:
+    if verdict.not_after is None:
         return []
+    sunset = ("Sunset", format_datetime(verdict.not_after.replace(microsecond=0), usegmt=True))
+    if verdict.state != VersionState.GRACE.value:  # the client has an end
+        return [sunset]
     since = min(verdict.deprecated_at or verdict.now, verdict.now)
-    sunset = format_datetime(verdict.not_after.replace(microsecond=0), usegmt=True)
-    return [("Deprecation", f"@{int(since.timestamp())}"), ("Sunset", sunset)]
+    return [("Deprecation", f"@{int(since.timestamp())}"), sunset]
