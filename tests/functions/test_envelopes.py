@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from keyturn.mls import MOST_SKIPPED
+from keyturn.mls.secret_tree import MOST_SKIPPED
 from keyturn.ports.store import delete
 from keyturn.records import paths
 

@@ -112,7 +112,7 @@ ATTACKS: dict[str, tuple[str, Forge]] = {
     "App Check token of another app": ("app_check", token(sub="1:1234567890:web:fedcba")),
     "App Check token for another project": ("app_check", token(aud=["projects/999"])),
     "App Check token of another issuer": ("app_check", token(iss="https://other.example/1234567890")),
-    "App Check token that expired": ("app_check", old("exp", 0)),
+    "App Check token that expired": ("app_check", old("exp", -10)),
     "App Check token from the future": ("app_check", old("iat", 60)),
     "App Check token signed by another key": ("app_check", token(key=app_check.OTHER)),
     "App Check token by HS256 with the public key": ("app_check", lambda *_: {"token": app_check.by_hmac()}),

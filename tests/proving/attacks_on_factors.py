@@ -113,7 +113,7 @@ ATTACKS = [
     Attack("no ID token", lambda stage: stage.asked(id_token=""), IDENTITY),
     Attack("junk for an ID token", lambda stage: stage.asked(id_token="a.b.c"), IDENTITY),
     Attack("huge ID token", lambda stage: stage.asked(id_token="e30." + "A" * 8192 + ".AA"), IDENTITY),
-    Attack("ID token that expired", later(3601), IDENTITY),
+    Attack("ID token that expired", later(3611), IDENTITY),
     Attack("ID token of another user", id_token(lambda s, _: s.authority.issue("subject-bob", s.now)), IDENTITY),
     Attack("ID token of another authority, same key id", id_token(from_another_authority), IDENTITY),
     Attack("ID token without a signature, alg none", id_token(forgeries.unsigned), IDENTITY),

@@ -233,8 +233,7 @@ class Histories(RuleBasedStateMachine):
             (self.world.control, self.world.auth, self.world.usage), self.copy.documents, strict=True
         ):
             inner = _memory(store.inner)
-            inner._documents.clear()
-            inner._documents.update(documents)
+            inner.restore(documents, inner._version)  # versions never come back, even in an older copy
         self.members = set(self.copy.members)
         self.world.suite.freeze.freeze("restored")
         self._nothing_is_sent(user)

@@ -36,10 +36,8 @@ from .events import ApplicationReceived, CommitReceived, Event, Member, Proposal
 from .group import Commit, Group
 from .hpke import Random
 from .key_package import KeyPackageSecrets, KeyPackageView, LifetimePolicy, create_key_package, read_key_package
-from .secret_tree import MOST_SKIPPED
 
 __all__ = [
-    "MOST_SKIPPED",
     "ApplicationReceived",
     "Commit",
     "CommitReceived",

@@ -128,7 +128,7 @@ def test_clocks_may_differ_by_ten_seconds(identity: FirebaseIdentity) -> None:
         token(aud="other"),
         token(sub=""),
         token(exp=1),
-        token(iat=int(NOW.timestamp()) + 600),
+        token(iat=int(NOW.timestamp()) + 86_400, exp=int(NOW.timestamp()) + 90_000),
     ],
     ids=[
         "nothing",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from keyturn import mls
 from keyturn.domain.encodings import base64url_encode, length_prefixed
 from keyturn.domain.key_packages import LEAST_REMAINING_LIFETIME, LONGEST_LIFETIME
+from keyturn.mls.secret_tree import MOST_SKIPPED
 from keyturn.ports.groups import ForbiddenChange, GroupError, Leaf, OfferedKeyPackage, Received, StaleEpoch
 from keyturn.ports.keys import KeyRefused
 from keyturn.proofs.nostr import sign_event
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _LEAF_LIFETIME = timedelta(days=84)
 _LIFETIMES = mls.LifetimePolicy(LONGEST_LIFETIME, LEAST_REMAINING_LIFETIME)
-_MOST_UNSAVED_STEPS = mls.MOST_SKIPPED
+_MOST_UNSAVED_STEPS = MOST_SKIPPED
 """How far a member's ratchet may run ahead of its saved state (ADR 0020).
 
 A saved ratchet keeps the keys of so many generations that it jumped over, so a message that is late is still opened.
