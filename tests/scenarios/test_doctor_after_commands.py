@@ -123,6 +123,8 @@ def change_settings(story: Story) -> None:
     story.run("client", "add", "shop", "--group", "ops", "--audience", "https://shop.example", "--scope", "read")
     story.run("client", "tokens", "shop", "--scope", "read", "--scope", "write", "--introspects", "https://a.example")
     story.run("client", "tokens", "shop", "--no-scopes", "--no-introspects")
+    story.run("client", "access", "shop", "--valid-until", "2027-01-31", "--source", "192.0.2.0/24")
+    story.run("client", "access", "shop", "--no-end", "--any-source")
     story.run("client", "policy", "shop", "--set", "quorum=2")
     story.run("client", "policy", "acme", "--set", "minimum_not_before_seconds=0")
     hashed = bcrypt.hashpw(b"the secret of old", bcrypt.gensalt(4)).decode()
