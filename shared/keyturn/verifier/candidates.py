@@ -135,12 +135,10 @@ def is_in_transition(data: Data) -> bool:
 
 
 def _pad(versions: Iterable[Version], now: datetime, *, active: bool) -> Sequence[Version]:
-    # No short circuit: the window is evaluated whether or not the client is active.
-    # The operator & evaluates both sides, too.
-    valid = [
-        (DAMAGED if _is_damaged(version) else version) if _is_in_window(version, now) & active else PLACEHOLDER
-        for version in versions
-    ]
+    # No short circuit: window and damage are evaluated whether or not the client is active, and & evaluates both sides.
+    # Otherwise a suspended client would be told apart by its time, like one that does not exist.
+    readable = [DAMAGED if _is_damaged(version) else version for version in versions]
+    valid = [version if _is_in_window(version, now) & active else PLACEHOLDER for version in readable]
     return [*valid, PLACEHOLDER, PLACEHOLDER][:2]
 
 
