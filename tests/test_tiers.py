@@ -31,7 +31,15 @@ def test_a_tier_that_is_required_fails(tier: str, monkeypatch: pytest.MonkeyPatc
 def test_a_tier_whose_programs_are_there_runs(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
     monkeypatch.setattr("tests.tiers.require_emulators", lambda: None)
+    monkeypatch.setattr("tests.tiers.may_mount", lambda: True)
     require(tier)
+
+
+def test_a_missing_right_is_reported_and_not_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUIRE_EMULATORS", "1")
+    monkeypatch.setattr("tests.tiers.may_mount", lambda: False)
+    with pytest.raises(pytest.skip.Exception, match=r"tier mount: not run \(this user may not mount"):
+        require("mount")
 
 
 def test_java_alone_makes_no_emulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

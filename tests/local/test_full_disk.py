@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from keyturn.local.doctor import diagnose, open_folder
 
 from tests.local.real_machine import Machine
 from tests.local.waiting import until
+from tests.small_disk import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,21 +64,15 @@ class FileLimit:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, most))
 
 
-@pytest.fixture(params=[SmallDisk, FileLimit])
+@pytest.fixture(params=[pytest.param(SmallDisk, marks=pytest.mark.tier("mount")), FileLimit])
 def space(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk | FileLimit]:
     machine = Machine(tmp_path)
     machine.data.mkdir(mode=0o700)
-    mounts = request.param is SmallDisk
-    if mounts:
-        words = ["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs", str(machine.data)]
-        if subprocess.run(words, check=False, capture_output=True).returncode:  # noqa: S603 - constant words
-            pytest.skip("this user may not mount a file system: the limit for files runs in its place")
-    machine.start()
-    machine.wait_until_up()
-    yield request.param(machine)
-    machine.end()
-    if mounts:
-        subprocess.run(["umount", "-l", str(machine.data)], check=True)  # noqa: S603, S607 - constant words
+    with mounted(machine.data, "6m") if request.param is SmallDisk else nullcontext():
+        machine.start()
+        machine.wait_until_up()
+        yield request.param(machine)
+        machine.end()
 
 
 def rotate(alice: Device, bob: Device) -> str:

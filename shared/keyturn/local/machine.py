@@ -159,7 +159,7 @@ def open_suite(settings: Settings, what: str) -> Suite:
             what = "KEYTURN_SIGN_KEY_FILE"
             suite.verification.token_signers[suite.settings.token_algorithm].current()
     except SettingsError as error:
-        raise LocalError(str(error), "Change that setting.") from None
+        raise LocalError(f"{error}.", "Change that setting.") from None
     except (StoreUnavailable, KeyUnavailable) as error:
         raise unusable(what, error) from None
     return suite

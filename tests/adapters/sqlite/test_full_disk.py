@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
@@ -15,6 +14,7 @@ from keyturn.entry.http.problems import problem
 from keyturn.ports.bus import BusUnavailable
 from keyturn.ports.store import Create, StoreFull
 
+from tests.small_disk import mounted
 from tests.world import CLIENT
 
 if TYPE_CHECKING:
@@ -29,16 +29,11 @@ KEPT = "oauth2_clients/kept"
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of 2 MB, where this user may."""
+    """Mount a file system of 2 MB: for tests of tier `mount`."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)  # noqa: S603 - constant words
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this user may not mount a file system")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)  # noqa: S603, S607 - constant words
+    with mounted(disk, "2m"):
+        yield disk
 
 
 def fill(disk: Path) -> None:
@@ -47,6 +42,7 @@ def fill(disk: Path) -> None:
             pass
 
 
+@pytest.mark.tier("mount")
 def test_commit_on_a_full_disk_changes_nothing_and_works_once_there_is_space(small_disk: Path) -> None:
     store = SqliteStore(small_disk / "data" / "control.db")
     store.commit([Create(KEPT, {"value": "first"})])
@@ -60,6 +56,7 @@ def test_commit_on_a_full_disk_changes_nothing_and_works_once_there_is_space(sma
     store.close()
 
 
+@pytest.mark.tier("mount")
 def test_store_that_was_killed_opens_on_a_full_disk_and_reads(small_disk: Path) -> None:
     store = SqliteStore(small_disk / "data" / "control.db")
     store.commit([Create(KEPT, {"value": "first"})])
@@ -70,6 +67,7 @@ def test_store_that_was_killed_opens_on_a_full_disk_and_reads(small_disk: Path) 
     store.close()
 
 
+@pytest.mark.tier("mount")
 def test_store_that_was_closed_opens_on_a_full_disk_and_reads(small_disk: Path) -> None:
     path = small_disk / "data" / "control.db"
     store = SqliteStore(path)
@@ -88,6 +86,7 @@ def test_store_that_was_closed_opens_on_a_full_disk_and_reads(small_disk: Path) 
     again.close()
 
 
+@pytest.mark.tier("mount")
 def test_new_store_on_a_full_disk_names_it(small_disk: Path) -> None:
     fill(small_disk)
     with pytest.raises(StoreFull, match=r"the disk of control\.db is full"):

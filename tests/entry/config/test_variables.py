@@ -56,8 +56,8 @@ def test_bounds_of_policies_hold_for_a_deployment(policy: str) -> None:
 @pytest.mark.parametrize(
     ("name", "proposal"),
     [
-        ("KEYTURN_POLICY_GRACE", "did you mean KEYTURN_POLICY_GRACE_SECONDS?"),
-        ("KEYTURN_BASEURL", "did you mean KEYTURN_BASE_URL?"),
+        ("KEYTURN_POLICY_GRACE", "the nearest one is KEYTURN_POLICY_GRACE_SECONDS"),
+        ("KEYTURN_BASEURL", "the nearest one is KEYTURN_BASE_URL"),
         ("KEYTURN_POLICY_RETIRE_EARLY", "is no setting"),
         ("KEYTURN_ZZZ", "docs/settings.md lists all settings"),
         ("KEYTURN_", "docs/settings.md lists all settings"),

@@ -83,7 +83,7 @@ def check_names(environment: Mapping[str, str]) -> None:
         name = variable.removeprefix(PREFIX)
         if name not in NAMES and not _SERVICE_LINK.match(name):
             nearest = difflib.get_close_matches(name, sorted(NAMES), n=1)
-            proposal = f"did you mean {PREFIX}{nearest[0]}?" if nearest else "docs/settings.md lists all settings"
+            proposal = f"the nearest one is {PREFIX}{nearest[0]}" if nearest else "docs/settings.md lists all settings"
             message = f"{variable} is no setting: {proposal}"
             raise SettingsError(message)
 
