@@ -14,12 +14,12 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import bcrypt
-from keyturn.domain.bcrypt_import import BCRYPT
+from keyturn.domain.imported_secret import BCRYPT
 from keyturn.domain.policy import Policy
 from keyturn.ports.store import Document
 from keyturn.records import paths
 from keyturn.records.client_document import client_data, live_state
-from keyturn.verifier.bcrypt_check import PLACES, ImportedBusy
+from keyturn.verifier.imported_check import PLACES, ImportedBusy
 from keyturn.verifier.verifier import Caching, Verifier
 
 from bench.rows import Measured

@@ -57,7 +57,7 @@ def add_imported_client(world: World, monkeypatch: pytest.MonkeyPatch) -> list[s
     row = {"client_id": "old", "groups": [GROUP], "kind": "oauth2_client_secret", "secret_hash": hashed}
     assert world.operator("/imports", {"clients": [row]}).json == {"added": ["old"], "known": [], "refused": []}
     values: list[str] = []
-    checker = world.suite.verification.bcrypt
+    checker = world.suite.verification.imported_checker
     compute = checker._check
 
     def check(password: bytes, of: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import bcrypt
-from keyturn.domain.bcrypt_import import BCRYPT
+from keyturn.domain.imported_secret import BCRYPT
 from keyturn.domain.model import Version, VersionState
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from keyturn.domain.bcrypt_import import ARGON2ID, BCRYPT, PBKDF2, is_bcrypt_hash
 from keyturn.domain.encodings import base64url_encode
 from keyturn.domain.errors import InvalidRequest
+from keyturn.domain.imported_secret import ARGON2ID, BCRYPT, PBKDF2, is_bcrypt_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.domain.bcrypt_import import is_imported
+from keyturn.domain.imported_secret import is_imported
 from keyturn.domain.model import ClientStatus, Outcome, Phase, VersionState
 
 if TYPE_CHECKING:

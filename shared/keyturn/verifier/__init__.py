@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from keyturn.domain.errors import RateLimited
     from keyturn.ports.keys import KeyRefused, KeyUnavailable
     from keyturn.ports.store import StoreUnavailable
-    from keyturn.verifier.bcrypt_check import ImportedBusy
     from keyturn.verifier.callers import CallerTags, Salt
     from keyturn.verifier.environment import ServiceVerifier as Verifier
     from keyturn.verifier.failure_limits import FailureLimits
+    from keyturn.verifier.imported_check import ImportedBusy
     from keyturn.verifier.middleware.asgi import AsgiGuard
     from keyturn.verifier.middleware.credentials import Denial, Guard
     from keyturn.verifier.middleware.fastapi import Authenticated
@@ -65,7 +65,7 @@ _ORIGINS = {
     "Denial": "keyturn.verifier.middleware.credentials",
     "FailureLimits": "keyturn.verifier.failure_limits",
     "Guard": "keyturn.verifier.middleware.credentials",
-    "ImportedBusy": "keyturn.verifier.bcrypt_check",
+    "ImportedBusy": "keyturn.verifier.imported_check",
     "KeyRefused": "keyturn.ports.keys",
     "KeyUnavailable": "keyturn.ports.keys",
     "Observer": "keyturn.verifier.verdict",

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from keyturn.domain.bcrypt_import import MOST_CHARACTERS
+from keyturn.domain.imported_secret import MOST_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

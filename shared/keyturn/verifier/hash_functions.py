@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hmac
 
-from keyturn.domain.bcrypt_import import BCRYPT_BYTES
 from keyturn.domain.imported_hash import parse_pbkdf2
+from keyturn.domain.imported_secret import BCRYPT_BYTES
 
 
 def check_hash(secret: bytes, hashed: str) -> bool:

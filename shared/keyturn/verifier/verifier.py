@@ -2,7 +2,7 @@
 
 1. Deadlines that have passed take effect on what is read, so a sweeper that stopped changes no answer.
 2. A receipt key is derived for two candidates, always two, placeholders included. Only a match costs a call to the MAC
-   key. A value that matches neither goes to bcrypt if one of the candidates is imported (bcrypt_check.py).
+   key. A value that matches neither is hashed if one of the candidates is imported (imported_check.py).
 3. Unknown client, wrong secret, retired secret and suspended client give the same refusal on the same path.
 4. Without caching, every verdict rests on a read that began after the request. With caching, an accepted verdict may be
    as old as the staleness bound, and is proven to be no older (cache.py, changes.py). A refusal may be a second old.
@@ -18,15 +18,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from keyturn.domain import lifecycle
-from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.client_access import permits
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import Broken, InvalidRequest
+from keyturn.domain.imported_secret import is_imported
 from keyturn.domain.model import ClientStatus, Version, VersionState
 from keyturn.ports.effects import Environment, monotonic
 from keyturn.ports.store import StoreUnavailable
 from keyturn.records.client_document import live_state
-from keyturn.verifier.bcrypt_check import BcryptChecker
 from keyturn.verifier.cache import OF_SECRET, OF_VERSION, VerdictCache
 from keyturn.verifier.candidates import (
     DAMAGED,
@@ -40,6 +39,7 @@ from keyturn.verifier.candidates import (
     settled_candidates,
 )
 from keyturn.verifier.changes import ChangePoller, in_thread
+from keyturn.verifier.imported_check import ImportedChecker
 from keyturn.verifier.matching import confirm, match
 from keyturn.verifier.shared_reads import SharedReads
 from keyturn.verifier.verdict import Observer, Reason, Verdict, intern_sources, intern_terms
@@ -114,7 +114,7 @@ class Verifier:
         observers: Sequence[Observer] = (),
         callers: CallerTags | None = None,
         environment: Environment | None = None,
-        bcrypt: BcryptChecker | None = None,
+        imported_checker: ImportedChecker | None = None,
         revocations: RevokedTokens | None = None,
     ) -> None:
         system = environment or Environment()
@@ -125,7 +125,7 @@ class Verifier:
         self._failure_limits = failure_limits
         self._observers = tuple(observers)
         self._monotonic = caching.monotonic if caching else system.monotonic
-        self._bcrypt = bcrypt or BcryptChecker(self._monotonic, random=system.random, wait=system.wait)
+        self._imported = imported_checker or ImportedChecker(self._monotonic, random=system.random, wait=system.wait)
         self._reads = SharedReads(store, self._monotonic, SHARE_SECONDS if caching else 0.0, system.wait)
         self._cache: VerdictCache | None = None
         if caching:
@@ -162,7 +162,7 @@ class Verifier:
             self._admit(source)
             view = self._look_up(client_id)
             for value in (secret, otherwise) if otherwise else (secret,):
-                version = match(value, view.client_id, view.candidates) or self._bcrypt.match(value, view.candidates)
+                version = match(value, view.client_id, view.candidates) or self._imported.match(value, view.candidates)
                 if version is not None:
                     verdict = self._confirm(view, version, value)
                 if verdict is not None and verdict.accepted:

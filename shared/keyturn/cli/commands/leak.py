@@ -16,8 +16,8 @@ from keyturn.cli.output import moment, print_facts, print_json, print_note, prin
 from keyturn.cli.session import Json, Session, session_of
 from keyturn.device.api import response_fields as answers
 from keyturn.device.core.errors import UnreachableError
-from keyturn.domain.bcrypt_import import presentable
 from keyturn.domain.encodings import base64url_encode, identifier, to_milliseconds, ulid
+from keyturn.domain.imported_secret import presentable
 from keyturn.domain.secret_format import checksum_holds, hint_of, well_formed
 from keyturn.proofs.receipts import LeakReport, receipt_key, sign_leak_report
 

@@ -10,7 +10,7 @@ from keyturn.use_cases.admins.create_invite import CreateInvite
 from keyturn.use_cases.admins.edit_denylist import EditDenylists
 from keyturn.use_cases.admins.suspension import ManageAdmins
 from keyturn.use_cases.clients.administration import Administration
-from keyturn.use_cases.clients.import_bcrypt import ImportClients
+from keyturn.use_cases.clients.import_clients import ImportClients
 from keyturn.use_cases.clients.leak import Leak
 from keyturn.use_cases.clients.set_access import SetAccess
 from keyturn.use_cases.clients.settings import SetPolicy, SetTokenTerms

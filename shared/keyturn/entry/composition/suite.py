@@ -61,7 +61,7 @@ class Suite(Foundation):
         """Behind `rotate_request`."""
         from keyturn.entry.composition.command_suite import CommandSuite
 
-        return CommandSuite(self, self.proofs, self.verification.bcrypt.matches)
+        return CommandSuite(self, self.proofs, self.verification.imported_checker.matches)
 
     @functools.cached_property
     def enrolment(self) -> EnrolmentSuite:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from keyturn.entry.config.settings import Stage
 from keyturn.use_cases.usage.canaries import ProveCanary
-from keyturn.verifier.bcrypt_check import BcryptChecker
 from keyturn.verifier.callers import CallerTags, Salt
 from keyturn.verifier.failure_limits import FailureLimits
+from keyturn.verifier.imported_check import ImportedChecker
 from keyturn.verifier.middleware.credentials import Guard
 from keyturn.verifier.retired_secrets import RetiredSecretDetector
 from keyturn.verifier.revoked_tokens import RevokedTokens
@@ -46,7 +46,7 @@ class VerifierSuite:
             observers=(self.telemetry, self.retired_secrets),
             callers=self.callers,
             environment=base.environment,
-            bcrypt=self.bcrypt,
+            imported_checker=self.imported_checker,
             revocations=self.revocations,
         )
 
@@ -63,10 +63,10 @@ class VerifierSuite:
         return Guard(self.verifier, self.token_checker)
 
     @functools.cached_property
-    def bcrypt(self) -> BcryptChecker:
+    def imported_checker(self) -> ImportedChecker:
         """Checks imported credentials. All of a process share it, and with it the cap on concurrent hashes."""
         environment = self.base.environment
-        return BcryptChecker(environment.monotonic, random=environment.random, wait=environment.wait)
+        return ImportedChecker(environment.monotonic, random=environment.random, wait=environment.wait)
 
     @functools.cached_property
     def caching(self) -> Caching | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.errors import InvalidRequest
+from keyturn.domain.imported_secret import is_imported
 from keyturn.domain.secret_format import HINT_LENGTH
 from keyturn.entry.composition.suite import current
 from keyturn.entry.http.requests import fields_of, page_start, query_parameter

@@ -10,8 +10,8 @@ from collections import OrderedDict
 from itertools import islice, product
 from typing import TYPE_CHECKING, Final
 
-from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.free_text import MOST_LIKELY, likely_secrets, secret_in_text
+from keyturn.domain.imported_secret import is_imported
 from keyturn.ports.keys import KeyUnavailable
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from keyturn.domain import invariants, lifecycle
-from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.encodings import base64url_decode, due_shard, to_milliseconds
 from keyturn.domain.errors import Broken, InvalidRequest
 from keyturn.domain.imported_hash import is_stored_hash
+from keyturn.domain.imported_secret import is_imported
 from keyturn.domain.model import Client, ClientState, Outcome, Rotation, Version
 from keyturn.domain.policy import unrecognised_names
 from keyturn.domain.secret_format import secrets_in

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, cast
 
 from keyturn.domain import lifecycle
 from keyturn.domain.audit_chain import OPERATOR
-from keyturn.domain.bcrypt_import import is_imported
 from keyturn.domain.commands import Cancel
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import Broken, Conflict, NotFound
+from keyturn.domain.imported_secret import is_imported
 from keyturn.domain.model import Person, Rotation
 from keyturn.ports.groups import GroupError
 from keyturn.ports.store import Query, scan

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.domain.bcrypt_import import BCRYPT
 from keyturn.domain.encodings import new_secret
+from keyturn.domain.imported_secret import BCRYPT
 from keyturn.domain.model import RetiredBecause
-from keyturn.verifier import bcrypt_check as legacy
-from keyturn.verifier.bcrypt_check import BcryptChecker, ImportedBusy
+from keyturn.verifier import imported_check as legacy
 from keyturn.verifier.hash_functions import check_hash
+from keyturn.verifier.imported_check import ImportedBusy, ImportedChecker
 from keyturn.verifier.verdict import Reason
 
 from tests.verifier.imported_hash import OLD, hashed, imported
@@ -54,7 +54,7 @@ def agrees() -> Iterator[Counted]:
 @pytest.fixture
 def process(stage: Stage, agrees: Counted) -> Process:
     process = stage.process()
-    process.verifier._bcrypt = BcryptChecker(stage.clock.process(0.0), agrees, slots=1)
+    process.verifier._imported = ImportedChecker(stage.clock.process(0.0), agrees, slots=1)
     return process
 
 
@@ -76,14 +76,14 @@ def test_another_value_is_refused(stage: Stage, process: Process, wrong: str) ->
 @pytest.mark.parametrize("kind", [b"2a", b"2b", b"2y"])
 def test_every_kind_of_hash_that_is_taken_verifies(kind: bytes) -> None:
     version = replace(Stage().version("acme"), algo=BCRYPT, secret_hash=hashed(OLD, kind))
-    assert BcryptChecker(lambda: 0.0).matches(OLD, version)
-    assert not BcryptChecker(lambda: 0.0).matches(OLD + "x", version)
+    assert ImportedChecker(lambda: 0.0).matches(OLD, version)
+    assert not ImportedChecker(lambda: 0.0).matches(OLD + "x", version)
 
 
 def test_seventy_two_bytes_count_as_where_the_hash_comes_from() -> None:
     value = "0123456789" * 9
     version = replace(Stage().version("acme"), algo=BCRYPT, secret_hash=hashed(value))
-    assert [BcryptChecker(lambda: 0.0).matches(one, version) for one in (value, value[:72], value[:71])] == [
+    assert [ImportedChecker(lambda: 0.0).matches(one, version) for one in (value, value[:72], value[:71])] == [
         True,
         True,
         False,
@@ -119,7 +119,7 @@ def test_a_retired_import_never_verifies_again(stage: Stage, process: Process) -
 def test_what_matched_is_remembered_and_what_did_not_is_not(agrees: Counted) -> None:
     now = [0.0]
     version = replace(Stage().version("acme"), algo=BCRYPT, secret_hash=hashed(OLD))
-    checks = BcryptChecker(lambda: now[0], agrees)
+    checks = ImportedChecker(lambda: now[0], agrees)
     assert [checks.matches(OLD, version) for _ in range(3)] == [True] * 3
     assert agrees.asked == 1
     assert [checks.matches("wrong", version) for _ in range(2)] == [False] * 2
@@ -132,7 +132,7 @@ def test_what_matched_is_remembered_and_what_did_not_is_not(agrees: Counted) -> 
 def test_what_is_remembered_is_of_one_version_and_hash(agrees: Counted) -> None:
     stage = Stage()
     version = replace(stage.version("acme"), algo=BCRYPT, secret_hash=hashed(OLD))
-    checks = BcryptChecker(lambda: 0.0, agrees)
+    checks = ImportedChecker(lambda: 0.0, agrees)
     assert checks.matches(OLD, version)
     assert not checks.matches(OLD, replace(version, secret_hash=hashed("another")))
     assert checks.matches(OLD, replace(version, client_id="bcme"))
@@ -142,7 +142,7 @@ def test_what_is_remembered_is_of_one_version_and_hash(agrees: Counted) -> None:
 def test_what_is_remembered_is_bounded(agrees: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(legacy, "MOST_REMEMBERED", 2)
     versions = [replace(Stage().version(f"c{n}"), algo=BCRYPT, secret_hash=hashed(OLD)) for n in range(4)]
-    checks = BcryptChecker(lambda: 0.0, agrees)
+    checks = ImportedChecker(lambda: 0.0, agrees)
     assert all(checks.matches(OLD, version) for version in versions)
     assert len(checks._matched_until) == 2
 
@@ -157,7 +157,7 @@ def test_other_clients_are_checked_while_bcrypt_has_more_than_it_can_do(
     agrees.gate.clear()
     with ThreadPoolExecutor(legacy.PLACES + 8) as pool:
         waiting = [pool.submit(process.verifier.check, "acme", f"guess {n}") for n in range(legacy.PLACES)]
-        while process.verifier._bcrypt._places_taken < legacy.PLACES:
+        while process.verifier._imported._places_taken < legacy.PLACES:
             pass
         with pytest.raises(ImportedBusy):
             process.verifier.check("acme", OLD)
@@ -172,7 +172,7 @@ def test_other_clients_are_checked_while_bcrypt_has_more_than_it_can_do(
 
 def test_the_same_value_at_once_is_computed_once(agrees: Counted) -> None:
     version = replace(Stage().version("acme"), algo=BCRYPT, secret_hash=hashed(OLD))
-    checks = BcryptChecker(lambda: 0.0, agrees, slots=4)
+    checks = ImportedChecker(lambda: 0.0, agrees, slots=4)
     agrees.gate.clear()
     with ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(checks.matches, OLD, version) for _ in range(8)]
@@ -186,7 +186,7 @@ def test_the_same_value_at_once_is_computed_once(agrees: Counted) -> None:
 def test_who_waits_too_long_is_told_and_so_is_who_joined(agrees: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(legacy, "WAIT_SECONDS", 0.01)
     version = replace(Stage().version("acme"), algo=BCRYPT, secret_hash=hashed(OLD))
-    checks = BcryptChecker(lambda: 0.0, agrees, slots=1)
+    checks = ImportedChecker(lambda: 0.0, agrees, slots=1)
     agrees.gate.clear()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(checks.matches, OLD, version)

@@ -21,8 +21,8 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from keyturn.domain.bcrypt_import import is_imported, presentable
 from keyturn.domain.encodings import length_prefixed
+from keyturn.domain.imported_secret import is_imported, presentable
 from keyturn.ports.effects import wait
 from keyturn.ports.keys import KeyUnavailable
 from keyturn.verifier.hash_functions import check_hash
@@ -49,7 +49,7 @@ class ImportedBusy(KeyUnavailable):
     """Too many imported credentials are being checked at once, so there is no verdict now."""
 
 
-class BcryptChecker:
+class ImportedChecker:
     """Checks values against the hashes of imported versions. Any number of threads may use it."""
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bcrypt
 import pytest
-from keyturn.domain.bcrypt_import import is_bcrypt_hash, presentable
+from keyturn.domain.imported_secret import is_bcrypt_hash, presentable
 
 SALT, REST = "abcdefghijklmnopqrstuO", "B" * 30 + "C"
 GOOD = f"$2b$12${SALT}{REST}"
