@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+# Before gRPC is imported. It would start its threads again in a forked process, and these close descriptors there
+# whose numbers belong to other files by then (tests/test_forks.py).
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 from tests.emulators import firestore_channel, firestore_host, firestore_store, project
 from tests.tiers import PROGRAMS, require
