@@ -4,15 +4,16 @@
 
 All rotations that wait for the same groups are sent together (batch_leader.py), so that they do not compete for the
 group's document. If this process dies before the commit, nothing has happened, and redelivery generates a new secret.
-If it dies after the commit, the ciphertext is in the log. After a lost race the secrets are thrown away.
+If it dies after the commit, the ciphertext is in the log. After a lost race the MLS messages are thrown away, and the
+next attempt of the same call encrypts the same secrets again: their MACs are the slow part of a batch.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from keyturn.domain import lifecycle
 from keyturn.domain.commands import Distribute as DistributeCommand
@@ -59,6 +60,18 @@ class SecretDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class PreparedSecret:
+    """A new secret, and the pending version with its hash, key reference and receipt key."""
+
+    secret: str = field(repr=False)
+    version: Version
+
+
+PreparedSecrets: TypeAlias = "dict[str, PreparedSecret]"
+"""The secrets that one call has generated, by version id. They live as long as the call."""
+
+
+@dataclass(frozen=True, slots=True)
 class DistributeSecrets:
     """The use case behind `distribute`."""
 
@@ -74,29 +87,30 @@ class DistributeSecrets:
 
         Returns whether this call has distributed it: false if that was done before, or the rotation has ended.
         """
-        hashes: set[str] = set()
-        is_sent = until_won(lambda: self._attempt(client_id, rotation_id, hashes), self.environment)
+        prepared: PreparedSecrets = {}
+        is_sent = until_won(lambda: self._attempt(client_id, rotation_id, prepared), self.environment)
         if is_sent and self.publish_log is not None:
             self.publish_log()
         return is_sent
 
-    def _attempt(self, client_id: str, rotation_id: str, hashes: set[str]) -> bool:
-        """Distribute once. `hashes` are those of the secrets that this call has generated."""
+    def _attempt(self, client_id: str, rotation_id: str, prepared: PreparedSecrets) -> bool:
+        """Distribute once. `prepared` are the secrets of earlier attempts, and gets those of this one."""
         reading = self.clients.read(client_id, _PLAN)
         require_known(reading.state)
         own = _undistributed(reading)
         if own is None or own.rotation.rotation_id != rotation_id:
             # After a lost race: a commit with an unknown outcome was applied if one of this call's secrets is stored.
+            hashes = {item.version.secret_hash for item in prepared.values()}
             return any(version.secret_hash in hashes for version in reading.state.versions.values())
         batch = BatchLeader(self.clients.store, self.environment, self._can_lead).lead(own.rotation)
         # A batch of one has been read already.
         deliveries = [own] if len(batch) == 1 else self._together(own, batch)
         if deliveries:
-            deliveries = list(self._send_what_fits(own, deliveries, hashes))
+            deliveries = list(self._send_what_fits(own, deliveries, prepared))
         return rotation_id in {item.rotation.rotation_id for item in deliveries}
 
     def _send_what_fits(
-        self, own: SecretDelivery, deliveries: Sequence[SecretDelivery], hashes: set[str]
+        self, own: SecretDelivery, deliveries: Sequence[SecretDelivery], prepared: PreparedSecrets
     ) -> Sequence[SecretDelivery]:
         """Send a batch, or as much of it as fits into one commit, this message's own rotation included.
 
@@ -110,7 +124,7 @@ class DistributeSecrets:
                 others = [item for item in deliveries if item.rotation.rotation_id != own.rotation.rotation_id]
                 deliveries = self._together(own, [_waiting(item) for item in (own, *others)][:size])
             try:
-                self._send(deliveries, hashes)
+                self._send(deliveries, prepared)
             except CommitTooLarge:
                 if len(deliveries) <= 1:
                     raise Broken("one delivery is larger than a commit may be") from None
@@ -129,7 +143,7 @@ class DistributeSecrets:
         readings = self.clients.read_together([client_id], _PLAN)
         return any(map(_undistributed, readings))
 
-    def _send(self, deliveries: Sequence[SecretDelivery], hashes: set[str]) -> None:
+    def _send(self, deliveries: Sequence[SecretDelivery], prepared: PreparedSecrets) -> None:
         snapshot = deliveries[0].reading.snapshot
         require_not_frozen(snapshot)
         require_running(snapshot)
@@ -139,14 +153,16 @@ class DistributeSecrets:
             # The commit secret of the notices' epoch has existed in this process's memory only. So no copy of the
             # store, from before or after, opens them (docs/protocol.md §12).
             log.append("commit", log.session.update())
-        decisions = [(item.reading, self._decide(item, logs, hashes)) for item in deliveries]
+        decisions = [(item.reading, self._decide(item, logs, prepared)) for item in deliveries]
         self.clients.commit_together(decisions, also=[write for log in logs for write in log.writes()])
 
-    def _decide(self, item: SecretDelivery, logs: Sequence[GroupLog], hashes: set[str]) -> Decision:
-        secret = self._generate(item)
-        version = self._with_hash(item.pending, secret)
-        hashes.add(version.secret_hash or "")
-        message_id = _append_notices(item, version, secret, logs)
+    def _decide(self, item: SecretDelivery, logs: Sequence[GroupLog], prepared: PreparedSecrets) -> Decision:
+        own = prepared.get(item.pending.version_id)
+        # After a change of the current key the earlier one can be disabled at any time, so the secret gets a new MAC.
+        if own is None or own.version.mac_key_ref != self.mac_key.current():
+            own = prepared[item.pending.version_id] = self._prepare(item)
+        version = own.version
+        message_id = _append_notices(item, own, logs)
         command = DistributeCommand(
             rotation_id=item.rotation.rotation_id,
             secret_hash=version.secret_hash or "",
@@ -156,6 +172,10 @@ class DistributeSecrets:
             message_id=message_id,
         )
         return item.reading.decide(command)
+
+    def _prepare(self, item: SecretDelivery) -> PreparedSecret:
+        secret = self._generate(item)
+        return PreparedSecret(secret, self._with_hash(item.pending, secret))
 
     def _generate(self, item: SecretDelivery) -> str:
         if item.reading.policy.scannable_secrets:
@@ -183,12 +203,12 @@ class DistributeSecrets:
         return version
 
 
-def _append_notices(item: SecretDelivery, version: Version, secret: str, logs: Sequence[GroupLog]) -> str:
+def _append_notices(item: SecretDelivery, own: PreparedSecret, logs: Sequence[GroupLog]) -> str:
     """Append the encrypted notice to each group's log; return its message id in the requester's group."""
     message_id = ""
     for log in logs:
         message_id = log.next_id if log.group_id == item.rotation.mls_group else message_id
-        notice = _notice(item.reading.now, item.rotation, version, secret, log)
+        notice = _notice(item.reading.now, item.rotation, own, log)
         log.append("notice", log.session.encrypt(json.dumps(notice).encode("utf-8")), item.rotation.rotation_id)
     return message_id
 
@@ -244,12 +264,13 @@ def _recipients(reading: ClientReading, logs: Iterable[GroupLog]) -> Iterator[Re
                 yield Recipient(member.user, member.npub, log.group_id, log.session.epoch)
 
 
-def _notice(now: datetime, rotation: Rotation, version: Version, secret: str, log: GroupLog) -> Mapping[str, object]:
+def _notice(now: datetime, rotation: Rotation, own: PreparedSecret, log: GroupLog) -> Mapping[str, object]:
+    version = own.version
     return {
         "type": "rotate-notify",
         "client_id": rotation.client_id,
         "version_id": version.version_id,
-        "secret": secret,
+        "secret": own.secret,
         "secret_hash": version.secret_hash,
         "mac_key_ref": version.mac_key_ref,
         "not_before": to_milliseconds(rotation.not_before),
