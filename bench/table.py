@@ -15,7 +15,7 @@ from bench.proof_refusals import proof_refusals_alike
 from bench.rotation import rotation_vs_floor
 from bench.rows import Row
 from bench.sweep import sweep_reads, sweep_time
-from bench.token_rows import against_authlib_bcrypt, against_authlib_plain, against_floor
+from bench.token_rows import against_authlib_bcrypt, against_authlib_plain, against_floor, check_against_floor
 from bench.verify import calls_of_a_first_check, hot_against_bcrypt12, hot_against_hmac, memory_of_100k
 from bench.verify_guessing import guessing_against_quiet
 from bench.verify_imported import imported_against_quiet
@@ -48,4 +48,5 @@ ROWS = (
     Row("token_vs_authlib_plain", 1.0, against_authlib_plain, at_least=True),
     Row("token_vs_authlib_bcrypt10", 60.0, against_authlib_bcrypt, at_least=True),
     Row("token_vs_floor", 0.65, against_floor, at_least=True),
+    Row("check_get_vs_floor", 0.9, check_against_floor, at_least=True),
 )

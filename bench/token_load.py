@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 _END = b"\r\n\r\n"
+_OK, _EMPTY = b"HTTP/1.1 200 ", b"HTTP/1.1 204 "
 _LENGTH = b"content-length:"
 _PIECE = 65_536
 _SILENCE_SECONDS = 10.0
@@ -53,9 +54,10 @@ class Connection:
         piece = self.socket.recv(_PIECE)
         self.received += piece
         head, end, body = self.received.partition(_END)
-        if not piece or not self.received.startswith(b"HTTP/1.1 200 "[: len(self.received)]):
+        if not piece or self.received[: len(_OK)] not in {expected[: len(self.received)] for expected in (_OK, _EMPTY)}:
             raise UnlikeAnswerError
-        return bool(end) and len(body) >= _length(head)
+        # RFC 9110 §15.3.5: a 204 has no body, and so no length.
+        return bool(end) and (head.startswith(_EMPTY) or len(body) >= _length(head))
 
 
 @dataclass(slots=True)

@@ -32,10 +32,24 @@ PACKAGES = ("authlib", "bcrypt", "gunicorn")
 _ROOT = Path(__file__).parent.parent
 _PATIENCE_SECONDS = 30.0
 _FORM = b"grant_type=client_credentials"
+_AUTHORIZATION = b"Authorization: Basic " + base64.b64encode(f"{CLIENT}:{SECRET}".encode())
+TOKEN_REQUEST = (
+    b"POST /token HTTP/1.1",
+    _AUTHORIZATION,
+    b"Content-Type: application/x-www-form-urlencoded",
+    b"Content-Length: %d" % len(_FORM),
+)
+CHECK_REQUEST = (b"GET /check HTTP/1.1", _AUTHORIZATION)
+"""What a proxy asks before it passes a request on (nginx `auth_request`)."""
+_BODIES = {TOKEN_REQUEST: _FORM, CHECK_REQUEST: b""}
 
 
-def windows(folder: Path, names: Sequence[str], window_seconds: float) -> Mapping[str, list[Window]]:
+def windows(
+    folder: Path, names: Sequence[str], window_seconds: float, request: Sequence[bytes] = TOKEN_REQUEST
+) -> Mapping[str, list[Window]]:
     """Return the windows of each server, by the name of its factory: one window a round, in turns.
+
+    `request` are the lines that are sent to each, without Host.
 
     `NotRunError` on a single core, or without what a server is made of.
     """
@@ -46,7 +60,7 @@ def windows(folder: Path, names: Sequence[str], window_seconds: float) -> Mappin
         raise NotRunError("There are no two cores to pin the servers and the load to.")
     furnish(folder)
     with ExitStack() as stack:
-        loads = {name: stack.enter_context(_loaded(name, folder, cores[0])) for name in names}
+        loads = {name: stack.enter_context(_loaded(name, folder, cores[0], request)) for name in names}
         stack.enter_context(_pinned(cores[1]))
         acts = {name: partial(load.window, window_seconds) for name, load in loads.items()}
         return samples(acts, rounds=ROUNDS, warm_up=WARM_UP)
@@ -63,10 +77,10 @@ def _pinned(core: int) -> Iterator[None]:
 
 
 @contextmanager
-def _loaded(name: str, folder: Path, core: int) -> Iterator[Load]:
+def _loaded(name: str, folder: Path, core: int, request: Sequence[bytes]) -> Iterator[Load]:
     port, announced = _free_port(), folder / f"{name}.pid"
     with _serving(name, port, core, {**os.environ, FOLDER: str(folder)}, announced):
-        load = Load(port, _request(port), CONNECTIONS, int(announced.read_text("ascii")))
+        load = Load(port, _bytes_of(request, port), CONNECTIONS, int(announced.read_text("ascii")))
         try:
             load.open()
             yield load
@@ -114,15 +128,5 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _request(port: int) -> bytes:
-    pair = base64.b64encode(f"{CLIENT}:{SECRET}".encode())
-    lines = [
-        b"POST /token HTTP/1.1",
-        b"Host: 127.0.0.1:%d" % port,
-        b"Authorization: Basic " + pair,
-        b"Content-Type: application/x-www-form-urlencoded",
-        b"Content-Length: %d" % len(_FORM),
-        b"",
-        _FORM,
-    ]
-    return b"\r\n".join(lines)
+def _bytes_of(request: Sequence[bytes], port: int) -> bytes:
+    return b"\r\n".join([*request, b"Host: 127.0.0.1:%d" % port, b"", _BODIES[tuple(request)]])

@@ -1,4 +1,4 @@
-"""Rows: tokens a second of the token endpoint, against Authlib's endpoint and against the framework alone.
+"""Rows: tokens and checks a second of `client_token`, against Authlib's endpoint and against the framework alone.
 
 1. A second is a second of processor time (user and system) of the serving process, on the core that the servers are
    pinned to. On an idle machine that equals a second of the wall clock, which is reported beside it.
@@ -12,9 +12,10 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.rows import Measured
-from bench.token_race import windows
+from bench.token_race import CHECK_REQUEST, TOKEN_REQUEST, windows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -33,8 +34,13 @@ def against_floor(folder: Path) -> Measured:
     return _against("floor", folder, 0.4)
 
 
-def _against(other: str, folder: Path, window_seconds: float) -> Measured:
-    windows_by_server = windows(folder, ("ours", other), window_seconds)
+def check_against_floor(folder: Path) -> Measured:
+    """Return our verdicts a second (`GET /check`) over the answers a second of functions-framework with a constant."""
+    return _against("floor", folder, 0.4, CHECK_REQUEST)
+
+
+def _against(other: str, folder: Path, window_seconds: float, request: Sequence[bytes] = TOKEN_REQUEST) -> Measured:
+    windows_by_server = windows(folder, ("ours", other), window_seconds, request)
     of_core = {name: [it.answer_count / it.processor for it in each] for name, each in windows_by_server.items()}
     parts = {f"{name}_per_core_second_local_key": median(each) for name, each in of_core.items()}
     walls = {
