@@ -42,6 +42,7 @@ PROMISED = {
     "token_vs_authlib_plain": 1.0,
     "token_vs_authlib_bcrypt10": 60.0,
     "token_vs_floor": 0.65,
+    "check_get_vs_floor": 0.9,
 }
 
 

@@ -28,6 +28,12 @@ _HEADERS: Final = (
 )
 
 
+class _NoContent(flask.Response):
+    """A response without content has no type of content either (RFC 9110 §15.3.5)."""
+
+    default_mimetype = None
+
+
 def verdict_answer(request: flask.Request, guard: Guard) -> flask.Response:
     """Return the verdict as JSON: 200 for an accepted credential, else 401."""
     verdict = guard.check(_headers(request), source=source(request))
@@ -51,7 +57,7 @@ def gate_answer(request: flask.Request, guard: Guard) -> flask.Response:
         answer = json_answer({"error": decision.error}, decision.status)
         answer.headers.extend(decision.headers)
         return answer
-    return flask.Response(status=204, headers=response_headers(decision))
+    return _NoContent(status="204 NO CONTENT", headers=response_headers(decision))
 
 
 def _for_audience(guard: Guard, audience: str | None) -> Guard:

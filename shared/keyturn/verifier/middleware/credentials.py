@@ -123,7 +123,7 @@ def read_credentials(headers: Mapping[str, str], form: bytes = b"") -> list[Pres
     credentials = [_read_authorization(headers["authorization"])] if "authorization" in headers else []
     if "x-api-key" in headers:
         credentials.append(_read_key(headers.get("x-client-id", ""), headers["x-api-key"]))
-    fields = _read_fields(form)
+    fields = _read_fields(form) if form else {}
     if "client_secret" in fields:
         credentials.append(PresentedCredential(fields.get("client_id", ""), fields["client_secret"]))
     return credentials
