@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from keyturn.domain.model import ClientStatus, RetiredBecause
+from keyturn.domain.lifecycle import MOST_APPROVALS
+from keyturn.domain.model import ClientStatus, CommandApproval, RetiredBecause
 
 from tests.domain.scene import HOUR, TICK, Scene, staged
 
@@ -114,3 +115,14 @@ def test_waiting_writes_what_time_brought() -> None:
     decision = scene.wait(HOUR).revoke_client()
     assert [item.action for item in decision.transitions] == ["promote", "approve"]
     assert scene.state.client.current_version == scene.rotation(3).new_version
+
+
+def test_a_client_keeps_the_latest_approvals_only() -> None:
+    scene = staged("grace", THREE)
+    earlier = [CommandApproval(f"act {number}", "cy", scene.now) for number in range(MOST_APPROVALS)]
+    scene.state = scene.state.with_client(approvals=tuple(earlier))
+    assert scene.retire(1, by="ada").awaits_second_person
+    approvals = scene.state.client.approvals
+    assert len(approvals) == MOST_APPROVALS
+    assert approvals[:-1] == tuple(earlier[1:])
+    assert not scene.retire(1, by="bo").awaits_second_person

@@ -176,6 +176,7 @@ CASES: dict[str, tuple[Callable[[Scene], Request], tuple[int, str], str]] = {
     "a client with a bad id": (lambda s: s.client(client_id="two words, one comma"), BAD, "bad_identifier"),
     "a client of an unknown kind": (lambda s: s.client(kind="carrier-pigeons"), BAD, "unknown_kind"),
     "a client of no group": (lambda s: s.client(groups=[]), BAD, "bad_field"),
+    "a client of too many groups": (lambda s: s.client(groups=[f"group-{n}" for n in range(21)]), BAD, "bad_groups"),
     "a client of an unknown group": (lambda s: s.client(groups=[GROUP, "group-of-nobody"]), MISSING, "unknown_group"),
     "a client of groups in text": (lambda s: s.client(groups="operations-team"), BAD, "bad_field"),
     "a client of groups in numbers": (lambda s: s.client(groups=[1]), BAD, "bad_field"),

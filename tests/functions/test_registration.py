@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pyotp
 import pytest
 from keyturn.domain.encodings import invite_id
+from keyturn.ports.store import put
+from keyturn.records.admin import MOST_DEVICES_OF_ADMIN, Admin, admin_path
+from keyturn.records.codec import from_data, to_data
 
 from tests.functions.attested import Person, admins, admitted, body, invite, refusal
 from tests.use_cases.faults import Died, Wire
@@ -263,6 +266,27 @@ def test_a_new_phone_goes_on_with_the_same_authenticator(world: World, alice: Pe
     assert phone.join(made["code"]).status_code == 200
     for device in (phone, alice):
         assert device.prove("A" * 43).status_code == 200
+
+
+def fill_devices(world: World, user: str) -> None:
+    """Give an admin further devices, up to the most."""
+    document = world.auth.inner.get([admin_path(user)])[admin_path(user)]
+    admin = from_data(Admin, document.fields)
+    for number in range(MOST_DEVICES_OF_ADMIN - len(admin.devices)):
+        admin = admin.with_device(replace(admin.devices[0], npub=f"{number:064x}"))
+    world.auth.inner.commit([put(document, to_data(admin))])
+
+
+def test_an_admin_with_the_most_devices_gets_no_further_one(world: World, alice: Person) -> None:
+    made = invite(world, "alice", purpose="device")
+    phone = alice.with_new_phone()
+    assert phone.register(made["code"]).status_code == 200
+    fill_devices(world, "alice")
+    asked = {"user": "alice", "group_id": GROUP, "purpose": "device"}
+    assert refusal(world.operator("/invites", asked)) == (409, "too_many_devices")
+    assert refusal(phone.confirm(made["code"], phone.fresh_code())) == (409, "too_many_devices")
+    # An invite that revokes a device makes room for its successor.
+    assert world.operator("/invites", {**asked, "revoke": [alice.npub]}).status_code == 200
 
 
 def test_a_lost_device_is_out_at_once(world: World, alice: Person) -> None:

@@ -1,7 +1,7 @@
 import pytest
 from keyturn.mls import GenerationTooFar, InvalidState, ReplayedMessage
 from keyturn.mls.encoding import decode
-from keyturn.mls.secret_tree import APPLICATION, HANDSHAKE, MessageKey, Ratchet, SecretTree
+from keyturn.mls.secret_tree import APPLICATION, HANDSHAKE, MOST_SKIPPED_IN_TREE, MessageKey, Ratchet, SecretTree
 
 TREE = SecretTree.plant(bytes(range(32)), 8)
 
@@ -58,6 +58,17 @@ def test_the_window_is_a_thousand_ahead_and_a_hundred_behind() -> None:
     assert tree.take(0, APPLICATION, 2001)[1].generation == 2001
     with pytest.raises(GenerationTooFar):
         tree.take(0, APPLICATION, 2002)
+
+
+def test_all_leaves_together_keep_a_thousand_skipped_keys() -> None:
+    tree = SecretTree.plant(bytes(32), 16)
+    tree, _ = tree.take(15, APPLICATION, 5)
+    for leaf in range(11):
+        tree, _ = tree.take(leaf, APPLICATION, 100)
+    assert sum(len(ratchet.skipped) for ratchet in tree.ratchets.values()) == MOST_SKIPPED_IN_TREE
+    assert tree.take(15, APPLICATION, 0)[1].generation == 0  # the one with few keys loses none
+    assert min(len(tree.ratchets[leaf, APPLICATION].skipped) for leaf in range(11)) == 90
+    assert all(99 in [key.generation for key in tree.ratchets[leaf, APPLICATION].skipped] for leaf in range(11))
 
 
 def test_a_ratchet_ends() -> None:

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from keyturn.domain.policy import Policy
 
 APPROVAL_LASTS = timedelta(hours=1)
+MOST_APPROVALS = 100
+"""How many approvals a client keeps, over all commands."""
 SECOND_PERSON_FROM = 3
 """From this many people on, a group needs two of them for a command that cannot be undone (docs/protocol.md §7)."""
 
@@ -347,6 +349,8 @@ def _approve(before: Decision, command: AdminCommand, now: datetime) -> Decision
     """Return the decision that only adds the actor's approval."""
     state, user = before.state, command.actor.user
     approvals = (*_other_approvals(state, command, now, user), CommandApproval(_act(command), user, now))
+    # An approval grants. Without the oldest ones, people have to approve again, and the document stays small.
+    approvals = approvals[-MOST_APPROVALS:]
     step = Step("approve", state.with_client(approvals=approvals))
     transition = _transition(state, step, command=command)
     return Decision(step.state, (*before.transitions, transition), awaits_second_person=True)

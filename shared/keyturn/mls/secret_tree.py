@@ -16,6 +16,7 @@ from .errors import GenerationTooFar, InvalidState, ReplayedMessage
 HANDSHAKE, APPLICATION = 0, 1
 MOST_FORWARD = 1000
 MOST_SKIPPED = 100
+MOST_SKIPPED_IN_TREE = 1000
 LAST_GENERATION = 0xFFFF_FFFF
 CLAUSE = "RFC 9420 §9.1"
 
@@ -151,7 +152,8 @@ class SecretTree:
         """Take the key of a received message. Raises ReplayedMessage or GenerationTooFar when there is none."""
         tree = self.grow(leaf)
         ratchet, key = tree.ratchets[leaf, kind].take(generation)
-        return replace(tree, ratchets={**tree.ratchets, (leaf, kind): ratchet}), key
+        ratchets = {**tree.ratchets, (leaf, kind): ratchet}
+        return replace(tree, ratchets=_bounded(ratchets) if ratchet.skipped else ratchets), key
 
     def next(self, leaf: int, kind: int) -> tuple["SecretTree", MessageKey]:
         """Take the next key to send with."""
@@ -163,3 +165,17 @@ class SecretTree:
         """Forget a leaf's ratchets for good: our own, once an epoch is only received in."""
         tree = self.grow(leaf)
         return replace(tree, ratchets={key: ratchet for key, ratchet in tree.ratchets.items() if key[0] != leaf})
+
+
+def _bounded(ratchets: Mapping[tuple[int, int], Ratchet]) -> Mapping[tuple[int, int], Ratchet]:
+    """Drop skipped keys beyond 1000 in all: the oldest of the ratchet that keeps most of them.
+
+    Without a bound over all members, many of them together could fill every other member's saved state (RFC 9420
+    §15.3). A member that jumps ahead loses keys of its own first, and not those of others.
+    """
+    bounded = dict(ratchets)
+    kept = sum(len(ratchet.skipped) for ratchet in bounded.values())
+    for _ in range(kept - MOST_SKIPPED_IN_TREE):
+        largest = max(bounded, key=lambda at: len(bounded[at].skipped))
+        bounded[largest] = replace(bounded[largest], skipped=bounded[largest].skipped[1:])
+    return bounded

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from keyturn.domain.encodings import length_prefixed
+from keyturn.domain.errors import Conflict
 from keyturn.domain.lockout import delay_after
 from keyturn.domain.record import Record
 from keyturn.ports.attestation import DeviceKey  # noqa: TC001 - the document codec reads these annotations
@@ -23,6 +24,9 @@ UNKNOWN_USER = "_nobody"
 
 No document exists under it: user ids never start with an underscore (docs/protocol.md §2).
 """
+
+MOST_DEVICES_OF_ADMIN = 50
+"""How many devices one admin may register."""
 
 
 class AdminStatus(StrEnum):
@@ -72,6 +76,11 @@ class Admin(Record):
         """Return the admin with a device added. It replaces a device with the same Nostr key."""
         others = tuple(item for item in self.devices if item.npub != device.npub)
         return replace(self, devices=(*others, device))
+
+    def require_place(self, npub: str | None = None) -> None:
+        """Refuse (`Conflict`) a further device. One with the Nostr key `npub` replaces that of the same key."""
+        if len(self.devices) >= MOST_DEVICES_OF_ADMIN and all(item.npub != npub for item in self.devices):
+            raise Conflict("too_many_devices", f"The admin has {MOST_DEVICES_OF_ADMIN} devices already.")
 
     def may_act_with(self, npub: str) -> bool:
         """Return whether the admin is active and has a registered device with this key."""

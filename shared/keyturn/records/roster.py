@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_DEVICES = 1000
 """How many devices a group takes. A path update is sealed to each of them (docs/scale.md)."""
+MOST_BESIDE = 100
+"""How many other groups a roster notes. A client with a group that is not noted is read with one read more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class Roster(Record):
         """Refuse (`Conflict`) a further device of a full group."""
         if self.is_full:
             raise Conflict("group_full", f"The group has {MOST_DEVICES} devices already, absent ones included.")
+
+    def with_beside(self, groups: Iterable[str]) -> Roster:
+        """Return the roster with these groups noted beside it, as far as MOST_BESIDE allows. Earlier ones stay."""
+        others = dict.fromkeys((*self.beside, *sorted(groups)))
+        others.pop(self.group_id, None)
+        return replace(self, beside=tuple(sorted([*others][:MOST_BESIDE])))
 
     def member(self, npub: str) -> RosterMember | None:
         """Return the member with this key, or None."""

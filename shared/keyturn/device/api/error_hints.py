@@ -46,6 +46,7 @@ _BY_REASON = {
     "stale_event": "Set this machine's clock: a command is valid for two minutes only.",
     "stopped": "Only cancel, revoke and suspend are accepted until an operator runs `keyturn start`.",
     "too_many_admins": "Invite a user that is registered already, or use a second deployment.",
+    "too_many_devices": "Name a device that is no longer used: `keyturn device invite --revoke NPUB`.",
     "unknown_door": _CHECK_URL,
     "unknown_path": _CHECK_URL,
     "wrong_url": "Give --url as the service's own base URL, exactly: signatures contain it. `keyturn up` prints it; in"

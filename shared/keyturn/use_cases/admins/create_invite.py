@@ -124,6 +124,9 @@ def _require_invitable(admin: Admin | None, purpose: InvitePurpose) -> None:
         raise NotFound("unknown_admin", "There is no such admin.")
     if admin is not None and admin.status is AdminStatus.SUSPENDED:
         raise Conflict("suspended", "This admin is suspended. Resume the admin first.")
+    if admin is not None and purpose is InvitePurpose.DEVICE:
+        # Invites at the same time can each find the last place, so the registration looks again.
+        admin.require_place()
 
 
 def _require_free(directory: AdminDirectory | None, user: str, subject: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.domain.audit_chain import OPERATOR, Transition
+from keyturn.domain.client_groups import checked_groups
 from keyturn.domain.encodings import identifier
 from keyturn.domain.errors import Conflict, NotFound
 from keyturn.domain.lifecycle import Decision
@@ -51,8 +52,11 @@ class Administration:
         tokens: TokenTerms = DEFAULT_TERMS,
         call: Call = UNNAMED,
     ) -> None:
-        """Add a client without a secret; its first rotation issues one. Raises `NotFound` for an unknown group."""
-        arguments = (identifier(client_id), kind, tuple(groups), policy, tokens.checked())
+        """Add a client without a secret; its first rotation issues one. Raises `NotFound` for an unknown group.
+
+        Raises `InvalidRequest` for no group, for a repeated one, and for more than MOST_GROUPS.
+        """
+        arguments = (identifier(client_id), kind, checked_groups(groups), policy, tokens.checked())
         store, environment = self.databases.control, self.environment
         until_won_once(lambda act: self._add_client(act, *arguments), store, environment, call, "client", client_id)
 
@@ -66,11 +70,11 @@ class Administration:
         tokens: TokenTerms,
     ) -> Data:
         path = paths.client(client_id)
-        rosters = [paths.roster(identifier(group)) for group in groups]
+        rosters = [paths.roster(group) for group in groups]
         snapshot = self.databases.control.get([path, paths.SALT, *rosters])
         if snapshot[path].exists:
             raise Conflict("client_exists", "A client with that id already exists.")
-        if not groups or not all(snapshot[roster].exists for roster in rosters):
+        if not all(snapshot[roster].exists for roster in rosters):
             raise NotFound("unknown_group", "There is no such group.")
         self.clients.policy.overridden(policy)  # refuses invalid values; the client stores only its own
         client = Client(client_id, kind, groups, snapshot.read_time, policy=dict(policy), tokens=tokens)
@@ -126,6 +130,6 @@ def _note_groups(document: Document, groups: Sequence[str]) -> Iterator[Write]:
     With them, a command that arrives through one group can be read with one read (`ReadPlan.expected_groups`).
     """
     roster = from_data(Roster, document.fields)
-    others = {*roster.beside, *groups} - {roster.group_id}
-    if others != set(roster.beside):
-        yield put(document, to_data(replace(roster, beside=tuple(sorted(others)))))
+    noted = roster.with_beside(groups)
+    if noted != roster:
+        yield put(document, to_data(noted))

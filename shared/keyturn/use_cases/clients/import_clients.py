@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.domain.audit_chain import OPERATOR, Transition
+from keyturn.domain.client_groups import checked_groups
 from keyturn.domain.encodings import identifier, ulid
 from keyturn.domain.errors import Conflict, InvalidRequest, NotFound
 from keyturn.domain.imported_hash import stored_hash
@@ -34,7 +35,6 @@ MOST_ROWS = 200
 """The largest number of rows in one request."""
 REASON = "imported"
 """The `rotation_reason` of an imported version."""
-_MOST_GROUPS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +158,7 @@ def _row(presented: object) -> ImportRow:
 
 def _groups(values: Mapping[str, object]) -> tuple[str, ...]:
     groups = values.get("groups")
-    if not isinstance(groups, list) or not 0 < len(groups) <= _MOST_GROUPS:
-        raise InvalidRequest("bad_groups", "A row needs between 1 and 20 groups.")
-    names = tuple(identifier(group) for group in groups if isinstance(group, str))
-    if len(set(names)) != len(groups):
-        raise InvalidRequest("bad_groups", "A row lists each group once.")
-    return names
+    names = [group for group in groups if isinstance(group, str)] if isinstance(groups, list) else []
+    if not isinstance(groups, list) or len(names) != len(groups):
+        raise InvalidRequest("bad_groups", "The groups of a row are a list of texts.")
+    return checked_groups(names)

@@ -227,6 +227,7 @@ def _registered_admin(context: InviteContext, registration: Registration) -> Adm
     """Return the admin's record as it will be once the registration is confirmed."""
     admin = context.admin
     if context.invite.purpose is InvitePurpose.DEVICE and admin is not None:
+        admin.require_place(registration.device.npub)
         return admin.with_device(registration.device)
     if registration.totp_sealed is None:
         raise bad_invite()
