@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 DEADLINE_SECONDS = 10.0
 READ_AGE = timedelta(seconds=10)
 SENT_COMMIT = timedelta(seconds=30)
+LONGEST_COMMIT = READ_AGE + SENT_COMMIT
 """Longer than the deadline: the server may still apply a commit whose caller has stopped waiting."""
 _ANY = "service/identity"
 """Read if only the time is needed: BatchGet without documents returns no read time."""
@@ -121,7 +122,7 @@ class FirestoreStore:
     @property
     def longest_commit(self) -> timedelta:
         """The longest time from the read of a basis until its commit takes effect."""
-        return READ_AGE + SENT_COMMIT
+        return LONGEST_COMMIT
 
     def commit(self, writes: Sequence[Write], *, basis: Snapshot | None = None) -> datetime:
         """Apply all writes and return the commit time, or apply none and raise `LostRace` or `CommitTooLarge`."""

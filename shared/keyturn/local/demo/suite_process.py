@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keyturn.adapters.document_values import EMBEDDED_LONGEST_COMMIT
 from keyturn.cli.operator_token import read_token
 from keyturn.device.api import response_fields as answers
 from keyturn.device.api.client import ApiClient
+from keyturn.domain.policy import Policy
 from keyturn.local.demo.admins import create_admin
 from keyturn.local.emulator_addresses import read_addresses
 from keyturn.local.errors import LocalError
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from keyturn.local.options import PathForm
 
 LEAD_SECONDS = 3
+SPARE_SECONDS = 4
+"""How long the demo can go back after a promotion."""
 PASSPHRASE = "only for the demo's devices"  # noqa: S105 - the demo's devices protect nothing
 
 
@@ -48,10 +52,16 @@ class DemoSuite:
     def grace_seconds(self) -> int:
         """The grace of the demo's rotations.
 
-        Its store's part of the rollback margin (docs/protocol.md §4) is 2 s, or 40 s on the emulators. The rest is long
-        enough for promotion, rollback and restore on a slow machine, and short enough to watch.
+        It is the margin within which nothing can be rolled back (docs/protocol.md §4), 11 s or 49 s on the emulators,
+        and time for promotion, rollback and restore on a slow machine.
         """
-        return 15 if read_addresses(self.data) is None else 53
+        if read_addresses(self.data) is None:
+            longest_commit = EMBEDDED_LONGEST_COMMIT
+        else:
+            from keyturn.adapters.firestore.store import LONGEST_COMMIT  # noqa: PLC0415 - Google's packages are absent
+
+            longest_commit = LONGEST_COMMIT
+        return int(Policy().rollback_margin(longest_commit).total_seconds()) + SPARE_SECONDS
 
     def operate(self, method: str, path: str, fields: dict[str, object]) -> dict[str, object]:
         """Call an operator's endpoint."""
