@@ -10,6 +10,7 @@ from keyturn.use_cases.admins.approve import ApproveInvite
 from keyturn.use_cases.enrolment.invite_context import ReadInviteContext
 from keyturn.use_cases.enrolment.join_group import JoinGroup
 from keyturn.use_cases.enrolment.register_device import RegisterDevice
+from keyturn.use_cases.groups.turns import Turns
 from keyturn.use_cases.refusal_log import Refusals
 
 if TYPE_CHECKING:
@@ -62,4 +63,7 @@ class EnrolmentSuite:
         base, settings = self.base, self.base.settings
         # Without attestation an invite's code alone admits a device, so there is no registration to look up.
         context = self.invite_context if settings.attested else None
-        return JoinGroup(base.databases, base.groups, base.environment, settings.banner, context, settings.denied)
+        turns = Turns(base.environment.wait)
+        return JoinGroup(
+            base.databases, base.groups, base.environment, turns, settings.banner, context, settings.denied
+        )

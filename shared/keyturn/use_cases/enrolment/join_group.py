@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from keyturn.ports.store import Data, Databases, Document, Write
     from keyturn.proofs.nostr import Event
     from keyturn.use_cases.enrolment.invite_context import ReadInviteContext
+    from keyturn.use_cases.groups.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class JoinGroup:
     databases: Databases
     groups: Groups
     environment: Environment
+    turns: Turns
     banner: str = ""
     read_context: ReadInviteContext | None = None
     """None where commands need no proofs."""
@@ -110,12 +112,16 @@ class JoinGroup:
         key_package = self._read_key_package(event, snapshot.read_time)
         roster = read_rosters(snapshot, [group_id]).get(group_id)
         member = roster.find(key_package.npub) if roster else None
-        membership, stored_welcome = self._open(group_id, member.user if member else "", key_package)
-        # The second look is at the snapshot that the commit depends on.
-        if member is None or membership.roster.find(key_package.npub) is None:
-            raise Forbidden("not_in_group", "This device is not in the group's roster. It needs an invite.")
-        self._require_active(member.user, key_package.npub)
-        return self._answer(membership, stored_welcome, member.user, key_package, event)
+        if member is None:  # a stranger neither opens the group nor takes a turn
+            raise _not_in_group()
+        # All devices come back at the same time, for example after their group was created anew.
+        with self.turns.take(group_id):
+            membership, stored_welcome = self._open(group_id, member.user, key_package)
+            # The second look is at the snapshot that the commit depends on.
+            if membership.roster.find(key_package.npub) is None:
+                raise _not_in_group()
+            self._require_active(member.user, key_package.npub)
+            return self._answer(membership, stored_welcome, member.user, key_package, event)
 
     def _require_active(self, user: str, npub: str) -> None:
         if self.read_context is None:
@@ -163,6 +169,10 @@ class JoinGroup:
         if not stored_welcome:
             membership.commit(self.databases.control, self.banner)
         return {"user": user, "group": membership.log.group_id, "event": welcome}
+
+
+def _not_in_group() -> Forbidden:
+    return Forbidden("not_in_group", "This device is not in the group's roster. It needs an invite.")
 
 
 def _require_unused(document: Document, key_package: OfferedKeyPackage, event: Event, now: datetime) -> None:
