@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from keyturn.adapters.mls.groups import MOST_LEAF_BYTES
 from keyturn.domain.encodings import base64url_encode
 from keyturn.mls import Group, create_key_package
 from keyturn.mls.past_epoch import MOST_KEPT
@@ -17,6 +18,8 @@ from tests.mls.people import seeded
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 GROUP = b"g" * 128
+PARENT_BYTES = 80
+"""A parent node: a key, a hash and the lengths (RFC 9420 §7.1)."""
 SEALING = 1024
 """What encryption adds at most."""
 EVENT = {"id": "f" * 64, "pubkey": "f" * 64, "sig": "f" * 128, "kind": 445, "created_at": 10**10}
@@ -51,9 +54,14 @@ def with_all_ratchets(tree: SecretTree) -> SecretTree:
 
 
 def sealed_state() -> bytes:
-    """Return as many bytes as the sealed state has."""
+    """Return as many bytes as the sealed state has, if every leaf is as large as a member may make it.
+
+    After a path update of each member, no node above the leaves is blank (RFC 9420 §7.6).
+    """
     group, _, _ = _grown()
-    return group.to_bytes() + bytes(SEALING)
+    leaves = sum(MOST_LEAF_BYTES - group.leaf_bytes(member.leaf_index) for member in group.members)
+    parents = len(group.members) * PARENT_BYTES
+    return group.to_bytes() + bytes(leaves + parents + SEALING)
 
 
 def stored_commit() -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from keyturn.device.api import response_fields as answers
@@ -13,13 +14,16 @@ from keyturn.device.core.signed_events import ack_event, envelope_event, mls_pay
 from keyturn.device.groups.join import Enrolment
 from keyturn.domain.encodings import base64url_decode
 from keyturn.domain.model import Phase
-from keyturn.mls import ApplicationReceived, Group, MlsError
+from keyturn.mls import ApplicationReceived, Group, MlsError, commit_creation, leaf_node
 
 from tests.scenarios.people import Person, is_in_step
 from tests.world import CLIENT, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from keyturn.mls.extensions import Capabilities
+    from keyturn.mls.leaf_node import LeafNode
 
     from tests.world import World
 
@@ -236,6 +240,42 @@ def test_after_a_restore_of_the_store_devices_come_back_to_a_group_founded_anew(
 
 
 # --- forgery
+
+
+def test_a_member_cannot_fill_the_groups_document_with_its_leaf(
+    world: World, people: tuple[Person, Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, mallory = people
+    mallory.device.catch_up()
+    group = mallory.seat.group
+    with monkeypatch.context() as hostile:
+        hostile.setattr(commit_creation, "next_leaf", _large_leaf)
+        made = group.commit(random=os.urandom, now=world.clock())
+    assert made.group.leaf_bytes(group.own_leaf_index) > 10_000
+    refused = world.send(envelope_event(mallory.device.context.signer, GROUP, made.message))
+    assert (refused.status_code, (refused.json or {}).get("reason")) == (403, "forbidden_change")
+    assert alice.device.ack(rotated(world, alice))["outcome"] == "promoted"
+
+
+def test_a_device_cannot_join_with_a_large_leaf(
+    world: World, people: tuple[Person, Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _ = people
+    with monkeypatch.context() as hostile:
+        hostile.setattr(leaf_node, "sent_capabilities", lambda _: _many_capabilities())
+        with pytest.raises(ServerRefusedError) as refused:
+            Person(world, "mallory").join()
+    assert refused.value.reason == "bad_key_package"
+    assert alice.device.ack(rotated(world, alice))["outcome"] == "promoted"
+
+
+def _many_capabilities() -> Capabilities:
+    """Return capabilities that are valid, and list 5,000 extensions that nobody knows."""
+    return replace(leaf_node.SUPPORTED, extensions=(*leaf_node.SUPPORTED.extensions, *range(0xB000, 0xB000 + 5000)))
+
+
+def _large_leaf(old: LeafNode, *further: Any) -> LeafNode:  # noqa: ANN401 - passed on as they are
+    return leaf_node.next_leaf(replace(old, capabilities=_many_capabilities()), *further)
 
 
 @pytest.mark.parametrize("change", ["remove", "add"])

@@ -111,6 +111,11 @@ class Group:
         """Members by leaf index. For an inactive group, the members of our last epoch."""
         return tuple(self.state.members.values())
 
+    def leaf_bytes(self, leaf_index: int) -> int:
+        """Return the size of a member's leaf node, or 0 for a blank one. Each member chooses what its leaf lists."""
+        leaf = self.state.tree.leaf(leaf_index)
+        return 0 if leaf is None else len(leaf.encode())
+
     @property
     def extensions(self) -> bytes:
         """The group context's extensions, encoded (RFC 9420 §12.1.7): to compare before and after a commit."""

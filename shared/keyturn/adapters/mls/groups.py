@@ -35,6 +35,14 @@ _MOST_UNSAVED_STEPS = MOST_SKIPPED
 
 A saved ratchet keeps the keys of so many generations that it jumped over, so a message that is late is still opened.
 """
+MOST_LEAF_BYTES = 320
+"""The largest leaf of a member. A member chooses what its leaf lists, and the group's document contains all leaves.
+
+A leaf of `keyturn` has about 200 bytes. Without a bound, a few members could make the document too large to be written,
+and their group would get no secret any more (docs/scale.md).
+"""
+MOST_KEY_PACKAGE_BYTES = MOST_LEAF_BYTES + 120
+"""The largest key package: a leaf, and a public key and a signature of its own (RFC 9420 §10)."""
 _CLOCK_DIFFERENCE = timedelta(hours=1)
 """A leaf is valid from an hour ago, because members' clocks may be behind (RFC 9420 §7.2)."""
 
@@ -118,6 +126,8 @@ class MlsSession:
         # A member's commit may replace its own keys (a path update) and nothing else.
         if _protected(self._group) != _protected(group):
             raise ForbiddenChange(event.committer.identity.hex())
+        if group.leaf_bytes(event.committer.leaf_index) > MOST_LEAF_BYTES:
+            raise ForbiddenChange(event.committer.identity.hex())
         self._group = group
         return Received(event.committer.identity.hex(), None)
 
@@ -181,6 +191,8 @@ class MlsGroups:
         """Validate a key package."""
         with _group_errors():
             view = mls.read_key_package(data, now=now, lifetimes=_LIFETIMES)
+        if len(view.data) > MOST_KEY_PACKAGE_BYTES:
+            raise GroupError("the key package is too large")
         return OfferedKeyPackage(view.identity.hex(), base64url_encode(view.reference), view.data)
 
     def envelope(
