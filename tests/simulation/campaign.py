@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SURE_AFTER = 2
 """How often a campaign must have aimed at a situation before a missing one is a failure: other faults may interfere."""
-LONG = 40
+LONG = 42
 """From so many seeds on a campaign must be complete: it plays each trial twice."""
 OBSERVATIONS = (
     "accepted",

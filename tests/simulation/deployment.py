@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keyturn.adapters.key_file.keys import LocalKeys
+from keyturn.adapters.sqlite.host_clock import HostClock
 from keyturn.adapters.sqlite.outbox import OutboxEvent
 from keyturn.domain.policy import Policy
 from keyturn.entry.config.settings import Settings, Stage
@@ -80,6 +81,9 @@ class Deployment:
         self.folder = folder
         self.scheduler = Scheduler(random)
         self.clock_offset = 0.0
+        """By how many seconds the time of day of the store's host is wrong."""
+        self._host = HostClock(self._time_of_day, lambda: self.scheduler.now, "simulated")
+        self._host.note(None, is_new=True)
         self.databases = {name: MemoryStore(self.store_time) for name in ("control", "auth", "usage")}
         self.armed: dict[Task, Armed | None] = {}
         self.down: dict[Fault, tuple[float, str]] = {}
@@ -109,7 +113,10 @@ class Deployment:
     # --- time and randomness -----------------------------------------------------------------------------------------
 
     def store_time(self) -> datetime:
-        """Return the clock of the store."""
+        """Return the clock of the store: the time of day of its host, but for steps that have not lasted (ADR 0023)."""
+        return self._host.now()
+
+    def _time_of_day(self) -> datetime:
         return START + timedelta(seconds=round(self.scheduler.now + self.clock_offset, 6))
 
     def true_time(self) -> datetime:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from keyturn.adapters.sqlite.host_clock import HostClock
 from keyturn.domain import guards, lifecycle
 from keyturn.domain.commands import Acknowledge
 from keyturn.domain.policy import Policy
@@ -50,6 +51,10 @@ FEW_MESSAGES = 20
 """How many messages a group may send at once in the trial of a crowd: few, so that a small crowd exceeds it."""
 FEW_WRITES = 30
 """The limit of a commit in the trial of a batch: small, so that a few clients exceed it."""
+
+
+def _follow_each_step(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(HostClock, "_has_lasted", lambda *_: True)
 
 
 def _forget_the_margin(patch: pytest.MonkeyPatch) -> None:
@@ -174,6 +179,12 @@ DEFECTS = (
         trial="a crowd acknowledges",
         limit=lower_the_burst,
         people=16,
+    ),
+    Defect(
+        "a clock that follows each step at once",
+        _follow_each_step,
+        frozenset({"the promised grace is kept"}),
+        trial="the clock jumps",
     ),
     Defect(
         "an unknown outcome told as a conflict",

@@ -12,7 +12,7 @@ from tests.simulation.run import run_seed
 if TYPE_CHECKING:
     from tests.simulation.run import Template
 
-SEEDS = 40
+SEEDS = 210
 MET = 0.85
 """The part of their situations that so few seeds must meet. A campaign must meet all (tests/simulation/campaign.py)."""
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _DONE = 200
 SHORT_GRACE = timedelta(seconds=40)
+JUMP_SECONDS = 8 * 86_400.0
+"""Longer than the longest default grace: followed at once, it would end every grace for good."""
 
 
 def _rotate(stage: Stage, person: Person, client_id: str, *, lose_event: bool = False, **options: Any) -> bool:  # noqa: ANN401 - of Device.rotate
@@ -30,8 +32,8 @@ def _rotate(stage: Stage, person: Person, client_id: str, *, lose_event: bool = 
     return outcome.is_accepted
 
 
-def _put_in_grace(stage: Stage, person: Person, client_id: str) -> bool:
-    if not _rotate(stage, person, client_id, grace=SHORT_GRACE):
+def _put_in_grace(stage: Stage, person: Person, client_id: str, grace: timedelta = SHORT_GRACE) -> bool:
+    if not _rotate(stage, person, client_id, grace=grace):
         return False
     stage.wait_for(lambda: stage.phase(client_id) == "distributed", 60)
     return stage.acknowledge(client_id, person).is_accepted
@@ -162,6 +164,24 @@ def let_the_operator_block(stage: Stage, clients: list[str]) -> None:
     stage.probe(client_id)
 
 
+def let_the_clock_jump(stage: Stage, clients: list[str]) -> None:
+    """Set the clock of the store's host by eight days, forward or back, and set it right four minutes later."""
+    in_grace, other = clients[:2]
+    if not _put_in_grace(stage, stage.person(), in_grace, timedelta(hours=1)):
+        return
+    jump = stage.random.choice((1, -1)) * JUMP_SECONDS
+    for seconds in (jump, -jump):
+        stage.note(f"the clock of the store's host jumps by {seconds / 86_400:+.0f} days")
+        stage.deployment.clock_offset += seconds
+        for _ in range(4):
+            make_everything_due(stage)
+            stage.sweep()
+            stage.check_all(in_grace)
+            stage.check_all(other)
+            stage.sleep(50.0)
+    stage.probe(in_grace)
+
+
 def _judge_distributions(stage: Stage, clients: list[str]) -> None:
     """Wait until everything should be distributed, with a sweep each minute."""
     requested = [client_id for client_id in clients if stage.phase(client_id) == "requested"]
@@ -180,4 +200,5 @@ TRIALS: Mapping[str, Callable[[Stage, list[str]], None]] = {
     "a full batch": fill_a_batch,
     "a crowd acknowledges": let_a_crowd_acknowledge,
     "the operator blocks": let_the_operator_block,
+    "the clock jumps": let_the_clock_jump,
 }
