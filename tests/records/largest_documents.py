@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from keyturn.adapters.attestation.security_key import MOST_ID_BYTES, MOST_KEY_BYTES
 from keyturn.domain.client_access import MOST_SOURCES
 from keyturn.domain.client_groups import MOST_GROUPS
 from keyturn.domain.free_text import MAX_REASON
@@ -138,8 +139,9 @@ def _roster() -> Mapping[str, Value]:
 
 
 def _device_key(*place: str) -> Value:
-    # Both come in one text field of a request (`request_fields.MAX_TEXT`).
-    key = of_shape(_nested(*place, "key"), device_id=LONG_TEXT, public_key=b"k" * MAX_TEXT)
+    # Of all kinds of devices, security keys have the largest ids and keys. The id is in base64url.
+    device_id, public_key = "d" * (4 * (MOST_ID_BYTES + 1) // 3), b"k" * MOST_KEY_BYTES
+    key = of_shape(_nested(*place, "key"), device_id=device_id, public_key=public_key)
     return of_shape(_nested(*place), npub="f" * 64, key=key)
 
 

@@ -34,6 +34,10 @@ def test_a_key_whose_maker_is_trusted_is_registered_and_asserts_itself() -> None
     assert KIND.check(key.assertion(), STATEMENT, device, NOW) == 1
 
 
+def test_the_longest_id_is_registered() -> None:
+    assert registered(SecurityKey(credential_id=bytes(1023))).device_id == base64url_encode(bytes(1023))
+
+
 def test_the_formats_that_count_are_the_files_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "packed.pem").write_bytes(root("Another Maker").pem + ROOT.pem)
     kind = SecurityKeyAttestation(RP, (ORIGIN,), read_roots(tmp_path))
@@ -50,6 +54,7 @@ REGISTRATIONS = {
     "from another origin": (SecurityKey(origin="https://other.example").registration(), "bad_registration"),
     "without verifying the user": (SecurityKey(flags=PRESENT).registration(), "bad_registration"),
     "without anybody present": (SecurityKey(flags=VERIFIED).registration(), "bad_registration"),
+    "with a long id": (SecurityKey(credential_id=bytes(1024)).registration(), "large_credential"),
     "that is an assertion": (SecurityKey().assertion(), "malformed_evidence"),
     "that is nothing": ({"credential": {"response": {}}}, "malformed_evidence"),
     "that is a list": ({"credential": []}, "malformed_evidence"),

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from keyturn.adapters.attestation.evidence import LARGEST_FIELD
+from keyturn.adapters.attestation.evidence import LARGEST_FIELD, require
 from keyturn.domain.encodings import base64url_encode
 from keyturn.ports.attestation import AttestationRefused, DeviceKey
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from webauthn.helpers.structs import AttestationFormat
 
 NAME = "webauthn"
+MOST_ID_BYTES = 1023
+"""The longest credential id (WebAuthn level 3, §4)."""
+MOST_KEY_BYTES = 2048
+"""The largest public key: an RSA key of 8192 bits has half of that. The record of an admin contains both."""
 AAGUID_EXTENSION = "1.3.6.1.4.1.45724.1.1.4"
 
 
@@ -57,6 +61,8 @@ class SecurityKeyAttestation:
             )
         except Exception:  # noqa: BLE001 - the library's errors have no family, and quote what was presented
             raise AttestationRefused("bad_registration") from None
+        require(len(registration.credential_id) <= MOST_ID_BYTES, "large_credential")
+        require(len(registration.credential_public_key) <= MOST_KEY_BYTES, "large_credential")
         device_id = base64url_encode(registration.credential_id)
         return DeviceKey(NAME, device_id, registration.credential_public_key, registration.sign_count)
 
