@@ -225,3 +225,25 @@ resource "google_monitoring_alert_policy" "unfinished_cutover" {
     }
   }
 }
+
+# The end of a client's credentials (valid_until) is near, and every secret of the client is refused from then on.
+resource "google_monitoring_alert_policy" "ending_client" {
+  project               = var.project
+  display_name          = "keyturn: a client's credentials end soon"
+  combiner              = "OR"
+  notification_channels = [google_monitoring_notification_channel.mail.id]
+
+  conditions {
+    display_name = "the sweep found one"
+
+    condition_matched_log {
+      filter = "resource.type=\"cloud_run_revision\" AND (textPayload:\"a client's credentials end soon\" OR jsonPayload.message:\"a client's credentials end soon\")"
+    }
+  }
+
+  alert_strategy {
+    notification_rate_limit {
+      period = "86400s"
+    }
+  }
+}

@@ -40,6 +40,7 @@ ALERTS = {
     "late_promotions": "late promotions",
     "kms_errors": "KMS errors",
     "unfinished_cutover": "an old secret that is still used near the end of its grace window",
+    "ending_client": "a client whose credentials end within two weeks",
     "leaks": "a leaked secret that was revoked, or a retired secret that was presented",
 }
 """The words of the page for each alert."""

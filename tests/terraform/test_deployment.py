@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from keyturn.entry.config.proof_settings import proofs_from_environment
@@ -17,7 +18,7 @@ from keyturn.ports.keys import KeyRefused, KeyUnavailable
 from keyturn.ports.triggers import SUBSCRIPTIONS, TRIGGERS
 from keyturn.records.schema import KINDS
 from keyturn.use_cases.clients import leak
-from keyturn.use_cases.sweep import sweep
+from keyturn.use_cases.sweep import ending_clients, sweep
 from keyturn.use_cases.sweep.expiry import EXPIRING, WITH_ROTATIONS
 from keyturn.use_cases.usage import early_retirement
 from keyturn.verifier import retired_secrets
@@ -258,11 +259,14 @@ def test_what_the_alerts_on_leaks_look_for_is_what_a_door_and_a_verifier_write()
     assert set(words.values()) == {leak.REVOKED, retired_secrets.PRESENTED}
 
 
-def test_what_the_alert_on_unfinished_cutovers_looks_for_is_what_the_sweep_writes() -> None:
-    policy = read().resources["google_monitoring_alert_policy", "unfinished_cutover"]
+@pytest.mark.parametrize(
+    ("name", "module"), [("unfinished_cutover", early_retirement), ("ending_client", ending_clients)]
+)
+def test_what_an_alert_looks_for_is_what_the_sweep_writes(name: str, module: ModuleType) -> None:
+    policy = read().resources["google_monitoring_alert_policy", name]
     filtered = literal(policy["conditions"][0]["condition_matched_log"][0]["filter"])
-    (words,) = set(re.findall(r':"(an old secret[^"]+)"', filtered))
-    assert f'"{words}: client' in Path(early_retirement.__file__).read_text()
+    (words,) = set(re.findall(r':"(an? [^"]+)"', filtered))
+    assert f'"{words}: client' in Path(module.__file__ or "").read_text()
 
 
 @pytest.mark.parametrize("error", [KeyUnavailable, KeyRefused])
@@ -278,7 +282,15 @@ def test_every_alert_tells_somebody() -> None:
     resources = read().resources.items()
     policies = {name: body for (type_, name), body in resources if type_ == "google_monitoring_alert_policy"}
     assert set(policies) == {
-        *("dead_letters", "failed_sweeps", "late_promotions", "kms_errors", "leaks", "unfinished_cutover"),
+        *(
+            "dead_letters",
+            "failed_sweeps",
+            "late_promotions",
+            "kms_errors",
+            "leaks",
+            "unfinished_cutover",
+            "ending_client",
+        ),
     }
     assert {str(body["notification_channels"]) for body in policies.values()} == {
         "['${google_monitoring_notification_channel.mail.id}']"

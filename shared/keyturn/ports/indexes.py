@@ -17,6 +17,7 @@ class Index:
 DUE_CLIENTS = Index("oauth2_clients", ("due_shard",), "next_due_at")
 CLIENTS_BY_CHANGE = Index("oauth2_clients", ("due_shard",), "changed_at")
 CLIENTS_BY_ID = Index("oauth2_clients", (), "client_id")
+CLIENTS_BY_END = Index("oauth2_clients", (), "valid_until")
 GROUP_MESSAGES = Index("mls_groups/{group}/messages", (), "index")
 AUDIT_BY_SEQ = Index("oauth2_clients/{client}/audit", (), "seq")
 SYSTEM_AUDIT_BY_SEQ = Index("audit_heads/{chain}/audit", (), "seq")
@@ -49,6 +50,7 @@ INDEXES = (
     DUE_CLIENTS,
     CLIENTS_BY_CHANGE,
     CLIENTS_BY_ID,
+    CLIENTS_BY_END,
     GROUP_MESSAGES,
     AUDIT_BY_SEQ,
     SYSTEM_AUDIT_BY_SEQ,

@@ -10,6 +10,7 @@ from keyturn.use_cases.distribution.distribute import DistributeSecrets
 from keyturn.use_cases.distribution.publish_pending import PublishPending
 from keyturn.use_cases.groups.maintenance import GroupMaintenance
 from keyturn.use_cases.groups.relay_outbox import PublishOutbox
+from keyturn.use_cases.sweep.ending_clients import WarnOfEndingClients
 from keyturn.use_cases.sweep.expiry import DeleteExpired
 from keyturn.use_cases.sweep.sweep import Sweep
 from keyturn.use_cases.usage.canaries import CarryOverCanaries
@@ -57,6 +58,7 @@ class DistributionSuite:
             self._expiry,
             CarryOverCanaries(base.clients, usage),
             WatchTransitions(base.clients, usage, base.environment),
+            WarnOfEndingClients(base.databases.control),
         )
 
     @functools.cached_property

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from keyturn.use_cases.client_repository import ClientReading, Clients
     from keyturn.use_cases.groups.maintenance import GroupMaintenance
     from keyturn.use_cases.groups.relay_outbox import PublishOutbox
+    from keyturn.use_cases.sweep.ending_clients import WarnOfEndingClients
     from keyturn.use_cases.sweep.expiry import DeleteExpired
     from keyturn.use_cases.usage.canaries import CarryOverCanaries
     from keyturn.use_cases.usage.early_retirement import WatchTransitions
@@ -88,6 +89,7 @@ class Sweep:
     """None where the store deletes expired documents by itself."""
     carry_over: CarryOverCanaries | None = None
     watch_transitions: WatchTransitions | None = None
+    warn_of_ends: WarnOfEndingClients | None = None
 
     def __call__(self) -> SweepResult:
         """Sweep once. Raise `StoreUnavailable` if the store cannot be reached."""
@@ -187,6 +189,8 @@ class Sweep:
         yield "the maintenance of groups", self.group_maintenance
         if self.watch_transitions is not None:
             yield "watching transitions", self.watch_transitions
+        if self.warn_of_ends is not None:
+            yield "warning of ending clients", self.warn_of_ends
 
 
 def _log_unsettled(client_id: str, error: Exception) -> None:
