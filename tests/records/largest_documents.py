@@ -117,7 +117,7 @@ _PEOPLE: Mapping[str, Mapping[str, Value]] = {
 
 
 def _rotation() -> Mapping[str, Value]:
-    # One full group. More is not bounded yet: docs/scale.md names what fits.
+    # One full group. Several groups together are bounded by bytes: test_rotation_size.py.
     people = {
         name: many(MOST_DEVICES, of_shape(_nested(_ROTATION, name), npub="f" * 64, **extra))
         for name, extra in _PEOPLE.items()

@@ -40,6 +40,7 @@ _BY_REASON = {
     " Suspended and denied users get this answer too, and an operator sees the cause.",
     "quorum_unreachable": "Enrol more people with `keyturn device invite`, or lower the client's quorum.",
     "rotation_active": "Wait for it, or end it with `keyturn rotation cancel`.",
+    "rotation_full": "So many people have acknowledged that no more are stored. `keyturn rotation show` prints them.",
     "rotation_not_open": "`keyturn rotation show` prints how it ended.",
     "secret_in_text": "Leave the secret out of the text. If it is in use, rotate it: your shell's history has it now.",
     "stale_epoch": "The group changes fast: try again in a moment.",

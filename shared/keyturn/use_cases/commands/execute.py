@@ -16,7 +16,7 @@ from keyturn.domain.model import Person, Rotation
 from keyturn.domain.proofs_policy import Missing
 from keyturn.ports.authorisation import Act
 from keyturn.proofs.nostr import open_event
-from keyturn.records import paths
+from keyturn.records import paths, rotation_size
 from keyturn.records.codec import from_data
 from keyturn.records.denylist import BLOCK_PATHS, denied, is_denied, require_running
 from keyturn.records.roster import read_rosters
@@ -179,6 +179,8 @@ class AcceptEvent:
         if self.imported_secrets is not None:
             self.imported_secrets.check(event.id, intent.reason, reading.state.live)
         decision = reading.decide(self._command(execution, actor))
+        if intent.action == ACK and not rotation_size.fits(decision.state, intent.target):
+            raise Conflict("rotation_full", "The rotation takes no further acknowledgement.")
         answer = command_answer(intent, decision, reading.policy)
         writes = [*execution.writes(answer), *extra_writes(answer, reading.now), *proof_writes]
         self.clients.commit(execution.commit_basis(), decision, also=writes)

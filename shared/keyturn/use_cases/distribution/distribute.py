@@ -24,7 +24,7 @@ from keyturn.domain.recognition import may_grant, require_known
 from keyturn.domain.secret_format import scannable_secret
 from keyturn.ports.store import MAX_WRITES, CommitTooLarge, typed_list
 from keyturn.proofs.receipts import receipt_key
-from keyturn.records import paths
+from keyturn.records import paths, rotation_size
 from keyturn.records.client_document import group_key
 from keyturn.records.denylist import require_running
 from keyturn.use_cases.client_repository import ReadPlan
@@ -171,7 +171,10 @@ class DistributeSecrets:
             recipients=tuple(_recipients(item.reading, logs)),
             message_id=message_id,
         )
-        return item.reading.decide(command)
+        decision = item.reading.decide(command)
+        if not rotation_size.fits(decision.state, item.rotation.rotation_id):
+            raise CommitTooLarge("the rotation has too many recipients")
+        return decision
 
     def _prepare(self, item: SecretDelivery) -> PreparedSecret:
         secret = self._generate(item)
