@@ -22,6 +22,9 @@ STALE_SECONDS = 5.0
 TOLERANCE_SECONDS = 2.5
 """A refusal may rest on a read of a second ago, and a window begins and ends within two."""
 
+LONGEST_COMMIT_SECONDS = 40.0
+"""How long after its decision a commit may take effect (docs/protocol.md §4, Firestore)."""
+
 UNDECIDED = frozenset({0, 429, 500, 503})
 """Statuses that say nothing about whether an event took effect."""
 _ACCEPTED, _A_DAY = 200, 86_000
@@ -215,6 +218,8 @@ class Oracle:
         since = secret.accepted_at or 0.0
         if any(item.action in CAUSES and item.client_id == check.client_id for item in self.commands):
             return  # another rule judges what these commands may do
+        if self._is_late_cancellation(check, secret):
+            return
         later = self._successors(check)
         if not later:
             sentence = f"the only secret of {check.client_id} that was ever current is refused"
@@ -227,6 +232,16 @@ class Oracle:
                 f" {(promised - check.store_ms) / 1000:.0f} s before the end of the grace that a delivery promised"
             )
             self._report("the promised grace is kept", sentence, check.ended)
+
+    def _is_late_cancellation(self, check: Checked, secret: _Secret) -> bool:
+        """Return whether a cancellation that was decided before the promotion was committed after it.
+
+        Until then verifiers accept the version by time alone. Nothing else was retired (docs/protocol.md §4), and a
+        probe shows that the secret before it still verifies.
+        """
+        retired_at, because = self._dead_documents.get((check.client_id, check.version_id), (0.0, ""))
+        earliest = retired_at - LONGEST_COMMIT_SECONDS
+        return because == "canceled" and secret.first_at is not None and secret.first_at >= earliest
 
     def _successors(self, check: Checked) -> list[Delivery]:
         """Return the later secrets that may have been the next to be promoted: up to the first that was accepted."""

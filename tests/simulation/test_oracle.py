@@ -112,6 +112,16 @@ def test_active_client_has_a_secret_that_verifies(oracle: Oracle) -> None:
     assert rules(oracle) == ["an active client has a secret that verifies"]
 
 
+@pytest.mark.parametrize(("because", "at", "broken"), [("canceled", 30, 0), ("canceled", 70, 1), ("revoked", 30, 1)])
+def test_a_cancellation_committed_after_the_promotion_explains_a_refusal(
+    oracle: Oracle, because: str, at: float, broken: int
+) -> None:
+    oracle.note_check(check(NEW, 25, accepted=True))
+    oracle.note_document(f"oauth2_clients/acme/secrets/{NEW}", {"state": "retired", "retired_because": because}, at)
+    oracle.note_check(check(NEW, at + 10, accepted=False))
+    assert rules(oracle) == ["the right secret is accepted"] * broken
+
+
 def test_stored_retirement_is_final(oracle: Oracle) -> None:
     path = f"oauth2_clients/acme/secrets/{OLD}"
     oracle.note_document(path, {"state": "retired", "retired_because": "revoked"}, 30)
