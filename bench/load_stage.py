@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, cast
 
-from keyturn.domain.errors import RateLimited
+from keyturn.domain.errors import Conflict, RateLimited
 from keyturn.domain.model import ClientKind
 from keyturn.domain.policy import Policy
 from keyturn.entry.composition import suite as wiring
@@ -31,6 +31,7 @@ from bench.rotation_stage import NEVER_SECONDS, TooLateError, own_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
     from datetime import datetime
     from pathlib import Path
 
@@ -205,7 +206,8 @@ class LoadStage:
         self, pool: ThreadPoolExecutor, group: str, rotation_ids: Sequence[str], acked_by: AckedBy, began: float
     ) -> float:
         """Acknowledge each rotation as soon as it is distributed. Return when all were, in seconds since `began`."""
-        device, waiting, acks = self.ackers[group], set(rotation_ids), []
+        device, waiting = self.ackers[group], set(rotation_ids)
+        acks: list[tuple[str, Future[None]]] = []
         deadline = time.monotonic() + PATIENCE_SECONDS
         while waiting:
             if time.monotonic() > deadline:
@@ -216,11 +218,24 @@ class LoadStage:
             waiting -= arrived
             for rotation_id in arrived if acked_by is not AckedBy.NOTHING else ():
                 ack = device.acknowledgement(rotation_id, in_envelope=acked_by is AckedBy.ENVELOPE)
-                acks.append(pool.submit(self._send, ack))
+                acks.append((rotation_id, pool.submit(self._send, ack)))
         seconds = time.monotonic() - began
-        for sent in acks:
-            sent.result()
+        for rotation_id, sent in acks:
+            self._finish(device, rotation_id, sent)
         return seconds
+
+    def _finish(self, device: LightDevice, rotation_id: str, sent: Future[None]) -> None:
+        """Wait for an acknowledgement. One of a past epoch is made anew after catching up, as devices do.
+
+        A batch is an epoch, and only messages of the last three epochs can be received.
+        """
+        try:
+            sent.result()
+        except Conflict as refusal:
+            if refusal.reason != "stale_epoch":
+                raise
+            device.catch_up(self.suite)
+            self._send(device.acknowledgement(rotation_id, in_envelope=True))
 
     def _send(self, body: bytes) -> None:
         while True:
