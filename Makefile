@@ -56,7 +56,7 @@ mutants: .venv/.dev  ## compute the mutation score of the MLS library's validati
 
 simulate: .venv/.dev  ## simulate the whole suite under faults: SEEDS=100 FIRST=0, or the story of one SEED=7
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100) --first $(or $(FIRST),0) \
-	$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+	$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(REPORT),--report $(REPORT))
 
 package:  ## write the archive that all functions are deployed from, and print its path; installs nothing
 	@test -n "$(PYTHON)" || { echo "keyturn requires Python 3.11 or later." >&2; exit 1; }

@@ -45,7 +45,8 @@ OBSERVATIONS = (
 class Campaign:
     """The sum of many runs."""
 
-    seeds: int = 0
+    ran: set[int] = field(default_factory=set)
+    """The seeds that were run."""
     seconds: float = 0.0
     steps: int = 0
     attempts: int = 0
@@ -58,8 +59,10 @@ class Campaign:
     kinds: set[str] = field(default_factory=set)
 
     def add(self, result: Result | Crash) -> None:
-        """Add one run."""
-        self.seeds += 1
+        """Add one run. A seed counts once, however often it is run."""
+        if result.seed in self.ran:
+            return
+        self.ran.add(result.seed)
         if isinstance(result, Crash):
             self.crashes.append((result.seed, result.text))
             return
@@ -72,6 +75,11 @@ class Campaign:
         self.counts.update(result.counts)
         self.kinds |= result.kinds
         self.violations += [(result.seed, violation) for violation in result.violations]
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds were run."""
+        return len(self.ran)
 
     @property
     def empty(self) -> list[Situation]:
@@ -142,9 +150,11 @@ def _run(seed: int) -> Result | Crash:
     return result
 
 
-def run_campaign(seeds: Iterable[int], processes: int, progress: Callable[[Campaign], None]) -> Campaign:
-    """Run seeds on several processes."""
-    campaign = Campaign()
+def run_campaign(
+    seeds: Iterable[int], processes: int, progress: Callable[[Campaign], None], earlier: Campaign | None = None
+) -> Campaign:
+    """Run seeds on several processes, and add them to what earlier runs have shown."""
+    campaign = earlier or Campaign()
     if processes == 1:
         _begin()
         for seed in seeds:
