@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,23 +34,37 @@ _ROOT = Path(__file__).parent.parent
 _PATIENCE_SECONDS = 30.0
 _FORM = b"grant_type=client_credentials"
 _AUTHORIZATION = b"Authorization: Basic " + base64.b64encode(f"{CLIENT}:{SECRET}".encode())
-TOKEN_REQUEST = (
-    b"POST /token HTTP/1.1",
-    _AUTHORIZATION,
-    b"Content-Type: application/x-www-form-urlencoded",
-    b"Content-Length: %d" % len(_FORM),
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent to each server: the lines of the head without Host, and the body."""
+
+    head: tuple[bytes, ...] = field(repr=False)
+    body: bytes = b""
+
+    def to(self, port: int) -> bytes:
+        """Return the bytes of the request to a port."""
+        return b"\r\n".join([*self.head, b"Host: 127.0.0.1:%d" % port, b"", self.body])
+
+
+TOKEN_REQUEST = Request(
+    (
+        b"POST /token HTTP/1.1",
+        _AUTHORIZATION,
+        b"Content-Type: application/x-www-form-urlencoded",
+        b"Content-Length: %d" % len(_FORM),
+    ),
+    _FORM,
 )
-CHECK_REQUEST = (b"GET /check HTTP/1.1", _AUTHORIZATION)
+CHECK_REQUEST = Request((b"GET /check HTTP/1.1", _AUTHORIZATION))
 """What a proxy asks before it passes a request on (nginx `auth_request`)."""
-_BODIES = {TOKEN_REQUEST: _FORM, CHECK_REQUEST: b""}
 
 
 def windows(
-    folder: Path, names: Sequence[str], window_seconds: float, request: Sequence[bytes] = TOKEN_REQUEST
+    folder: Path, names: Sequence[str], window_seconds: float, request: Request = TOKEN_REQUEST
 ) -> Mapping[str, list[Window]]:
     """Return the windows of each server, by the name of its factory: one window a round, in turns.
-
-    `request` are the lines that are sent to each, without Host.
 
     `NotRunError` on a single core, or without what a server is made of.
     """
@@ -77,10 +92,10 @@ def _pinned(core: int) -> Iterator[None]:
 
 
 @contextmanager
-def _loaded(name: str, folder: Path, core: int, request: Sequence[bytes]) -> Iterator[Load]:
+def _loaded(name: str, folder: Path, core: int, request: Request) -> Iterator[Load]:
     port, announced = _free_port(), folder / f"{name}.pid"
     with _serving(name, port, core, {**os.environ, FOLDER: str(folder)}, announced):
-        load = Load(port, _bytes_of(request, port), CONNECTIONS, int(announced.read_text("ascii")))
+        load = Load(port, request.to(port), CONNECTIONS, int(announced.read_text("ascii")))
         try:
             load.open()
             yield load
@@ -126,7 +141,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _bytes_of(request: Sequence[bytes], port: int) -> bytes:
-    return b"\r\n".join([*request, b"Host: 127.0.0.1:%d" % port, b"", _BODIES[tuple(request)]])

@@ -15,8 +15,9 @@ from bench.rows import Measured
 from bench.token_race import CHECK_REQUEST, TOKEN_REQUEST, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
+
+    from bench.token_race import Request
 
 
 def against_authlib_plain(folder: Path) -> Measured:
@@ -39,7 +40,7 @@ def check_against_floor(folder: Path) -> Measured:
     return _against("floor", folder, 0.4, CHECK_REQUEST)
 
 
-def _against(other: str, folder: Path, window_seconds: float, request: Sequence[bytes] = TOKEN_REQUEST) -> Measured:
+def _against(other: str, folder: Path, window_seconds: float, request: Request = TOKEN_REQUEST) -> Measured:
     windows_by_server = windows(folder, ("ours", other), window_seconds, request)
     of_core = {name: [it.answer_count / it.processor for it in each] for name, each in windows_by_server.items()}
     parts = {f"{name}_per_core_second_local_key": median(each) for name, each in of_core.items()}

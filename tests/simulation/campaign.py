@@ -137,10 +137,6 @@ class Crash:
 _template: list[Template] = []
 
 
-def _begin() -> None:
-    _template[:] = [new_template()]
-
-
 def _run(seed: int) -> Result | Crash:
     try:
         result = run_seed(seed, _template[0])
@@ -155,18 +151,23 @@ def run_campaign(
 ) -> Campaign:
     """Run seeds on several processes, and add them to what earlier runs have shown."""
     campaign = earlier or Campaign()
-    if processes == 1:
-        _begin()
-        for seed in seeds:
-            campaign.add(_run(seed))
-            progress(campaign)
-        shutil.rmtree(_template[0].folder, ignore_errors=True)
-        return campaign
-    with multiprocessing.Pool(processes, _begin) as pool:
-        for result in pool.imap_unordered(_run, seeds, chunksize=4):
+    _template[:] = [new_template()]
+    try:
+        for result in _results(seeds, processes):
             campaign.add(result)
             progress(campaign)
+    finally:
+        shutil.rmtree(_template[0].folder, ignore_errors=True)
     return campaign
+
+
+def _results(seeds: Iterable[int], processes: int) -> Iterator[Result | Crash]:
+    if processes == 1:
+        yield from map(_run, seeds)
+        return
+    # A forked process has the template already, and leaves no folder of its own behind when the pool ends it.
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        yield from pool.imap_unordered(_run, seeds, chunksize=4)
 
 
 def tell_seed(seed: int, only: Sequence[int] = ()) -> str:

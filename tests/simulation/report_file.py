@@ -27,7 +27,7 @@ SOURCES = ("shared/keyturn", "functions", "tests/simulation", "requirements.txt"
 
 
 class ReportError(Exception):
-    """The file is no report, or it is the report of other code."""
+    """The file cannot be written, is no report, or is the report of other code."""
 
 
 def code_digest(root: Path = ROOT) -> str:
@@ -45,6 +45,9 @@ def code_digest(root: Path = ROOT) -> str:
 
 def load_report(path: Path, code: str) -> Campaign:
     """Return the campaign in a file, or an empty one if there is no file. Raises `ReportError`."""
+    if not path.absolute().parent.is_dir():  # now, and not after the first hundred seeds
+        message = f"The folder of {path} does not exist. Create it first."
+        raise ReportError(message)
     if not path.exists():
         return Campaign()
     try:

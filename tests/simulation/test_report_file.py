@@ -61,6 +61,11 @@ def test_a_report_of_other_code_is_refused(tmp_path: Path) -> None:
         load_report(path, "1" * 64)
 
 
+def test_a_folder_that_does_not_exist_is_refused_before_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="Create it first"):
+        load_report(tmp_path / "reports" / "campaign.json", CODE)
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"code": "' + CODE + '", "ran": [1]}'])
 def test_a_file_that_is_no_report_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "campaign.json"

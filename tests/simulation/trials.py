@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _DONE = 200
 SHORT_GRACE = timedelta(seconds=40)
 JUMP_SECONDS = 8 * 86_400.0
-"""Longer than the longest default grace: followed at once, it would end every grace for good."""
+"""Longer than the default grace: followed at once, it would end every grace for good."""
 
 
 def _rotate(stage: Stage, person: Person, client_id: str, *, lose_event: bool = False, **options: Any) -> bool:  # noqa: ANN401 - of Device.rotate

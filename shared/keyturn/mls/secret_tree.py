@@ -153,7 +153,9 @@ class SecretTree:
         tree = self.grow(leaf)
         ratchet, key = tree.ratchets[leaf, kind].take(generation)
         ratchets = {**tree.ratchets, (leaf, kind): ratchet}
-        return replace(tree, ratchets=_bounded(ratchets) if ratchet.skipped else ratchets), key
+        if ratchet.skipped:
+            _drop_excess(ratchets)
+        return replace(tree, ratchets=ratchets), key
 
     def next(self, leaf: int, kind: int) -> tuple["SecretTree", MessageKey]:
         """Take the next key to send with."""
@@ -167,15 +169,13 @@ class SecretTree:
         return replace(tree, ratchets={key: ratchet for key, ratchet in tree.ratchets.items() if key[0] != leaf})
 
 
-def _bounded(ratchets: Mapping[tuple[int, int], Ratchet]) -> Mapping[tuple[int, int], Ratchet]:
+def _drop_excess(ratchets: dict[tuple[int, int], Ratchet]) -> None:
     """Drop skipped keys beyond 1000 in all: the oldest of the ratchet that keeps most of them.
 
     Without a bound over all members, many of them together could fill every other member's saved state (RFC 9420
     §15.3). A member that jumps ahead loses keys of its own first, and not those of others.
     """
-    bounded = dict(ratchets)
-    kept = sum(len(ratchet.skipped) for ratchet in bounded.values())
+    kept = sum(len(ratchet.skipped) for ratchet in ratchets.values())
     for _ in range(kept - MOST_SKIPPED_IN_TREE):
-        largest = max(bounded, key=lambda at: len(bounded[at].skipped))
-        bounded[largest] = replace(bounded[largest], skipped=bounded[largest].skipped[1:])
-    return bounded
+        largest = max(ratchets, key=lambda at: len(ratchets[at].skipped))
+        ratchets[largest] = replace(ratchets[largest], skipped=ratchets[largest].skipped[1:])

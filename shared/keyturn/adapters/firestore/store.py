@@ -39,8 +39,8 @@ _log = logging.getLogger(__name__)
 DEADLINE_SECONDS = 10.0
 READ_AGE = timedelta(seconds=10)
 SENT_COMMIT = timedelta(seconds=30)
-LONGEST_COMMIT = READ_AGE + SENT_COMMIT
 """Longer than the deadline: the server may still apply a commit whose caller has stopped waiting."""
+LONGEST_COMMIT = READ_AGE + SENT_COMMIT
 _ANY = "service/identity"
 """Read if only the time is needed: BatchGet without documents returns no read time."""
 

@@ -77,19 +77,22 @@ class JoinGroup:
         key_package = self._read_key_package(event, snapshot.read_time)
         _require_unused(document, key_package, event, snapshot.read_time)
         group_id, user = document.text("group_id"), document.text("user")
-        membership, stored_welcome = self._open(group_id, user, key_package)
-        registration_checks = self._require_registered(code, document, key_package.npub)
-        if stored_welcome and not self._is_used_by(path, key_package):  # another invite used this key package: rule 5
-            raise Conflict("key_package_used", "This key package has been used already.")
-        member = membership.roster.member(key_package.npub)
-        # A device that joined before its deployment required proofs registers now, and gets a new leaf.
-        is_upgrade = bool(registration_checks) and member is not None and member.user == user
-        if not stored_welcome and member is not None and not is_upgrade:
-            raise Conflict("already_member", "This device is a member of the group already.")
-        is_first_use = not stored_welcome and document.fields["used_by"] is None
-        marked = update(document, {"used_by": key_package.reference})
-        invite_writes = (marked, *registration_checks) if is_first_use else ()
-        return self._answer(membership, stored_welcome, user, key_package, event, invite_writes)
+        with self.turns.take(group_id):
+            membership, stored_welcome = self._open(group_id, user, key_package)
+            registration_checks = self._require_registered(code, document, key_package.npub)
+            if stored_welcome and not self._is_used_by(
+                path, key_package
+            ):  # another invite used this key package: rule 5
+                raise Conflict("key_package_used", "This key package has been used already.")
+            member = membership.roster.member(key_package.npub)
+            # A device that joined before its deployment required proofs registers now, and gets a new leaf.
+            is_upgrade = bool(registration_checks) and member is not None and member.user == user
+            if not stored_welcome and member is not None and not is_upgrade:
+                raise Conflict("already_member", "This device is a member of the group already.")
+            is_first_use = not stored_welcome and document.fields["used_by"] is None
+            marked = update(document, {"used_by": key_package.reference})
+            invite_writes = (marked, *registration_checks) if is_first_use else ()
+            return self._answer(membership, stored_welcome, user, key_package, event, invite_writes)
 
     def _require_registered(self, code: str, document: Document, npub: str) -> Sequence[Write]:
         """Refuse a device that is not registered and approved. Return the checks for the invite's commit."""

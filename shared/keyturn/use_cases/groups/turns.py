@@ -1,7 +1,7 @@
-"""Turns: acts of one process that write the same group's document go one after the other.
+"""Turns: devices that join one group, or come back to it, in one process go one after the other.
 
-Each such act reads the group, makes MLS messages for some milliseconds, and commits. Without turns, 100 devices that
-come back to one group at once lose most of these commits to each other, and repeat the work each time.
+Each of them reads the group, makes MLS messages for some milliseconds, and commits. Without turns, 100 devices that
+come back at once lose most of these commits to each other, and repeat the work each time.
 
 1. Turns save work. Nothing relies on them: the commit decides between processes, and between acts that waited too long.
 2. Whoever comes first is first. Whoever has waited for WAIT_SECONDS goes on without a turn.
